@@ -1,0 +1,3 @@
+"""Continuous configuration and vital state of Kubernetes clusters, declared in Git."""
+
+__version__ = "0.1.0"

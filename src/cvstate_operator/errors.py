@@ -1,0 +1,246 @@
+"""Every error this program raises on purpose, split by what the caller should do.
+
+    CvstateError
+    ├── TransientError          retry with back-off; may carry retry_after_seconds
+    │   ├── NetworkError            no answer: refused, reset, name not found
+    │   ├── ServerTimeoutError      no answer in time, or the server gave up (504)
+    │   ├── ServerError             5xx that may pass
+    │   ├── ThrottledError          429
+    │   ├── WebhookUnavailableError an admission webhook could not be asked
+    │   ├── QuotaExceededError      403 of the quota controller
+    │   ├── StaleError              409: the object changed since we looked; look again
+    │   ├── FetchFailedError        Git could not be read now
+    │   └── FetchTimeoutError       Git did not answer within the limit
+    ├── WaitingError            something else has to happen first; look again later
+    │   ├── KindUnknownError        the API server does not serve this kind (yet)
+    │   ├── NamespaceMissingError   the namespace is not there (yet)
+    │   ├── NamespaceTerminatingError
+    │   └── TerminatingError        the object is on its way out
+    └── TerminalError           the same input fails again; wait for a change
+        ├── InvalidError            the API server refuses the object as it is
+        ├── ImmutableError          a field that cannot be changed would have to
+        ├── ForbiddenError          RBAC says no
+        ├── UnauthorizedError       the API server does not know us (401)
+        ├── OwnerConflictError      somebody else owns the object
+        ├── FieldConflictError      somebody else holds a field, with another value
+        ├── InvalidSpecError        a ClusterState that cannot work
+        ├── URLNotAllowedError, AuthFailedError, RefNotFoundError, PathNotFoundError,
+        │   RepoTooLargeError, SourceInvalidError        (source)
+        ├── BuildFailedError        the render as a whole gave nothing usable
+        └── SettingsError           the operator itself is set up wrong
+
+`reason` is one fixed CamelCase word: the same in condition, event, metric label, log and docs. Messages are one line: what, where, for which
+input, what to do; they never hold a secret or a response body.
+"""
+
+from typing import ClassVar
+
+
+class CvstateError(Exception):
+    """Base of all; never raised itself."""
+
+    reason: ClassVar[str] = "Error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class TransientError(CvstateError):
+    """Worth another try with the same input."""
+
+    reason = "Transient"
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        """What the server asked for (Retry-After); None if it asked for nothing."""
+
+
+class NetworkError(TransientError):
+    """The connection failed before an answer came."""
+
+    reason = "NetworkError"
+
+
+class ServerTimeoutError(TransientError):
+    """No answer within our limit, or the server says it ran out of time."""
+
+    reason = "Timeout"
+
+
+class ServerError(TransientError):
+    """The server failed; the same request may work later."""
+
+    reason = "ServerError"
+
+
+class ThrottledError(TransientError):
+    """The server asks for fewer requests."""
+
+    reason = "Throttled"
+
+
+class WebhookUnavailableError(TransientError):
+    """An admission webhook with failurePolicy Fail did not answer."""
+
+    reason = "WebhookUnavailable"
+
+
+class QuotaExceededError(TransientError):
+    """A ResourceQuota leaves no room."""
+
+    reason = "QuotaExceeded"
+
+
+class StaleError(TransientError):
+    """The object is not the one we planned for (resourceVersion or uid differs)."""
+
+    reason = "Stale"
+
+
+class FetchFailedError(TransientError):
+    """The Git repository could not be read."""
+
+    reason = "FetchFailed"
+
+
+class FetchTimeoutError(FetchFailedError):
+    """The Git server did not finish within `spec.source.git.timeout`."""
+
+    reason = "FetchTimeout"
+
+
+class WaitingError(CvstateError):
+    """Nothing is wrong with this object; something else comes first."""
+
+    reason = "Waiting"
+
+
+class KindUnknownError(WaitingError):
+    """No such kind is served."""
+
+    reason = "KindUnknown"
+
+
+class NamespaceMissingError(WaitingError):
+    """The object's namespace does not exist."""
+
+    reason = "NamespaceMissing"
+
+
+class NamespaceTerminatingError(WaitingError):
+    """The object's namespace is being deleted."""
+
+    reason = "NamespaceTerminating"
+
+
+class TerminatingError(WaitingError):
+    """The object itself is being deleted; applying to it would be lost (the API server answers 200 all the same)."""
+
+    reason = "Terminating"
+
+
+class TerminalError(CvstateError):
+    """The same input will fail again."""
+
+    reason = "Terminal"
+
+
+class InvalidError(TerminalError):
+    """The API server does not accept the object."""
+
+    reason = "Invalid"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        """The field named by the server, as it spells it (`spec.ports[0].port`); empty if it names none."""
+
+
+class ImmutableError(InvalidError):
+    """A field that is fixed at creation has another value in Git."""
+
+    reason = "Immutable"
+
+
+class ForbiddenError(TerminalError):
+    """RBAC refuses the request."""
+
+    reason = "Forbidden"
+
+
+class UnauthorizedError(TerminalError):
+    """The API server does not accept our credentials."""
+
+    reason = "Unauthorized"
+
+
+class OwnerConflictError(TerminalError):
+    """The object belongs to another owner: a ClusterState, an ApplySet, Flux, Argo CD or Helm."""
+
+    reason = "OwnerConflict"
+
+
+class FieldConflictError(TerminalError):
+    """Another field manager holds a field that Git declares with another value."""
+
+    reason = "FieldConflict"
+
+    def __init__(self, message: str, *, fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+class InvalidSpecError(TerminalError):
+    """The ClusterState says something that cannot be carried out."""
+
+    reason = "InvalidSpec"
+
+
+class URLNotAllowedError(InvalidSpecError):
+    """The operator does not allow this kind of Git URL."""
+
+    reason = "URLNotAllowed"
+
+
+class AuthFailedError(TerminalError):
+    """The Git server wants other credentials."""
+
+    reason = "AuthFailed"
+
+
+class RefNotFoundError(TerminalError):
+    """The branch, tag or commit is not in the repository."""
+
+    reason = "RefNotFound"
+
+
+class PathNotFoundError(TerminalError):
+    """The path is not in the commit, or is no directory."""
+
+    reason = "PathNotFound"
+
+
+class RepoTooLargeError(TerminalError):
+    """A limit on the size of what is read from Git was reached."""
+
+    reason = "RepoTooLarge"
+
+
+class SourceInvalidError(TerminalError):
+    """The commit holds something that is never read: a link out of the tree, a submodule, a name that is not allowed."""
+
+    reason = "SourceInvalid"
+
+
+class BuildFailedError(TerminalError):
+    """Rendering ended without a result."""
+
+    reason = "BuildFailed"
+
+
+class SettingsError(TerminalError):
+    """A setting of the operator is wrong."""
+
+    reason = "SettingsInvalid"

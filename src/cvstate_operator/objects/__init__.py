@@ -1,0 +1,1 @@
+"""Kubernetes objects as values: identity, manifests, ownership, order. Pure: no I/O, no clock."""

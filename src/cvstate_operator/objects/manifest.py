@@ -1,0 +1,55 @@
+"""Manifests: desired objects as they came out of the render, without their bodies.
+
+A body is 1–30 KB and is needed only when a PATCH is due; what stays in memory is its identity, its digest and where to read it again
+(decision 6 of docs/architecture.md). The renderer writes manifests, plan and apply read them.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from cvstate_operator.objects.identity import Gvk, ObjectRef
+
+
+class Origin(NamedTuple):
+    """Where in the repository a manifest stands."""
+
+    file: str
+    document: int
+    """1-based number of the YAML document in the file."""
+    line: int
+    """1-based line on which the document starts."""
+
+
+class BodyRef(NamedTuple):
+    """Where the rendered body can be read again: a span of bytes of one file in the render store."""
+
+    blob: str
+    """Name of the file in the store (the Git blob id it was parsed from)."""
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One desired object."""
+
+    gvk: Gvk
+    namespace: str
+    name: str
+    digest: str
+    """Hex digest of the body in canonical JSON: equal bodies, equal digests, whatever the YAML looked like."""
+    origin: Origin
+    body: BodyRef
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Identity of the object."""
+        return ObjectRef(self.gvk.group, self.gvk.kind, self.namespace, self.name)
+
+    def in_namespace(self, namespace: str) -> "Manifest":
+        """The same manifest in another namespace (empty: cluster-scoped)."""
+        return self if namespace == self.namespace else replace(self, namespace=namespace)
+
+
+Body = dict[str, Any]
+"""A Kubernetes object as plain JSON data."""

@@ -1,0 +1,65 @@
+"""Ownership: one owner per object, told by labels.
+
+A ClusterState is the parent of an ApplySet; its members carry the label `applyset.kubernetes.io/part-of` with the parent's id.
+Source: KEP-3659 (kubectl apply --prune with ApplySet), section "Design Details: ApplySet Specification".
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from cvstate_operator.objects.identity import GroupKind
+
+PART_OF_LABEL: Final = "applyset.kubernetes.io/part-of"
+"""On members: id of the ApplySet they belong to."""
+ID_LABEL: Final = "applyset.kubernetes.io/id"
+"""On the parent: its id."""
+TOOLING_ANNOTATION: Final = "applyset.kubernetes.io/tooling"
+"""On the parent: who manages the set; other tools keep their hands off."""
+GROUP_KINDS_ANNOTATION: Final = "applyset.kubernetes.io/contains-group-kinds"
+"""On the parent: sorted, comma-separated kinds that members may be of."""
+
+_FOREIGN_MARKS: Final = (
+    ("labels", "kustomize.toolkit.fluxcd.io/name", "Flux Kustomization"),
+    ("labels", "helm.toolkit.fluxcd.io/name", "Flux HelmRelease"),
+    ("annotations", "argocd.argoproj.io/tracking-id", "Argo CD application"),
+    ("annotations", "meta.helm.sh/release-name", "Helm release"),
+    ("annotations", "config.k8s.io/owning-inventory", "inventory"),
+)
+"""Marks that other tools leave on what they manage, by their documentation."""
+
+
+def applyset_id(*, name: str, namespace: str, kind: str, group: str) -> str:
+    """Id of the ApplySet whose parent is the given object.
+
+    Source: KEP-3659: `applyset-<base64url(sha256("<name>.<namespace>.<kind>.<group>"))>-v1`, without padding.
+    """
+    digest = hashlib.sha256(f"{name}.{namespace}.{kind}.{group}".encode()).digest()
+    return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
+
+
+def format_group_kinds(kinds: Iterable[GroupKind]) -> str:
+    """Value of the annotation `contains-group-kinds`: `ConfigMap,Deployment.apps`, sorted."""
+    return ",".join(sorted(str(kind) for kind in kinds))
+
+
+def parse_group_kinds(value: str) -> frozenset[GroupKind]:
+    """Read the annotation `contains-group-kinds`; parts that are no kind are left out."""
+    parts = (part.strip().partition(".") for part in value.split(","))
+    return frozenset(GroupKind(group, kind) for kind, _, group in parts if kind)
+
+
+def foreign_owner(live: Mapping[str, Any]) -> str | None:
+    """Name the other tool or controller that owns `live`, as in `Helm release shop`; None if there is none.
+
+    The ApplySet label is not looked at here: whose it is, is the caller's knowledge.
+    """
+    meta = live.get("metadata", {})
+    for where, key, what in _FOREIGN_MARKS:
+        if value := (meta.get(where) or {}).get(key):
+            return f"{what} {value.partition(':')[0]}"
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"{owner.get('kind')} {owner.get('name')}"
+    return None

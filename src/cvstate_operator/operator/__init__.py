@@ -1,0 +1,1 @@
+"""The shell: kopf handlers, actors, HTTP, and the wiring of everything."""

@@ -1,0 +1,1 @@
+"""The pipeline and its ports. No I/O of its own."""

@@ -1,0 +1,1 @@
+"""Artifact to manifests. Foreign bytes are only touched in child processes."""
