@@ -9,6 +9,7 @@
     │   ├── WebhookUnavailableError an admission webhook could not be asked
     │   ├── QuotaExceededError      403 of the quota controller
     │   ├── StaleError              409: the object changed since we looked; look again
+    │   │   └── NotFoundError           404: the object is not there
     │   ├── FetchFailedError        Git could not be read now
     │   └── FetchTimeoutError       Git did not answer within the limit
     ├── WaitingError            something else has to happen first; look again later
@@ -19,6 +20,7 @@
     └── TerminalError           the same input fails again; wait for a change
         ├── InvalidError            the API server refuses the object as it is
         ├── ImmutableError          a field that cannot be changed would have to
+        ├── AdmissionDeniedError    an admission webhook or policy says no
         ├── ForbiddenError          RBAC says no
         ├── UnauthorizedError       the API server does not know us (401)
         ├── OwnerConflictError      somebody else owns the object
@@ -99,6 +101,12 @@ class StaleError(TransientError):
     reason = "Stale"
 
 
+class NotFoundError(StaleError):
+    """There is no such object."""
+
+    reason = "NotFound"
+
+
 class FetchFailedError(TransientError):
     """The Git repository could not be read."""
 
@@ -162,6 +170,12 @@ class ImmutableError(InvalidError):
     """A field that is fixed at creation has another value in Git."""
 
     reason = "Immutable"
+
+
+class AdmissionDeniedError(InvalidError):
+    """An admission webhook or a ValidatingAdmissionPolicy refuses the object."""
+
+    reason = "AdmissionDenied"
 
 
 class ForbiddenError(TerminalError):

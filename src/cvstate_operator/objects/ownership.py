@@ -9,7 +9,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from cvstate_operator.api.names import DIGEST
 from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.objects.manifest import Body
 
 PART_OF_LABEL: Final = "applyset.kubernetes.io/part-of"
 """On members: id of the ApplySet they belong to."""
@@ -63,3 +65,20 @@ def foreign_owner(live: Mapping[str, Any]) -> str | None:
         if owner.get("controller"):
             return f"{owner.get('kind')} {owner.get('name')}"
     return None
+
+
+def marked(body: Mapping[str, Any], *, owner: str, digest: str, namespace: str) -> Body:
+    """The body as it is sent: in its namespace, with its owner's label and the digest of the manifest it was made from.
+
+    Args:
+        body: the rendered object; not changed.
+        owner: ApplySet id.
+        digest: `Manifest.digest`.
+        namespace: empty for cluster-scoped kinds.
+    """
+    meta = dict(body["metadata"])
+    if namespace:
+        meta["namespace"] = namespace
+    meta["labels"] = {**(meta.get("labels") or {}), PART_OF_LABEL: owner}
+    meta["annotations"] = {**(meta.get("annotations") or {}), DIGEST: digest}
+    return {**body, "metadata": meta}

@@ -1,0 +1,98 @@
+"""Conditions of a ClusterState: their types, and how one list becomes the next.
+
+Source: metav1.Condition (Kubernetes API conventions, "Typical status properties"); kstatus for the polarity of Reconciling and Stalled, which are
+only present while True.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+MAX_MESSAGE: Final = 4096
+"""Longest message; metav1.Condition allows 32,768, a person reads less, and the status as a whole stays below 64 KiB (decision 11)."""
+
+
+class ConditionType(StrEnum):
+    """Types of conditions."""
+
+    READY = "Ready"
+    """The cluster matches the newest commit as far as we can tell now."""
+    SOURCE_READY = "SourceReady"
+    """The newest commit could be read."""
+    DRIFTED = "Drifted"
+    """Some field is not as Git declares it, and is not repaired yet."""
+    RECONCILING = "Reconciling"
+    """Work is going on."""
+    STALLED = "Stalled"
+    """A human must act."""
+
+
+ONLY_WHILE_TRUE: Final = frozenset({ConditionType.RECONCILING, ConditionType.STALLED})
+
+
+class Reason(StrEnum):
+    """Reasons that are no error; errors bring their own (`errors.py`)."""
+
+    RECONCILED = "Reconciled"
+    """Everything is applied."""
+    PROGRESSING = "Progressing"
+    PROGRESSING_WITH_RETRY = "ProgressingWithRetry"
+    """Something failed that may pass; it is tried again by itself."""
+    FETCHED = "Fetched"
+    DRIFT_DETECTED = "DriftDetected"
+    NO_DRIFT_DETECTED = "NoDriftDetected"
+    NOT_EVALUATED = "NotEvaluated"
+    BUILD_FAILED = "BuildFailed"
+    """Files of the commit could not be turned into objects."""
+    APPLY_FAILED = "ApplyFailed"
+    """Objects could not be applied, for more than one reason."""
+    PRUNE_HELD = "PruneHeld"
+    """Objects left Git but are kept, because it is not certain that they should go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One observation, without its time of change."""
+
+    type: ConditionType
+    status: bool | None
+    """None is Unknown."""
+    reason: str
+    message: str = ""
+
+    @property
+    def word(self) -> str:
+        """`True`, `False` or `Unknown`, as the API spells them."""
+        return {True: "True", False: "False", None: "Unknown"}[self.status]
+
+
+def merge(previous: Iterable[dict[str, Any]], current: Iterable[Condition], *, generation: int, now: str) -> list[dict[str, Any]]:
+    """The list of conditions to write: `current`, sorted by type, each keeping its transition time while its status stays.
+
+    Conditions that are not True and only make sense while True are left out, and so is whatever `previous` held besides.
+
+    Args:
+        previous: conditions as the status holds them now.
+        current: what is true now, at most one of each type.
+        generation: `metadata.generation` of the spec that was observed.
+        now: RFC 3339, seconds.
+    """
+    before = {c.get("type"): c for c in previous}
+    merged = []
+    for condition in sorted(current, key=lambda c: c.type):
+        if condition.type in ONLY_WHILE_TRUE and condition.status is not True:
+            continue
+        old = before.get(condition.type.value, {})
+        changed_at = old.get("lastTransitionTime", now) if old.get("status") == condition.word else now
+        merged.append(
+            {
+                "type": condition.type.value,
+                "status": condition.word,
+                "reason": condition.reason,
+                "message": condition.message[:MAX_MESSAGE],
+                "observedGeneration": generation,
+                "lastTransitionTime": changed_at,
+            }
+        )
+    return merged

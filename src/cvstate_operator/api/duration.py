@@ -1,0 +1,55 @@
+"""Durations in Go's syntax: `300ms`, `90s`, `10m`, `1h30m`.
+
+Source: Go package time, ParseDuration, as metav1.Duration reads it. Negative durations, and units above hours, do not exist here.
+"""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+"""The same pattern stands in the CRD, so that the API server refuses `5m5` and `1y` itself (RELIABILITY C55)."""
+
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+
+MAX_SECONDS: Final = 366 * 24 * 3600.0
+"""A year: longer intervals are mistakes, and Go's own limit (292 years) overflows timers elsewhere."""
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of a Go duration.
+
+    Raises:
+        ValueError: not a duration, or longer than a year.
+    """
+    if not re.match(PATTERN, text):
+        raise ValueError(f"{text!r} is no duration; write it like 30s, 10m or 1h30m")
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text))
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{text!r} is longer than a year")
+    return seconds
+
+
+def _check(text: str) -> str:
+    parse_seconds(text)
+    return text
+
+
+Duration = Annotated[str, Field(pattern=PATTERN, max_length=32), AfterValidator(_check)]
+"""A pydantic field type: a Go duration, kept as the user wrote it; `parse_seconds` reads it."""
+
+
+def human(seconds: float) -> str:
+    """A duration for people: `0.43 s`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 3 h`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    parts = []
+    for name, size in units:
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])

@@ -1,0 +1,181 @@
+"""Client: requests to one API server, as plain JSON, with our errors.
+
+No models, no retries, no hidden requests: who calls decides. Every answer is read fully so that connections are reused.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, Protocol
+
+import aiohttp
+import orjson
+
+from cvstate_operator import errors
+from cvstate_operator.kube import verdict
+from cvstate_operator.kube.connection import Connection
+from cvstate_operator.objects.manifest import Body
+
+REQUEST_SECONDS: Final = 15.0
+"""Deadline of one request. With etcd frozen, writes hang for 34 s and reads for 60 s before the API server gives up (measured)."""
+PAGE_OBJECTS: Final = 500
+"""Objects per page of a LIST; client-go's default page size."""
+SILENCE_SECONDS: Final = 70.0
+"""A watch that says nothing this long is dead: bookmarks come about once a minute. A frozen API server keeps streams open without an error."""
+
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+
+Params = Mapping[str, str]
+
+
+class Observe(Protocol):
+    """Told of every finished request."""
+
+    def __call__(self, *, action: str, result: str, seconds: float) -> None:
+        """`action`: get, list, watch, apply …; `result`: ok or the reason of an error."""
+
+
+class Client:
+    """One API server, one identity."""
+
+    def __init__(self, connection: Connection, *, observe: Observe) -> None:
+        self._connection = connection
+        self._session = connection.session()
+        self._observe = observe
+
+    async def close(self) -> None:
+        """Close the session; the connection stays open for others."""
+        await self._session.close()
+
+    async def get(self, path: str, *, params: Params | None = None, accept: str = "application/json") -> Body | None:
+        """One object or any other JSON document; None if the API server has no such object.
+
+        Raises:
+            KindUnknownError: the path itself is not served.
+            CvstateError: any other verdict.
+        """
+        try:
+            return await self._send("GET", path, params=params, action="get", accept=accept)
+        except errors.NotFoundError:
+            return None
+
+    async def pages(self, path: str, *, params: Params | None = None) -> AsyncIterator[Body]:
+        """All pages of a consistent LIST; each holds `items` and `metadata`.
+
+        Raises:
+            StaleError: the list took so long that its snapshot was compacted; start again.
+        """
+        query = {"limit": str(PAGE_OBJECTS), **(params or {})}
+        while True:
+            page = await self._send("GET", path, params=query, action="list")
+            yield page
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return
+            query = {**query, "continue": token}
+
+    async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool) -> Body:
+        """Server-side apply; the answer is the object as it is now, after defaulting and webhooks."""
+        params = {"fieldManager": manager, **({"force": "true"} if force else {})}
+        return await self._send("PATCH", path, params=params, body=orjson.dumps(body), content_type=APPLY, action="apply")
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Body:
+        """POST one object."""
+        return await self._send("POST", path, body=orjson.dumps(body), content_type="application/json", action="create")
+
+    async def merge(self, path: str, body: Mapping[str, Any]) -> Body:
+        """JSON merge patch (RFC 7386)."""
+        return await self._send("PATCH", path, body=orjson.dumps(body), content_type=MERGE, action="patch")
+
+    async def delete(self, path: str, *, uid: str, resource_version: str) -> None:
+        """Delete exactly the object we know, in the background; a missing one is fine.
+
+        Raises:
+            StaleError: the object is another one, or changed since.
+        """
+        options = {"preconditions": {"uid": uid, "resourceVersion": resource_version}, "propagationPolicy": "Background"}
+        try:
+            await self._send("DELETE", path, body=orjson.dumps(options), content_type="application/json", action="delete")
+        except errors.NotFoundError:
+            return
+
+    async def watch(self, path: str, *, params: Params) -> AsyncIterator[Body]:
+        """Events of a watch until the server ends it; each is `{"type": …, "object": …}`.
+
+        Raises:
+            StaleError: the resource version is too old (410, which comes inside a 200 answer): list again.
+            NetworkError: the stream broke, or was silent for longer than bookmarks allow.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=SILENCE_SECONDS)
+        try:
+            async with self._session.get(self._url(path), params={**params, "watch": "true"}, timeout=timeout) as response:
+                if response.status >= 400:
+                    raise self._error(response.status, await response.read(), response.headers.get("Retry-After"))
+                async for line in _lines(response.content):
+                    event: Body = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise verdict.error_for(int(event["object"].get("code") or 500), event["object"])
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as exc:
+            raise errors.NetworkError(f"the watch of {path} broke: {type(exc).__name__}") from exc
+
+    def _url(self, path: str) -> str:
+        return self._connection.server + path
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        action: str,
+        params: Params | None = None,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "application/json",
+    ) -> Body:
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
+        started = time.perf_counter()
+        result = "ok"
+        try:
+            return await self._exchange(method, path, params, body, headers)
+        except errors.CvstateError as exc:
+            result = exc.reason
+            raise
+        except asyncio.CancelledError:
+            result = "Cancelled"
+            raise
+        finally:
+            self._observe(action=action, result=result, seconds=time.perf_counter() - started)
+
+    async def _exchange(self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]) -> Body:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        try:
+            async with self._session.request(method, self._url(path), params=params, data=body, headers=headers, timeout=timeout) as response:
+                payload = await response.read()
+                if response.status >= 400:
+                    raise self._error(response.status, payload, response.headers.get("Retry-After"))
+        except TimeoutError as exc:
+            raise errors.ServerTimeoutError(f"the API server did not answer {method} {path} within {REQUEST_SECONDS:.0f} s") from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise errors.NetworkError(f"the API server cannot be reached: {type(exc).__name__}") from exc
+        answer: Body = orjson.loads(payload)
+        return answer
+
+    @staticmethod
+    def _error(code: int, payload: bytes, retry_after: str | None) -> errors.CvstateError:
+        try:
+            status = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            status = None
+        return verdict.error_for(code, status if isinstance(status, dict) else None, retry_after=retry_after)
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length; aiohttp's own iterator stops at 64 KiB, and one object may have 1.5 MiB."""
+    rest = b""
+    async for chunk in stream.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line

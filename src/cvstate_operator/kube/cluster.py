@@ -1,0 +1,117 @@
+"""Cluster: one target cluster with one identity: what it serves, what it holds of ours, and how to change it.
+
+One PATCH per changed object, no GET and no dry-run on the hot path (decision 3). A create carries a resourceVersion that no object can have: the API
+server creates what is absent (201) and answers 409 for what is there, so that nothing of anybody else is touched before it was looked at
+(tests/integration/test_cluster.py asks a live server). An update carries the uid, so that an object that was replaced meanwhile is not taken for ours.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from cvstate_operator import errors
+from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.kube.client import Client
+from cvstate_operator.kube.discovery import Discovery
+from cvstate_operator.kube.informer import Informer, Sink
+from cvstate_operator.objects import ownership
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
+from cvstate_operator.objects.manifest import Body
+from cvstate_operator.plan import adoption
+from cvstate_operator.plan.changes import Change
+
+NO_SUCH_VERSION: Final = "1"
+"""A resourceVersion that no live object has: etcd's first revision is spent before the API server can write an object."""
+
+
+class Cluster:
+    """See the port of the same name in reconcile/ports.py."""
+
+    def __init__(self, client: Client, sink: Sink, *, on_state: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            client: the API server and who we are there.
+            sink: told of every labelled object.
+            on_state: called when a kind can no longer be seen, or can be seen again.
+        """
+        self._client = client
+        self._discovery = Discovery(client)
+        self._sink = sink
+        self._on_state = on_state
+        self._informers: dict[GroupKind, Informer] = {}
+
+    def resource(self, gvk: Gvk) -> ApiResource | None:
+        """How a kind is served; None if it is not, as far as is known."""
+        return self._discovery.resource(gvk)
+
+    def any_version(self, kind: GroupKind) -> ApiResource | None:
+        """Some served version of a kind."""
+        return self._discovery.any_version(*kind)
+
+    async def discover(self) -> None:
+        """Ask anew which kinds are served."""
+        await self._discovery.refresh()
+
+    async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
+        """Watch these kinds from now on and wait until each was listed; returns those that cannot be seen."""
+        wanted = {resource.gvk.group_kind: resource for resource in resources}
+        for kind, resource in wanted.items():
+            if kind not in self._informers:
+                self._informers[kind] = Informer(
+                    self._client, resource, selector=ownership.PART_OF_LABEL, sink=self._sink, on_state=self._on_state
+                )
+        blind: dict[GroupKind, errors.CvstateError] = {}
+        for kind in wanted:
+            try:
+                await self._informers[kind].synced()
+            except errors.CvstateError as exc:
+                blind[kind] = exc
+        return blind
+
+    async def resync(self, kinds: Sequence[GroupKind]) -> None:
+        """List these kinds again and compare."""
+        lists = (self._informers[kind].resync() for kind in kinds if kind in self._informers)
+        for result in await asyncio.gather(*lists, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def apply(self, change: Change, body: Body, *, owner: str, name_owner: adoption.NameOwner) -> dict[str, Any]:
+        """Carry out a create, update or repair; returns the object as it is afterwards."""
+        assert change.manifest is not None  # only prunes have none  # noqa: S101
+        resource = self._discovery.resource(change.manifest.gvk) or _missing(change.manifest.gvk)
+        path = resource.path(change.ref.namespace, change.ref.name)
+        marked = ownership.marked(body, owner=owner, digest=change.manifest.digest, namespace=change.ref.namespace)
+        try:
+            if change.live:
+                return await self._patch(path, marked, {"uid": change.live.uid}, force=True)
+            return await self._patch(path, marked, {"resourceVersion": NO_SUCH_VERSION}, force=False)
+        except (errors.StaleError, errors.FieldConflictError):
+            return await self._apply_to_unknown(path, marked, owner, name_owner)
+
+    async def prune(self, change: Change) -> None:
+        """Delete the object if it is still the one we know."""
+        assert change.live is not None  # only creates have none  # noqa: S101
+        path = change.live.resource.path(change.ref.namespace, change.ref.name)
+        await self._client.delete(path, uid=change.live.uid, resource_version=change.live.version)
+
+    async def close(self) -> None:
+        """Stop watching."""
+        await asyncio.gather(*(informer.stop() for informer in self._informers.values()))
+
+    async def _apply_to_unknown(self, path: str, body: Body, owner: str, name_owner: adoption.NameOwner) -> dict[str, Any]:
+        """The object is not what we thought: look, and adopt it, create it, or leave it."""
+        live = await self._client.get(path)
+        if live is None:
+            return await self._patch(path, body, {"resourceVersion": NO_SUCH_VERSION}, force=False)
+        force = adoption.may_force(live, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner)
+        return await self._patch(path, body, {"uid": live["metadata"]["uid"]}, force=force)
+
+    async def _patch(self, path: str, body: Body, precondition: Mapping[str, str], *, force: bool) -> dict[str, Any]:
+        conditional = {**body, "metadata": {**body["metadata"], **precondition}}
+        return await self._client.apply(path, conditional, manager=FIELD_MANAGER, force=force)
+
+
+def _missing(gvk: Gvk) -> ApiResource:
+    raise errors.KindUnknownError(
+        f"the API server serves no {gvk.kind} in {gvk.api_version}; install its CustomResourceDefinition or correct apiVersion and kind"
+    )

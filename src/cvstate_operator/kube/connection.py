@@ -1,0 +1,127 @@
+"""Connection: where the API server is and who we are, from a kubeconfig or from the Pod's service account.
+
+The official client reads both (exec plugins included); requests go through one aiohttp connector of ours, shared with kopf. Proxy variables of the
+environment are not used: looking them up for each request costs three times the request itself (measured, 0.46 against 0.13 CPU-s per 1000).
+"""
+
+import asyncio
+import os
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import yaml
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client import Configuration
+
+from cvstate_operator import __version__
+from cvstate_operator.errors import SettingsError
+
+USER_AGENT: Final = f"cvstate-operator/{__version__}"
+TOKEN_REFRESH_SECONDS: Final = 60.0
+"""How long a token of an exec plugin is used before the plugin is asked again; the official client's own refresh interval."""
+KEEPALIVE_SECONDS: Final = 75.0
+"""Idle connections are kept a little longer than the API server's slowest bookmark interval."""
+
+Authorize = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open way to one API server."""
+
+    server: str
+    """Base URL without a slash at the end."""
+    connector: aiohttp.TCPConnector
+    authorize: Authorize
+    """Gives the value of the Authorization header, or None if a client certificate speaks for us."""
+
+    def session(self) -> aiohttp.ClientSession:
+        """A new session on the shared connector; closing it leaves the connector open."""
+
+        async def authorization(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            if value := await self.authorize():
+                request.headers["Authorization"] = value
+            return await handler(request)
+
+        return aiohttp.ClientSession(
+            connector=self.connector,
+            connector_owner=False,
+            trust_env=False,
+            middlewares=(authorization,),
+            headers={"User-Agent": USER_AGENT},
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.connector.close()
+
+
+async def connect(kubeconfig: Path | None = None, context: str | None = None) -> Connection:
+    """Find the API server: `kubeconfig` if given, else the Pod's service account, else $KUBECONFIG or ~/.kube/config.
+
+    Raises:
+        SettingsError: no usable configuration; says which files were tried and what to do.
+    """
+    configuration = Configuration()
+    # Key material that stands inline in a kubeconfig passes through files, since OpenSSL reads nothing else; they are gone when this returns.
+    with tempfile.TemporaryDirectory(prefix="cvstate-") as scratch:
+        try:
+            await _load(configuration, kubeconfig, context, scratch)
+            context_ssl = _tls(configuration)
+        except (kube_config.ConfigException, OSError, ssl.SSLError, yaml.YAMLError, KeyError, TypeError) as exc:
+            raise SettingsError(
+                f"cannot read the cluster configuration from {kubeconfig or 'the service account, $KUBECONFIG or ~/.kube/config'}: {exc}; "
+                "give a working file with --kubeconfig"
+            ) from exc
+    connector = aiohttp.TCPConnector(limit=0, ssl=context_ssl, keepalive_timeout=KEEPALIVE_SECONDS)
+    return Connection(configuration.host.rstrip("/"), connector, lambda: configuration.get_api_key_with_prefix("BearerToken"))
+
+
+def in_cluster() -> bool:
+    """Whether this process runs in a Pod with a service account."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+
+
+async def _load(configuration: Configuration, kubeconfig: Path | None, context: str | None, scratch: str) -> None:
+    if kubeconfig is None and in_cluster():
+        kube_config.load_incluster_config(client_configuration=configuration)
+        return
+    file = str(kubeconfig) if kubeconfig else None
+    loader: Any = await kube_config.load_kube_config(
+        config_file=file, context=context, client_configuration=configuration, persist_config=False, temp_file_path=scratch
+    )
+    if "exec" in (loader._user or {}):
+        configuration.refresh_api_key_hook = _exec_refresher(loader)
+
+
+def _exec_refresher(loader: Any) -> Callable[[Configuration], Awaitable[None]]:
+    due = asyncio.get_running_loop().time() + TOKEN_REFRESH_SECONDS
+    lock = asyncio.Lock()
+
+    async def refresh(configuration: Configuration) -> None:
+        nonlocal due
+        now = asyncio.get_running_loop().time()
+        if now < due:
+            return
+        async with lock:
+            if now >= due:
+                await loader.load_from_exec_plugin()
+                configuration.api_key["BearerToken"] = loader.token
+                due = now + TOKEN_REFRESH_SECONDS
+
+    return refresh
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,42 @@
+"""Live objects: what we remember of an object in the cluster. About half a kilobyte, never the body (decision 6)."""
+
+from dataclasses import dataclass
+
+from cvstate_operator.objects.identity import ApiResource
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One object that carries an owner label, as of its newest known state."""
+
+    resource: ApiResource
+    uid: str
+    version: str
+    """`metadata.resourceVersion`."""
+    owner: str
+    """ApplySet id on the object's label."""
+    digest: str
+    """Digest of the manifest that was applied last, by its annotation; empty if there is none."""
+    fingerprint: bytes
+    """Digest of the values we own in it now."""
+    terminating: bool = False
+    """Being deleted; applying to it would be lost."""
+    baseline: bytes | None = None
+    """Fingerprint right after our own last apply: the server's normal form. None until it was learned or verified."""
+    snapshot: bytes | None = None
+    """The object as JSON, kept only while it must be looked at: it may have drifted, or its baseline is not known yet."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Known to hold exactly what we applied."""
+        return self.baseline is not None and self.baseline == self.fingerprint
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether resource version `version` is later than `than`.
+
+    Source: KEP-5504: resource versions of one resource are comparable as decimal integers. Where an API deviates, anything different is newer.
+    """
+    if version.isdecimal() and than.isdecimal():
+        return int(version) > int(than)
+    return version != than

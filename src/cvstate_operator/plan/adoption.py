@@ -1,0 +1,42 @@
+"""Adoption: whether an object that was there before us may become ours, and how.
+
+Nothing of another owner is taken, and no value of another field manager is overwritten on first contact; what is declared equally by both is shared.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cvstate_operator.errors import OwnerConflictError, TerminatingError
+from cvstate_operator.objects.ownership import PART_OF_LABEL, foreign_owner
+
+NameOwner = Callable[[str], str]
+"""Turns an ApplySet id into a name for people: `ClusterState default/shop`, or the id itself if it is not known."""
+
+
+def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: NameOwner) -> bool:
+    """Decide on an object that exists although we did not know it.
+
+    Returns:
+        True if it is ours already (its label, or fields we applied), so fields may be forced; False if it has no owner: then it is adopted, but a
+        field that someone holds with another value is a conflict.
+
+    Raises:
+        OwnerConflictError: it belongs to another owner; both are named by the caller's context and the message.
+        TerminatingError: it is being deleted.
+    """
+    meta = live.get("metadata", {})
+    if meta.get("deletionTimestamp"):
+        raise TerminatingError("the object is being deleted; it is applied again when it is gone")
+    part_of = (meta.get("labels") or {}).get(PART_OF_LABEL)
+    if part_of and part_of != owner:
+        raise conflict(name_owner(part_of))
+    if part_of == owner:
+        return True
+    if other := foreign_owner(live):
+        raise conflict(other)
+    return any(entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in meta.get("managedFields") or ())
+
+
+def conflict(other: str) -> OwnerConflictError:
+    """The error for an object that `other` owns."""
+    return OwnerConflictError(f"belongs to {other}; take it out of one of the two, or remove the owner's mark from the object")

@@ -1,0 +1,106 @@
+"""Desired state: the manifests of one commit, told apart and placed into the cluster's kinds and namespaces.
+
+Input is what the renderer found; readers are the decisions (`plan/changes.py`). What cannot be placed becomes a problem and is left out; then the
+set is incomplete, and nothing may be pruned by it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
+from cvstate_operator.objects.manifest import Manifest
+from cvstate_operator.objects.problem import Problem
+
+Resolve = Callable[[Gvk], ApiResource | None]
+"""How a kind is served; None if it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What should be in the cluster."""
+
+    objects: Mapping[ObjectRef, Manifest] = field(default_factory=dict)
+    resources: Mapping[Gvk, ApiResource] = field(default_factory=dict)
+    """How each kind in `objects` is served."""
+    problems: tuple[Problem, ...] = ()
+    """What is left out of `objects`, and why; empty means complete."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` over all objects: independent of files and their order."""
+        lines = sorted(f"{ref}\0{manifest.digest}\n" for ref, manifest in self.objects.items())
+        return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def place(manifests: Iterable[Manifest], problems: Iterable[Problem], *, resolve: Resolve, namespace: str) -> Desired:
+    """Bring manifests into their kinds and namespaces.
+
+    Args:
+        manifests: all that were rendered.
+        problems: what the render could not make sense of.
+        resolve: how kinds are served, those included that a CRD among the manifests will bring.
+        namespace: where namespaced objects go that name no namespace.
+    """
+    found = list(problems)
+    resources: dict[Gvk, ApiResource] = {}
+    placed: list[Manifest] = []
+    for manifest in manifests:
+        resource = resources.get(manifest.gvk) or resolve(manifest.gvk)
+        if resource is None:
+            found.append(_kind_unknown(manifest))
+        elif manifest.namespace and not resource.namespaced:
+            found.append(_has_namespace(manifest))
+        else:
+            resources[manifest.gvk] = resource
+            placed.append(manifest.in_namespace((manifest.namespace or namespace) if resource.namespaced else ""))
+    objects, duplicates = _unique(placed)
+    return Desired(objects, resources, tuple(sorted([*found, *duplicates])))
+
+
+def _unique(manifests: list[Manifest]) -> tuple[dict[ObjectRef, Manifest], list[Problem]]:
+    """Objects that are declared once; each of the others is a problem that names every place. None of the places wins."""
+    objects: dict[ObjectRef, Manifest] = {}
+    twice: list[Manifest] = []
+    for manifest in manifests:
+        if objects.setdefault(manifest.ref, manifest) is not manifest:
+            twice.append(manifest)
+    problems = []
+    for ref, group in groupby(sorted(twice, key=lambda m: (m.ref, m.origin)), key=lambda m: m.ref):
+        places = sorted(m.origin for m in (objects.pop(ref), *group))
+        where = " and ".join(f"{o.file} document {o.document} (line {o.line})" for o in places)
+        problems.append(
+            Problem(
+                file=places[-1].file,
+                document=places[-1].document,
+                object=str(ref),
+                reason="DuplicateObject",
+                message=f"declared more than once: {where}; keep one of them",
+            )
+        )
+    return objects, problems
+
+
+def _kind_unknown(manifest: Manifest) -> Problem:
+    gvk = manifest.gvk
+    return Problem(
+        file=manifest.origin.file,
+        document=manifest.origin.document,
+        object=str(manifest.ref),
+        reason="KindUnknown",
+        message=f"the API server serves no {gvk.kind} in {gvk.api_version}; install its CustomResourceDefinition or correct apiVersion and kind",
+        field="kind",
+        retryable=True,
+    )
+
+
+def _has_namespace(manifest: Manifest) -> Problem:
+    return Problem(
+        file=manifest.origin.file,
+        document=manifest.origin.document,
+        object=str(manifest.ref),
+        reason="Invalid",
+        message=f"{manifest.gvk.kind} is cluster-scoped; remove metadata.namespace",
+        field="metadata.namespace",
+    )

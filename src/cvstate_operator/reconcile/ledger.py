@@ -1,0 +1,95 @@
+"""The ledger: what one ClusterState remembers between passes: which objects need a look, which failed, which drifted. No I/O, no clock."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cvstate_operator.drift.coverage import FieldDrift
+from cvstate_operator.errors import CvstateError, TerminalError
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.manifest import Manifest
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.plan import backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An object that could not be brought to its desired state."""
+
+    problem: Problem
+    digest: str
+    """Digest of the manifest that failed; another manifest is tried at once."""
+    attempts: int
+    retry_at: float
+    """Monotonic seconds."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Mutable; owned by one reconciler, and touched between its steps by events."""
+
+    touched: dict[ObjectRef, float] = field(default_factory=dict)
+    """Objects an event spoke of, and when the first one did (monotonic seconds)."""
+    failures: dict[ObjectRef, Failure] = field(default_factory=dict)
+    drift: dict[ObjectRef, tuple[FieldDrift, ...]] = field(default_factory=dict)
+    """Open drift: found, and not repaired yet."""
+    present: set[ObjectRef] = field(default_factory=set)
+    """Objects that we saw in their desired state; if one is absent later, it vanished."""
+
+    def touch(self, ref: ObjectRef, now: float) -> None:
+        """An event spoke of the object."""
+        self.touched.setdefault(ref, now)
+
+    def take(self, now: float) -> dict[ObjectRef, float]:
+        """Objects to look at now, and since when they are due: touched ones, and failed ones whose pause is over."""
+        due = {ref: failure.retry_at for ref, failure in self.failures.items() if failure.retry_at <= now}
+        due.update(self.touched)
+        self.touched = {}
+        return due
+
+    def next_retry(self) -> float | None:
+        """When the first pause ends; None if nothing failed."""
+        return min((failure.retry_at for failure in self.failures.values()), default=None)
+
+    def is_paused(self, ref: ObjectRef, manifest: Manifest | None, now: float) -> bool:
+        """Whether the object failed with this very manifest, and its pause is not over."""
+        failure = self.failures.get(ref)
+        return failure is not None and failure.retry_at > now and failure.digest == (manifest.digest if manifest else "")
+
+    def failed(self, ref: ObjectRef, manifest: Manifest | None, error: CvstateError, *, now: float, random: float) -> Failure:
+        """Note a failure; the pause grows with every one of the same manifest."""
+        digest = manifest.digest if manifest else ""
+        before = self.failures.get(ref)
+        attempts = before.attempts + 1 if before and before.digest == digest else 1
+        pause = backoff.pause_seconds(error, attempts, random=random)
+        failure = Failure(_problem(ref, manifest, error), digest, attempts, now + pause)
+        self.failures[ref] = failure
+        return failure
+
+    def done(self, ref: ObjectRef) -> None:
+        """The object is as desired."""
+        self.failures.pop(ref, None)
+        self.drift.pop(ref, None)
+        self.present.add(ref)
+
+    def forget(self, refs: Iterable[ObjectRef]) -> None:
+        """Objects that are neither desired nor there."""
+        for ref in refs:
+            self.failures.pop(ref, None)
+            self.drift.pop(ref, None)
+            self.present.discard(ref)
+
+    def keep_only(self, desired: Mapping[ObjectRef, Manifest]) -> None:
+        """Forget everything about objects that are no longer desired."""
+        self.forget([ref for ref in (*self.failures, *self.drift, *self.present) if ref not in desired])
+
+
+def _problem(ref: ObjectRef, manifest: Manifest | None, error: CvstateError) -> Problem:
+    return Problem(
+        file=manifest.origin.file if manifest else "",
+        document=manifest.origin.document if manifest else 0,
+        object=str(ref),
+        reason=error.reason,
+        message=error.message,
+        field=getattr(error, "field", ""),
+        retryable=not isinstance(error, TerminalError),
+    )

@@ -1,0 +1,137 @@
+"""The live index: what the process knows of every labelled object of one cluster, kept by informers and by the answers to our own writes.
+
+It is told of each change once, drops the echo of our own writes (their resourceVersion is known), compares what we own with the baseline, and says
+whose object needs a look. No I/O.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
+from cvstate_operator.drift.field_set import fingerprint, ownership
+from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
+from cvstate_operator.objects.live import Live, is_newer
+from cvstate_operator.objects.ownership import PART_OF_LABEL
+
+Touched = Callable[[str, ObjectRef], None]
+"""Called with an ApplySet id and an object of it that changed in a way that matters."""
+
+
+class LiveIndex:
+    """Labelled objects of one cluster."""
+
+    def __init__(self, touched: Touched) -> None:
+        self._touched = touched
+        self._objects: dict[ObjectRef, Live] = {}
+        self._members: dict[str, set[ObjectRef]] = {}
+        self._kinds: dict[GroupKind, set[ObjectRef]] = {}
+        self._writing: set[ObjectRef] = set()
+
+    def get(self, ref: ObjectRef) -> Live | None:
+        """What is known of an object; None if it has no owner label, or does not exist."""
+        return self._objects.get(ref)
+
+    def members(self, owner: str) -> Mapping[ObjectRef, Live]:
+        """Every object that carries the ApplySet id `owner`."""
+        return {ref: self._objects[ref] for ref in self._members.get(owner, ())}
+
+    def count(self, owner: str) -> int:
+        """Number of members of an ApplySet."""
+        return len(self._members.get(owner, ()))
+
+    # -- what informers tell ---------------------------------------------------------------------------------------
+
+    def known(self, resource: ApiResource) -> frozenset[ObjectRef]:
+        """Objects of one kind that are in the index."""
+        return frozenset(self._kinds.get(resource.gvk.group_kind, ()))
+
+    def observed(self, resource: ApiResource, live: dict[str, Any]) -> None:
+        """An object exists in this state."""
+        meta = live["metadata"]
+        ref = ObjectRef(resource.gvk.group, resource.gvk.kind, meta.get("namespace", ""), meta["name"])
+        before = self._objects.get(ref)
+        if before and before.uid == meta["uid"] and not is_newer(meta["resourceVersion"], before.version):
+            return
+        now = _live(resource, live, baseline=before.baseline if before and before.uid == meta["uid"] else None)
+        if not now.is_settled and not now.terminating:
+            now = replace(now, snapshot=orjson.dumps(live))
+        self._put(ref, now)
+        if ref in self._writing:
+            return
+        if before and before.owner != now.owner:
+            self._touched(before.owner, ref)
+        if not now.is_settled or before is None or before.terminating != now.terminating or before.digest != now.digest:
+            self._touched(now.owner, ref)
+
+    def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
+        """An object was deleted or lost its owner label."""
+        before = self._objects.get(ref)
+        if before is None or not is_newer(resource_version, before.version):
+            return
+        self._remove(ref)
+        if ref not in self._writing:
+            self._touched(before.owner, ref)
+
+    # -- what our own writes tell ----------------------------------------------------------------------------------
+
+    def writing(self, ref: ObjectRef) -> None:
+        """We are about to write: what is observed until `written` may be the echo of it."""
+        self._writing.add(ref)
+
+    def written(self, ref: ObjectRef, live: dict[str, Any] | None, resource: ApiResource | None) -> None:
+        """Our write ended; `live` is the API server's answer, or None if the write failed or was a delete.
+
+        The answer holds our fields in the server's normal form: that is the baseline from now on. If something newer was observed meanwhile, it
+        is compared with that baseline at once.
+        """
+        self._writing.discard(ref)
+        seen = self._objects.get(ref)
+        if live is None or resource is None:
+            if seen and not seen.is_settled:
+                self._touched(seen.owner, ref)
+            return
+        answer = _live(resource, live, baseline=None)
+        answer = replace(answer, baseline=answer.fingerprint)
+        if seen is None or not is_newer(seen.version, answer.version):
+            self._put(ref, answer)
+            return
+        if seen.uid == answer.uid:
+            seen = replace(seen, baseline=answer.fingerprint)
+            self._put(ref, replace(seen, snapshot=None) if seen.is_settled else seen)
+        if not seen.is_settled:
+            self._touched(seen.owner, ref)
+
+    def verified(self, ref: ObjectRef) -> None:
+        """What is there now was found to be what we applied."""
+        live = self._objects[ref]
+        self._objects[ref] = replace(live, baseline=live.fingerprint, snapshot=None)
+
+    def _put(self, ref: ObjectRef, live: Live) -> None:
+        before = self._objects.get(ref)
+        if before and before.owner != live.owner:
+            self._members[before.owner].discard(ref)
+        self._objects[ref] = live
+        self._members.setdefault(live.owner, set()).add(ref)
+        self._kinds.setdefault(ref.group_kind, set()).add(ref)
+
+    def _remove(self, ref: ObjectRef) -> None:
+        live = self._objects.pop(ref)
+        self._members[live.owner].discard(ref)
+        self._kinds[ref.group_kind].discard(ref)
+
+
+def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | None) -> Live:
+    meta = live["metadata"]
+    return Live(
+        resource=resource,
+        uid=meta["uid"],
+        version=meta["resourceVersion"],
+        owner=(meta.get("labels") or {}).get(PART_OF_LABEL, ""),
+        digest=(meta.get("annotations") or {}).get(DIGEST, ""),
+        fingerprint=fingerprint(live, ownership(live, FIELD_MANAGER)),
+        terminating="deletionTimestamp" in meta,
+        baseline=baseline,
+    )

@@ -1,0 +1,55 @@
+"""Outcome: what one pass found and did, as a value. The pipeline makes it, the report tells it."""
+
+from dataclasses import dataclass
+
+from cvstate_operator.drift.coverage import FieldDrift
+from cvstate_operator.errors import CvstateError
+from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.plan.changes import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One object that was changed."""
+
+    ref: ObjectRef
+    action: Action
+    drift: tuple[FieldDrift, ...] = ()
+    """For a repair: the fields; empty if the object as a whole was missing."""
+    seconds: float = 0.0
+    """For a repair: from the event to the API server's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One pass over one ClusterState."""
+
+    artifact: Artifact | None
+    """Newest commit that could be read; None if there was none yet."""
+    source_error: CvstateError | None
+    """Why the last look at the source failed."""
+    evaluated: bool
+    """Whether desired and live state were compared; False as long as there is no artifact, or no render of it."""
+    digest: str
+    desired: int
+    """Number of desired objects."""
+    members: int
+    """Number of objects in the cluster that belong to this ClusterState."""
+    done: tuple[Done, ...]
+    problems: tuple[Problem, ...]
+    """Everything that stands in the way, sorted by file."""
+    drift: tuple[tuple[ObjectRef, tuple[FieldDrift, ...]], ...]
+    """Drift that is still open."""
+    unpruned: tuple[ObjectRef, ...]
+    """Objects that left Git and are kept."""
+    objection: str
+    """Why they are kept."""
+    next_pass_at: float | None
+    """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
+
+    @property
+    def is_converged(self) -> bool:
+        """The cluster holds exactly what the newest commit declares."""
+        return self.evaluated and not (self.source_error or self.problems or self.drift or self.unpruned)

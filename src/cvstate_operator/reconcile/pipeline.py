@@ -1,0 +1,388 @@
+"""The pipeline of one ClusterState: source, render, drift, plan, apply, report. Every trigger ends in the same idempotent call, `run`.
+
+    fetch()  source ─▶ artifact                          (by poll or push; beside everything else)
+    run()    artifact ─▶ desired ─▶ observed ─▶ plan ─▶ applied ─▶ pruned ─▶ outcome
+
+A pass costs what changed: after an event only the touched objects are looked at, after a commit the whole plan is made from memory, and only
+differing objects are written.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import orjson
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import ClusterStateSpec, GitSource
+from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.drift.coverage import FieldDrift, field_drifts
+from cvstate_operator.drift.field_set import ownership as field_ownership
+from cvstate_operator.objects import ownership
+from cvstate_operator.objects.artifact import Artifact, Rendered
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
+from cvstate_operator.objects.manifest import Manifest
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.plan import adoption, backoff, changes, crds, desired
+from cvstate_operator.plan.changes import Action, Change, Hold
+from cvstate_operator.reconcile.ledger import Ledger
+from cvstate_operator.reconcile.live_index import LiveIndex
+from cvstate_operator.reconcile.outcome import Done, Outcome
+from cvstate_operator.reconcile.ports import Clock, Cluster, Meter, ParentMetadata, Renderer, Reporter, Source
+
+ESTABLISH_SECONDS = 20.0
+"""How long a pass waits for a CRD of the same commit to be served. It takes well below a second on an idle API server (measured)."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the pipeline."""
+
+    source: Source
+    renderer: Renderer
+    cluster: Cluster
+    index: LiveIndex
+    reporter: Reporter
+    meter: Meter
+    clock: Clock
+    writers: asyncio.Semaphore
+    """Limits how many objects are written at a time, over all ClusterStates of the process."""
+
+
+class Pipeline:
+    """One ClusterState. Not for concurrent use, but for `fetch` and `stop`, which may run beside `run`."""
+
+    def __init__(
+        self, world: World, *, owner: str, namespace: str, name_owner: adoption.NameOwner, known_kinds: frozenset[GroupKind]
+    ) -> None:
+        """
+        Args:
+            world: everything outside.
+            owner: ApplySet id.
+            namespace: of the ClusterState; namespaced objects that name no namespace go there.
+            name_owner: names other ApplySets for people.
+            known_kinds: kinds that members may be of, from before this process.
+        """
+        self._world = world
+        self._owner = owner
+        self._namespace = namespace
+        self._name_owner = name_owner
+        self._marked_kinds: frozenset[GroupKind] | None = known_kinds or None
+        self._artifact: Artifact | None = None
+        self._source_error: errors.CvstateError | None = None
+        self._rendered: tuple[Artifact, Rendered] | None = None
+        self._desired: desired.Desired | None = None
+        self._build_error: errors.CvstateError | None = None
+        self._unknown_kinds_attempt = 0
+        self._place_again_at: float | None = None
+        self._unpruned: tuple[ObjectRef, ...] = ()
+        self._objection = ""
+        self._stopping = False
+        self.ledger = Ledger()
+
+    def stop(self) -> None:
+        """Finish the objects in hand and start no others; the pass in progress then ends."""
+        self._stopping = True
+
+    # -- source ----------------------------------------------------------------------------------------------------
+
+    async def fetch(self, git: GitSource) -> bool:
+        """Look for a new commit; True if there is something new to tell, good or bad."""
+        clock, started = self._world.clock, self._world.clock.monotonic()
+        before = (self._artifact, self._source_error and self._source_error.message)
+        result = "ok"
+        try:
+            self._artifact = await self._world.source.fetch(git, known=self._artifact)
+            self._source_error = None
+        except errors.CvstateError as exc:
+            self._source_error, result = exc, exc.reason
+        self._world.meter.fetched(result=result, seconds=clock.monotonic() - started)
+        return before != (self._artifact, self._source_error and self._source_error.message)
+
+    # -- the pass --------------------------------------------------------------------------------------------------
+
+    async def run(self, spec: ClusterStateSpec, *, full: bool) -> Outcome:
+        """Bring the cluster one step closer to the newest commit, and say where it stands.
+
+        Args:
+            spec: the ClusterState as it is now.
+            full: list everything again and look at every object, whatever events said.
+        """
+        fresh = await self._render(full=full)
+        if self._desired is None:
+            return self._outcome(())
+        blind = await self._observe(self._desired, full=full)
+        due = self._world.clock.monotonic()
+        looked_at = self.ledger.take(due)
+        if full or fresh:
+            looked_at = {**dict.fromkeys(self._desired.objects, due), **looked_at}
+        plan = self._plan(self._desired, looked_at, blind, retry_all=full)
+        done = [*await self._apply(plan, looked_at)]
+        stray = any(ref not in self._desired.objects for ref in looked_at)
+        if full or fresh or stray or self._unpruned:
+            done += await self._prune(spec, self._desired, blind)
+        return self._outcome(done)
+
+    # -- render ----------------------------------------------------------------------------------------------------
+
+    async def _render(self, *, full: bool) -> bool:
+        """Turn the newest artifact into desired objects; True if they are new."""
+        artifact = self._artifact
+        if artifact is None:
+            return False
+        if self._rendered is None or self._rendered[0] is not artifact:
+            try:
+                self._rendered = (artifact, await self._world.renderer.render(artifact))
+                self._build_error = None
+            except errors.CvstateError as exc:
+                self._build_error = exc
+                return False
+        elif not self._must_place_again(full=full):
+            return False
+        await self._place(self._rendered[1])
+        return True
+
+    def _must_place_again(self, *, full: bool) -> bool:
+        return self._place_again_at is not None and (full or self._world.clock.monotonic() >= self._place_again_at)
+
+    async def _place(self, rendered: Rendered) -> None:
+        cluster = self._world.cluster
+        declared = crds.declared_resources(self._world.renderer.body(m) for m in rendered.manifests if crds.is_crd(m.gvk.group_kind))
+
+        def resolve(gvk: Gvk) -> ApiResource | None:
+            return cluster.resource(gvk) or declared.get(gvk)
+
+        if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
+            await cluster.discover()
+        self._desired = desired.place(rendered.manifests, rendered.problems, resolve=resolve, namespace=self._namespace)
+        self.ledger.keep_only(self._desired.objects)
+        unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self._desired.problems)
+        self._unknown_kinds_attempt = self._unknown_kinds_attempt + 1 if unknown else 0
+        clock = self._world.clock
+        self._place_again_at = (
+            clock.monotonic() + backoff.pause_seconds(errors.KindUnknownError(""), self._unknown_kinds_attempt, random=clock.random())
+            if unknown
+            else None
+        )
+
+    # -- observe ---------------------------------------------------------------------------------------------------
+
+    async def _observe(self, wanted: desired.Desired, *, full: bool) -> Mapping[GroupKind, errors.CvstateError]:
+        """Watch every kind that members are or may be of; returns those that cannot be seen."""
+        kinds = frozenset(ref.group_kind for ref in wanted.objects)
+        possible = kinds | (self._marked_kinds or frozenset())
+        if possible != self._marked_kinds:
+            await self._world.reporter.write_parent(ParentMetadata(self._owner, possible))
+            self._marked_kinds = possible
+        cluster = self._world.cluster
+        if any(cluster.any_version(kind) is None for kind in possible - kinds):
+            await cluster.discover()
+        served = {gvk.group_kind: resource for gvk, resource in wanted.resources.items() if cluster.resource(gvk)}
+        former = {kind: resource for kind in possible - kinds if (resource := cluster.any_version(kind))}
+        blind = dict(await cluster.observe([*served.values(), *former.values()]))
+        if full:
+            try:
+                await cluster.resync([*served, *former])
+            except errors.CvstateError as exc:
+                # What the watches told still stands, but nothing may be deleted by it.
+                blind.update(dict.fromkeys(former, exc))
+        return blind
+
+    # -- plan ------------------------------------------------------------------------------------------------------
+
+    def _plan(
+        self,
+        wanted: desired.Desired,
+        refs: Iterable[ObjectRef],
+        blind: Mapping[GroupKind, errors.CvstateError],
+        *,
+        retry_all: bool,
+    ) -> list[Change]:
+        """Decide on each object; what is held becomes a failure in the ledger."""
+        now = self._world.clock.monotonic()
+        plan = []
+        for ref in refs:
+            manifest = wanted.objects.get(ref)
+            if manifest is None or (not retry_all and self.ledger.is_paused(ref, manifest, now)):
+                continue
+            if error := blind.get(ref.group_kind):
+                self._fail(ref, manifest, error)
+                continue
+            live = self._world.index.get(ref)
+            match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self.ledger.present):
+                case None:
+                    self.ledger.done(ref)
+                case Hold.OWNER_CONFLICT:
+                    self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
+                case Hold.TERMINATING:
+                    self._fail(ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone"))
+                case Change() as change:
+                    plan.append(change)
+        return plan
+
+    def _fail(self, ref: ObjectRef, manifest: Manifest | None, error: errors.CvstateError) -> None:
+        clock = self._world.clock
+        self.ledger.failed(ref, manifest, error, now=clock.monotonic(), random=clock.random())
+
+    # -- apply -----------------------------------------------------------------------------------------------------
+
+    async def _apply(self, plan: Sequence[Change], since: Mapping[ObjectRef, float]) -> list[Done]:
+        """Carry the plan out, wave by wave, in parallel within a wave."""
+        done: list[Done] = []
+        for _, wave in groupby(sorted(plan, key=lambda change: change.wave), key=lambda change: change.wave):
+            batch = list(wave)
+            await self._await_kinds(batch)
+            async with asyncio.TaskGroup() as group:
+                for change in batch:
+                    await self._world.writers.acquire()
+                    if self._stopping:
+                        self._world.writers.release()
+                        break
+                    group.create_task(self._settle(change, since[change.ref], done))
+        return done
+
+    async def _await_kinds(self, batch: Sequence[Change]) -> None:
+        """Wait until the kinds that CRDs of this commit bring are served, and watch them."""
+        cluster, clock = self._world.cluster, self._world.clock
+        missing = {change.manifest.gvk for change in batch if change.manifest and cluster.resource(change.manifest.gvk) is None}
+        if not missing:
+            return
+        deadline, pause = clock.monotonic() + ESTABLISH_SECONDS, 0.05
+        while any(cluster.resource(gvk) is None for gvk in missing) and clock.monotonic() < deadline and not self._stopping:
+            await clock.sleep(pause)
+            pause = min(pause * 2, 1.0)
+            await cluster.discover()
+        await cluster.observe([resource for gvk in missing if (resource := cluster.resource(gvk))])
+
+    async def _settle(self, change: Change, since: float, done: list[Done]) -> None:
+        """Bring one object to its desired state; releases the writer's slot it was given."""
+        try:
+            result = await self._write(change, since)
+        except errors.CvstateError as exc:
+            self._fail(change.ref, change.manifest, exc)
+            self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=exc.reason)
+        else:
+            self.ledger.done(change.ref)
+            if result:
+                done.append(result)
+                self._world.meter.changed(kind=change.ref.kind, action=result.action.value, result="ok")
+        finally:
+            self._world.writers.release()
+
+    async def _write(self, change: Change, since: float) -> Done | None:
+        """Apply one object; None if it turned out to be as desired already."""
+        assert change.manifest is not None  # prunes go another way  # noqa: S101
+        world = self._world
+        body = world.renderer.body(change.manifest)
+        action, drift = change.action, self._drift(change, body)
+        if action is Action.VERIFY:
+            if not drift:
+                world.index.verified(change.ref)
+                return None
+            action = Action.REPAIR
+        if action is Action.REPAIR:
+            self.ledger.drift[change.ref] = drift
+            world.meter.drifted(kind=change.ref.kind, fields=len(drift))
+        live = None
+        world.index.writing(change.ref)
+        try:
+            live = await world.cluster.apply(change, body, owner=self._owner, name_owner=self._name_owner)
+        finally:
+            resource = world.cluster.resource(change.manifest.gvk)
+            world.index.written(change.ref, live, resource)
+        seconds = world.clock.monotonic() - since
+        if action is Action.REPAIR:
+            world.meter.repaired(kind=change.ref.kind, seconds=seconds)
+        return Done(change.ref, action, drift, seconds)
+
+    def _drift(self, change: Change, body: dict[str, object]) -> tuple[FieldDrift, ...]:
+        """The fields that drifted; empty if none did. An object that is gone counts as one field with an empty path."""
+        if change.action is Action.REPAIR and change.live is None:
+            return (FieldDrift("", "present", None, "", ""),)
+        if change.action not in (Action.VERIFY, Action.REPAIR) or change.live is None or change.live.snapshot is None:
+            return ()
+        assert change.manifest is not None  # noqa: S101
+        live = orjson.loads(change.live.snapshot)
+        sent = ownership.marked(body, owner=self._owner, digest=change.manifest.digest, namespace=change.ref.namespace)
+        found = field_drifts(sent, live, field_ownership(live, FIELD_MANAGER).ours, manager=FIELD_MANAGER)
+        if found or change.action is Action.VERIFY:
+            return found
+        # Our values changed although we still hold every field: someone wrote below a field that we own as a whole.
+        return (FieldDrift("", None, None, _last_writer(live), ""),)
+
+    # -- prune -----------------------------------------------------------------------------------------------------
+
+    async def _prune(self, spec: ClusterStateSpec, wanted: desired.Desired, blind: Mapping[GroupKind, errors.CvstateError]) -> list[Done]:
+        """Delete members that left Git, if everything that must be sure is."""
+        surplus = changes.leftovers(self._world.index.members(self._owner), wanted.objects)
+        guard = changes.PruneGuard(
+            enabled=spec.prune.enabled,
+            complete=not wanted.problems and not self._build_error,
+            empty=not wanted.objects,
+            applied=not self.ledger.failures and not self._stopping,
+            observed=not blind,
+        )
+        protected = tuple(change.ref for change in surplus if change.ref.kind in spec.prune.protected_kinds)
+        self._unpruned, self._objection = protected, "their kinds are protected (spec.prune.protectedKinds)"
+        if surplus and guard.objection:
+            self._unpruned, self._objection = tuple(change.ref for change in surplus), guard.objection
+            return []
+        done: list[Done] = []
+        for change in surplus:
+            if change.ref not in protected and not self._stopping and (result := await self._delete(change)):
+                done.append(result)
+        return done
+
+    async def _delete(self, change: Change) -> Done | None:
+        world = self._world
+        result = "ok"
+        try:
+            await world.cluster.prune(change)
+        except errors.StaleError as exc:
+            # It changed since we looked: the event about it is on its way and decides anew.
+            result = exc.reason
+            self.ledger.touch(change.ref, world.clock.monotonic())
+        except errors.CvstateError as exc:
+            result = exc.reason
+            self._fail(change.ref, None, exc)
+        world.meter.changed(kind=change.ref.kind, action=Action.PRUNE.value, result=result)
+        if result != "ok":
+            return None
+        self.ledger.forget([change.ref])
+        return Done(change.ref, Action.PRUNE)
+
+    # -- outcome ---------------------------------------------------------------------------------------------------
+
+    def _outcome(self, done: Iterable[Done]) -> Outcome:
+        wanted = self._desired
+        problems = [failure.problem for failure in self.ledger.failures.values()]
+        problems += wanted.problems if wanted else ()
+        problems += self._artifact.problems if self._artifact else ()
+        if self._build_error:
+            problems.append(Problem("", 0, "", self._build_error.reason, self._build_error.message))
+        if wanted and not wanted.objects and not problems:
+            problems.append(
+                Problem("", 0, "", "EmptyRender", "the commit declares no objects; nothing was pruned. Correct spec.source.git.path, or delete the ClusterState")
+            )
+        times = [t for t in (self.ledger.next_retry(), self._place_again_at) if t is not None]
+        return Outcome(
+            artifact=self._artifact,
+            source_error=self._source_error,
+            evaluated=wanted is not None and self._build_error is None,
+            digest=wanted.digest if wanted else "",
+            desired=len(wanted.objects) if wanted else 0,
+            members=self._world.index.count(self._owner),
+            done=tuple(sorted(done, key=lambda d: d.ref)),
+            problems=tuple(sorted(problems)),
+            drift=tuple(sorted(self.ledger.drift.items())),
+            unpruned=tuple(sorted(self._unpruned)),
+            objection=self._objection,
+            next_pass_at=min(times, default=None),
+        )
+
+
+def _last_writer(live: Mapping[str, object]) -> str:
+    entries = live["metadata"]["managedFields"]  # type: ignore[index]
+    others = [e for e in entries if e.get("manager") != FIELD_MANAGER and e.get("subresource") != "status"]
+    return str(max(others, key=lambda e: e.get("time", ""), default={}).get("manager", ""))

@@ -1,0 +1,134 @@
+"""Ports: what the pipeline needs of the world, as narrow interfaces. Adapters in source, render, kube and telemetry fill them; tests fill them too."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from cvstate_operator.api.clusterstate import GitSource
+from cvstate_operator.errors import CvstateError
+from cvstate_operator.objects.artifact import Artifact, Rendered
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
+from cvstate_operator.objects.manifest import Body, Manifest
+from cvstate_operator.plan.adoption import NameOwner
+from cvstate_operator.plan.changes import Change
+
+
+class Source(Protocol):
+    """Git."""
+
+    async def fetch(self, git: GitSource, *, known: Artifact | None) -> Artifact:
+        """The newest commit; `known` itself if that is still the newest.
+
+        Raises:
+            TransientError: the repository could not be read now.
+            TerminalError: it could, but not what was asked for.
+        """
+
+
+class Renderer(Protocol):
+    """Files to manifests."""
+
+    async def render(self, artifact: Artifact) -> Rendered:
+        """Every manifest in the artifact; a bad file is a problem in the result and does not stop the others.
+
+        Raises:
+            BuildFailedError: nothing at all came out.
+        """
+
+    def body(self, manifest: Manifest) -> Body:
+        """The object to apply; the caller may change it."""
+
+
+class Cluster(Protocol):
+    """The target cluster."""
+
+    def resource(self, gvk: Gvk) -> ApiResource | None:
+        """How a kind is served; None if it is not, as far as is known."""
+
+    def any_version(self, kind: GroupKind) -> ApiResource | None:
+        """Some served version of a kind."""
+
+    async def discover(self) -> None:
+        """Ask anew which kinds are served."""
+
+    async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, CvstateError]:
+        """Watch these kinds from now on, and wait until each was listed once. Returns those that cannot be seen, with the reason."""
+
+    async def resync(self, kinds: Sequence[GroupKind]) -> None:
+        """List these kinds again and compare.
+
+        Raises:
+            CvstateError: a list failed.
+        """
+
+    async def apply(self, change: Change, body: Body, *, owner: str, name_owner: NameOwner) -> dict[str, Any]:
+        """Carry out a create, update or repair; the object as it is afterwards.
+
+        Raises:
+            CvstateError: it was not applied.
+        """
+
+    async def prune(self, change: Change) -> None:
+        """Delete the object if it is still the one we know.
+
+        Raises:
+            CvstateError: it was not deleted.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ParentMetadata:
+    """What an ApplySet parent carries (KEP-3659)."""
+
+    applyset_id: str
+    group_kinds: frozenset[GroupKind]
+    """Every kind that members may be of; written before the first object of a new kind is."""
+
+
+class Reporter(Protocol):
+    """Where results go."""
+
+    async def write_parent(self, metadata: ParentMetadata) -> None:
+        """Put the ApplySet marks on the ClusterState."""
+
+    async def write_status(self, status: Mapping[str, Any]) -> None:
+        """Replace the status."""
+
+    def event(self, *, kind: str, reason: str, message: str) -> None:
+        """Tell people that something happened; `kind` is Normal or Warning."""
+
+
+class Clock(Protocol):
+    """Time and chance, so that the pipeline itself has none."""
+
+    def monotonic(self) -> float:
+        """Seconds that only go forward."""
+
+    def now(self) -> datetime:
+        """The time of day, UTC."""
+
+    def random(self) -> float:
+        """From 0 to 1."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let others work meanwhile."""
+
+
+class Meter(Protocol):
+    """What is counted of one ClusterState."""
+
+    def fetched(self, *, result: str, seconds: float) -> None:
+        """The source was asked; `result` is ok or a reason."""
+
+    def reconciled(self, *, result: str, seconds: float) -> None:
+        """A pass ended."""
+
+    def changed(self, *, kind: str, action: str, result: str) -> None:
+        """An object was written, or could not be."""
+
+    def drifted(self, *, kind: str, fields: int) -> None:
+        """Drift was found in an object."""
+
+    def repaired(self, *, kind: str, seconds: float) -> None:
+        """A drifted object is as desired again, so long after it was noticed."""

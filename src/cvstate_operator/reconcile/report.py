@@ -1,0 +1,237 @@
+"""The report: from an outcome to what users read: status, conditions, events. Pure; texts are stable between equal outcomes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
+from cvstate_operator.errors import CvstateError, TransientError
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.objects.redaction import one_line, shown
+from cvstate_operator.plan.changes import Action
+from cvstate_operator.reconcile.outcome import Done, Outcome
+
+LISTED: Final = 20
+"""Problems and drifted fields listed in the status; the rest is counted (decision 11: the status does not grow with N)."""
+SPELLED_OUT: Final = 3
+"""Problems spelled out in the Ready condition's message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Kubernetes Event to be."""
+
+    kind: str
+    """Normal or Warning."""
+    reason: str
+    message: str
+
+
+def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, handled_at: str | None, now: str) -> dict[str, Any]:
+    """The whole status after a pass.
+
+    Args:
+        outcome: what the pass found.
+        previous: the status as it is in the cluster.
+        generation: of the spec that was acted on.
+        handled_at: value of the annotation `requestedAt` that this pass answers; None keeps the one handled last.
+        now: RFC 3339, for conditions that changed.
+    """
+    artifact = outcome.artifact
+    revision = artifact.revision if artifact else None
+    before = previous.get("source") or {}
+    fetched_at = _time(artifact.fetched_at) if artifact else ""
+    candidates = {
+        "observedGeneration": generation,
+        "lastHandledReconcileAt": handled_at or previous.get("lastHandledReconcileAt"),
+        "conditions": merge(previous.get("conditions") or (), conditions(outcome), generation=generation, now=now),
+        "source": artifact
+        and {
+            "revision": artifact.revision,
+            "commitTime": _time(artifact.committed_at),
+            "fetchedAt": before.get("fetchedAt", fetched_at) if before.get("revision") == revision else fetched_at,
+        },
+        "lastAttemptedRevision": revision or previous.get("lastAttemptedRevision"),
+        "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
+        "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
+        "drift": _drift(outcome),
+        "problems": [_problem(problem) for problem in outcome.problems[:LISTED]],
+    }
+    return {key: value for key, value in candidates.items() if value}
+
+
+def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
+    """The status of a ClusterState that cannot be carried out: nothing is touched, a human must act."""
+    found = (
+        Condition(ConditionType.READY, False, error.reason, error.message),
+        Condition(ConditionType.STALLED, True, error.reason, error.message),
+    )
+    kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
+    return {**kept, "observedGeneration": generation, "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now)}
+
+
+def progressing(previous: Mapping[str, Any], *, generation: int, message: str, now: str) -> dict[str, Any]:
+    """The status while a new spec or revision is worked on: Ready is not known to be true any more."""
+    kept = [
+        Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
+        for c in previous.get("conditions") or ()
+        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.DRIFTED)
+    ]
+    found = (
+        *kept,
+        Condition(ConditionType.READY, None, Reason.PROGRESSING, message),
+        Condition(ConditionType.RECONCILING, True, Reason.PROGRESSING, message),
+    )
+    return {**previous, "observedGeneration": generation, "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now)}
+
+
+def conditions(outcome: Outcome) -> tuple[Condition, ...]:
+    """Everything that is true after a pass."""
+    ready = _ready(outcome)
+    must_act = ready.status is False and not _passes_by_itself(outcome)
+    retrying = ready.status is False and not must_act
+    return (
+        ready,
+        _source(outcome),
+        _drifted(outcome),
+        Condition(ConditionType.RECONCILING, retrying or ready.status is None, Reason.PROGRESSING_WITH_RETRY, ready.message),
+        Condition(ConditionType.STALLED, must_act, ready.reason, ready.message),
+    )
+
+
+def events(outcome: Outcome, *, previous: Mapping[str, Any]) -> tuple[Event, ...]:
+    """What happened in this pass that a person should know; nothing if nothing did."""
+    found = []
+    changed = [done for done in outcome.done if done.action is not Action.REPAIR]
+    repaired = [done for done in outcome.done if done.action is Action.REPAIR]
+    revision = outcome.artifact.revision if outcome.artifact else ""
+    if changed:
+        found.append(Event("Normal", "Applied", f"{revision}: {_counts(changed)}"))
+    if repaired:
+        found.append(Event("Normal", "DriftRepaired", _repairs(repaired)))
+    before = {(p.get("reason"), p.get("file"), p.get("object"), p.get("message")) for p in previous.get("problems") or ()}
+    fresh = [p for p in outcome.problems[:LISTED] if (p.reason, p.file or None, p.object or None, p.message) not in before]
+    found += [Event("Warning", p.reason, str(p)) for p in fresh[:SPELLED_OUT]]
+    if outcome.source_error and outcome.source_error.message != _message(previous, ConditionType.SOURCE_READY):
+        found.append(Event("Warning", outcome.source_error.reason, outcome.source_error.message))
+    if outcome.unpruned and _held(outcome) not in _message(previous, ConditionType.READY):
+        found.append(Event("Warning", Reason.PRUNE_HELD, _held(outcome)))
+    return tuple(found)
+
+
+def _ready(outcome: Outcome) -> Condition:
+    if outcome.problems:
+        return Condition(ConditionType.READY, False, _common_reason(outcome.problems), _problems(outcome))
+    if outcome.source_error:
+        return Condition(ConditionType.READY, False, outcome.source_error.reason, outcome.source_error.message)
+    if not outcome.evaluated:
+        return Condition(ConditionType.READY, None, Reason.PROGRESSING, "the source was not read yet")
+    if outcome.drift:
+        return Condition(ConditionType.READY, False, Reason.DRIFT_DETECTED, _open_drift(outcome))
+    if outcome.unpruned:
+        return Condition(ConditionType.READY, False, Reason.PRUNE_HELD, _held(outcome))
+    revision = outcome.artifact.revision if outcome.artifact else ""
+    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{outcome.desired} objects match {revision}")
+
+
+def _source(outcome: Outcome) -> Condition:
+    if error := outcome.source_error:
+        return Condition(ConditionType.SOURCE_READY, False, error.reason, error.message)
+    if outcome.artifact:
+        return Condition(ConditionType.SOURCE_READY, True, Reason.FETCHED, f"newest commit is {outcome.artifact.revision}")
+    return Condition(ConditionType.SOURCE_READY, None, Reason.PROGRESSING, "the source was not read yet")
+
+
+def _drifted(outcome: Outcome) -> Condition:
+    if not outcome.evaluated:
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, "desired and live state were not compared yet")
+    if outcome.drift:
+        return Condition(ConditionType.DRIFTED, True, Reason.DRIFT_DETECTED, _open_drift(outcome))
+    return Condition(ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, "every declared field is as declared")
+
+
+def _passes_by_itself(outcome: Outcome) -> bool:
+    if outcome.problems:
+        return any(problem.retryable for problem in outcome.problems)
+    return outcome.source_error is None or isinstance(outcome.source_error, TransientError) if not outcome.unpruned else False
+
+
+def _common_reason(problems: Iterable[Problem]) -> str:
+    reasons = {problem.reason for problem in problems}
+    return reasons.pop() if len(reasons) == 1 else Reason.APPLY_FAILED
+
+
+def _problems(outcome: Outcome) -> str:
+    spelled = "; ".join(str(problem) for problem in outcome.problems[:SPELLED_OUT])
+    more = len(outcome.problems) - SPELLED_OUT
+    held = f"; {_held(outcome)}" if outcome.unpruned else ""
+    return f"{_plural(len(outcome.problems), 'problem')}: {spelled}" + (f"; and {more} more in status.problems" if more > 0 else "") + held
+
+
+def _held(outcome: Outcome) -> str:
+    names = ", ".join(str(ref) for ref in outcome.unpruned[:SPELLED_OUT])
+    more = len(outcome.unpruned) - SPELLED_OUT
+    return f"{_plural(len(outcome.unpruned), 'object')} left Git but not the cluster, since {outcome.objection}: {names}" + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
+def _open_drift(outcome: Outcome) -> str:
+    fields = sum(len(drift) for _, drift in outcome.drift)
+    first, drift = outcome.drift[0]
+    path = drift[0].path if drift else ""
+    return f"{_plural(fields, 'field')} of {_plural(len(outcome.drift), 'object')} drifted, first {first}{f' {path}' if path else ''}"
+
+
+def _drift(outcome: Outcome) -> dict[str, Any] | None:
+    if not outcome.drift:
+        return None
+    sample = ({"object": str(ref), "path": f.path, "manager": f.manager} for ref, drift in outcome.drift for f in drift)
+    return {"objects": len(outcome.drift), "fields": sum(len(d) for _, d in outcome.drift), "sample": list(islice(sample, LISTED))}
+
+
+def _counts(done: Iterable[Done]) -> str:
+    words = {Action.CREATE: "created", Action.UPDATE: "updated", Action.PRUNE: "pruned"}
+    tally: dict[str, int] = {}
+    for item in done:
+        tally[words[item.action]] = tally.get(words[item.action], 0) + 1
+    return ", ".join(f"{count} {word}" for word, count in sorted(tally.items()))
+
+
+def _repairs(done: list[Done]) -> str:
+    first = done[0]
+    if first.drift and first.drift[0].path:
+        field = first.drift[0]
+        kind = first.ref.group_kind
+        what = f"{field.path} was {shown(kind, field.path, field.live)} instead of {shown(kind, field.path, field.desired)}"
+        who = f", written by {one_line(field.manager)}" if field.manager else ""
+        others = f" and {len(first.drift) - 1} more fields" if len(first.drift) > 1 else ""
+    else:
+        what, who, others = ("was missing" if first.drift and first.drift[0].live is None and first.drift[0].desired else "was changed"), "", ""
+    more = f"; and {len(done) - 1} more objects" if len(done) > 1 else ""
+    return f"{first.ref} {what}{who}{others}; repaired in {first.seconds * 1000:.0f} ms{more}"
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    entry = {
+        "reason": problem.reason,
+        "message": problem.message,
+        "file": problem.file,
+        "document": problem.document,
+        "object": problem.object,
+        "field": problem.field,
+    }
+    return {key: value for key, value in entry.items() if value}
+
+
+def _message(previous: Mapping[str, Any], kind: ConditionType) -> str:
+    return str(next((c.get("message", "") for c in previous.get("conditions") or () if c.get("type") == kind), ""))
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _time(moment: Any) -> str:
+    return str(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
