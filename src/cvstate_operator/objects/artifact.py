@@ -23,6 +23,8 @@ class Artifact:
 
     repository: str
     """Directory of the bare repository that holds the blobs."""
+    path: str
+    """Directory in the commit, as the ClusterState spells it."""
     revision: str
     """`main@sha1:4c1f…`."""
     commit: str
