@@ -122,6 +122,9 @@ def _down(chosen: argparse.Namespace) -> None:
     if not chosen.all:
         directory = state.at(chosen.name)
         if not directory.path.exists():
+            if control_plane.is_external():
+                print("external: left alone")  # so that scripts with `up` and `down` work with it
+                return
             raise ClusterError(f"no cluster named {chosen.name}", remedy="`python -m tests.cluster status` lists them")
         _take_down(directory)
         return

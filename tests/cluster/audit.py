@@ -27,7 +27,7 @@ class Request:
         resource: Plural name, for example ``deployments``; empty for paths without resources.
         subresource: For example ``status``; empty for none.
         namespace: Empty for cluster-scoped objects and for lists over all namespaces.
-        name: Empty for lists, and for creates (the name is in the body, which is not logged), unless the server answered with it.
+        name: Empty for lists, and for creates: there the name is in the body, which is not logged.
         user: Who asked.
         user_agent: What the client calls itself; empty if nothing.
         code: The HTTP status of the answer; 0 when there was none.

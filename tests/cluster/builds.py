@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.cluster import programs, toolchain
+from tests.cluster import locations, programs, toolchain
 from tests.cluster.errors import ClusterError
 from tests.cluster.programs import Module, Program
 from tests.cluster.progress import BuildProgress
@@ -45,13 +45,12 @@ def ensure(names: Iterable[str]) -> Mapping[str, Path]:
 
 
 def stage_files() -> tuple[Path, ...]:
-    """Return kwok's stage files that make nodes Ready and pods run, sorted; kwok must have been built.
+    """Return what kwok simulates: its own stage files, then ours, each sorted; kwok must have been built.
 
     Source: kwok's module, folder `kustomize/stage`.
     """
-    stages = programs.get("kwok").path.parent / "stages"
-    folders = [stages / folder for folder in programs.STAGE_FOLDERS if not folder.endswith("chaos")]
-    return tuple(sorted(path for folder in folders for path in folder.glob("*.yaml")))
+    kept = programs.get("kwok").path.parent / "stages"
+    return (*sorted(kept.glob("**/*.yaml")), *sorted(locations.STAGES.glob("*.yaml")))
 
 
 def _asset(name: str) -> Path | None:

@@ -101,6 +101,9 @@ def api_server(layout: Layout) -> list[str]:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--allow-privileged",
+        # A restart ends watches after a second. By default it would wait a minute for clients to close them.
+        "--shutdown-send-retry-after",
+        "--shutdown-watch-termination-grace-period=1s",
         f"--disable-admission-plugins={','.join(_disabled_admission(layout))}",
         f"--audit-policy-file={layout.file('audit-policy.yaml')}",
         f"--audit-log-path={layout.directory.audit_log}",

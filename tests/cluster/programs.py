@@ -21,7 +21,11 @@ BUILD_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 """Flags of every build: no local paths and no state of our repository in the program, and go.mod is never rewritten."""
 
 STAGE_FOLDERS = ("node/fast", "node/heartbeat-with-lease", "pod/fast", "pod/chaos")
-"""Folders below kwok's `kustomize/stage` that are kept next to the program: how nodes become Ready, how pods run, and how they fail on demand."""
+"""Folders below kwok's `kustomize/stage` that are kept next to the program: how nodes become Ready, how pods run, and how they fail on demand.
+
+The last one acts only on pods that ask for it, so it is always on: the label ``pod-container-running-failed.stage.kwok.x-k8s.io: "true"`` ends a pod a
+second or two after it ran, for Jobs that fail. For Deployments that stay broken there is our own `stages/pod-crash-loop.yaml`.
+"""
 
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 """The first is what `/version` reports, the second stands in user agents. Source: Kubernetes `hack/lib/version.sh`, kube::version::ldflags."""

@@ -19,7 +19,7 @@ from tests.cluster.errors import ClusterError
 _DROPPED = ("GOROOT", "GOOS", "GOARCH", "GOEXPERIMENT", "GO_EXTLINK_ENABLED", "GOCACHEPROG")
 """Variables that would change what is built; a user may have set them for other work."""
 
-_LAST_RESORT = "install Go from your distribution or from go.dev, and put `go` on PATH"
+_LAST_RESORT = "install Go, for example from your distribution, and put `go` on PATH"
 
 
 def parse_version(text: str) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ Source: Kubernetes, "Specifying a structural schema": no $ref, no title, one typ
 
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 from cvstate_operator.api import names
@@ -95,3 +96,13 @@ def _structural(node: Any, definitions: dict[str, Any]) -> Any:
         for key, value in node.items()
         if key not in ("title", "$defs") and not (key == "default" and value is None)
     }
+
+
+def main() -> None:
+    """Print the CRD as YAML, with a note on where it comes from."""
+    print("# Made from src/cvstate_operator/api/clusterstate.py by `make crds`; do not edit.")
+    print(yaml.safe_dump(cluster_state_crd(), sort_keys=False, width=140, allow_unicode=True), end="")
+
+
+if __name__ == "__main__":
+    main()

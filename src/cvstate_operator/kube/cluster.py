@@ -68,9 +68,9 @@ class Cluster:
                 blind[kind] = exc
         return blind
 
-    async def resync(self, kinds: Sequence[GroupKind]) -> None:
-        """List these kinds again and compare."""
-        lists = (self._informers[kind].resync() for kind in kinds if kind in self._informers)
+    async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
+        """List these kinds again and compare, but for those that were listed after `since`."""
+        lists = (self._informers[kind].resync(since=since) for kind in kinds if kind in self._informers)
         for result in await asyncio.gather(*lists, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

@@ -43,6 +43,7 @@ class Informer:
         self._sink = sink
         self._on_state = on_state
         self._version = ""
+        self._listed_at = 0.0
         self._settled = asyncio.Event()
         self.failure: errors.CvstateError | None = None
         """Why the kind cannot be seen at the moment; None while it can."""
@@ -58,13 +59,14 @@ class Informer:
         if self.failure:
             raise self.failure
 
-    async def resync(self) -> None:
-        """List again now and compare: finds what a lost event would have told.
+    async def resync(self, *, since: float) -> None:
+        """List again and compare, unless the last list is newer than `since` (monotonic seconds): finds what a lost event would have told.
 
         Raises:
             CvstateError: the list failed; what was known stays known.
         """
-        await self._list()
+        if self._listed_at < since:
+            await self._list()
 
     async def stop(self) -> None:
         """End the watch."""
@@ -89,6 +91,7 @@ class Informer:
     async def _list(self) -> None:
         seen: set[ObjectRef] = set()
         version = ""
+        self._listed_at = asyncio.get_running_loop().time()
         before = self._sink.known(self.resource)
         async for page in self._client.pages(self.resource.path(), params={"labelSelector": self._selector}):
             version = page["metadata"]["resourceVersion"]

@@ -109,10 +109,11 @@ class Pipeline:
             spec: the ClusterState as it is now.
             full: list everything again and look at every object, whatever events said.
         """
+        started = self._world.clock.monotonic()
         fresh = await self._render(full=full)
         if self._desired is None:
             return self._outcome(())
-        blind = await self._observe(self._desired, full=full)
+        blind = await self._observe(self._desired, resync_before=started if full else None)
         due = self._world.clock.monotonic()
         looked_at = self.ledger.take(due)
         if full or fresh:
@@ -168,7 +169,7 @@ class Pipeline:
 
     # -- observe ---------------------------------------------------------------------------------------------------
 
-    async def _observe(self, wanted: desired.Desired, *, full: bool) -> Mapping[GroupKind, errors.CvstateError]:
+    async def _observe(self, wanted: desired.Desired, *, resync_before: float | None) -> Mapping[GroupKind, errors.CvstateError]:
         """Watch every kind that members are or may be of; returns those that cannot be seen."""
         kinds = frozenset(ref.group_kind for ref in wanted.objects)
         possible = kinds | (self._marked_kinds or frozenset())
@@ -181,9 +182,9 @@ class Pipeline:
         served = {gvk.group_kind: resource for gvk, resource in wanted.resources.items() if cluster.resource(gvk)}
         former = {kind: resource for kind in possible - kinds if (resource := cluster.any_version(kind))}
         blind = dict(await cluster.observe([*served.values(), *former.values()]))
-        if full:
+        if resync_before is not None:
             try:
-                await cluster.resync([*served, *former])
+                await cluster.resync([*served, *former], since=resync_before)
             except errors.CvstateError as exc:
                 # What the watches told still stands, but nothing may be deleted by it.
                 blind.update(dict.fromkeys(former, exc))

@@ -55,8 +55,8 @@ class Cluster(Protocol):
     async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, CvstateError]:
         """Watch these kinds from now on, and wait until each was listed once. Returns those that cannot be seen, with the reason."""
 
-    async def resync(self, kinds: Sequence[GroupKind]) -> None:
-        """List these kinds again and compare.
+    async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
+        """List these kinds again and compare, but for those that were listed after `since` (monotonic seconds).
 
         Raises:
             CvstateError: a list failed.

@@ -1,0 +1,3 @@
+"""`cvstate demo`."""
+def demo() -> None:
+    """placeholder"""

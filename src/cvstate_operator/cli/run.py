@@ -1,0 +1,60 @@
+"""`cvstate run`: the operator itself."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option(envvar="CVSTATE_OPERATOR_KUBECONFIG", help="Kubeconfig of the cluster. Default: the Pod's service account, else $KUBECONFIG or ~/.kube/config.", dir_okay=False),
+]
+
+
+def run(
+    kubeconfig: KubeconfigOption = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: its current one.")] = None,
+    namespace: Annotated[list[str] | None, typer.Option("--namespace", "-n", help="Act only on ClusterStates of this namespace; may be repeated. Default: all.")] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(envvar="CVSTATE_LISTEN", help="HOST:PORT of /metrics, /healthz and /readyz. Default: port 8080, outside a Pod on 127.0.0.1 only."),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(envvar="CVSTATE_CACHE", help="Directory for repositories and rendered objects. Default: ~/.cache/cvstate-operator/operator.", file_okay=False)
+    ] = None,
+    allow_file_urls: Annotated[bool, typer.Option("--allow-file-urls", envvar="CVSTATE_ALLOW_FILE_URLS", help="Allow file:// sources. They reach whatever this user can read.")] = False,
+    writers: Annotated[int, typer.Option(min=1, max=256, help="Objects written at a time.")] = 16,
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option(envvar="CVSTATE_LOG_LEVEL", help="Least important lines that are logged.")] = "info",
+    log_format: Annotated[
+        Literal["auto", "json", "text"], typer.Option(envvar="CVSTATE_LOG_FORMAT", help="auto: text on a terminal, JSON elsewhere.")
+    ] = "auto",
+) -> None:
+    """Run the operator: in a cluster by its service account, or anywhere with a kubeconfig.
+
+    It needs the CRD (kubectl apply -f crds/) and runs until it gets SIGTERM or Ctrl-C; objects in hand are finished first.
+
+    Examples:
+
+      cvstate run                                   in a Pod, or with your current kubeconfig
+
+      cvstate run --kubeconfig prod.yaml -n team-a  one namespace of another cluster
+
+      cvstate run --listen 127.0.0.1:9000 --log-format json
+    """
+    from cvstate_operator.operator import app
+    from cvstate_operator.settings import Settings, default_cache
+    from cvstate_operator.telemetry import logs
+
+    logs.configure(level=log_level, as_json=log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()))
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespaces=tuple(namespace or ()),
+        cache=cache or default_cache(),
+        allow_file_urls=allow_file_urls,
+        listen=listen,
+        writers=writers,
+    )
+    asyncio.run(app.run(settings))

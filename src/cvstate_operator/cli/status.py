@@ -1,0 +1,3 @@
+"""`cvstate status`."""
+def status() -> None:
+    """placeholder"""

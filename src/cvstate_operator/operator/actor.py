@@ -1,0 +1,226 @@
+"""The actor: one ClusterState's own task. It waits for whatever concerns it, runs the pipeline, and has the result reported.
+
+Everything that happens ends as a wake-up: a new spec, a request, a touched object, a finished fetch, a timer. The fetch runs beside the passes, so that
+a slow Git server never delays a repair.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cvstate_operator import errors
+from cvstate_operator.api import names
+from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
+from cvstate_operator.api.conditions import ConditionType
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.reconcile import report
+from cvstate_operator.reconcile.outcome import Outcome
+from cvstate_operator.reconcile.pipeline import Pipeline
+from cvstate_operator.telemetry.metrics import ClusterStateMeter
+
+JITTER: Final = 0.1
+"""Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
+PROGRESS_SECONDS: Final = 1.0
+"""A pass that takes longer is announced in the status; shorter ones cost one status write, not two."""
+MISHAP_SECONDS: Final = 10.0
+"""Pause after a fault of our own, and after a status that could not be written."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user wants now, as of the last event about the ClusterState."""
+
+    generation: int
+    requested_at: str | None
+    """Value of the annotation `requestedAt`; None if it was handled already or is absent."""
+    spec: Mapping[str, Any]
+
+
+class Actor:
+    """One ClusterState, from its first event to its deletion."""
+
+    def __init__(self, body: Mapping[str, Any], *, pipeline: Pipeline, reporter: KubernetesReporter, meter: ClusterStateMeter) -> None:
+        meta = body["metadata"]
+        self.uid: str = meta["uid"]
+        self._label = f"{meta['namespace']}/{meta['name']}"
+        self._pipeline = pipeline
+        self._reporter = reporter
+        self._meter = meter
+        self._status: dict[str, Any] = dict(body.get("status") or {})
+        self._wanted = _wanted(body)
+        self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._fetch_at = 0.0
+        self._full_at = 0.0
+        self._pass_at: float | None = None
+        self._fetching: asyncio.Task[bool] | None = None
+        self._fetched_for: Wanted | None = None
+        self._news = False
+        self._task = asyncio.create_task(self._run(), name=f"clusterstate {self._label}")
+
+    def update(self, body: Mapping[str, Any]) -> None:
+        """An event about the ClusterState came; our own status writes wake nobody."""
+        before, self._wanted = self._wanted, _wanted(body)
+        if (before.generation, before.requested_at) != (self._wanted.generation, self._wanted.requested_at):
+            self._fetch_at = 0.0
+            self._wake.set()
+
+    def touch(self, ref: ObjectRef) -> None:
+        """An object of this ClusterState changed in a way that matters."""
+        self._pipeline.ledger.touch(ref, _now())
+        self._wake.set()
+
+    async def close(self, *, seconds: float) -> None:
+        """Finish the objects in hand and end; after `seconds` the rest is cut off.
+
+        Members stay as they are and keep their label: a ClusterState of the same name takes them over again.
+        """
+        self._stopping = True
+        self._pipeline.stop()
+        self._wake.set()
+        _, late = await asyncio.wait({self._task}, timeout=seconds)
+        for task in {*late, self._fetching} - {None}:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if late:
+            _log.warning("cut off while writing", extra={"clusterstate": self._label})
+        await self._reporter.close()
+        self._meter.close()
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._step()
+            except errors.CvstateError as exc:
+                _log.warning("pass not finished", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
+                self._pass_at = _now() + MISHAP_SECONDS
+            except Exception:  # the shell catches everything: one ClusterState must never stop another
+                _log.exception("internal error, trying again", extra={"clusterstate": self._label})
+                self._meter.reconciled(result="InternalError", seconds=0.0)
+                self._pass_at = _now() + MISHAP_SECONDS
+            await self._wait()
+
+    async def _step(self) -> None:
+        """Whatever is due now."""
+        wanted = self._wanted
+        try:
+            spec = parse_spec(wanted.spec)
+        except errors.InvalidSpecError as exc:
+            await self._refuse(wanted, exc)
+            return
+        self._take_fetch_result()
+        asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
+        if _now() >= self._fetch_at and self._fetching is None:
+            self._fetch_at = _later(parse_seconds(spec.source.git.interval))
+            self._fetching = asyncio.create_task(self._pipeline.fetch(spec.source.git), name=f"fetch {self._label}")
+            self._fetching.add_done_callback(lambda task: self._wake.set())
+            self._fetched_for = wanted
+        # What the user asked for is answered with what Git holds now, so the fetch comes first.
+        answering = asked and self._fetching is None and self._fetched_for == wanted
+        full = answering or (_now() >= self._full_at and not asked)
+        pending = self._pipeline.ledger.touched or self._news or (self._pass_at is not None and _now() >= self._pass_at)
+        if full or pending:
+            self._news, self._pass_at = False, None
+            await self._pass(spec, full=full, answered=wanted if answering else None)
+
+    def _take_fetch_result(self) -> None:
+        if self._fetching and self._fetching.done():
+            task, self._fetching = self._fetching, None
+            self._news = task.result() or self._news
+
+    async def _wait(self) -> None:
+        times = [self._pass_at, None if self._fetching else self._fetch_at, self._full_at if self._full_at else None]
+        pause = max(0.0, min((t for t in times if t is not None), default=MISHAP_SECONDS) - _now())
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    # -- one pass --------------------------------------------------------------------------------------------------
+
+    async def _pass(self, spec: ClusterStateSpec, *, full: bool, answered: Wanted | None) -> None:
+        started = _now()
+        work = asyncio.create_task(self._pipeline.run(spec, full=full))
+        try:
+            finished, _ = await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
+            if not finished:
+                message = "applying the newest commit" if full or not self._status.get("lastAppliedRevision") else "applying a change"
+                await self._write(report.progressing(self._status, generation=self._wanted.generation, message=message, now=_rfc3339()))
+            outcome = await work
+        finally:
+            work.cancel()
+        if self._stopping:
+            return
+        if answered:
+            self._handled = answered
+        if full:
+            self._full_at = _later(parse_seconds(spec.interval))
+        self._pass_at = outcome.next_pass_at
+        await self._tell(outcome, seconds=_now() - started)
+
+    async def _tell(self, outcome: Outcome, *, seconds: float) -> None:
+        previous = self._status
+        for event in report.events(outcome, previous=previous):
+            self._reporter.event(kind=event.kind, reason=event.reason, message=event.message)
+            level = logging.INFO if event.kind == "Normal" else logging.WARNING
+            revision = outcome.artifact.revision if outcome.artifact else ""
+            _log.log(level, event.message, extra={"reason": event.reason, "clusterstate": self._label, "revision": revision})
+        status = report.status(
+            outcome,
+            previous=previous,
+            generation=self._handled.generation or self._wanted.generation,
+            handled_at=self._handled.requested_at,
+            now=_rfc3339(),
+        )
+        ready = next(c for c in report.conditions(outcome) if c.type is ConditionType.READY)
+        self._meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
+        self._meter.stands(
+            ready=ready.status,
+            objects=outcome.members,
+            desired=outcome.desired,
+            problems=len(outcome.problems),
+            open_drift=len(outcome.drift),
+        )
+        await self._write(status)
+
+    async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
+        """Nothing of a spec that makes no sense is carried out; what was applied before stays."""
+        self._handled = wanted
+        self._fetch_at = self._full_at = _later(parse_seconds("10m"))
+        await self._write(report.invalid_spec(error, previous=self._status, generation=wanted.generation, now=_rfc3339()))
+
+    async def _write(self, status: dict[str, Any]) -> None:
+        """Write the status if it differs from the one in the cluster."""
+        if status != self._status:
+            await self._reporter.write_status(status)
+            self._status = status
+
+
+def _wanted(body: Mapping[str, Any]) -> Wanted:
+    meta = body["metadata"]
+    return Wanted(meta.get("generation", 1), (meta.get("annotations") or {}).get(names.REQUESTED_AT), dict(body.get("spec") or {}))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _later(seconds: float) -> float:
+    return _now() + seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreading timers
+
+
+def _rfc3339() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,159 @@
+"""The operator process: connects, starts kopf for our own kind, serves HTTP, and stops in order."""
+
+import asyncio
+import logging
+import signal
+from typing import Any, Final
+
+import kopf
+
+from cvstate_operator import __version__, errors
+from cvstate_operator.api import names
+from cvstate_operator.kube.client import Client
+from cvstate_operator.kube.connection import Connection, connect
+from cvstate_operator.operator.engine import Engine
+from cvstate_operator.operator.http import HttpServer
+from cvstate_operator.settings import Settings
+from cvstate_operator.telemetry.metrics import Metrics
+
+LAG_PROBE_SECONDS: Final = 0.5
+CONNECT_PAUSE_SECONDS: Final = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: the operator is set up wrong.
+        UnauthorizedError: the API server does not know us.
+        CvstateError: kopf ended by itself; a supervisor should start us again.
+    """
+    connection = await connect(settings.kubeconfig, settings.context)
+    try:
+        await _Process(settings, connection).run()
+    finally:
+        await connection.close()
+
+
+class _Process:
+    """The parts of one run, and how they hang together."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._metrics = Metrics()
+        self._client = Client(connection, observe=self._metrics.observe_request)
+        self._engine = Engine(settings, self._client, self._metrics)
+        self._http = HttpServer(self._metrics, alive=self._alive, ready=self._ready)
+        self._stop = asyncio.Event()
+        self._stop_kopf = asyncio.Event()
+        self._watching = asyncio.Event()
+        self._kopf: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        self._handle_signals()
+        lag = asyncio.create_task(self._probe_lag())
+        try:
+            address = await self._http.start(self._settings.listen)
+            _log.info("started", extra={"version": __version__, "server": self._connection.server, "http": f"http://{address}"})
+            if await self._connect():
+                await self._serve()
+        finally:
+            lag.cancel()
+            await self._http.close()
+            await self._client.close()
+            _log.info("stopped")
+
+    async def _connect(self) -> bool:
+        """Wait for the API server; False if we are to stop before it answers."""
+        while not self._stop.is_set():
+            try:
+                await self._engine.start()
+                return True
+            except errors.TransientError as exc:
+                _log.warning("waiting for the API server", extra={"reason": exc.reason, "error": exc.message})
+            await _wait_for(self._stop, CONNECT_PAUSE_SECONDS)
+        return False
+
+    async def _serve(self) -> None:
+        self._kopf = asyncio.create_task(self._run_kopf(), name="kopf")
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({self._kopf, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        _log.info("stopping: finishing the objects in hand")
+        await self._engine.close()
+        # kopf cancels every task that was started after it, ours too: it goes last.
+        self._stop_kopf.set()
+        await self._kopf
+        if not self._stop.is_set():
+            raise errors.CvstateError("the watch of ClusterStates ended by itself; start the operator again")
+
+    async def _run_kopf(self) -> None:
+        registry = kopf.OperatorRegistry()
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False
+        settings.persistence.finalizer = f"{names.GROUP}/finalizer"
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            # A session of its own on our connector: kopf closes the one it is given.
+            return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._connection.session(), default_namespace="default")
+
+        @kopf.on.startup(registry=registry)
+        async def startup(**_: Any) -> None:
+            # kopf has put its own signal handlers in the meantime, which would not wait for objects in hand.
+            self._handle_signals()
+            self._watching.set()
+
+        @kopf.on.event(names.GROUP, names.VERSION, names.CLUSTER_STATES, registry=registry)
+        async def event(event: Any, body: kopf.Body, **_: Any) -> None:
+            plain = {key: body[key] for key in body}
+            (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(_plain(plain))
+
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            standalone=True,
+            clusterwide=not self._settings.namespaces,
+            namespaces=self._settings.namespaces,
+            stop_flag=self._stop_kopf,
+        )
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    def _alive(self) -> str:
+        return "the watch of ClusterStates ended" if self._kopf and self._kopf.done() else ""
+
+    def _ready(self) -> str:
+        if self._stop.is_set():
+            return "stopping"
+        return "" if self._watching.is_set() else "not watching ClusterStates yet"
+
+    async def _probe_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_PROBE_SECONDS
+            await asyncio.sleep(LAG_PROBE_SECONDS)
+            self._metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _plain(value: Any) -> Any:
+    """kopf hands out views; we keep plain data."""
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,136 @@
+"""The engine: all ClusterStates of one process, their actors, and the cluster they share."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cvstate_operator.api import names
+from cvstate_operator.kube.client import Client
+from cvstate_operator.kube.cluster import Cluster
+from cvstate_operator.objects import ownership
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.reconcile.live_index import LiveIndex
+from cvstate_operator.reconcile.pipeline import Pipeline, World
+from cvstate_operator.render.plain import PlainRenderer
+from cvstate_operator.settings import Settings
+from cvstate_operator.source.git import GitSources
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
+
+_log = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """The real time and real chance; see the port Clock."""
+
+    def monotonic(self) -> float:
+        """Seconds that only go forward, on the event loop's own clock."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """The time of day, UTC."""
+        return datetime.now(UTC)
+
+    def random(self) -> float:
+        """From 0 to 1; only spreads retries."""
+        return random.random()  # noqa: S311
+
+    async def sleep(self, seconds: float) -> None:
+        """Let others work meanwhile."""
+        await asyncio.sleep(seconds)
+
+
+class Engine:
+    """Owns the actors. Events about ClusterStates come in by `observed` and `deleted`."""
+
+    def __init__(self, settings: Settings, client: Client, metrics: Metrics) -> None:
+        self._settings = settings
+        self._client = client
+        self._metrics = metrics
+        self._index = LiveIndex(self._touched)
+        self._cluster = Cluster(client, self._index)
+        self._source = GitSources(settings.cache / "git", allow_file_urls=settings.allow_file_urls)
+        self._renderer = PlainRenderer(settings.cache / "rendered")
+        self._writers = asyncio.Semaphore(settings.writers)
+        self._actors: dict[str, Actor] = {}
+        """By ApplySet id."""
+        self._names: dict[str, str] = {}
+        """ApplySet id to `ClusterState namespace/name`."""
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Learn what the API server serves.
+
+        Raises:
+            CvstateError: it cannot be asked.
+        """
+        await self._cluster.discover()
+
+    def observed(self, body: Mapping[str, Any]) -> None:
+        """A ClusterState exists in this state."""
+        meta = body["metadata"]
+        owner = _owner(meta)
+        actor = self._actors.get(owner)
+        if meta.get("deletionTimestamp"):
+            self.deleted(body)
+        elif actor and actor.uid == meta["uid"]:
+            actor.update(body)
+        else:
+            self.deleted(body)
+            self._actors[owner] = self._make(owner, body)
+            self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
+
+    def deleted(self, body: Mapping[str, Any]) -> None:
+        """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
+        owner = _owner(body["metadata"])
+        self._names.pop(owner, None)
+        if actor := self._actors.pop(owner, None):
+            task = asyncio.create_task(actor.close(seconds=self._settings.shutdown_seconds))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Finish the objects in hand, then stop."""
+        closing = [actor.close(seconds=self._settings.shutdown_seconds) for actor in self._actors.values()]
+        await asyncio.gather(*closing, *self._closing)
+        await self._cluster.close()
+
+    def _make(self, owner: str, body: Mapping[str, Any]) -> Actor:
+        meta = body["metadata"]
+        meter = ClusterStateMeter(self._metrics, namespace=meta["namespace"], name=meta["name"])
+        reporter = KubernetesReporter(self._client, namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
+        world = World(
+            source=self._source,
+            renderer=self._renderer,
+            cluster=self._cluster,
+            index=self._index,
+            reporter=reporter,
+            meter=meter,
+            clock=SystemClock(),
+            writers=self._writers,
+        )
+        marked = (meta.get("annotations") or {}).get(ownership.GROUP_KINDS_ANNOTATION, "")
+        pipeline = Pipeline(
+            world,
+            owner=owner,
+            namespace=meta["namespace"],
+            name_owner=self._name_owner,
+            known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
+        )
+        return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter)
+
+    def _touched(self, owner: str, ref: ObjectRef) -> None:
+        if actor := self._actors.get(owner):
+            actor.touch(ref)
+
+    def _name_owner(self, owner: str) -> str:
+        return self._names.get(owner) or f"ApplySet {owner}"
+
+
+def _owner(meta: Mapping[str, Any]) -> str:
+    return ownership.applyset_id(name=meta["name"], namespace=meta["namespace"], kind=names.CLUSTER_STATE, group=names.GROUP)

@@ -1,0 +1,114 @@
+"""Metrics: every number we tell about ourselves, with its unit in its name and labels from small fixed sets.
+
+`namespace` and `name` are those of the ClusterState; series of a ClusterState disappear with it. docs/metrics.md lists them all (a test keeps it in step).
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from cvstate_operator import __version__
+
+_OWNER: Final = ("namespace", "name")
+_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SLOW: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.build = Gauge("cvstate_build_info", "Version of the operator; always 1.", ("version",), registry=registry)
+        self.build.labels(__version__).set(1)
+        self.reconciles = Counter("cvstate_reconcile_total", "Passes over a ClusterState.", (*_OWNER, "result"), registry=registry)
+        self.reconcile_seconds = Histogram(
+            "cvstate_reconcile_duration_seconds", "Duration of a pass over a ClusterState.", _OWNER, buckets=_SLOW, registry=registry
+        )
+        self.fetches = Counter("cvstate_source_fetch_total", "Looks at a Git source.", (*_OWNER, "result"), registry=registry)
+        self.fetch_seconds = Histogram(
+            "cvstate_source_fetch_duration_seconds", "Duration of a look at a Git source.", _OWNER, buckets=_SLOW, registry=registry
+        )
+        self.changes = Counter(
+            "cvstate_object_changes_total", "Managed objects written, or not.", (*_OWNER, "kind", "action", "result"), registry=registry
+        )
+        self.drift = Counter("cvstate_drift_opened_total", "Objects found drifted.", (*_OWNER, "kind"), registry=registry)
+        self.drift_fields = Counter("cvstate_drift_fields_total", "Fields found drifted.", (*_OWNER, "kind"), registry=registry)
+        self.repair_seconds = Histogram(
+            "cvstate_drift_repair_duration_seconds",
+            "From noticing a drift to the API server's answer that it is repaired.",
+            _OWNER,
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.ready = Gauge("cvstate_ready", "1 if the ClusterState is Ready, 0 if it is not, -1 if that is not known.", _OWNER, registry=registry)
+        self.objects = Gauge("cvstate_objects", "Managed objects in the cluster.", _OWNER, registry=registry)
+        self.desired = Gauge("cvstate_desired_objects", "Objects that the newest commit declares.", _OWNER, registry=registry)
+        self.problems = Gauge("cvstate_problems", "Files, documents and objects that cannot be brought into the cluster.", _OWNER, registry=registry)
+        self.open_drift = Gauge("cvstate_drift_open_objects", "Objects with drift that is not repaired.", _OWNER, registry=registry)
+        self.requests = Counter("cvstate_api_requests_total", "Requests to the API server, watches apart.", ("action", "result"), registry=registry)
+        self.request_seconds = Histogram(
+            "cvstate_api_request_duration_seconds", "Duration of requests to the API server.", ("action",), buckets=_FAST, registry=registry
+        )
+        self.loop_lag = Histogram(
+            "cvstate_event_loop_lag_seconds", "How late the event loop runs a timer.", buckets=_FAST, registry=registry
+        )
+
+    def observe_request(self, *, action: str, result: str, seconds: float) -> None:
+        """A request to the API server ended."""
+        self.requests.labels(action, result).inc()
+        self.request_seconds.labels(action).observe(seconds)
+
+    def expose(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+
+class ClusterStateMeter:
+    """The metrics of one ClusterState; see the port Meter in reconcile/ports.py."""
+
+    def __init__(self, metrics: Metrics, *, namespace: str, name: str) -> None:
+        self._metrics = metrics
+        self._owner = (namespace, name)
+
+    def fetched(self, *, result: str, seconds: float) -> None:
+        """The source was asked; `result` is ok or a reason."""
+        self._metrics.fetches.labels(*self._owner, result).inc()
+        self._metrics.fetch_seconds.labels(*self._owner).observe(seconds)
+
+    def reconciled(self, *, result: str, seconds: float) -> None:
+        """A pass ended."""
+        self._metrics.reconciles.labels(*self._owner, result).inc()
+        self._metrics.reconcile_seconds.labels(*self._owner).observe(seconds)
+
+    def changed(self, *, kind: str, action: str, result: str) -> None:
+        """An object was written, or could not be."""
+        self._metrics.changes.labels(*self._owner, kind, action, result).inc()
+
+    def drifted(self, *, kind: str, fields: int) -> None:
+        """Drift was found in an object."""
+        self._metrics.drift.labels(*self._owner, kind).inc()
+        self._metrics.drift_fields.labels(*self._owner, kind).inc(fields)
+
+    def repaired(self, *, kind: str, seconds: float) -> None:
+        """A drifted object is as desired again, so long after it was noticed."""
+        self._metrics.repair_seconds.labels(*self._owner).observe(seconds)
+
+    def stands(self, *, ready: bool | None, objects: int, desired: int, problems: int, open_drift: int) -> None:
+        """Where the ClusterState stands after a pass."""
+        m = self._metrics
+        m.ready.labels(*self._owner).set(-1 if ready is None else int(ready))
+        m.objects.labels(*self._owner).set(objects)
+        m.desired.labels(*self._owner).set(desired)
+        m.problems.labels(*self._owner).set(problems)
+        m.open_drift.labels(*self._owner).set(open_drift)
+
+    def close(self) -> None:
+        """The ClusterState is gone; so are its series."""
+        m = self._metrics
+        namespace, name = self._owner
+        owned = (m.reconciles, m.reconcile_seconds, m.fetches, m.fetch_seconds, m.changes, m.drift, m.drift_fields, m.repair_seconds)
+        for metric in (*owned, m.ready, m.objects, m.desired, m.problems, m.open_drift):
+            metric.remove_by_labels({"namespace": namespace, "name": name})
