@@ -59,7 +59,9 @@ class BuildProgress:
         if self._bar is None:
             return
         done = self._finished + min(elapsed_seconds, program.build_seconds * _NEVER_FULL)
-        self._bar.update(self._task, completed=done, left=time_left(self._total - done))
+        # An estimate that has proved wrong is not repeated: a program built alone takes longer than after its siblings.
+        is_late = elapsed_seconds > program.build_seconds
+        self._bar.update(self._task, completed=done, left="longer than estimated" if is_late else time_left(self._total - done))
 
     def _say(self, text: str) -> None:
         if self._bar is None:

@@ -45,7 +45,6 @@ def _rule(expression: str, message: str) -> dict[str, str]:
     return {"rule": expression, "message": message}
 
 
-
 class ApiModel(BaseModel):
     """Base of everything in the API: camelCase outside, immutable inside, unknown fields tolerated (rolling upgrades)."""
 
@@ -127,7 +126,9 @@ class ConditionStatus(ApiModel):
     reason: str = Field(description="One fixed CamelCase word, explained in docs/reasons.md.")
     message: str = Field(description="For people: what, where, and what to do.")
     observed_generation: int | None = Field(None, description="Generation of the spec this speaks of.")
-    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(description="When the status last changed.")
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
+        description="When the status last changed."
+    )
 
 
 class SourceStatus(ApiModel):
@@ -176,7 +177,9 @@ class ClusterStateStatus(ApiModel):
     """What is, as far as we know."""
 
     observed_generation: int | None = Field(None, description="Generation of the spec that was last acted on.")
-    last_handled_reconcile_at: str | None = Field(None, description="The value of the annotation reconcile.cvstate.io/requestedAt that was last handled.")
+    last_handled_reconcile_at: str | None = Field(
+        None, description="The value of the annotation reconcile.cvstate.io/requestedAt that was last handled."
+    )
     conditions: list[ConditionStatus] | None = Field(
         None, description="What is true now.", json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )

@@ -92,7 +92,9 @@ def _structural(node: Any, definitions: dict[str, Any]) -> Any:
         (chosen,) = (option for option in node["anyOf"] if option.get("type") != "null")
         node = {**_structural(chosen, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
     return {
-        key: {name: _structural(sub, definitions) for name, sub in value.items()} if key == "properties" else _structural(value, definitions)
+        key: {name: _structural(sub, definitions) for name, sub in value.items()}
+        if key == "properties"
+        else _structural(value, definitions)
         for key, value in node.items()
         if key not in ("title", "$defs") and not (key == "default" and value is None)
     }

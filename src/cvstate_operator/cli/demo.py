@@ -1,3 +1,5 @@
 """`cvstate demo`."""
+
+
 def demo() -> None:
     """placeholder"""

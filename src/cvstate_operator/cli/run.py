@@ -9,24 +9,47 @@ import typer
 
 KubeconfigOption = Annotated[
     Path | None,
-    typer.Option(envvar="CVSTATE_OPERATOR_KUBECONFIG", help="Kubeconfig of the cluster. Default: the Pod's service account, else $KUBECONFIG or ~/.kube/config.", dir_okay=False),
+    typer.Option(
+        envvar="CVSTATE_OPERATOR_KUBECONFIG",
+        help="Kubeconfig of the cluster. Default: the Pod's service account, else $KUBECONFIG or ~/.kube/config.",
+        dir_okay=False,
+    ),
 ]
 
 
 def run(
     kubeconfig: KubeconfigOption = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: its current one.")] = None,
-    namespace: Annotated[list[str] | None, typer.Option("--namespace", "-n", help="Act only on ClusterStates of this namespace; may be repeated. Default: all.")] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", help="Act only on ClusterStates of this namespace; may be repeated. Default: all."),
+    ] = None,
     listen: Annotated[
         str | None,
-        typer.Option(envvar="CVSTATE_LISTEN", help="HOST:PORT of /metrics, /healthz and /readyz. Default: port 8080, outside a Pod on 127.0.0.1 only."),
+        typer.Option(
+            envvar="CVSTATE_LISTEN",
+            help="HOST:PORT of /metrics, /healthz and /readyz. Default: port 8080, outside a Pod on 127.0.0.1 only.",
+        ),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(envvar="CVSTATE_CACHE", help="Directory for repositories and rendered objects. Default: ~/.cache/cvstate-operator/operator.", file_okay=False)
+        Path | None,
+        typer.Option(
+            envvar="CVSTATE_CACHE",
+            help="Directory for repositories and rendered objects. Default: ~/.cache/cvstate-operator/operator.",
+            file_okay=False,
+        ),
     ] = None,
-    allow_file_urls: Annotated[bool, typer.Option("--allow-file-urls", envvar="CVSTATE_ALLOW_FILE_URLS", help="Allow file:// sources. They reach whatever this user can read.")] = False,
+    allow_file_urls: Annotated[
+        bool,
+        typer.Option(
+            "--allow-file-urls", envvar="CVSTATE_ALLOW_FILE_URLS", help="Allow file:// sources. They reach whatever this user can read."
+        ),
+    ] = False,
     writers: Annotated[int, typer.Option(min=1, max=256, help="Objects written at a time.")] = 16,
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option(envvar="CVSTATE_LOG_LEVEL", help="Least important lines that are logged.")] = "info",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(envvar="CVSTATE_LOG_LEVEL", help="Least important lines that are logged."),
+    ] = "info",
     log_format: Annotated[
         Literal["auto", "json", "text"], typer.Option(envvar="CVSTATE_LOG_FORMAT", help="auto: text on a terminal, JSON elsewhere.")
     ] = "auto",

@@ -1,3 +1,5 @@
 """`cvstate status`."""
+
+
 def status() -> None:
     """placeholder"""

@@ -151,7 +151,9 @@ class Client:
     async def _exchange(self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]) -> Body:
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         try:
-            async with self._session.request(method, self._url(path), params=params, data=body, headers=headers, timeout=timeout) as response:
+            async with self._session.request(
+                method, self._url(path), params=params, data=body, headers=headers, timeout=timeout
+            ) as response:
                 payload = await response.read()
                 if response.status >= 400:
                     raise self._error(response.status, payload, response.headers.get("Retry-After"))

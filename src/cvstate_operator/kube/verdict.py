@@ -16,7 +16,9 @@ MAX_SERVER_MESSAGE: Final = 500
 """Longest part of a server's message that is passed on; it can hold the whole object otherwise."""
 
 _TYPED_FIELD: Final = re.compile(r"^(?:failed to create typed patch object.*?: )?\.?(?P<field>[\w.\[\]\"=/-]+): (?P<fault>.*)$", re.DOTALL)
-_IMMUTABLE: Final = re.compile(r"immutable|may not change|cannot be changed|updates to .* are forbidden|Forbidden: updates to", re.IGNORECASE)
+_IMMUTABLE: Final = re.compile(
+    r"immutable|may not change|cannot be changed|updates to .* are forbidden|Forbidden: updates to", re.IGNORECASE
+)
 
 
 def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str | None = None) -> errors.CvstateError:
@@ -34,7 +36,9 @@ def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str |
     seconds = _seconds(retry_after, details)
     match code:
         case 401:
-            return errors.UnauthorizedError("the API server does not accept our credentials; renew the kubeconfig or the service account token")
+            return errors.UnauthorizedError(
+                "the API server does not accept our credentials; renew the kubeconfig or the service account token"
+            )
         case 403:
             return _forbidden(message, causes)
         case 404:
@@ -67,7 +71,9 @@ def _forbidden(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvst
 
 def _not_found(status: Mapping[str, Any] | None, message: str, details: Mapping[str, Any]) -> errors.CvstateError:
     if status is None or not details.get("name"):
-        return errors.KindUnknownError("the API server serves no such kind; install its CustomResourceDefinition or correct apiVersion and kind")
+        return errors.KindUnknownError(
+            "the API server serves no such kind; install its CustomResourceDefinition or correct apiVersion and kind"
+        )
     if details.get("kind") == "namespaces":
         name = details.get("name")
         return errors.NamespaceMissingError(f"namespace {name} does not exist; add it to Git or create it")
@@ -80,7 +86,8 @@ def _conflict(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvsta
         fields = tuple(str(cause.get("field", "")) for cause in held)
         who = "; ".join(sorted({f"{cause.get('field')}: {_short(str(cause.get('message', '')))}" for cause in held}))
         return errors.FieldConflictError(
-            f"others hold fields that Git declares with other values ({who}); give the fields up there, or take them out of Git", fields=fields
+            f"others hold fields that Git declares with other values ({who}); give the fields up there, or take them out of Git",
+            fields=fields,
         )
     return errors.StaleError(f"the object changed meanwhile: {_short(message)}")
 
@@ -89,7 +96,9 @@ def _internal(message: str, seconds: float | None) -> errors.CvstateError:
     if "typed patch object" in message or "expected list, got" in message or "expected map, got" in message:
         return _wrong_type(message)
     if "failed calling webhook" in message:
-        return errors.WebhookUnavailableError(f"{_short(message)}; repair the webhook's backend or its configuration", retry_after_seconds=seconds)
+        return errors.WebhookUnavailableError(
+            f"{_short(message)}; repair the webhook's backend or its configuration", retry_after_seconds=seconds
+        )
     return errors.ServerError(f"HTTP 500: {_short(message)}", retry_after_seconds=seconds)
 
 
@@ -109,7 +118,9 @@ def _invalid(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvstat
     if "ValidatingAdmissionPolicy" in message or "admission webhook" in message:
         return errors.AdmissionDeniedError(_short(message), field=field)
     if _IMMUTABLE.search(message):
-        return errors.ImmutableError(f"{_short(message)}; delete the object to have it created anew, or set the old value in Git", field=field)
+        return errors.ImmutableError(
+            f"{_short(message)}; delete the object to have it created anew, or set the old value in Git", field=field
+        )
     return errors.InvalidError(f"{_short(message)}; correct it in Git", field=field)
 
 

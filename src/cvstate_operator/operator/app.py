@@ -99,7 +99,9 @@ class _Process:
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
             # A session of its own on our connector: kopf closes the one it is given.
-            return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._connection.session(), default_namespace="default")
+            return kopf.AiohttpSession(
+                server=self._connection.server, aiohttp_session=self._connection.session(), default_namespace="default"
+            )
 
         @kopf.on.startup(registry=registry)
         async def startup(**_: Any) -> None:

@@ -71,7 +71,9 @@ class KubernetesReporter:
         while True:
             kind, reason, message = await self._events.get()
             try:
-                await self._client.create(f"/apis/events.k8s.io/v1/namespaces/{self._meta['namespace']}/events", self._event(kind, reason, message))
+                await self._client.create(
+                    f"/apis/events.k8s.io/v1/namespaces/{self._meta['namespace']}/events", self._event(kind, reason, message)
+                )
             except errors.CvstateError as exc:
                 _log.warning("event not written", extra={"reason": exc.reason, "error": exc.message, "event": message})
             finally:

@@ -1,15 +1,15 @@
 """Changes: what to do with each object, or why not. The decision table of the engine.
 
-    desired   live                                      →
-    yes       absent                                    create
-    yes       owned by another                          hold: OwnerConflict
-    yes       being deleted                             hold: Terminating
-    yes       applied from another manifest             update (revision)
-    yes       applied from this manifest, unverified    verify
-    yes       a field of ours differs                   update (drift)
-    yes       as applied                                nothing
-    no        ours, and pruning is allowed              prune
-    no        ours, and pruning is not allowed          hold: PruneHeld
+desired   live                                      →
+yes       absent                                    create
+yes       owned by another                          hold: OwnerConflict
+yes       being deleted                             hold: Terminating
+yes       applied from another manifest             update (revision)
+yes       applied from this manifest, unverified    verify
+yes       a field of ours differs                   update (drift)
+yes       as applied                                nothing
+no        ours, and pruning is allowed              prune
+no        ours, and pruning is not allowed          hold: PruneHeld
 """
 
 from collections.abc import Iterable, Mapping
@@ -121,4 +121,3 @@ def leftovers(members: Mapping[ObjectRef, Live], desired: Iterable[ObjectRef]) -
     gone = set(members) - set(desired)
     changes = [Change(ref, Action.PRUNE, None, members[ref]) for ref in gone if not members[ref].terminating]
     return tuple(sorted(changes, key=lambda change: (-change.wave, change.ref)))
-

@@ -364,7 +364,13 @@ class Pipeline:
             problems.append(Problem("", 0, "", self._build_error.reason, self._build_error.message))
         if wanted and not wanted.objects and not problems:
             problems.append(
-                Problem("", 0, "", "EmptyRender", "the commit declares no objects; nothing was pruned. Correct spec.source.git.path, or delete the ClusterState")
+                Problem(
+                    "",
+                    0,
+                    "",
+                    "EmptyRender",
+                    "the commit declares no objects; nothing was pruned. Correct spec.source.git.path, or delete the ClusterState",
+                )
             )
         times = [t for t in (self.ledger.next_retry(), self._place_again_at) if t is not None]
         return Outcome(

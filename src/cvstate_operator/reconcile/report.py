@@ -68,7 +68,11 @@ def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation
         Condition(ConditionType.STALLED, True, error.reason, error.message),
     )
     kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
-    return {**kept, "observedGeneration": generation, "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now)}
+    return {
+        **kept,
+        "observedGeneration": generation,
+        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
+    }
 
 
 def progressing(previous: Mapping[str, Any], *, generation: int, message: str, now: str) -> dict[str, Any]:
@@ -83,7 +87,11 @@ def progressing(previous: Mapping[str, Any], *, generation: int, message: str, n
         Condition(ConditionType.READY, None, Reason.PROGRESSING, message),
         Condition(ConditionType.RECONCILING, True, Reason.PROGRESSING, message),
     )
-    return {**previous, "observedGeneration": generation, "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now)}
+    return {
+        **previous,
+        "observedGeneration": generation,
+        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
+    }
 
 
 def conditions(outcome: Outcome) -> tuple[Condition, ...]:
@@ -208,7 +216,11 @@ def _repairs(done: list[Done]) -> str:
         who = f", written by {one_line(field.manager)}" if field.manager else ""
         others = f" and {len(first.drift) - 1} more fields" if len(first.drift) > 1 else ""
     else:
-        what, who, others = ("was missing" if first.drift and first.drift[0].live is None and first.drift[0].desired else "was changed"), "", ""
+        what, who, others = (
+            ("was missing" if first.drift and first.drift[0].live is None and first.drift[0].desired else "was changed"),
+            "",
+            "",
+        )
     more = f"; and {len(done) - 1} more objects" if len(done) > 1 else ""
     return f"{first.ref} {what}{who}{others}; repaired in {first.seconds * 1000:.0f} ms{more}"
 

@@ -7,7 +7,16 @@ from typing import Any, Final
 from cvstate_operator.objects.identity import Gvk
 from cvstate_operator.objects.manifest import Body
 
-_SERVER_OWNED: Final = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+_SERVER_OWNED: Final = (
+    "managedFields",
+    "resourceVersion",
+    "uid",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+)
 """Metadata that only the API server writes; `kubectl get -o yaml` prints it, so it is often committed by accident."""
 
 

@@ -52,10 +52,15 @@ def parse(text: bytes) -> tuple[dict[str, Any], bytes]:
         message, field]]}`, and the bodies as JSON, one after the other; offsets count from the first body.
     """
     if text.startswith(_LFS):
-        return {"objects": [], "problems": [[0, "", "SourceInvalid", "is a Git LFS pointer, not the file itself; commit the file without LFS", ""]]}, b""
+        return {
+            "objects": [],
+            "problems": [[0, "", "SourceInvalid", "is a Git LFS pointer, not the file itself; commit the file without LFS", ""]],
+        }, b""
     found, faults = yaml_reader.read(text)
     objects: list[list[Any]] = []
-    problems: list[list[Any]] = [[f.document or 0, "", f.reason, f"line {f.line}: {f.message}" if f.line else f.message, ""] for f in faults]
+    problems: list[list[Any]] = [
+        [f.document or 0, "", f.reason, f"line {f.line}: {f.message}" if f.line else f.message, ""] for f in faults
+    ]
     bodies = bytearray()
     for document in found:
         for item in documents.objects(document.value):

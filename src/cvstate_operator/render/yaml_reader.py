@@ -251,7 +251,9 @@ class _Builder:
         if key is _MERGE:
             self._merge(container, lines, value, event)
         elif key in lines:
-            raise YamlError("DuplicateKey", f"key {one_line(key, 60)!r} stands twice, first on line {lines[key]}; keep one of them", line=_line(event))
+            raise YamlError(
+                "DuplicateKey", f"key {one_line(key, 60)!r} stands twice, first on line {lines[key]}; keep one of them", line=_line(event)
+            )
         else:
             lines[key] = _line(event)
             container[key] = value

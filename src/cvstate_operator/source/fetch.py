@@ -141,7 +141,9 @@ def _list(root: pygit2.Tree, prefix: str) -> tuple[list[tuple[str, str, int]], l
         for entry in tree:
             walked += 1
             if walked > MAX_TREE_ENTRIES or len(files) > MAX_FILES:
-                raise errors.RepoTooLargeError(f"more than {MAX_FILES} manifest files or {MAX_TREE_ENTRIES} entries below the path; choose a narrower path")
+                raise errors.RepoTooLargeError(
+                    f"more than {MAX_FILES} manifest files or {MAX_TREE_ENTRIES} entries below the path; choose a narrower path"
+                )
             name = entry.name or ""
             path = where + name
             if objection := _objection(name, path, entry.filemode):
@@ -158,10 +160,19 @@ def _list(root: pygit2.Tree, prefix: str) -> tuple[list[tuple[str, str, int]], l
 
 def _objection(name: str, path: str, mode: int) -> tuple[str, str] | None:
     """Reason and message if an entry must not be read. libgit2 reads trees with `..` and `.git` that it would refuse to make (tried)."""
-    if name in ("", ".", "..") or "/" in name or name.lower() == ".git" or not name.isprintable() or len(path.encode(errors="replace")) > MAX_NAME_BYTES:
+    if (
+        name in ("", ".", "..")
+        or "/" in name
+        or name.lower() == ".git"
+        or not name.isprintable()
+        or len(path.encode(errors="replace")) > MAX_NAME_BYTES
+    ):
         return "SourceInvalid", "file name not allowed; rename it"
     if mode == FileMode.COMMIT:
-        return "SourceInvalid", "is a submodule, which is not followed; copy the files, or give the other repository a ClusterState of its own"
+        return (
+            "SourceInvalid",
+            "is a submodule, which is not followed; copy the files, or give the other repository a ClusterState of its own",
+        )
     if stat.S_ISLNK(mode) and name.endswith(MANIFEST_SUFFIXES):
         return "SourceInvalid", "is a symbolic link, which is never followed; copy the file"
     return None

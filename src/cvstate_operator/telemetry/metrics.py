@@ -43,12 +43,18 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
-        self.ready = Gauge("cvstate_ready", "1 if the ClusterState is Ready, 0 if it is not, -1 if that is not known.", _OWNER, registry=registry)
+        self.ready = Gauge(
+            "cvstate_ready", "1 if the ClusterState is Ready, 0 if it is not, -1 if that is not known.", _OWNER, registry=registry
+        )
         self.objects = Gauge("cvstate_objects", "Managed objects in the cluster.", _OWNER, registry=registry)
         self.desired = Gauge("cvstate_desired_objects", "Objects that the newest commit declares.", _OWNER, registry=registry)
-        self.problems = Gauge("cvstate_problems", "Files, documents and objects that cannot be brought into the cluster.", _OWNER, registry=registry)
+        self.problems = Gauge(
+            "cvstate_problems", "Files, documents and objects that cannot be brought into the cluster.", _OWNER, registry=registry
+        )
         self.open_drift = Gauge("cvstate_drift_open_objects", "Objects with drift that is not repaired.", _OWNER, registry=registry)
-        self.requests = Counter("cvstate_api_requests_total", "Requests to the API server, watches apart.", ("action", "result"), registry=registry)
+        self.requests = Counter(
+            "cvstate_api_requests_total", "Requests to the API server, watches apart.", ("action", "result"), registry=registry
+        )
         self.request_seconds = Histogram(
             "cvstate_api_request_duration_seconds", "Duration of requests to the API server.", ("action",), buckets=_FAST, registry=registry
         )
