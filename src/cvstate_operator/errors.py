@@ -26,8 +26,8 @@
         ├── OwnerConflictError      somebody else owns the object
         ├── FieldConflictError      somebody else holds a field, with another value
         ├── InvalidSpecError        a ClusterState that cannot work
-        ├── URLNotAllowedError, AuthFailedError, RefNotFoundError, PathNotFoundError,
-        │   RepoTooLargeError, SourceInvalidError        (source)
+        ├── URLNotAllowedError, AuthFailedError, TLSInvalidError, RefNotFoundError,
+        │   PathNotFoundError, RepoTooLargeError, SourceInvalidError        (source)
         ├── BuildFailedError        the render as a whole gave nothing usable
         └── SettingsError           the operator itself is set up wrong
 
@@ -222,6 +222,12 @@ class AuthFailedError(TerminalError):
     """The Git server wants other credentials."""
 
     reason = "AuthFailed"
+
+
+class TLSInvalidError(TerminalError):
+    """The Git server's certificate is not accepted."""
+
+    reason = "TLSInvalid"
 
 
 class RefNotFoundError(TerminalError):

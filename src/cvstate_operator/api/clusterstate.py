@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from cvstate_operator.api.duration import Duration
 from cvstate_operator.errors import InvalidSpecError
@@ -40,7 +41,7 @@ RefName = Annotated[str, Field(pattern=_REF_NAME, max_length=250), AfterValidato
 RepositoryPath = Annotated[str, Field(pattern=PATH_PATTERN, max_length=1024), AfterValidator(_check_path)]
 
 
-def _rule(expression: str, message: str) -> dict[str, str]:
+def _rule(expression: str, message: str) -> JsonDict:
     """One CEL rule of the CRD (x-kubernetes-validations)."""
     return {"rule": expression, "message": message}
 

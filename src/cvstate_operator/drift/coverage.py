@@ -24,7 +24,7 @@ class Item(NamedTuple):
     """A step into a list: the desired item itself, since a list item is known by its key fields and not by its index."""
 
     value: Any
-    index: int
+    position: int
 
 
 Step: TypeAlias = str | Item
@@ -62,7 +62,7 @@ def field_drifts(desired: Mapping[str, Any], live: Mapping[str, Any], ours: Fiel
 
 def pointer(path: Sequence[Step]) -> str:
     """JSON pointer for `path`; list items by their index in the desired list."""
-    parts = (str(step.index) if isinstance(step, Item) else step.replace("~", "~0").replace("/", "~1") for step in path)
+    parts = (str(step.position) if isinstance(step, Item) else step.replace("~", "~0").replace("/", "~1") for step in path)
     return "".join("/" + part for part in parts)
 
 

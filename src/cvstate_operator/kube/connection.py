@@ -89,14 +89,16 @@ def in_cluster() -> bool:
 
 async def _load(configuration: Configuration, kubeconfig: Path | None, context: str | None, scratch: str) -> None:
     if kubeconfig is None and in_cluster():
-        kube_config.load_incluster_config(client_configuration=configuration)
+        kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
+            client_configuration=configuration
+        )
         return
     file = str(kubeconfig) if kubeconfig else None
-    loader: Any = await kube_config.load_kube_config(
+    loader: Any = await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=file, context=context, client_configuration=configuration, persist_config=False, temp_file_path=scratch
     )
     if "exec" in (loader._user or {}):
-        configuration.refresh_api_key_hook = _exec_refresher(loader)
+        configuration.refresh_api_key_hook = _exec_refresher(loader)  # type: ignore[assignment]
 
 
 def _exec_refresher(loader: Any) -> Callable[[Configuration], Awaitable[None]]:

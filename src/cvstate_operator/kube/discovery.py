@@ -53,7 +53,7 @@ def _resources(group: Mapping[str, Any]) -> dict[Gvk, ApiResource]:
     for version in group.get("versions", ()):
         for entry in version.get("resources", ()):
             kind = (entry.get("responseKind") or {}).get("kind")
-            if kind and _NEEDED_VERBS <= set(entry.get("verbs", ())):
+            if kind and set(entry.get("verbs", ())) >= _NEEDED_VERBS:
                 gvk = Gvk(name, version["version"], kind)
                 found[gvk] = ApiResource(gvk, entry["resource"], entry["scope"] == "Namespaced")
     return found

@@ -88,9 +88,10 @@ class Actor:
         self._pipeline.stop()
         self._wake.set()
         _, late = await asyncio.wait({self._task}, timeout=seconds)
-        for task in {*late, self._fetching} - {None}:
+        unfinished = (*late, self._fetching) if self._fetching else (*late,)
+        for task in unfinished:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*unfinished, return_exceptions=True)
         if late:
             _log.warning("cut off while writing", extra={"clusterstate": self._label})
         await self._reporter.close()

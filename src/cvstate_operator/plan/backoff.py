@@ -23,7 +23,7 @@ def pause_seconds(error: CvstateError, attempt: int, *, random: float) -> float:
     """
     kind = next((k for k in FIRST_SECONDS if isinstance(error, k)), TransientError)
     first = QUOTA_FIRST_SECONDS if isinstance(error, QuotaExceededError) else FIRST_SECONDS[kind]
-    pause = min(first * 2 ** min(attempt - 1, 30), LONGEST_SECONDS[kind])
+    pause = min(first * 2.0 ** min(attempt - 1, 30), LONGEST_SECONDS[kind])
     pause *= 1 + JITTER * (2 * random - 1)
     asked = error.retry_after_seconds if isinstance(error, TransientError) else None
     return max(pause, (asked or 0.0) * (1 + JITTER * random))

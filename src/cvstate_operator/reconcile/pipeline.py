@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, Final
 
 import orjson
 
@@ -22,7 +23,7 @@ from cvstate_operator.drift.field_set import ownership as field_ownership
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
-from cvstate_operator.objects.manifest import Manifest
+from cvstate_operator.objects.manifest import Body, Manifest
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import adoption, backoff, changes, crds, desired
 from cvstate_operator.plan.changes import Action, Change, Hold
@@ -31,7 +32,7 @@ from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from cvstate_operator.reconcile.ports import Clock, Cluster, Meter, ParentMetadata, Renderer, Reporter, Source
 
-ESTABLISH_SECONDS = 20.0
+ESTABLISH_SECONDS: Final = 20.0
 """How long a pass waits for a CRD of the same commit to be served. It takes well below a second on an idle API server (measured)."""
 
 
@@ -297,7 +298,7 @@ class Pipeline:
             world.meter.repaired(kind=change.ref.kind, seconds=seconds)
         return Done(change.ref, action, drift, seconds)
 
-    def _drift(self, change: Change, body: dict[str, object]) -> tuple[FieldDrift, ...]:
+    def _drift(self, change: Change, body: Body) -> tuple[FieldDrift, ...]:
         """The fields that drifted; empty if none did. An object that is gone counts as one field with an empty path."""
         if change.action is Action.REPAIR and change.live is None:
             return (FieldDrift("", "present", None, "", ""),)
@@ -389,7 +390,7 @@ class Pipeline:
         )
 
 
-def _last_writer(live: Mapping[str, object]) -> str:
-    entries = live["metadata"]["managedFields"]  # type: ignore[index]
+def _last_writer(live: Mapping[str, Any]) -> str:
+    entries = live["metadata"]["managedFields"]
     others = [e for e in entries if e.get("manager") != FIELD_MANAGER and e.get("subresource") != "status"]
     return str(max(others, key=lambda e: e.get("time", ""), default={}).get("manager", ""))

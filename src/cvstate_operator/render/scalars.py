@@ -26,6 +26,8 @@ MAX_DIGITS: Final = 400
 _EXACT: Final = 2.0**53
 _CACHE_ENTRIES: Final = 4096
 
+_TAGS: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),)}
+
 _cache: dict[str, Scalar] = {}
 
 
@@ -55,7 +57,7 @@ def tagged(tag: str, text: str) -> Scalar:
     if tag == "str":
         return text
     value = _resolve(text)
-    fits = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}.get(tag)
+    fits = _TAGS.get(tag)
     if fits is None:
         raise ValueError(f"tag !!{tag} is not allowed; write the value itself")
     if not isinstance(value, fits) or (isinstance(value, bool) and tag != "bool"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
-from yaml.cyaml import CParser
+from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import scalars
@@ -57,7 +57,7 @@ class YamlError(ValueError):
         self.document = document
 
 
-def read(text: bytes, *, limits: Limits = Limits()) -> tuple[tuple[Document, ...], tuple[YamlError, ...]]:  # noqa: B008 - immutable
+def read(text: bytes, *, limits: Limits = Limits()) -> tuple[tuple[Document, ...], tuple[YamlError, ...]]:
     """Every document of a file, and what is wrong with the others. Never raises.
 
     A document with a fault of its own (a duplicate key, a bomb, a tag) is left out and the next one is read; a fault of syntax ends the file, since

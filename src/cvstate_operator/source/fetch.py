@@ -16,6 +16,7 @@ import pygit2
 from pygit2.enums import FetchPrune, FileMode
 
 from cvstate_operator import errors
+from cvstate_operator.source.relay import Relay
 
 MANIFEST_SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_FILES: Final = 100_000
@@ -25,9 +26,6 @@ MAX_FILE_BYTES: Final = 20 * 2**20
 MAX_TREE_ENTRIES: Final = 1_000_000
 """Most entries walked below the path, manifests or not."""
 MAX_NAME_BYTES: Final = 1024
-
-_CONNECT_MILLISECONDS: Final = 10_000
-_READ_MILLISECONDS: Final = 30_000
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -40,8 +38,6 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `{"commit"}` alone if it is the known one; else also `tree`, `committed_at`, `files` [[path, blob, size]] sorted, and `problems`.
     """
-    pygit2.settings.server_connect_timeout = _CONNECT_MILLISECONDS
-    pygit2.settings.server_timeout = _READ_MILLISECONDS
     with _repository(Path(request["repository"])) as repository:
         commit_id = _find(repository, request["url"], request["ref"], known=request["known"])
         if commit_id == request["known"]:
@@ -75,12 +71,24 @@ def _repository(directory: Path) -> Iterator[pygit2.Repository]:
 
 def _find(repository: pygit2.Repository, url: str, ref: dict[str, str], *, known: str) -> str:
     """Commit id that `ref` points at on the server, with its objects in `repository`."""
+    if url.startswith("file://"):
+        return _find_at(repository, url, url, ref, known=known)
+    relay = Relay(url)
+    with relay.serve() as address:
+        try:
+            return _find_at(repository, address, url, ref, known=known)
+        except errors.CvstateError as exc:
+            raise relay.failure or exc from None
+
+
+def _find_at(repository: pygit2.Repository, address: str, url: str, ref: dict[str, str], *, known: str) -> str:
+    """The same, at the address that libgit2 is to use; `url` is the one to name in messages."""
     kind, name = ref["kind"], ref["name"]
     try:
-        remote = repository.remotes.create_anonymous(url)
+        remote = repository.remotes.create_anonymous(address)
         if kind == "commit":
             if name != known and name not in repository:
-                _fetch(remote, url, f"+{name}:refs/cvstate/commits/{name}")
+                _fetch(remote, f"+{name}:refs/cvstate/commits/{name}")
             return str(repository[name].id)
         full = f"refs/{'heads' if kind == 'branch' else 'tags'}/{name}"
         heads = {head.name: str(head.oid) for head in remote.list_heads()}
@@ -89,31 +97,25 @@ def _find(repository: pygit2.Repository, url: str, ref: dict[str, str], *, known
         local = full.replace("refs/", "refs/cvstate/", 1)
         target = heads.get(full + "^{}", heads[full])
         if target != known:
-            _fetch(remote, url, f"+{full}:{local}")
+            _fetch(remote, f"+{full}:{local}")
             return str(repository.references[local].peel(pygit2.Commit).id)
         return target
     except (pygit2.GitError, KeyError, ValueError) as exc:
         raise _translate(exc, url, f"{kind} {name}") from exc
 
 
-def _fetch(remote: pygit2.Remote, url: str, refspec: str) -> None:
+def _fetch(remote: pygit2.Remote, refspec: str) -> None:
     # libgit2 cannot fetch a shallow history from a local directory.
-    depth = 0 if url.startswith("file://") else 1
+    depth = 0 if (remote.url or "").startswith("file://") else 1
     remote.fetch([refspec], depth=depth, prune=FetchPrune.NO_PRUNE)
 
 
 def _translate(error: Exception, url: str, wanted: str) -> errors.CvstateError:
-    """One of our errors for what libgit2 said. It has no codes for these, only texts (libgit2 1.9, transports/http.c and socket streams)."""
-    text = str(error).lower()
-    if "authentication" in text or "status code: 401" in text or "status code: 403" in text or "no callback set" in text:
-        return errors.AuthFailedError(f"{url} wants other credentials")
-    if "status code: 404" in text or "not found" in text and "repository" in text or "could not find repository" in text:
-        return errors.FetchFailedError(f"there is no repository at {url}; correct spec.source.git.url")
-    if isinstance(error, KeyError) or "no match for id" in text or "not our ref" in text or "object not found" in text:
+    """One of our errors for what libgit2 said about the repository; what went wrong on the way there, the relay knows."""
+    text = str(error)
+    if isinstance(error, KeyError) or "not our ref" in text or "object not found" in text or "no match for id" in text:
         return errors.RefNotFoundError(f"{wanted} is not in {url}; correct spec.source.git.ref, or push it")
-    if "timed out" in text or "timeout" in text:
-        return errors.FetchTimeoutError(f"{url} did not answer in time")
-    return errors.FetchFailedError(f"cannot read {url}: {' '.join(str(error).split())[:200]}")
+    return errors.FetchFailedError(f"cannot read {url}: {' '.join(text.split())[:200]}")
 
 
 def _directory(tree: pygit2.Tree, path: str) -> pygit2.Tree:
