@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cvstate_operator import __version__
-from cvstate_operator.cli import demo, run, status
+from cvstate_operator.cli import run, status
+from cvstate_operator.cli.demo import command as demo
 from cvstate_operator.errors import CvstateError
 
 app = typer.Typer(

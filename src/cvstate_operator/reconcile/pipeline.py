@@ -393,4 +393,5 @@ class Pipeline:
 def _last_writer(live: Mapping[str, Any]) -> str:
     entries = live["metadata"]["managedFields"]
     others = [e for e in entries if e.get("manager") != FIELD_MANAGER and e.get("subresource") != "status"]
-    return str(max(others, key=lambda e: e.get("time", ""), default={}).get("manager", ""))
+    newest: dict[str, Any] = max(others, key=lambda e: e.get("time", ""), default={})
+    return str(newest.get("manager", ""))
