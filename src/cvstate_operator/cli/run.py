@@ -7,19 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-KubeconfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="CVSTATE_OPERATOR_KUBECONFIG",
-        help="Kubeconfig of the cluster. Default: the Pod's service account, else $KUBECONFIG or ~/.kube/config.",
-        dir_okay=False,
-    ),
-]
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption
 
 
 def run(
     kubeconfig: KubeconfigOption = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: its current one.")] = None,
+    context: ContextOption = None,
     namespace: Annotated[
         list[str] | None,
         typer.Option("--namespace", "-n", help="Act only on ClusterStates of this namespace; may be repeated. Default: all."),

@@ -103,18 +103,13 @@ class _Process:
                 server=self._connection.server, aiohttp_session=self._connection.session(), default_namespace="default"
             )
 
-        @kopf.on.startup(registry=registry)
-        async def startup(**_: Any) -> None:
-            # kopf has put its own signal handlers in the meantime, which would not wait for objects in hand.
-            self._handle_signals()
-            self._watching.set()
-
         @kopf.on.event(names.GROUP, names.VERSION, names.CLUSTER_STATES, registry=registry)
         async def event(event: Any, body: kopf.Body, **_: Any) -> None:
             plain = {key: body[key] for key in body}
             (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(_plain(plain))
 
-        await kopf.operator(
+        ours = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=settings,
             standalone=True,
@@ -122,6 +117,10 @@ class _Process:
             namespaces=self._settings.namespaces,
             stop_flag=self._stop_kopf,
         )
+        # kopf has put its own signal handlers, which would not wait for objects in hand.
+        self._handle_signals()
+        self._watching.set()
+        await kopf.run_tasks(tasks, ignored=ours)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -46,12 +46,13 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         "observedGeneration": generation,
         "lastHandledReconcileAt": handled_at or previous.get("lastHandledReconcileAt"),
         "conditions": merge(previous.get("conditions") or (), conditions(outcome), generation=generation, now=now),
-        "source": artifact
-        and {
+        "source": {
             "revision": artifact.revision,
             "commitTime": _time(artifact.committed_at),
             "fetchedAt": before.get("fetchedAt", fetched_at) if before.get("revision") == revision else fetched_at,
-        },
+        }
+        if artifact
+        else before,
         "lastAttemptedRevision": revision or previous.get("lastAttemptedRevision"),
         "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
