@@ -1,19 +1,55 @@
-# make demo | make test: each sets everything up that it needs.
+# make demo and make test set up everything they need. `make help` lists the rest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SETUP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256sum | cut -c1-12)
+STAMP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256sum | cut -c1-12)
+RUFF_PATHS := src tests
 
-.PHONY: setup demo test test-unit lint format crds requirements cluster clean
+.PHONY: help setup demo test test-unit lint format crds docs requirements programs clean
 
-setup: $(SETUP)  ## Make .venv with everything pinned by hash, and .venv/bin/cvstate
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-$(SETUP): requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+setup: $(STAMP)  ## Make .venv with everything pinned by hash, and .venv/bin/cvstate
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.setup-* && touch $@
 
+programs: setup  ## Build the Kubernetes programs for tests and demo (once; about 6 minutes on 2 cores)
+	$(BIN)/python -m tests.cluster build
+
+demo: programs  ## Show the main job, live, on a cluster of its own
+	$(BIN)/cvstate demo
+
+test: lint programs  ## Everything: lint, unit, integration and end-to-end tests
+	$(BIN)/python -m pytest
+
+test-unit: setup  ## Tests that need no cluster; seconds
+	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
+
+lint: setup  ## ruff, mypy --strict, layer contracts
+	$(BIN)/ruff check $(RUFF_PATHS)
+	$(BIN)/ruff format --check --quiet $(RUFF_PATHS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: setup  ## Let ruff format and mend what it can
+	$(BIN)/ruff check --fix $(RUFF_PATHS)
+	$(BIN)/ruff format $(RUFF_PATHS)
+
 crds: setup  ## Write the CRD from the models
 	$(BIN)/python -m cvstate_operator.api.crd > crds/clusterstates.cvstate.io.yaml
+
+docs: setup  ## Write docs/metrics.md from the metrics
+	$(BIN)/python -m cvstate_operator.telemetry.reference > docs/metrics.md
+
+requirements:  ## Pin dependencies anew (needs uv)
+	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/runtime.txt
+	uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+
+clean:  ## Remove .venv and caches of the checkout; built programs stay in the user cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

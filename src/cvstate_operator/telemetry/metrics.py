@@ -3,7 +3,7 @@
 `namespace` and `name` are those of the ClusterState; series of a ClusterState disappear with it. docs/metrics.md lists them all (a test keeps it in step).
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -13,6 +13,16 @@ from cvstate_operator import __version__
 _OWNER: Final = ("namespace", "name")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SLOW: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Described(NamedTuple):
+    """One metric as the reference tells it."""
+
+    name: str
+    """Without the suffix `_total` of counters."""
+    type: str
+    labels: tuple[str, ...]
+    meaning: str
 
 
 class Metrics:
@@ -66,6 +76,11 @@ class Metrics:
         """A request to the API server ended."""
         self.requests.labels(action, result).inc()
         self.request_seconds.labels(action).observe(seconds)
+
+    def described(self) -> tuple[Described, ...]:
+        """What each metric is, for the reference."""
+        metrics = (m for m in vars(self).values() if isinstance(m, (Counter, Gauge, Histogram)))
+        return tuple(Described(m._name, m._type, m._labelnames, m._documentation) for m in metrics)
 
     def expose(self) -> bytes:
         """The text that Prometheus scrapes."""
