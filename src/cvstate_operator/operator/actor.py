@@ -105,12 +105,16 @@ class Actor:
                 await self._step()
             except errors.CvstateError as exc:
                 _log.warning("pass not finished", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
-                self._pass_at = _now() + MISHAP_SECONDS
+                self._start_over()
             except Exception:  # the shell catches everything: one ClusterState must never stop another
                 _log.exception("internal error, trying again", extra={"clusterstate": self._label})
                 self._meter.reconciled(result="InternalError", seconds=0.0)
-                self._pass_at = _now() + MISHAP_SECONDS
+                self._start_over()
             await self._wait()
+
+    def _start_over(self) -> None:
+        """A pass broke off: what it had taken up is looked at again, with everything else."""
+        self._pass_at = self._full_at = _now() + MISHAP_SECONDS
 
     async def _step(self) -> None:
         """Whatever is due now."""
@@ -157,9 +161,8 @@ class Actor:
         work = asyncio.create_task(self._pipeline.run(spec, full=full))
         try:
             finished, _ = await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
-            if not finished:
-                message = "applying the newest commit" if full or not self._status.get("lastAppliedRevision") else "applying a change"
-                await self._write(report.progressing(self._status, generation=self._wanted.generation, message=message, now=_rfc3339()))
+            if not finished and (news := self._pipeline.news(self._status)):
+                await self._write(report.progressing(self._status, generation=self._wanted.generation, message=news, now=_rfc3339()))
             outcome = await work
         finally:
             work.cancel()

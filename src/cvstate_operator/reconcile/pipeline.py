@@ -101,6 +101,11 @@ class Pipeline:
         self._world.meter.fetched(result=result, seconds=clock.monotonic() - started)
         return before != (self._artifact, self._source_error and self._source_error.message)
 
+    def news(self, status: Mapping[str, Any]) -> str:
+        """What the pass in progress brings that `status` does not know yet, for people; empty for a mere resync or repair."""
+        revision = self._artifact.revision if self._artifact else ""
+        return f"applying {revision}" if revision and revision != status.get("lastAppliedRevision") else ""
+
     # -- the pass --------------------------------------------------------------------------------------------------
 
     async def run(self, spec: ClusterStateSpec, *, full: bool) -> Outcome:
