@@ -29,6 +29,7 @@
         ├── URLNotAllowedError, AuthFailedError, TLSInvalidError, RefNotFoundError,
         │   PathNotFoundError, RepoTooLargeError, SourceInvalidError        (source)
         ├── BuildFailedError        the render as a whole gave nothing usable
+        ├── InternalError           a fault of ours
         └── SettingsError           the operator itself is set up wrong
 
 `reason` is one fixed CamelCase word: the same in condition, event, metric label, log and docs. Messages are one line: what, where, for which
@@ -258,6 +259,12 @@ class BuildFailedError(TerminalError):
     """Rendering ended without a result."""
 
     reason = "BuildFailed"
+
+
+class InternalError(TerminalError):
+    """A fault of the operator itself, kept to the object it happened with."""
+
+    reason = "InternalError"
 
 
 class SettingsError(TerminalError):

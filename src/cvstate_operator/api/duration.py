@@ -24,16 +24,17 @@ def parse_seconds(text: str) -> float:
     Raises:
         ValueError: not a duration, or longer than a year.
     """
-    if not re.match(PATTERN, text):
-        raise ValueError(f"{text!r} is no duration; write it like 30s, 10m or 1h30m")
+    if not re.fullmatch(PATTERN, text):
+        raise ValueError("is no duration; write it like 30s, 10m or 1h30m")
     seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text))
     if seconds > MAX_SECONDS:
-        raise ValueError(f"{text!r} is longer than a year")
+        raise ValueError("is longer than a year")
     return seconds
 
 
 def _check(text: str) -> str:
-    parse_seconds(text)
+    if not parse_seconds(text):
+        raise ValueError("must be longer than zero")
     return text
 
 

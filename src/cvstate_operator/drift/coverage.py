@@ -13,8 +13,8 @@ import orjson
 
 from cvstate_operator.drift.field_set import FieldTree
 
-_NOT_MANAGED: Final = frozenset({("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"), ("metadata", "uid")})
-"""Fields of every object that `managedFields` never lists."""
+_NOT_MANAGED: Final = (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"), ("metadata", "uid"))
+"""Fields of every object that `managedFields` never lists. Compared one by one: a path through a list item has no hash."""
 
 _LIKELY_KEYS: Final = ("name", "key", "containerPort", "port", "mountPath", "devicePath", "ip", "uid", "topologyKey", "type")
 """Key fields of the built-in associative lists (`x-kubernetes-list-map-keys`), to find a live item for display."""
@@ -96,7 +96,7 @@ def _leaves(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
     if isinstance(value, Mapping) and value:
         for name, below in value.items():
             yield from _leaves(below, (*path, name))
-    elif value is not None:
+    elif value is not None and value not in ({}, []) and path not in _NOT_MANAGED:
         yield path
 
 

@@ -5,6 +5,7 @@ deadline that is enforced from outside: libgit2 has no total deadline, and a ser
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -93,8 +94,6 @@ def _answer(out: bytes, err: bytes, code: int | None) -> dict[str, Any]:
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Kill the child and everything it started; harmless if it ended by itself."""
     if process.returncode is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         await process.wait()

@@ -113,6 +113,7 @@ class Engine:
             meter=meter,
             clock=SystemClock(),
             writers=self._writers,
+            parallel=self._settings.writers,
         )
         marked = (meta.get("annotations") or {}).get(ownership.GROUP_KINDS_ANNOTATION, "")
         pipeline = Pipeline(

@@ -46,6 +46,10 @@ class KubernetesReporter:
         """Replace the status."""
         await self._apply(self._path + "/status", {"metadata": self._meta, "status": status})
 
+    def fault(self, what: str, error: Exception) -> None:
+        """Log an error that nobody foresaw, with where it came from."""
+        _log.error(what, exc_info=error, extra={"clusterstate": f"{self._meta['namespace']}/{self._meta['name']}"})
+
     def event(self, *, kind: str, reason: str, message: str) -> None:
         """Tell people that something happened; written beside everything else."""
         try:

@@ -8,10 +8,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Final
 
 from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
+
+PLACES_NAMED: Final = 5
+"""Places of a duplicate that its problem spells out."""
 
 Resolve = Callable[[Gvk], ApiResource | None]
 """How a kind is served; None if it is not."""
@@ -69,7 +73,9 @@ def _unique(manifests: list[Manifest]) -> tuple[dict[ObjectRef, Manifest], list[
     problems = []
     for ref, group in groupby(sorted(twice, key=lambda m: (m.ref, m.origin)), key=lambda m: m.ref):
         places = sorted(m.origin for m in (objects.pop(ref), *group))
-        where = " and ".join(f"{o.file} document {o.document} (line {o.line})" for o in places)
+        where = " and ".join(f"{o.file} document {o.document} (line {o.line})" for o in places[:PLACES_NAMED])
+        if len(places) > PLACES_NAMED:
+            where += f" and {len(places) - PLACES_NAMED} more"
         problems.append(
             Problem(
                 file=places[-1].file,

@@ -28,7 +28,8 @@ class LiveIndex:
         self._objects: dict[ObjectRef, Live] = {}
         self._members: dict[str, set[ObjectRef]] = {}
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
-        self._writing: set[ObjectRef] = set()
+        self._writing: dict[ObjectRef, str | None] = {}
+        """Objects being written; with the resource version at which one was seen to go meanwhile."""
 
     def get(self, ref: ObjectRef) -> Live | None:
         """What is known of an object; None if it has no owner label, or does not exist."""
@@ -69,6 +70,8 @@ class LiveIndex:
     def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
         """An object was deleted or lost its owner label."""
         before = self._objects.get(ref)
+        if ref in self._writing:
+            self._writing[ref] = resource_version
         if before is None or not is_newer(resource_version, before.version):
             return
         self._remove(ref)
@@ -79,7 +82,7 @@ class LiveIndex:
 
     def writing(self, ref: ObjectRef) -> None:
         """We are about to write: what is observed until `written` may be the echo of it."""
-        self._writing.add(ref)
+        self._writing[ref] = None
 
     def written(self, ref: ObjectRef, live: dict[str, Any] | None, resource: ApiResource | None) -> None:
         """Our write ended; `live` is the API server's answer, or None if the write failed or was a delete.
@@ -87,7 +90,7 @@ class LiveIndex:
         The answer holds our fields in the server's normal form: that is the baseline from now on. If something newer was observed meanwhile, it
         is compared with that baseline at once.
         """
-        self._writing.discard(ref)
+        gone_at = self._writing.pop(ref, None)
         seen = self._objects.get(ref)
         if live is None or resource is None:
             if seen and not seen.is_settled:
@@ -95,19 +98,26 @@ class LiveIndex:
             return
         answer = _live(resource, live, baseline=None)
         answer = replace(answer, baseline=answer.fingerprint)
+        if seen is None and gone_at is not None and is_newer(gone_at, answer.version):
+            self._touched(answer.owner, ref)
+            return
         if seen is None or not is_newer(seen.version, answer.version):
             self._put(ref, answer)
             return
         if seen.uid == answer.uid:
             seen = replace(seen, baseline=answer.fingerprint)
             self._put(ref, replace(seen, snapshot=None) if seen.is_settled else seen)
-        if not seen.is_settled:
-            self._touched(seen.owner, ref)
+        if not seen.is_settled or seen.terminating or seen.owner != answer.owner:
+            for owner in dict.fromkeys((answer.owner, seen.owner)):
+                self._touched(owner, ref)
 
-    def verified(self, ref: ObjectRef) -> None:
-        """What is there now was found to be what we applied."""
-        live = self._objects[ref]
-        self._objects[ref] = replace(live, baseline=live.fingerprint, snapshot=None)
+    def verified(self, ref: ObjectRef, was: Live) -> None:
+        """The state `was` was found to be what we applied; what is there now may be newer."""
+        live = self._objects.get(ref)
+        if live is None or live.uid != was.uid:
+            return
+        live = replace(live, baseline=was.fingerprint)
+        self._objects[ref] = replace(live, snapshot=None) if live.is_settled else live
 
     def _put(self, ref: ObjectRef, live: Live) -> None:
         before = self._objects.get(ref)

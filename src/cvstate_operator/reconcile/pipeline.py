@@ -8,7 +8,8 @@ differing objects are written.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -49,6 +50,8 @@ class World:
     clock: Clock
     writers: asyncio.Semaphore
     """Limits how many objects are written at a time, over all ClusterStates of the process."""
+    parallel: int
+    """How many of one ClusterState at most."""
 
 
 class Pipeline:
@@ -75,6 +78,9 @@ class Pipeline:
         self._rendered: tuple[Artifact, Rendered] | None = None
         self._desired: desired.Desired | None = None
         self._build_error: errors.CvstateError | None = None
+        self._unbuildable: Artifact | None = None
+        self._unfinished = False
+        """An error ended the last pass half-way; the next one looks at everything."""
         self._unknown_kinds_attempt = 0
         self._place_again_at: float | None = None
         self._unpruned: tuple[ObjectRef, ...] = ()
@@ -116,9 +122,10 @@ class Pipeline:
             full: list everything again and look at every object, whatever events said.
         """
         started = self._world.clock.monotonic()
-        fresh = await self._render(full=full)
+        fresh = await self._render(full=full) or self._unfinished
         if self._desired is None:
             return self._outcome(())
+        self._unfinished = True
         blind = await self._observe(self._desired, resync_before=started if full else None)
         due = self._world.clock.monotonic()
         looked_at = self.ledger.take(due)
@@ -128,7 +135,8 @@ class Pipeline:
         done = [*await self._apply(plan, looked_at)]
         stray = any(ref not in self._desired.objects for ref in looked_at)
         if full or fresh or stray or self._unpruned:
-            done += await self._prune(spec, self._desired, blind)
+            done += await self._prune(spec, self._desired, blind, retry_all=full)
+        self._unfinished = False
         return self._outcome(done)
 
     # -- render ----------------------------------------------------------------------------------------------------
@@ -139,15 +147,22 @@ class Pipeline:
         if artifact is None:
             return False
         if self._rendered is None or self._rendered[0] is not artifact:
-            try:
-                self._rendered = (artifact, await self._world.renderer.render(artifact))
-                self._build_error = None
-            except errors.CvstateError as exc:
-                self._build_error = exc
+            if self._unbuildable is artifact and not full:
                 return False
-        elif not self._must_place_again(full=full):
+            try:
+                rendered = await self._world.renderer.render(artifact)
+                self._build_error = self._unbuildable = None
+            except errors.CvstateError as exc:
+                self._build_error, self._unbuildable, self._place_again_at = exc, artifact, None
+                return False
+        elif self._must_place_again(full=full):
+            rendered = self._rendered[1]
+        else:
             return False
-        await self._place(self._rendered[1])
+        # Unset until it is placed: a pass that ends here by an error is repeated from the render on.
+        self._rendered = None
+        await self._place(rendered)
+        self._rendered = (artifact, rendered)
         return True
 
     def _must_place_again(self, *, full: bool) -> bool:
@@ -240,14 +255,19 @@ class Pipeline:
         for _, wave in groupby(sorted(plan, key=lambda change: change.wave), key=lambda change: change.wave):
             batch = list(wave)
             await self._await_kinds(batch)
+            queue = iter(batch)
             async with asyncio.TaskGroup() as group:
-                for change in batch:
-                    await self._world.writers.acquire()
-                    if self._stopping:
-                        self._world.writers.release()
-                        break
-                    group.create_task(self._settle(change, since[change.ref], done))
+                for _ in range(min(len(batch), self._world.parallel)):
+                    group.create_task(self._work(queue, since, done))
         return done
+
+    async def _work(self, queue: Iterator[Change], since: Mapping[ObjectRef, float], done: list[Done]) -> None:
+        """One of several that take changes off the same queue until it is empty, or we are to stop."""
+        for change in queue:
+            async with self._world.writers:
+                if self._stopping:
+                    return
+                await self._settle(change, since[change.ref], done)
 
     async def _await_kinds(self, batch: Sequence[Change]) -> None:
         """Wait until the kinds that CRDs of this commit bring are served, and watch them."""
@@ -259,23 +279,28 @@ class Pipeline:
         while any(cluster.resource(gvk) is None for gvk in missing) and clock.monotonic() < deadline and not self._stopping:
             await clock.sleep(pause)
             pause = min(pause * 2, 1.0)
-            await cluster.discover()
+            with suppress(errors.CvstateError):
+                await cluster.discover()
         await cluster.observe([resource for gvk in missing if (resource := cluster.resource(gvk))])
 
     async def _settle(self, change: Change, since: float, done: list[Done]) -> None:
-        """Bring one object to its desired state; releases the writer's slot it was given."""
+        """Bring one object to its desired state; whatever goes wrong with it concerns it alone."""
         try:
             result = await self._write(change, since)
         except errors.CvstateError as exc:
+            if isinstance(exc, errors.BuildFailedError):
+                self._rendered = None  # the store lost a body, and only a render makes it again
             self._fail(change.ref, change.manifest, exc)
             self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=exc.reason)
+        except Exception as exc:
+            self._world.reporter.fault(f"a fault of ours while applying {change.ref}", exc)
+            self._fail(change.ref, change.manifest, errors.InternalError("a fault of the operator; its log has the details"))
+            self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=errors.InternalError.reason)
         else:
             self.ledger.done(change.ref)
             if result:
                 done.append(result)
                 self._world.meter.changed(kind=change.ref.kind, action=result.action.value, result="ok")
-        finally:
-            self._world.writers.release()
 
     async def _write(self, change: Change, since: float) -> Done | None:
         """Apply one object; None if it turned out to be as desired already."""
@@ -285,7 +310,8 @@ class Pipeline:
         action, drift = change.action, self._drift(change, body)
         if action is Action.VERIFY:
             if not drift:
-                world.index.verified(change.ref)
+                assert change.live is not None  # or there would be nothing to verify  # noqa: S101
+                world.index.verified(change.ref, change.live)
                 return None
             action = Action.REPAIR
         if action is Action.REPAIR:
@@ -320,24 +346,31 @@ class Pipeline:
 
     # -- prune -----------------------------------------------------------------------------------------------------
 
-    async def _prune(self, spec: ClusterStateSpec, wanted: desired.Desired, blind: Mapping[GroupKind, errors.CvstateError]) -> list[Done]:
+    async def _prune(
+        self, spec: ClusterStateSpec, wanted: desired.Desired, blind: Mapping[GroupKind, errors.CvstateError], *, retry_all: bool
+    ) -> list[Done]:
         """Delete members that left Git, if everything that must be sure is."""
         surplus = changes.leftovers(self._world.index.members(self._owner), wanted.objects)
         guard = changes.PruneGuard(
             enabled=spec.prune.enabled,
             complete=not wanted.problems and not self._build_error,
             empty=not wanted.objects,
-            applied=not self.ledger.failures and not self._stopping,
+            applied=self.ledger.failures.keys().isdisjoint(wanted.objects) and not self._stopping,
             observed=not blind,
         )
         protected = tuple(change.ref for change in surplus if change.ref.kind in spec.prune.protected_kinds)
         self._unpruned, self._objection = protected, "their kinds are protected (spec.prune.protectedKinds)"
         if surplus and guard.objection:
             self._unpruned, self._objection = tuple(change.ref for change in surplus), guard.objection
-            return []
+        doomed = {change.ref: change for change in surplus if change.ref not in self._unpruned}
+        # A prune that failed before is of no interest once its object is gone or held.
+        self.ledger.forget([ref for ref in self.ledger.failures if ref not in wanted.objects and ref not in doomed])
+        now = self._world.clock.monotonic()
         done: list[Done] = []
-        for change in surplus:
-            if change.ref not in protected and not self._stopping and (result := await self._delete(change)):
+        for ref, change in doomed.items():
+            if self._stopping or (not retry_all and self.ledger.is_paused(ref, None, now)):
+                continue
+            if result := await self._delete(change):
                 done.append(result)
         return done
 
@@ -349,6 +382,7 @@ class Pipeline:
         except errors.StaleError as exc:
             # It changed since we looked: the event about it is on its way and decides anew.
             result = exc.reason
+            self.ledger.forget([change.ref])
             self.ledger.touch(change.ref, world.clock.monotonic())
         except errors.CvstateError as exc:
             result = exc.reason

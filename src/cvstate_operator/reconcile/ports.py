@@ -95,6 +95,9 @@ class Reporter(Protocol):
     async def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace the status."""
 
+    def fault(self, what: str, error: Exception) -> None:
+        """Tell the people who build this of an error that nobody foresaw."""
+
     def event(self, *, kind: str, reason: str, message: str) -> None:
         """Tell people that something happened; `kind` is Normal or Warning."""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+import orjson
+
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
 from cvstate_operator.errors import CvstateError, TransientError
 from cvstate_operator.objects.problem import Problem
@@ -14,6 +16,10 @@ from cvstate_operator.reconcile.outcome import Done, Outcome
 
 LISTED: Final = 20
 """Problems and drifted fields listed in the status; the rest is counted (decision 11: the status does not grow with N)."""
+LISTED_BYTES: Final = 16 * 1024
+"""Size of either list as JSON: names and paths come from Git and can be long."""
+PROBLEM_CHARACTERS: Final = 1000
+"""Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
 SPELLED_OUT: Final = 3
 """Problems spelled out in the Ready condition's message."""
 
@@ -57,7 +63,7 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
         "drift": _drift(outcome),
-        "problems": [_problem(problem) for problem in outcome.problems[:LISTED]],
+        "problems": _listed(_problem(problem) for problem in outcome.problems),
     }
     return {key: value for key, value in candidates.items() if value}
 
@@ -119,8 +125,9 @@ def events(outcome: Outcome, *, previous: Mapping[str, Any]) -> tuple[Event, ...
         found.append(Event("Normal", "Applied", f"{revision}: {_counts(changed)}"))
     if repaired:
         found.append(Event("Normal", "DriftRepaired", _repairs(repaired)))
-    before = {(p.get("reason"), p.get("file"), p.get("object"), p.get("message")) for p in previous.get("problems") or ()}
-    fresh = [p for p in outcome.problems[:LISTED] if (p.reason, p.file or None, p.object or None, p.message) not in before]
+    listed = _listed(_problem(problem) for problem in outcome.problems)
+    before = previous.get("problems") or ()
+    fresh = [problem for problem, entry in zip(outcome.problems, listed, strict=False) if entry not in before]
     found += [Event("Warning", p.reason, str(p)) for p in fresh[:SPELLED_OUT]]
     if outcome.source_error and outcome.source_error.message != _message(previous, ConditionType.SOURCE_READY):
         found.append(Event("Warning", outcome.source_error.reason, outcome.source_error.message))
@@ -197,7 +204,18 @@ def _drift(outcome: Outcome) -> dict[str, Any] | None:
     if not outcome.drift:
         return None
     sample = ({"object": str(ref), "path": f.path, "manager": f.manager} for ref, drift in outcome.drift for f in drift)
-    return {"objects": len(outcome.drift), "fields": sum(len(d) for _, d in outcome.drift), "sample": list(islice(sample, LISTED))}
+    return {"objects": len(outcome.drift), "fields": sum(len(d) for _, d in outcome.drift), "sample": _listed(sample)}
+
+
+def _listed(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first entries, as many as there is room for."""
+    found, room = [], LISTED_BYTES
+    for entry in islice(entries, LISTED):
+        room -= len(orjson.dumps(entry))
+        if room < 0:
+            break
+        found.append(entry)
+    return found
 
 
 def _counts(done: Iterable[Done]) -> str:
@@ -229,7 +247,7 @@ def _repairs(done: list[Done]) -> str:
 def _problem(problem: Problem) -> dict[str, Any]:
     entry = {
         "reason": problem.reason,
-        "message": problem.message,
+        "message": one_line(problem.message, PROBLEM_CHARACTERS),
         "file": problem.file,
         "document": problem.document,
         "object": problem.object,

@@ -58,7 +58,11 @@ def _object(value: Any) -> Body:
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         raise DocumentError("has no metadata; add at least metadata.name", field="metadata", name=label)
-    if not isinstance(metadata.get("name"), str) or not metadata["name"]:
+    if metadata.get("name") and not isinstance(metadata["name"], str):
+        raise DocumentError(
+            f"metadata.name is a {_kind_of(metadata['name'])}, not a string; put it in quotes", field="metadata.name", name=label
+        )
+    if not metadata.get("name"):
         hint = "; generateName makes a new object at each apply" if "generateName" in metadata else ""
         raise DocumentError(f"has no name; add metadata.name{hint}", field="metadata.name", name=label)
     _check_name(metadata["name"], "metadata.name", label)
@@ -77,6 +81,8 @@ def _normal(value: Body, metadata: Body) -> Body:
     if value["kind"] == "Secret" and value["apiVersion"] == "v1" and isinstance(value.get("stringData"), dict):
         plain = clean.pop("stringData")
         _check_strings(plain, "stringData", f"Secret/{metadata['name']}")
+        if not isinstance(clean.get("data") or {}, dict):
+            raise DocumentError(f"data is a {_kind_of(clean['data'])}, not a mapping", field="data", name=f"Secret/{metadata['name']}")
         encoded = {key: base64.b64encode(text.encode()).decode() for key, text in plain.items()}
         clean["data"] = {**(clean.get("data") or {}), **encoded}
     return clean
@@ -84,8 +90,8 @@ def _normal(value: Body, metadata: Body) -> Body:
 
 def _check_name(name: str, field: str, label: str) -> None:
     """A name becomes a part of a URL path; everything finer is for the API server to judge."""
-    if name in (".", "..") or "/" in name or "%" in name or not name.isprintable():
-        raise DocumentError(f"{field} is not allowed: it may hold no '/', '%' or unprintable character", field=field, name=label)
+    if name in (".", "..") or not name.isprintable() or not set(name).isdisjoint("/%?#"):
+        raise DocumentError(f"{field} is not allowed: it may hold no '/', '%', '?', '#' or unprintable character", field=field, name=label)
 
 
 def _check_strings(mapping: Any, field: str, label: str) -> None:

@@ -80,7 +80,7 @@ def read(text: bytes, *, limits: Limits = Limits()) -> tuple[tuple[Document, ...
         fault.document = fault.document or builder.number + 1
         faults.append(fault)
     except yaml.YAMLError as exc:
-        faults.append(_syntax(exc, builder.number + 1))
+        faults.append(_syntax(exc, text, builder.number + 1))
     except (ValueError, UnicodeError) as exc:
         # PyYAML's C code raises these for what it cannot turn into Python text.
         faults.append(YamlError("YAMLInvalid", f"cannot be read as YAML: {one_line(str(exc))}", document=builder.number + 1))
@@ -97,12 +97,14 @@ def _check_encoding(text: bytes) -> None:
         raise YamlError("YAMLInvalid", f"byte 0x{text[exc.start]:02x} is no UTF-8; save the file as UTF-8", line=line) from exc
 
 
-def _syntax(error: yaml.YAMLError, document: int) -> YamlError:
+def _syntax(error: yaml.YAMLError, text: bytes, document: int) -> YamlError:
     mark = getattr(error, "problem_mark", None)
+    # A character that YAML does not allow is told by its offset, everything else by a mark.
+    line = mark.line + 1 if mark else text.count(b"\n", 0, getattr(error, "position", 0)) + 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
     context = getattr(error, "context", None)
     message = f"is no YAML: {problem}{f' ({context})' if context else ''}; correct the syntax"
-    return YamlError("YAMLInvalid", one_line(message, 300), line=mark.line + 1 if mark else None, document=document)
+    return YamlError("YAMLInvalid", one_line(message, 300), line=line, document=document)
 
 
 class _Builder:
@@ -123,8 +125,10 @@ class _Builder:
         """For each open container the key that waits for its value."""
         self._key_lines: list[dict[str, int] | None] = []
         """For each open map the line of each key, to name both places of a duplicate; None for lists."""
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        """Finished anchored nodes, and how many nodes they count for."""
+        self._heights: list[int] = []
+        """For each open container the levels of nesting in what it holds so far."""
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
+        """Finished anchored nodes, how many nodes they count for, and how many levels they nest."""
         self._root: Any = _NO_KEY
         self._line = 1
 
@@ -176,7 +180,7 @@ class _Builder:
         else:
             value = self._tagged(event)
         if event.anchor:
-            self._anchors[event.anchor] = (value, 1)
+            self._anchors[event.anchor] = (value, 1, 0)
         self._add(value, event)
 
     def _plain(self, event: Any) -> Any:
@@ -207,13 +211,16 @@ class _Builder:
         self._stack.append(({} if is_map else [], event.anchor, self._nodes))
         self._keys.append(_NO_KEY)
         self._key_lines.append({} if is_map else None)
+        self._heights.append(0)
 
     def _close(self, event: Any) -> None:
         value, anchor, opened = self._stack.pop()
         self._keys.pop()
         self._key_lines.pop()
+        height = self._heights.pop() + 1
         if anchor:
-            self._anchors[anchor] = (value, self._nodes - opened + 1)
+            self._anchors[anchor] = (value, self._nodes - opened + 1, height)
+        self._raise_to(height)
         self._add(value, event)
 
     def _alias(self, event: Any) -> None:
@@ -221,9 +228,17 @@ class _Builder:
             inside = any(anchor == event.anchor for _, anchor, _ in self._stack)
             what = "contains itself" if inside else "is not defined before"
             raise YamlError("YAMLInvalid", f"alias *{event.anchor[:40]} {what}; write the value out", line=_line(event))
-        value, size = self._anchors[event.anchor]
+        value, size, height = self._anchors[event.anchor]
         self._charge(size, event)
+        if len(self._stack) + height > self._limits.max_depth:
+            message = f"nested deeper than {self._limits.max_depth} levels when aliases are written out; flatten it"
+            raise YamlError("YAMLAliasLimit", message, line=_line(event))
+        self._raise_to(height)
         self._add(value, event)
+
+    def _raise_to(self, height: int) -> None:
+        if self._heights and self._heights[-1] < height:
+            self._heights[-1] = height
 
     def _charge(self, nodes: int, event: Any) -> None:
         self._nodes += nodes

@@ -54,6 +54,7 @@ class Relay:
             yield f"http://127.0.0.1:{server.server_address[1]}/{self._secret}"
         finally:
             server.shutdown()
+            server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         relay = self

@@ -1,0 +1,200 @@
+"""The stage: everything a step needs, and the few things that steps do again and again."""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from cvstate_operator.api import names
+from cvstate_operator.cli.demo import application, audit, observer
+from cvstate_operator.cli.demo.application import Body, Changes, Key
+from cvstate_operator.cli.demo.audit import AuditLog, Write
+from cvstate_operator.cli.demo.findings import NotSeenError
+from cvstate_operator.cli.demo.git_server import Repository
+from cvstate_operator.cli.demo.observer import Observer, Sight
+from cvstate_operator.cli.demo.operator_process import OperatorProcess
+
+NAMESPACE: Final = "cvstate-demo"
+NAME: Final = "webshop"
+CLUSTER_STATE: Final = f"/apis/{names.API_VERSION}/namespaces/{NAMESPACE}/{names.CLUSTER_STATES}/{NAME}"
+EVENTS: Final = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
+PATIENCE_SECONDS: Final = 30.0
+"""How long a step waits for what it expects. Everything takes a few seconds at most on two idle cores; the rest is for busy machines."""
+
+_REPAIR: Final = re.compile(
+    r"^(?P<object>\S+) (?:(?P<field>/\S*) was (?P<was>.*?) instead of (?P<declared>.*?)|was missing)"
+    r"(?:, written by (?P<writer>[^;]*?))?(?: and \d+ more fields)?; repaired in (?P<ms>\d+) ms"
+)
+"""The operator's Event about a repair (`reconcile/report.py`)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What the operator says about one repair."""
+
+    object: str
+    """As in `apps/Deployment/webshop-services/catalog`."""
+    field: str
+    """JSON pointer; empty if the whole object was missing."""
+    was: str
+    declared: str
+    writer: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The running parts, and what happened so far."""
+
+    eyes: Observer
+    operator: OperatorProcess
+    repository: Repository
+    repository_url: str
+    audit: AuditLog | None
+    tell: Callable[[str, str], None]
+    """Shows a line of what happens: who, and what."""
+    files: dict[str, str] = field(default_factory=dict)
+    """The newest commit."""
+    notes: list[Body] = field(default_factory=list)
+    """The operator's Events so far."""
+
+    # -- act -------------------------------------------------------------------------------------------------------
+
+    def commit(self, changes: Changes, message: str) -> str:
+        """Commit, and return the commit id."""
+        for path, text in changes.items():
+            if text is None:
+                del self.files[path]
+            else:
+                self.files[path] = text
+        commit = self.repository.commit(changes, message)
+        self.tell("git", f"{commit[:7]} {message}")
+        return commit
+
+    async def call(self) -> str:
+        """Ask for a reconcile now, as a push webhook would; returns the mark of this request."""
+        mark = f"demo-{time.time_ns()}"
+        await self.eyes.send("PATCH", CLUSTER_STATE, {"metadata": {"annotations": {names.REQUESTED_AT: mark}}}, kind=observer.MERGE)
+        return mark
+
+    # -- see -------------------------------------------------------------------------------------------------------
+
+    async def see(self, claim: Callable[[], T | None], *, expected: str, found: Callable[[], str]) -> Sight[T]:
+        """Wait until a claim holds.
+
+        Args:
+            claim: gives None as long as it does not hold.
+            expected: the claim in words.
+            found: what is there instead, in words.
+
+        Raises:
+            NotSeenError: it did not hold in time, or the operator ended.
+        """
+        sight = await self.eyes.until(claim, seconds=PATIENCE_SECONDS, check=self.operator.check)
+        if sight is None:
+            raise NotSeenError(expected=f"{expected} within {PATIENCE_SECONDS:.0f} s", found=found())
+        return sight
+
+    async def see_declared(self, declared: dict[Key, Body]) -> float:
+        """Wait until every object is as declared; returns when it was."""
+
+        def missing() -> list[Key]:
+            return [key for key, body in declared.items() if not observer.holds(body, self.eyes.objects.get(key))]
+
+        def found() -> str:
+            left = missing()
+            return f"{len(declared) - len(left)} of {len(declared)}, not yet {_some(left)}; {self.ready_message()}"
+
+        sight = await self.see(lambda: None if missing() else True, expected=f"{len(declared)} objects as declared", found=found)
+        return sight.at
+
+    async def see_available(self) -> tuple[float, int]:
+        """Wait until every workload runs what it should; returns when, and how many there are."""
+
+        def waiting() -> list[Key]:
+            workloads = (key for key in self.eyes.objects if key.kind in ("Deployment", "StatefulSet"))
+            return [key for key in workloads if not observer.is_available(self.eyes.objects[key])]
+
+        sight = await self.see(
+            lambda: None if waiting() else True, expected="every workload available", found=lambda: f"not yet {_some(waiting())}"
+        )
+        return sight.at, sum(key.kind in ("Deployment", "StatefulSet") for key in self.eyes.objects)
+
+    async def see_reported(self, commit: str, *, ready: str = "True") -> Body:
+        """Wait until the operator has finished with a commit; returns the condition Ready."""
+
+        def claim() -> Body | None:
+            condition = self.condition()
+            tried = str(self.status().get("lastAttemptedRevision", ""))
+            return condition if tried.endswith(commit) and condition.get("status") == ready else None
+
+        sight = await self.see(claim, expected=f"condition Ready {ready} for commit {commit[:7]}", found=self.ready_message)
+        return sight.value
+
+    async def see_repair(self, of: Key) -> Repair:
+        """Wait for the operator's Event about an object that is not told yet, and take it."""
+
+        def claim() -> Repair | None:
+            for note in self.notes:
+                match = _REPAIR.match(note["note"]) if note["reason"] == "DriftRepaired" else None
+                if match and match["object"].endswith(f"{of.kind}/{of.namespace}/{of.name}"):
+                    self.notes.remove(note)
+                    return _repair(match)
+            return None
+
+        sight = await self.see(claim, expected=f"an Event DriftRepaired for {of}", found=lambda: f"{len(self.notes)} other Events")
+        return sight.value
+
+    def status(self) -> dict[str, Any]:
+        """The ClusterState's status as it is now."""
+        state = self.eyes.objects.get(Key(names.CLUSTER_STATE, NAMESPACE, NAME), {})
+        status: dict[str, Any] = state.get("status") or {}
+        return status
+
+    def condition(self) -> Body:
+        """The condition Ready; empty if there is none yet."""
+        return next((c for c in self.status().get("conditions", ()) if c["type"] == "Ready"), {})
+
+    def ready_message(self) -> str:
+        """The condition Ready in words."""
+        ready = self.condition()
+        return f"Ready is {ready['status']}: {ready['message']}" if ready else "the operator reports nothing yet"
+
+    # -- count -----------------------------------------------------------------------------------------------------
+
+    def mark(self) -> int:
+        """The end of the audit log now; 0 without one."""
+        return self.audit.mark() if self.audit else 0
+
+    def writes(self, since: int) -> tuple[Write, ...] | None:
+        """The operator's writes to objects since a mark; None if nobody counts them."""
+        return audit.to_objects(self.audit.writes(since)) if self.audit else None
+
+    def reports(self, since: int) -> int:
+        """The operator's writes of statuses and Events since a mark."""
+        return sum(write.is_report for write in self.audit.writes(since)) if self.audit else 0
+
+
+def cluster_state(url: str) -> Body:
+    """The ClusterState of the demo."""
+    git = {"url": url, "ref": {"branch": "main"}, "path": application.PATH, "interval": "10s"}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.CLUSTER_STATE,
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"source": {"git": git}},
+    }
+
+
+def _repair(match: re.Match[str]) -> Repair:
+    said = {name: value or "" for name, value in match.groupdict().items()}
+    return Repair(said["object"], said["field"], said["was"], said["declared"], said["writer"], int(said["ms"]) / 1000)
+
+
+def _some(keys: Iterable[Key]) -> str:
+    names_ = sorted(map(str, keys))
+    more = len(names_) - 3
+    return ", ".join(names_[:3]) + (f" and {more} more" if more > 0 else "")

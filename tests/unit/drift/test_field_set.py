@@ -1,0 +1,123 @@
+"""Field sets.
+
+Aspects: who owns what · what is seen as a change · what is not · order does not matter · broken input is refused.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cvstate_operator.drift.field_set import FieldSetError, Ownership, fingerprint, owned_values, ownership
+
+OURS = {
+    "f:metadata": {"f:labels": {"f:app": {}}},
+    "f:spec": {
+        "f:replicas": {},
+        "f:template": {"f:spec": {"f:containers": {'k:{"name":"main"}': {".": {}, "f:name": {}, "f:image": {}}}}},
+    },
+}
+
+
+def deployment() -> dict[str, Any]:
+    """A live Deployment in which `cvstate` owns a label, the replicas and one container's image."""
+    return {
+        "metadata": {
+            "labels": {"app": "web", "team": "a"},
+            "managedFields": [
+                {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}},
+                {"manager": "cvstate", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
+                {"manager": "cvstate", "operation": "Apply", "fieldsV1": OURS},
+            ],
+        },
+        "spec": {
+            "replicas": 2,
+            "template": {
+                "spec": {"containers": [{"name": "side", "image": "s:1"}, {"name": "main", "image": "m:1", "imagePullPolicy": "Always"}]}
+            },
+        },
+    }
+
+
+def edited(edit: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    live = copy.deepcopy(deployment())
+    edit(live)
+    return live
+
+
+def containers(live: dict[str, Any]) -> list[dict[str, Any]]:
+    return live["spec"]["template"]["spec"]["containers"]
+
+
+def seen(live: dict[str, Any]) -> bytes:
+    return fingerprint(live, ownership(live, "cvstate"))
+
+
+def test_only_what_we_applied_is_ours() -> None:
+    assert ownership(deployment(), "flux").ours == {}
+    assert dict(owned_values(deployment(), ownership(deployment(), "cvstate"))) == {
+        "f:metadata/f:labels/f:app": "web",
+        "f:spec/f:replicas": 2,
+        'f:spec/f:template/f:spec/f:containers/k:{"name":"main"}/.': True,
+        'f:spec/f:template/f:spec/f:containers/k:{"name":"main"}/f:name': "main",
+        'f:spec/f:template/f:spec/f:containers/k:{"name":"main"}/f:image': "m:1",
+    }
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda o: o["spec"].update(replicas=3), id="value-changed"),
+        pytest.param(lambda o: o["spec"].pop("replicas"), id="field-removed"),
+        pytest.param(lambda o: o["metadata"]["labels"].pop("app"), id="label-removed"),
+        pytest.param(lambda o: containers(o)[1].update(image="m:2"), id="field-of-list-item-changed"),
+        pytest.param(lambda o: containers(o).pop(1), id="list-item-removed"),
+        pytest.param(lambda o: o["spec"].update(replicas="2"), id="type-changed"),
+    ],
+)
+def test_a_change_of_an_owned_field_changes_the_fingerprint(edit: Callable[[dict[str, Any]], Any]) -> None:
+    assert seen(edited(edit)) != seen(deployment())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda o: o["metadata"]["labels"].update(team="b"), id="label-of-another-owner"),
+        pytest.param(lambda o: containers(o)[1].update(imagePullPolicy="Never"), id="defaulted-field"),
+        pytest.param(lambda o: containers(o)[0].update(image="s:2"), id="injected-sidecar"),
+        pytest.param(lambda o: containers(o).reverse(), id="order-of-an-associative-list"),
+        pytest.param(lambda o: o.update(status={"readyReplicas": 2}), id="status"),
+    ],
+)
+def test_a_change_of_anything_else_does_not(edit: Callable[[dict[str, Any]], Any]) -> None:
+    assert seen(edited(edit)) == seen(deployment())
+
+
+def test_an_element_of_a_set_list_is_seen_by_its_value() -> None:
+    owners = Ownership({"f:finalizers": {'v:"a"': {}}}, ())
+    assert list(owned_values({"finalizers": ["b", "a"]}, owners)) == [('f:finalizers/v:"a"', "a")]
+    assert list(owned_values({"finalizers": ["b"]}, owners)) == []
+
+
+def test_what_others_put_into_an_empty_map_of_ours_is_theirs() -> None:
+    alone = Ownership({"f:emptyDir": {}}, ())
+    shared = Ownership({"f:emptyDir": {}}, ({"f:emptyDir": {"f:medium": {}}},))
+    assert fingerprint({"emptyDir": {"medium": "Memory"}}, shared) == fingerprint({"emptyDir": {}}, alone)
+    assert fingerprint({"emptyDir": {"medium": "Memory"}}, alone) != fingerprint({"emptyDir": {}}, alone)
+
+
+@pytest.mark.parametrize("element", ["x:y", "k:{broken", "v:"])
+def test_a_broken_path_element_is_refused_by_name(element: str) -> None:
+    with pytest.raises(FieldSetError, match="path element"):
+        list(owned_values({"a": [1]}, Ownership({"f:a": {element: {}}}, ())))
+
+
+def test_the_example_is_not_changed_by_looking_at_it() -> None:
+    live = deployment()
+    seen(live)
+    assert live == deployment()
+
+
+def test_an_object_without_managed_fields_has_no_owner() -> None:
+    assert ownership({"metadata": {}}, "cvstate") == Ownership({}, ())
