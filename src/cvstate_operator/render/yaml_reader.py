@@ -17,6 +17,9 @@ from cvstate_operator.render import scalars
 _CORE: Final = "tag:yaml.org,2002:"
 _NO_KEY: Final = object()
 
+MAX_BOMBS: Final = 10
+"""Documents of one file that may be left out because of their aliases; more are no mistake, and each costs time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -113,6 +116,9 @@ class _Builder:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._nodes = 0
+        self._nodes_before = 0
+        """Nodes of the file before the document that is being read."""
+        self._bombs = 0
         self._started = 0
         self.number = 0
         """Documents that were not empty so far."""
@@ -162,6 +168,7 @@ class _Builder:
                     self.number += 1
                 if fault:
                     fault.document = self.number
+                    self._defuse(fault)
                     yield fault
                 elif self._root is not None:
                     yield Document(self.number, self._line, self._root)
@@ -171,7 +178,19 @@ class _Builder:
         self._started += 1
         if self._started > self._limits.max_documents:
             raise YamlError("RenderTooLarge", f"more than {self._limits.max_documents} documents; split the file", line=_line(event))
+        self._nodes_before = self._nodes
         self._reset()
+
+    def _defuse(self, fault: YamlError) -> None:
+        """A document that is left out for what its aliases stand for does not use up the room of the others."""
+        if fault.reason != "YAMLAliasLimit":
+            return
+        self._bombs += 1
+        if self._bombs > MAX_BOMBS:
+            raise YamlError(
+                "RenderTooLarge", f"more than {MAX_BOMBS} documents with too many aliases; write the values out", line=fault.line
+            )
+        self._nodes = self._nodes_before
 
     def _scalar(self, event: Any) -> None:
         self._nodes += 1

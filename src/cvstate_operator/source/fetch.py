@@ -27,6 +27,9 @@ MAX_TREE_ENTRIES: Final = 1_000_000
 """Most entries walked below the path, manifests or not."""
 MAX_NAME_BYTES: Final = 1024
 
+_NO_SUCH_OBJECT: Final = ("not our ref", "object not found", "no match for id", "target OID for the reference doesn't exist")
+"""What servers and libgit2 1.9 say of a commit that is not there."""
+
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Find the commit and list its files.
@@ -113,7 +116,7 @@ def _fetch(remote: pygit2.Remote, refspec: str) -> None:
 def _translate(error: Exception, url: str, wanted: str) -> errors.CvstateError:
     """One of our errors for what libgit2 said about the repository; what went wrong on the way there, the relay knows."""
     text = str(error)
-    if isinstance(error, KeyError) or "not our ref" in text or "object not found" in text or "no match for id" in text:
+    if isinstance(error, KeyError) or any(words in text for words in _NO_SUCH_OBJECT):
         return errors.RefNotFoundError(f"{wanted} is not in {url}; correct spec.source.git.ref, or push it")
     return errors.FetchFailedError(f"cannot read {url}: {' '.join(text.split())[:200]}")
 

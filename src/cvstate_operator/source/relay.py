@@ -12,7 +12,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from typing import Final
@@ -103,22 +103,24 @@ class Relay:
             _reply(request, self._advertisement[0], iter((self._advertisement[1],)))
             return
         headers = {name: value for name in _FORWARDED if (value := request.headers.get(name))}
-        answer = self._ask(request.command, self._base.geturl() + rest, headers, body)
-        kind = answer.getheader("Content-Type", "application/octet-stream")
-        if rest == _ADVERTISEMENT:
-            # libgit2 asks twice, once to list and once to fetch.
-            self._advertisement = (kind, b"".join(self._chunks(answer)))
-            _reply(request, kind, iter((self._advertisement[1],)))
-        else:
-            _reply(request, kind, self._chunks(answer))
+        with ExitStack() as connections:
+            answer = self._ask(request.command, self._base.geturl() + rest, headers, body, connections)
+            kind = answer.getheader("Content-Type", "application/octet-stream")
+            if rest == _ADVERTISEMENT:
+                # libgit2 asks twice, once to list and once to fetch.
+                self._advertisement = (kind, b"".join(self._chunks(answer)))
+                _reply(request, kind, iter((self._advertisement[1],)))
+            else:
+                _reply(request, kind, self._chunks(answer))
 
-    def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> http.client.HTTPResponse:
+    def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes, connections: ExitStack) -> http.client.HTTPResponse:
         for _ in range(MAX_REDIRECTS + 1):
             target = urlsplit(url)
             connection = _connect(target)
+            connections.callback(connection.close)
             path = target.path + (f"?{target.query}" if target.query else "")
             connection.request(method, path, body=body or None, headers={"User-Agent": "git/2.0 (cvstate-operator)", **headers})
-            answer = connection.getresponse()
+            answer = connections.enter_context(connection.getresponse())
             if answer.status in (301, 302, 303, 307, 308) and (location := answer.getheader("Location")):
                 url = _same_host(url, location)
                 continue
@@ -141,6 +143,8 @@ class Relay:
             if self._received > MAX_PACK_BYTES:
                 raise errors.RepoTooLargeError(f"the server sent more than {MAX_PACK_BYTES // 2**20} MiB; split the repository")
             yield chunk
+        if answer.length:  # read1 takes the end of the connection for the end of the answer
+            raise http.client.IncompleteRead(b"", answer.length)
 
 
 def _connect(target: SplitResult) -> http.client.HTTPConnection:

@@ -1,6 +1,6 @@
 """A cluster to play on: one of its own from a checkout's `tests.cluster`, or the one of a kubeconfig.
 
-Everything started here ends here, also after Ctrl-C; a cluster that was given is left as it was found (`stage`).
+Everything started here ends here, also after Ctrl-C; what is made in a cluster that was given is up to `ground`.
 """
 
 import asyncio

@@ -28,7 +28,6 @@ def demo(
         typer.Option(
             envvar="CVSTATE_KUBECONFIG",
             help="Play on this cluster instead of starting one: as its admin, in namespaces of the demo's own, which are removed at the end.",
-            exists=True,
             dir_okay=False,
             resolve_path=True,
         ),
@@ -69,7 +68,7 @@ def demo(
     findings = show.Findings()
     try:
         with _termination_as_interrupt():
-            asyncio.run(show.play(wish, screen.make(Console(highlight=False)), findings))
+            asyncio.run(show.play(wish, screen.make(Console(highlight=False, markup=False, emoji=False)), findings))
     except KeyboardInterrupt:
         if not (keep and findings.is_complete):
             typer.echo("stopped; nothing was left running", err=True)
@@ -83,8 +82,9 @@ def demo(
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
     """SIGTERM and a closed terminal end the demo as Ctrl-C does: everything is put away."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in numbers}
+    before = {number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # A shell starts background jobs with SIGINT ignored; then the others would be lost too.
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

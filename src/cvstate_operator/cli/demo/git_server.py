@@ -48,7 +48,8 @@ class Repository:
         Raises:
             subprocess.CalledProcessError: git failed.
         """
-        env = {**os.environ, **_IDENTITY}
+        # Without variables such as GIT_DIR, which a git hook sets: they would lead to another repository.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | _IDENTITY
         return subprocess.run(("git", *args), cwd=self.directory, env=env, check=True, capture_output=True, text=True).stdout
 
 

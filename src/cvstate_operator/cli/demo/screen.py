@@ -3,15 +3,18 @@
 Input: what `show` and `steps` tell. Nothing is measured here but the seconds on the running step's line.
 """
 
+import re
+import shutil
+import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
 from rich.rule import Rule
@@ -23,112 +26,108 @@ from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.steps import STEPS, Step
 
 TITLES: Final = {"ready": "cluster and operator", **{step.key: step.title for step in STEPS}}
+"""Every line of the list, by the key of its step."""
 FRAMES_PER_SECOND: Final = 10
-LINES_KEPT: Final = 40
-FIXED_LINES: Final = 19
+LINES_KEPT: Final = 14
+"""Happenings shown at most, however high the terminal is."""
+FIXED_LINES: Final = 17
 """Lines of the live view besides what happens: heads, steps, story, and one that must stay free below."""
+STORY_LINES: Final = 2
 
 _WHO: Final = {"git": "magenta", "operator": "cyan", "someone": "yellow", "status": "red"}
+_COMMIT: Final = re.compile(r"sha1:([0-9a-f]{7})[0-9a-f]{33}")
+_OBJECT: Final = re.compile(r"(?:[\w.]+/)?([A-Z]\w+)/webshop-\w+/([\w-]+)")
 
 
-class Screen(Protocol):
-    """What the show tells; a context manager around it."""
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a person needs to play on."""
+
+    kubeconfig: Path
+    kubectl: str
+    repository: Path
+    log: Path
+
+
+class Screen:
+    """For pipes and logs: one line per step. A context manager around the show."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._step = "ready"
+        self._is_open = False
+        """The steps are over, and everything goes on."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        self._console.print("Making ready: a cluster, a Git server, the operator …")
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End; the terminal is as before."""
+        """The terminal is as before."""
 
     def begin(self, step: Step) -> None:
         """A step is announced."""
+        self._step = step.key
 
     def act(self) -> None:
         """It begins."""
 
     def finish(self, seen: Seen) -> None:
         """It was seen."""
+        self._console.print(f"ok  {TITLES[self._step]:22} {duration(seen.seconds):>8}  {seen.summary}", soft_wrap=True)
 
     def tell(self, who: str, what: str) -> None:
-        """Something happens."""
-
-    def conclude(self, seen: Mapping[str, Seen], missed: NotSeenError | None, log: Path | None) -> None:
-        """The last step is over."""
-
-    def invite(self, *, kubeconfig: Path, kubectl: str, repository: Path, log: Path) -> None:
-        """Everything goes on, and the person may play."""
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One line of what happens."""
-
-    at: float
-    who: str
-    what: str
-
-
-class LineScreen:
-    """For pipes and logs: one line per step."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._title = TITLES["ready"]
-        self._playing = False
-
-    def __enter__(self) -> Self:
-        self._console.print("Starting a cluster, a Git server and the operator …")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is left on the screen."""
-
-    def begin(self, step: Step) -> None:
-        """Remember what the next line is about."""
-        self._title = step.title
-
-    def act(self) -> None:
-        """Nothing to show."""
-
-    def finish(self, seen: Seen) -> None:
-        """The step's line."""
-        self._console.print(f"ok  {self._title:22} {duration(seen.seconds):>8}  {seen.summary}", soft_wrap=True)
-
-    def tell(self, who: str, what: str) -> None:
-        """Only shown when the steps are over."""
-        if self._playing:
+        """Something happens; here it is only shown when the steps are over."""
+        if self._is_open:
             self._console.print(f"{who:9} {what}", soft_wrap=True)
 
     def conclude(self, seen: Mapping[str, Seen], missed: NotSeenError | None, log: Path | None) -> None:
-        """The table."""
-        _conclude(self._console, seen, missed, log, title=self._title)
+        """The last step is over."""
+        self._console.print()
+        self._console.print(_table(seen))
+        if missed:
+            _print_missed(self._console, missed, log, title=TITLES[self._step])
+        else:
+            is_counted = any(found.measures.get("writes") is not None for found in seen.values())
+            note = ", writes by the API server's audit log" if is_counted else ""
+            self._console.print(Text(f" Times by the demo's own watch{note}.", "dim"))
 
-    def invite(self, *, kubeconfig: Path, kubectl: str, repository: Path, log: Path) -> None:
-        """How to play."""
-        _invite(self._console, kubeconfig=kubeconfig, kubectl=kubectl, repository=repository, log=log)
-        self._playing = True
+    def invite(self, invitation: Invitation) -> None:
+        """Everything goes on, and the person may play."""
+        _print_invitation(self._console, invitation)
+        self._is_open = True
+
+    def leave(self, what: str) -> None:
+        """The end takes a while, since this is being done."""
+        self._console.print(Text(f" {what} …", "dim"))
+
+    def part(self) -> None:
+        """It is over, and everything was seen: where to go from here."""
+        name = "cvstate" if shutil.which("cvstate") else sys.argv[0]
+        _print_commands(
+            self._console, [(f"{name} demo --keep", "leaves it running, for you"), (f"{name} run --help", "on a cluster you have")]
+        )
 
 
-class LiveScreen:
+class LiveScreen(Screen):
     """For terminals: the steps, the story of the running one, and what happens."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        super().__init__(console)
         self._started = self._step_started = time.monotonic()
         self._seen: dict[str, Seen] = {}
-        self._step = "ready"
         self._is_waiting = False
-        self._story = "A Kubernetes control plane, a Git server and the operator are started, all on this machine."
-        self._happened: deque[Happening] = deque(maxlen=LINES_KEPT)
+        self._story = "A cluster, a Git server and the operator are made ready."
+        self._happened: deque[tuple[float, str, str]] = deque(maxlen=LINES_KEPT)
         self._spinner = Spinner("dots", style="cyan")
-        self._playing = False
         self._live = Live(self, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True)
 
     def __enter__(self) -> Self:
+        self._started = self._step_started = time.monotonic()
         self._live.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
 
     def begin(self, step: Step) -> None:
@@ -146,8 +145,8 @@ class LiveScreen:
 
     def tell(self, who: str, what: str) -> None:
         """Add a line; when the steps are over, below everything else."""
-        line = Happening(time.monotonic() - self._started, who, what)
-        if self._playing:
+        line = (time.monotonic() - self._started, who, what)
+        if self._is_open:
             self._console.print(_happenings([line]))
         else:
             self._happened.append(line)
@@ -155,19 +154,13 @@ class LiveScreen:
     def conclude(self, seen: Mapping[str, Seen], missed: NotSeenError | None, log: Path | None) -> None:
         """The table takes the place of the live view."""
         self._live.stop()
-        _conclude(self._console, seen, missed, log, title=TITLES[self._step])
-
-    def invite(self, *, kubeconfig: Path, kubectl: str, repository: Path, log: Path) -> None:
-        """How to play."""
-        _invite(self._console, kubeconfig=kubeconfig, kubectl=kubectl, repository=repository, log=log)
-        self._playing = True
+        super().conclude(seen, missed, log)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        height = (options.height or console.height) - FIXED_LINES
-        newest = list(self._happened)[-max(2, min(height, 14)) :]
+        newest = list(self._happened)[-max(2, console.height - FIXED_LINES) :]
         yield _head(time.monotonic() - self._started)
         yield Padding(self._steps(), (1, 1, 0, 1))
-        yield Padding(_clamped(self._story, console.width - 4, lines=2), (1, 2))
+        yield Padding(_story(self._story, console), (1, 2))
         yield Rule(style="dim")
         yield Padding(_happenings(newest), (0, 1))
 
@@ -183,7 +176,7 @@ class LiveScreen:
 
     def _row(self, key: str, title: str) -> tuple[RenderableType, ...]:
         if seen := self._seen.get(key):
-            return Text("✓", "green"), title, Text(seen.summary, "default"), Text(duration(seen.seconds), "green")
+            return Text("✓", "green"), title, seen.summary, Text(duration(seen.seconds), "green")
         if key != self._step:
             return Text("·", "dim"), Text(title, "dim"), "", ""
         if self._is_waiting:
@@ -193,48 +186,38 @@ class LiveScreen:
 
 def make(console: Console) -> Screen:
     """The screen that fits where the output goes."""
-    return LiveScreen(console) if console.is_terminal else LineScreen(console)
+    return LiveScreen(console) if console.is_terminal else Screen(console)
 
 
-def _head(elapsed: float) -> RenderableType:
+def _head(elapsed_seconds: float) -> RenderableType:
     table = Table.grid(expand=True, padding=(0, 1))
     table.add_column(ratio=1)
     table.add_column(justify="right")
-    table.add_row(Text.assemble((" cvstate demo", "bold"), ("   Git says, the cluster follows", "dim")), Text(f"{elapsed:.0f} s ", "dim"))
+    name = Text.assemble((" cvstate demo", "bold"), ("   Git says, the cluster follows", "dim"))
+    table.add_row(name, Text(f"{elapsed_seconds:.0f} s ", "dim"))
     return table
 
 
-def _clamped(text: str, width: int, *, lines: int) -> RenderableType:
+def _story(text: str, console: Console) -> Text:
     """Text that always takes the same room, so that nothing below it jumps."""
-    wrapped = Text(text, "italic").wrap(Console(width=width), width)[:lines]
-    return Group(*wrapped, *[Text("")] * (lines - len(wrapped)))
+    lines = [line.plain.rstrip() for line in Text(text).wrap(console, console.width - 4)][:STORY_LINES]
+    return Text("\n".join(lines) + "\n" * (STORY_LINES - len(lines)), "italic")
 
 
-def _happenings(lines: list[Happening]) -> RenderableType:
+def _happenings(lines: Iterable[tuple[float, str, str]]) -> Table:
+    """Seconds since the start, who, and what; one line each."""
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(width=6, justify="right", style="dim")
+    table.add_column(width=7, justify="right", style="dim")
     table.add_column(width=8)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    for line in lines:
-        table.add_row(f"{line.at:.1f} s", Text(line.who, _WHO.get(line.who, "default")), Text(line.what))
+    for at, who, what in lines:
+        table.add_row(f"{at:.1f} s", Text(who, _WHO.get(who, "default")), Text(_brief(what)))
     return table
 
 
-def _conclude(console: Console, seen: Mapping[str, Seen], missed: NotSeenError | None, log: Path | None, *, title: str) -> None:
-    console.print()
-    console.print(_table(seen))
-    if missed:
-        _tell_missed(console, missed, log, title=title)
-        return
-    console.print(
-        Padding(
-            Text(
-                "Times: by the demo's own watch, from the change to the sight of the answer. Writes: counted in the API server's log.",
-                "dim",
-            ),
-            (0, 1, 1, 1),
-        )
-    )
+def _brief(what: str) -> str:
+    """Commits by seven digits, objects by kind and name: lines are short, and the namespaces say nothing here."""
+    return _OBJECT.sub(r"\1/\2", _COMMIT.sub(r"\1", what))
 
 
 def _table(seen: Mapping[str, Seen]) -> Table:
@@ -250,31 +233,35 @@ def _table(seen: Mapping[str, Seen]) -> Table:
     return table
 
 
-def _tell_missed(console: Console, missed: NotSeenError, log: Path | None, *, title: str) -> None:
-    table = Table.grid(padding=(0, 1))
+def _print_missed(console: Console, missed: NotSeenError, log: Path | None, *, title: str) -> None:
+    table = Table.grid(padding=(0, 2))
     table.add_row(Text(" not seen", "bold red"), Text(title, "bold"))
     table.add_row(" expected", Text(missed.expected))
     table.add_row(" seen", Text(missed.found))
     if log:
         table.add_row(" log", Text(str(log)))
-    console.print(table)
+    console.print()
+    console.print(table, soft_wrap=False)
     for line in missed.tail:
         console.print(Text(f"   {line}", "dim"), soft_wrap=True)
 
 
-def _invite(console: Console, *, kubeconfig: Path, kubectl: str, repository: Path, log: Path) -> None:
-    console.print(Text(" It goes on. In another terminal:", "bold"))
-    short = "kubectl"
-    lines = [
-        (f"export KUBECONFIG={kubeconfig}", ""),
-        (f"alias kubectl={kubectl}", "") if kubectl != short else None,
+def _print_invitation(console: Console, invitation: Invitation) -> None:
+    console.print(Text("\n It goes on. In another terminal:", "bold"))
+    commands = [(f"export KUBECONFIG={invitation.kubeconfig}", "")]
+    if invitation.kubectl != "kubectl":
+        commands.append((f"alias kubectl={invitation.kubectl}", ""))
+    commands += [
         ("kubectl get cst -A -o wide", "how it stands"),
-        ("kubectl scale -n webshop-services deployment/catalog --replicas=9", "is taken back"),
-        ("kubectl delete -n webshop-web configmap/storefront", "comes back"),
-        (f"cd {repository}", "edit, git commit: noticed within 10 s"),
-        (f"tail -f {log}", "what the operator logs"),
+        ("kubectl scale -n webshop-services deployment/catalog --replicas=9", ""),
+        ("kubectl delete -n webshop-web configmap/storefront", ""),
+        (f"cd {invitation.repository}", "edit, git commit: noticed within 10 s"),
+        (f"tail -f {invitation.log}", "the operator's log"),
     ]
-    for line in lines:
-        if line:
-            console.print(Text.assemble(("   $ ", "dim"), line[0], (f"   {line[1]}" if line[1] else "", "dim")), soft_wrap=True)
+    _print_commands(console, commands)
     console.print(Text(" Ctrl-C here stops and removes everything. What happens until then:\n", "bold"))
+
+
+def _print_commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
+    for command, meaning in commands:
+        console.print(Text.assemble(("   $ ", "dim"), command, (f"   {meaning}" if meaning else "", "dim")), soft_wrap=True)

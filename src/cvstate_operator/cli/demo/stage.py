@@ -139,10 +139,10 @@ class Stage:
 
         def claim() -> Repair | None:
             for note in self.notes:
-                match = _REPAIR.match(note["note"]) if note["reason"] == "DriftRepaired" else None
-                if match and match["object"].endswith(f"{of.kind}/{of.namespace}/{of.name}"):
+                said = read_repair(note["note"]) if note["reason"] == "DriftRepaired" else None
+                if said and said.object.endswith(f"{of.kind}/{of.namespace}/{of.name}"):
                     self.notes.remove(note)
-                    return _repair(match)
+                    return said
             return None
 
         sight = await self.see(claim, expected=f"an Event DriftRepaired for {of}", found=lambda: f"{len(self.notes)} other Events")
@@ -189,7 +189,11 @@ def cluster_state(url: str) -> Body:
     }
 
 
-def _repair(match: re.Match[str]) -> Repair:
+def read_repair(note: str) -> Repair | None:
+    """What an Event about a repair says; None if it is written otherwise."""
+    match = _REPAIR.match(note)
+    if not match:
+        return None
     said = {name: value or "" for name, value in match.groupdict().items()}
     return Repair(said["object"], said["field"], said["was"], said["declared"], said["writer"], int(said["ms"]) / 1000)
 

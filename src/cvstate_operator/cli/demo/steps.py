@@ -99,7 +99,7 @@ async def _edit(on: Stage, key: Key, patch: Body, *, manager: str, subresource: 
     return Seen(
         f"{_short(said.field)} {_tail(said.was)} → {_tail(said.declared)}, {said.writer} undone",
         seconds,
-        f"{key}; {duration(said.seconds)} of it the operator's own",
+        f"{key}; {duration(said.seconds)} the operator's own",
         {
             "object": said.object,
             "field": said.field,
@@ -149,7 +149,7 @@ async def release(on: Stage) -> Seen:
     return Seen(
         f"{written}, then rolled out",
         seconds,
-        f"{_together(changed)}; pods after {duration(available_at - started)}",
+        f"{_together(changed)}; pods in {duration(available_at - started)}",
         {
             "objects": len(after),
             "changed": sorted(_plural(after[key]) for key in changed),
@@ -218,7 +218,7 @@ async def remove_file(on: Stage) -> Seen:
     return Seen(
         f"{len(gone)} objects pruned" + ("" if writes is None else f" by {_verbs(writes)}"),
         seconds,
-        _together(gone),
+        f"the whole of {gone[0].name}",
         {"pruned": [_plural(before[key]) for key in gone], "seconds": seconds, "writes": _as_data(writes)},
     )
 
@@ -243,7 +243,7 @@ async def reconcile_again(on: Stage) -> Seen:
     measures = {"seconds": seconds, "writes": _as_data(writes), "reports": reports}
     if writes is None:
         return Seen("answered; no audit log to count writes in", seconds, "", measures)
-    return Seen("0 writes to objects", seconds, "only the ClusterState's status answers the request", measures)
+    return Seen("0 writes to objects", seconds, "the status alone was written, in answer", measures)
 
 
 STEPS: Final[Sequence[Step]] = (

@@ -1,0 +1,179 @@
+"""`cvstate demo` as a person runs it: on a cluster of its own, which the demo's observer and the audit log judge.
+
+Aspects: every step is seen; what is measured; hand edits are repaired at once and their writers named; only what changed is written, and nothing when
+nothing changed; nothing is left behind, neither at the end nor after SIGTERM; a step that does not happen fails the demo and keeps the log.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvstate_operator.cli.demo.cluster import PROGRAMS
+from cvstate_operator.cli.demo.steps import STEPS
+from tests.cluster import builds
+from tests.e2e.leftovers import Room, room
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+"""A demo takes 10 s; the rest is for programs that are not built yet."""
+
+COMMAND = (sys.executable, "-c", "from cvstate_operator.cli.main import main; main()", "demo")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A demo that is over."""
+
+    code: int
+    output: str
+    result: dict[str, Any]
+    processes: list[str]
+    files: list[str]
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Run]:
+    builds.ensure(PROGRAMS)
+    with room() as here:
+        result = here.path / "result.json"
+        done = subprocess.run(
+            (*COMMAND, "--pace", "0", "--json", str(result)), env=here.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        measured = json.loads(result.read_text()) if result.exists() else {"steps": {}}
+        result.unlink(missing_ok=True)
+        yield Run(done.returncode, done.stdout + done.stderr, measured, here.processes(), here.files())
+
+
+@pytest.fixture(scope="module")
+def steps(demo: Run) -> dict[str, Any]:
+    assert demo.code == 0, demo.output
+    found: dict[str, Any] = demo.result["steps"]
+    return found
+
+
+def test_every_step_is_seen(demo: Run, steps: dict[str, Any]) -> None:
+    assert list(steps) == ["ready", *(step.key for step in STEPS)]
+    assert demo.result["ok"]
+    for step in STEPS:
+        assert f"ok  {step.title}" in demo.output
+
+
+def test_whole_demo_takes_less_than_forty_seconds(demo: Run) -> None:
+    assert demo.result["seconds"] < 40
+
+
+def test_commit_of_forty_objects_and_more_converges_in_one_patch_each(steps: dict[str, Any]) -> None:
+    seen = steps["converged"]
+    assert seen["objects"] >= 40
+    assert seen["files"] >= 8
+    assert seen["workloads"] >= 9
+    assert [write["verb"] for write in seen["writes"]] == ["patch"] * seen["objects"]
+    assert len({(write["resource"], write["namespace"], write["name"]) for write in seen["writes"]}) == seen["objects"]
+
+
+@pytest.mark.parametrize(
+    ("step", "field", "writer"),
+    [
+        pytest.param("scaled", "/spec/replicas", "kubectl-scale", id="scale"),
+        pytest.param("edited", "/spec/template/spec/containers/0/image", "kubectl-edit", id="image"),
+    ],
+)
+def test_hand_edit_is_repaired_within_a_second_and_its_writer_named(steps: dict[str, Any], step: str, field: str, writer: str) -> None:
+    seen = steps[step]
+    assert seen["seconds"] < 1
+    assert (seen["field"], seen["writer"]) == (field, writer)
+    assert seen["was"] != seen["declared"]
+
+
+def test_deleted_object_is_back_within_a_second(steps: dict[str, Any]) -> None:
+    assert steps["deleted"]["seconds"] < 1
+
+
+def test_new_commit_writes_the_changed_objects_and_no_other(steps: dict[str, Any]) -> None:
+    seen = steps["released"]
+    assert _named(seen["writes"], "patch") == seen["changed"]
+    assert len(seen["changed"]) == len(seen["writes"]) == 2
+
+
+def test_broken_file_is_named_and_loses_nothing(steps: dict[str, Any]) -> None:
+    seen = steps["broken"]
+    assert (seen["reason"], seen["file"], seen["document"]) == ("YAMLInvalid", "deploy/services/reviews.yaml", 2)
+    assert "deploy/services/reviews.yaml document 2" in seen["ready_message"]
+    assert seen["kept"] == seen["declared"]
+
+
+def test_removed_file_is_pruned_and_nothing_else_written(steps: dict[str, Any]) -> None:
+    seen = steps["pruned"]
+    assert _named(seen["writes"], "delete") == sorted(seen["pruned"])
+    assert len(seen["pruned"]) == len(seen["writes"]) == 3
+
+
+def test_second_reconcile_of_an_unchanged_world_writes_nothing(steps: dict[str, Any]) -> None:
+    assert steps["quiet"]["writes"] == []
+
+
+def test_nothing_is_left_behind(demo: Run) -> None:
+    assert demo.processes == []
+    assert demo.files == []
+
+
+def test_sigterm_puts_everything_away() -> None:
+    with room() as here, _started(here) as process:
+        _wait_for_line(process, "ok  cluster and operator")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 130
+        assert here.processes() == []
+        assert here.files() == []
+
+
+def test_operator_that_dies_fails_the_demo_and_keeps_its_log() -> None:
+    with room() as here, _started(here) as process:
+        _wait_for_line(process, "ok  cluster and operator")
+        os.kill(_child(process.pid, "cvstate_operator.cli.main"), signal.SIGKILL)
+        assert process.stdout is not None
+        output = process.stdout.read()
+        assert process.wait(timeout=60) == 1
+        assert "the operator keeps running" in output
+        assert re.search(r"log +(\S+)", output)
+        assert here.files() == [f"cvstate-demo-{process.pid}.log"]
+        assert here.processes() == []
+
+
+def _named(writes: list[dict[str, str]], verb: str) -> list[str]:
+    return sorted(f"{write['resource']} {write['namespace']}/{write['name']}" for write in writes if write["verb"] == verb)
+
+
+def _started(here: Room) -> subprocess.Popen[str]:
+    """A demo that waits long before its first step."""
+    return subprocess.Popen(
+        (*COMMAND, "--pace", "30"), env=here.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+
+
+def _wait_for_line(process: subprocess.Popen[str], start: str) -> None:
+    assert process.stdout is not None
+    before = []
+    for line in process.stdout:
+        before.append(line)
+        if line.startswith(start):
+            return
+    raise AssertionError("".join(before))
+
+
+def _child(parent: int, word: str) -> int:
+    """The process id of a child whose command line holds a word."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            if word in Path(f"/proc/{number}/cmdline").read_text():
+                return int(number)
+    raise AssertionError(f"{parent} has no child with {word}")

@@ -1,0 +1,177 @@
+"""The parts of the demo that need no cluster.
+
+Aspects: the web shop's files and the changes made to them; what the observer calls "as declared" and "available"; what it reads from the operator's
+Events and from the audit log; what fits on the screen.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from cvstate_operator.cli.demo import application, observer, screen, stage
+from cvstate_operator.cli.demo.application import Key
+from cvstate_operator.cli.demo.audit import AuditLog, Write, to_objects
+from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
+from cvstate_operator.cli.demo.steps import STEPS
+
+
+def test_web_shop_has_forty_objects_and_more_in_eight_files_and_more() -> None:
+    files = application.files()
+    declared = application.objects(files)
+    kinds = [key.kind for key in declared]
+    assert len(declared) >= 40
+    assert len(files) >= 9
+    assert kinds.count("Namespace") == 3
+    assert kinds.count("Deployment") >= 8
+    assert {"StatefulSet", "CustomResourceDefinition", "Promotion", "NetworkPolicy", "HorizontalPodAutoscaler"} <= set(kinds)
+
+
+def test_every_object_carries_the_label_by_which_the_observer_finds_it() -> None:
+    name, _, value = application.SELECTOR.partition("=")
+    files = application.files()
+    everything = application.objects({**files, **application.mended_reviews()})
+    assert all(body["metadata"]["labels"][name] == value for body in everything.values())
+
+
+def test_new_release_changes_two_objects() -> None:
+    files = application.files()
+    before, after = application.objects(files), application.objects({**files, **application.new_release(files)})
+    assert [str(key) for key in after if after[key] != before[key]] == ["ConfigMap checkout", "Deployment checkout"]
+
+
+def test_broken_file_is_broken_in_its_second_document_and_the_other_change_is_sound() -> None:
+    files = application.files()
+    changes = application.broken_reviews(files)
+    documents = yaml.safe_load_all(changes.pop(application.REVIEWS))
+    assert next(documents)["kind"] == "ServiceAccount"
+    with pytest.raises(yaml.YAMLError):
+        next(documents)
+    assert application.objects({**files, **changes}) != application.objects(files)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "path"),
+    [
+        ("v1", "Service", "/api/v1/services"),
+        ("networking.k8s.io/v1", "NetworkPolicy", "/apis/networking.k8s.io/v1/networkpolicies"),
+        ("networking.k8s.io/v1", "Ingress", "/apis/networking.k8s.io/v1/ingresses"),
+    ],
+)
+def test_collection_is_where_the_api_server_lists_the_kind(version: str, kind: str, path: str) -> None:
+    assert application.collection({"apiVersion": version, "kind": kind}) == path
+
+
+@pytest.mark.parametrize(
+    ("live", "expected"),
+    [
+        pytest.param({"a": 1, "b": [{"c": 2}]}, True, id="equal"),
+        pytest.param({"a": 1, "b": [{"c": 2, "d": 3}], "e": 4}, True, id="defaulted"),
+        pytest.param({"a": 2, "b": [{"c": 2}]}, False, id="another value"),
+        pytest.param({"a": 1, "b": []}, False, id="item gone"),
+        pytest.param(None, False, id="object gone"),
+    ],
+)
+def test_object_is_as_declared_if_it_holds_everything_declared(live: Any, expected: bool) -> None:
+    assert observer.holds({"a": 1, "b": [{"c": 2}]}, live) is expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, True, id="ready"),
+        pytest.param({"observedGeneration": 1}, False, id="not yet looked at"),
+        pytest.param({"availableReplicas": 1}, False, id="a pod is missing"),
+        pytest.param({"replicas": 3}, False, id="an old pod is left"),
+    ],
+)
+def test_deployment_is_available_when_its_rollout_is_complete(change: dict[str, int], expected: bool) -> None:
+    status = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, **change}
+    assert (
+        observer.is_available({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status}) is expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("note", "expected"),
+    [
+        pytest.param(
+            "apps/Deployment/shop/web /spec/replicas was 9 instead of 3, written by kubectl-scale; repaired in 12 ms",
+            stage.Repair("apps/Deployment/shop/web", "/spec/replicas", "9", "3", "kubectl-scale", 0.012),
+            id="field",
+        ),
+        pytest.param(
+            'Service/shop/web /metadata/labels/a was "b" instead of "c", written by x and 2 more fields; repaired in 7 ms; and 1 more objects',
+            stage.Repair("Service/shop/web", "/metadata/labels/a", '"b"', '"c"', "x", 0.007),
+            id="several fields and objects",
+        ),
+        pytest.param(
+            "Service/shop/cart was missing; repaired in 9 ms", stage.Repair("Service/shop/cart", "", "", "", "", 0.009), id="deleted"
+        ),
+    ],
+)
+def test_repair_is_read_from_the_operators_event(note: str, expected: stage.Repair) -> None:
+    assert stage.read_repair(note) == expected
+
+
+def test_audit_log_tells_the_operators_writes_to_objects(tmp_path: Path) -> None:
+    def event(verb: str, resource: str, *, agent: str = "cvstate-operator/0.1.0", uri: str = "/") -> str:
+        return json.dumps(
+            {"verb": verb, "userAgent": agent, "requestURI": uri, "objectRef": {"resource": resource, "name": "a", "namespace": "b"}}
+        )
+
+    log = tmp_path / "audit.log"
+    log.write_text("\n".join([event("patch", "secrets"), ""]))
+    reader = AuditLog(log)
+    mark = reader.mark()
+    lines = [
+        event("patch", "services"),
+        event("list", "services"),
+        event("patch", "services", agent="kubectl/v1.36.3"),
+        event("patch", "services", uri="/?dryRun=All"),
+        event("patch", "clusterstates"),
+        event("delete", "pods"),
+    ]
+    log.write_text(log.read_text() + "\n".join([*lines, '{"verb": "patch", "userAgent": "cvstate-op']))
+    assert to_objects(reader.writes(mark)) == (Write("patch", "services", "b", "a"), Write("delete", "pods", "b", "a"))
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.key)
+def test_stories_and_titles_fit_an_ordinary_terminal(step: Any) -> None:
+    assert len(step.title) <= 22
+    assert len(Text(step.story).wrap(Console(width=76), 76)) <= screen.STORY_LINES
+
+
+@pytest.mark.parametrize("height", [24, 50])
+def test_live_view_never_fills_the_terminal(height: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=height, force_terminal=True)
+    live = screen.LiveScreen(console)
+    live.begin(STEPS[0])
+    for number in range(100):
+        live.tell("operator", f"line {number} " + "x" * 200)
+    console.print(live)
+    shown = out.getvalue().splitlines()
+    assert len(shown) < height
+    assert "line 99" in shown[-1]
+
+
+def test_step_that_was_not_seen_is_told_with_what_was_expected_and_the_log() -> None:
+    out = io.StringIO()
+    told = screen.Screen(Console(file=out, width=100))
+    told.conclude({"ready": Seen("Kubernetes v1", 1.0)}, NotSeenError(expected="a bird", found="a cat", tail=("meow",)), Path("x.log"))
+    for word in ("not seen", "a bird", "a cat", "x.log", "meow"):
+        assert word in out.getvalue()
+
+
+def test_durations_are_told_in_the_unit_a_person_reads() -> None:
+    assert [duration(seconds) for seconds in (0.0314, 0.9996, 4.25, 75)] == ["31 ms", "1.0 s", "4.2 s", "75 s"]
+
+
+def test_key_is_told_by_kind_and_name() -> None:
+    assert str(Key("Service", "shop", "cart")) == "Service cart"

@@ -1,0 +1,280 @@
+"""The relay between libgit2 and the Git server, against a real server on the loopback interface.
+
+Aspects: answers pass through, also those of old servers · what the server refuses · redirects · who may use the relay · limits.
+"""
+
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cvstate_operator import errors
+from cvstate_operator.source import relay as relay_module
+from cvstate_operator.source.relay import MAX_REDIRECTS, Relay
+
+REFS = "/info/refs?service=git-upload-pack"
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class GitServer:
+    """A server that answers as told, and remembers what it was asked."""
+
+    def __init__(self, answer: Answer, port: int) -> None:
+        self.answer = answer
+        self.url = f"http://127.0.0.1:{port}/repo.git"
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+
+
+@contextmanager
+def serving(answer: Answer, *, protocol: str = "HTTP/1.0") -> Iterator[GitServer]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = protocol
+
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            git.asked.append((self.command, self.path, dict(self.headers), self.rfile.read(length)))
+            git.answer(self)
+
+        do_POST = do_GET
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        git = GitServer(answer, server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield git
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def content(text: bytes, *, kind: str = "application/x-git", length: bool = False) -> Answer:
+    """200 with `text`; as old servers do it without a length, so that the end of the connection is the end of the answer."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", kind)
+        if length:
+            request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+
+    return answer
+
+
+def code(status: int, **headers: str) -> Answer:
+    """An answer without content."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    return answer
+
+
+def ask(url: str, *, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes, str]:
+    """What the relay answers: status, body and content type."""
+    request = urllib.request.Request(url, data=data, headers=headers or {})  # noqa: S310 - our own address
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return response.status, response.read(), response.headers["Content-Type"]
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read(), ""
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["with-a-length", "until-the-connection-ends"])
+def test_an_answer_passes_through_whole(length: bool) -> None:
+    text = b"0123456789" * 50_000
+    with serving(content(text, length=length)) as git, Relay(git.url).serve() as address:
+        assert ask(address + REFS) == (200, text, "application/x-git")
+
+
+def test_an_empty_answer_passes_through() -> None:
+    with serving(content(b"")) as git, Relay(git.url).serve() as address:
+        assert ask(address + REFS)[:2] == (200, b"")
+
+
+def test_only_what_git_needs_is_passed_on() -> None:
+    with serving(content(b"pack")) as git, Relay(git.url).serve() as address:
+        given = {
+            "Content-Type": "application/x-git-upload-pack-request",
+            "Git-Protocol": "version=2",
+            "Authorization": "Basic x",
+            "Cookie": "y",
+        }
+        assert ask(f"{address}/git-upload-pack", data=b"want", headers=given)[1] == b"pack"
+    ((method, path, headers, body),) = git.asked
+    assert (method, path, body) == ("POST", "/repo.git/git-upload-pack", b"want")
+    assert headers["Content-Type"] == "application/x-git-upload-pack-request"
+    assert headers["Git-Protocol"] == "version=2"
+    assert {"Authorization", "Cookie"}.isdisjoint(headers)
+
+
+def test_a_body_in_chunks_is_put_together() -> None:
+    with serving(content(b"pack")) as git, Relay(git.url).serve() as address:
+        request = urllib.request.Request(f"{address}/git-upload-pack", data=iter([b"want ", b"it"]))  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            assert response.read() == b"pack"
+    assert git.asked[0][3] == b"want it"
+
+
+def test_refs_are_asked_for_once() -> None:
+    with serving(content(b"refs")) as git, Relay(git.url).serve() as address:
+        assert ask(address + REFS) == ask(address + REFS)
+    assert len(git.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(code(401), errors.AuthFailedError, id="unauthorized"),
+        pytest.param(code(403), errors.AuthFailedError, id="forbidden"),
+        pytest.param(code(404), errors.FetchFailedError, id="not-found"),
+        pytest.param(code(410), errors.FetchFailedError, id="gone"),
+        pytest.param(code(500), errors.FetchFailedError, id="server-fault"),
+        pytest.param(code(204), errors.FetchFailedError, id="no-content"),
+        pytest.param(code(302), errors.FetchFailedError, id="redirect-to-nowhere"),
+        pytest.param(lambda request: None, errors.FetchFailedError, id="no-answer-at-all"),
+        pytest.param(lambda request: request.wfile.write(b"garbage\r\n\r\n") and None, errors.FetchFailedError, id="no-http"),
+    ],
+)
+def test_what_went_wrong_is_kept_for_the_message(answer: Answer, expected: type[errors.CvstateError]) -> None:
+    with serving(answer) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+    assert type(relay.failure) is expected
+    assert "127.0.0.1" in relay.failure.message
+    assert relay.failure.message.isprintable()
+
+
+def test_the_first_failure_is_the_one_that_is_told() -> None:
+    with serving(code(401)) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            ask(address + REFS)
+            git.answer = code(500)
+            ask(address + REFS)
+    assert isinstance(relay.failure, errors.AuthFailedError)
+
+
+def test_a_server_that_is_not_there_is_a_failure_that_may_pass() -> None:
+    with serving(code(500)) as git:
+        url = git.url
+    relay = Relay(url)
+    with relay.serve() as address:
+        assert ask(address + REFS)[0] == 502
+    assert isinstance(relay.failure, errors.TransientError)
+    assert "refused" in relay.failure.message
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_whole() -> None:
+    def broken(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100")
+        request.end_headers()
+        request.wfile.write(b"short")
+
+    with serving(broken) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+    assert isinstance(relay.failure, errors.FetchFailedError)
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "READ_SECONDS", 0.05)
+    told = threading.Event()
+    with serving(lambda request: told.wait(5) and None) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+        told.set()
+    assert isinstance(relay.failure, errors.FetchTimeoutError)
+
+
+# -- redirects ---------------------------------------------------------------------------------------------------------
+
+
+def redirect(location: str, *, status: int = 302) -> Answer:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path.startswith("/moved/"):
+            content(b"found")(request)
+        else:
+            code(status, Location=location)(request)
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_on_the_same_host_is_followed(status: int) -> None:
+    with serving(redirect("/moved/repo.git", status=status)) as git, Relay(git.url).serve() as address:
+        assert ask(address + REFS)[:2] == (200, b"found")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        pytest.param("http://localhost:1/repo.git", id="another-host"),
+        pytest.param("http://127.0.0.1:1/repo.git", id="another-port"),
+        pytest.param("//169.254.169.254/latest/meta-data", id="another-host-without-a-scheme"),
+        pytest.param("file:///etc/passwd", id="a-file"),
+        pytest.param("ftp://127.0.0.1/x", id="another-scheme"),
+    ],
+)
+def test_a_redirect_to_anywhere_else_is_refused_by_name(location: str) -> None:
+    with serving(redirect(location)) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+    assert isinstance(relay.failure, errors.FetchFailedError)
+    assert "redirects to" in relay.failure.message
+
+
+def test_redirects_come_to_an_end() -> None:
+    with serving(lambda request: code(302, Location=request.path + "x")(request)) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+    assert len(git.asked) == MAX_REDIRECTS + 1
+    assert isinstance(relay.failure, errors.FetchFailedError)
+    assert "redirects more than" in relay.failure.message
+
+
+# -- who may use it, and how much ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/wrong/info/refs", "/../", ""])
+def test_without_the_secret_nothing_is_passed_on(path: str) -> None:
+    with serving(content(b"secret")) as git, Relay(git.url).serve() as address:
+        origin = re.match(r"http://127\.0\.0\.1:\d+", address)
+        assert origin is not None
+        assert ask(origin[0] + path)[0] == 404
+        assert ask(address + "x" + REFS)[0] == 404
+    assert git.asked == []
+
+
+def test_two_relays_have_different_secrets() -> None:
+    with Relay("http://127.0.0.1:1/a").serve() as first, Relay("http://127.0.0.1:1/a").serve() as second:
+        assert first.rpartition("/")[2] != second.rpartition("/")[2]
+
+
+def test_a_server_cannot_send_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "MAX_PACK_BYTES", 100_000)
+    with serving(content(b"x" * 200_000)) as git:
+        relay = Relay(git.url)
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+    assert isinstance(relay.failure, errors.RepoTooLargeError)

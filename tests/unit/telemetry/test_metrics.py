@@ -1,0 +1,88 @@
+"""Metrics.
+
+Aspects: names and labels · what a ClusterState leaves behind · unknown is not zero · the reference page.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Described, Metrics
+from cvstate_operator.telemetry.reference import page
+
+ALL = Metrics().described()
+LABELS = {"namespace", "name", "kind", "reason", "action", "severity", "result", "version"}
+
+
+def lines(metrics: Metrics, *, about: str) -> list[str]:
+    """Exposed samples that mention a ClusterState."""
+    return [line for line in metrics.expose().decode().splitlines() if not line.startswith("#") and f'name="{about}"' in line]
+
+
+def used(metrics: Metrics, name: str) -> ClusterStateMeter:
+    """A meter with every metric touched."""
+    meter = ClusterStateMeter(metrics, namespace="default", name=name)
+    meter.fetched(result="ok", seconds=0.1)
+    meter.reconciled(result="ok", seconds=0.1)
+    meter.changed(kind="ConfigMap", action="create", result="ok")
+    meter.drifted(kind="ConfigMap", fields=2)
+    meter.repaired(kind="ConfigMap", seconds=0.1)
+    meter.stands(ready=True, objects=3, desired=3, problems=0, open_drift=0)
+    return meter
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_a_metric_is_named_by_the_rules(metric: Described) -> None:
+    assert re.fullmatch(r"cvstate_[a-z_]+", metric.name)
+    assert metric.meaning.endswith(".")
+    if metric.type == "histogram":
+        assert metric.name.endswith("_seconds")
+    assert not re.search(r"_(ms|milliseconds|minutes|total)$", metric.name)
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+def test_labels_come_from_the_fixed_set(metric: Described) -> None:
+    assert set(metric.labels) <= LABELS
+
+
+def test_counters_are_exposed_as_totals() -> None:
+    metrics = Metrics()
+    used(metrics, "shop")
+    exposed = {line.partition("{")[0] for line in lines(metrics, about="shop")}
+    for metric in ALL:
+        if metric.type == "counter" and "name" in metric.labels:
+            assert f"{metric.name}_total" in exposed
+
+
+def test_series_vanish_with_their_cluster_state_and_no_others_do() -> None:
+    metrics = Metrics()
+    shop, _ = used(metrics, "shop"), used(metrics, "bank")
+    before = lines(metrics, about="bank")
+    assert len(lines(metrics, about="shop")) == len(before)
+    shop.close()
+    assert lines(metrics, about="shop") == []
+    assert lines(metrics, about="bank") == before
+
+
+def test_closing_what_never_counted_anything_is_fine() -> None:
+    ClusterStateMeter(Metrics(), namespace="default", name="new").close()
+
+
+@pytest.mark.parametrize(("ready", "value"), [(True, "1.0"), (False, "0.0"), (None, "-1.0")])
+def test_unknown_readiness_is_neither_ready_nor_not_ready(ready: bool | None, value: str) -> None:
+    metrics = Metrics()
+    ClusterStateMeter(metrics, namespace="default", name="shop").stands(ready=ready, objects=0, desired=0, problems=0, open_drift=0)
+    assert f'cvstate_ready{{name="shop",namespace="default"}} {value}' in metrics.expose().decode()
+
+
+def test_requests_are_counted_by_action_and_result() -> None:
+    metrics = Metrics()
+    metrics.observe_request(action="apply", result="Throttled", seconds=0.2)
+    exposed = metrics.expose().decode()
+    assert 'cvstate_api_requests_total{action="apply",result="Throttled"} 1.0' in exposed
+    assert 'cvstate_api_request_duration_seconds_count{action="apply"} 1.0' in exposed
+
+
+def test_the_reference_page_is_in_step() -> None:
+    assert (Path(__file__).parents[3] / "docs" / "metrics.md").read_text() == page(), "run `make docs`"
