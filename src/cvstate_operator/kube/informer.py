@@ -16,8 +16,11 @@ from cvstate_operator.objects.identity import ApiResource, ObjectRef
 
 WATCH_SECONDS: Final = (240, 300)
 """The server is asked to end a watch after a random time in this range, so that streams do not all restart together; client-go uses 5–10 minutes."""
-RETRY_SECONDS: Final = (0.5, 30.0)
+RETRY_SECONDS: Final = (0.1, 30.0)
 """First and longest pause after a failed list or watch."""
+PATIENCE_SECONDS: Final = 5.0
+"""How long a kind that cannot be listed at first counts as not ready rather than as not to be seen. The API server answers 429 "storage is
+(re)initializing" for about half a second after a CRD is established (measured)."""
 
 
 class Sink(Protocol):
@@ -44,6 +47,7 @@ class Informer:
         self._on_state = on_state
         self._version = ""
         self._listed_at = 0.0
+        self._patient_until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         self._settled = asyncio.Event()
         self.failure: errors.CvstateError | None = None
         """Why the kind cannot be seen at the moment; None while it can."""
@@ -84,9 +88,14 @@ class Informer:
             except errors.StaleError:
                 self._version = ""
             except errors.CvstateError as exc:
-                self._set_failure(exc)
+                if not self._is_starting(exc):
+                    self._set_failure(exc)
                 await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 pause = min(pause * 2, longest)
+
+    def _is_starting(self, error: errors.CvstateError) -> bool:
+        young = asyncio.get_running_loop().time() < self._patient_until
+        return young and not self._settled.is_set() and isinstance(error, errors.TransientError)
 
     async def _list(self) -> None:
         seen: set[ObjectRef] = set()

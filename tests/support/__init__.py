@@ -1,0 +1,1 @@
+"""What integration tests share: an observer's client, the operator as a process, and waiting without sleeping."""
