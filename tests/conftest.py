@@ -1,5 +1,6 @@
 """Fixtures of integration tests: one quiet control plane, one Git server and one operator for the whole run; a corner of their own for each test."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
-from tests.support.api import Api
+from tests.support.api import CLUSTER_STATES, Api
 from tests.support.operator import Operator
 from tests.support.waiting import until
 from tests.support.world import World
@@ -48,6 +49,32 @@ def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
+@pytest.fixture(scope="session")
+def second_cluster() -> Iterator[Cluster]:
+    """A cluster without a running operator, for tests that start, stop or restrict their own."""
+    with Cluster.start(quiet=True) as running:
+        yield running
+
+
 @pytest.fixture
-def world(cluster: Cluster, api: Api, git: GitServer, operator: Operator) -> World:
-    return World(cluster, api, git, operator)
+def own(second_cluster: Cluster, git: GitServer, tmp_path: Path) -> Iterator[World]:
+    """A corner of the second cluster, with an operator that the test starts itself."""
+    api = Api(second_cluster.admin_kubeconfig)
+    install_crd(api)
+    operator = Operator(second_cluster.operator_kubeconfig, tmp_path / "operator")
+    yield World(second_cluster, api, git, operator)
+    if operator.is_running:
+        operator.end(signal.SIGTERM)
+    remove_clusterstates(api)
+
+
+@pytest.fixture
+def world(cluster: Cluster, api: Api, git: GitServer, operator: Operator) -> Iterator[World]:
+    yield World(cluster, api, git, operator)
+    remove_clusterstates(api)
+
+
+def remove_clusterstates(api: Api) -> None:
+    """Polls of one test must not cost the next ones time."""
+    for state in api.request("GET", "/apis/cvstate.io/v1alpha1/clusterstates")[1].get("items", ()):
+        api.delete(f"{CLUSTER_STATES.format(state['metadata']['namespace'])}/{state['metadata']['name']}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cvstate_operator.drift.coverage import FieldDrift
-from cvstate_operator.errors import CvstateError, TerminalError
+from cvstate_operator.errors import CvstateError, TerminalError, TerminatingError
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
@@ -51,9 +51,14 @@ class Ledger:
         return min((failure.retry_at for failure in self.failures.values()), default=None)
 
     def is_paused(self, ref: ObjectRef, manifest: Manifest | None, now: float) -> bool:
-        """Whether the object failed with this very manifest, and its pause is not over."""
+        """Whether the object failed with this very manifest, and its pause is not over.
+
+        One that is on its way out is never paused: an event says when it is gone, and to look costs no request.
+        """
         failure = self.failures.get(ref)
-        return failure is not None and failure.retry_at > now and failure.digest == (manifest.digest if manifest else "")
+        if failure is None or failure.problem.reason == TerminatingError.reason:
+            return False
+        return failure.retry_at > now and failure.digest == (manifest.digest if manifest else "")
 
     def failed(self, ref: ObjectRef, manifest: Manifest | None, error: CvstateError, *, now: float, random: float) -> Failure:
         """Note a failure; the pause grows with every one of the same manifest."""

@@ -27,7 +27,7 @@ class Outcome:
     """One pass over one ClusterState."""
 
     artifact: Artifact | None
-    """Newest commit that could be read; None if there was none yet."""
+    """The commit that the pass is about; None if none could be read yet."""
     source_error: CvstateError | None
     """Why the last look at the source failed."""
     evaluated: bool

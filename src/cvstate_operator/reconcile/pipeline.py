@@ -74,6 +74,8 @@ class Pipeline:
         self._name_owner = name_owner
         self._marked_kinds: frozenset[GroupKind] | None = known_kinds or None
         self._artifact: Artifact | None = None
+        self._attempted: Artifact | None = None
+        """What the pass is about; a fetch beside it may already have found a newer one."""
         self._source_error: errors.CvstateError | None = None
         self._rendered: tuple[Artifact, Rendered] | None = None
         self._desired: desired.Desired | None = None
@@ -143,7 +145,7 @@ class Pipeline:
 
     async def _render(self, *, full: bool) -> bool:
         """Turn the newest artifact into desired objects; True if they are new."""
-        artifact = self._artifact
+        artifact = self._attempted = self._artifact
         if artifact is None:
             return False
         if self._rendered is None or self._rendered[0] is not artifact:
@@ -161,14 +163,14 @@ class Pipeline:
             return False
         # Unset until it is placed: a pass that ends here by an error is repeated from the render on.
         self._rendered = None
-        await self._place(rendered)
+        await self._place(artifact, rendered)
         self._rendered = (artifact, rendered)
         return True
 
     def _must_place_again(self, *, full: bool) -> bool:
         return self._place_again_at is not None and (full or self._world.clock.monotonic() >= self._place_again_at)
 
-    async def _place(self, rendered: Rendered) -> None:
+    async def _place(self, artifact: Artifact, rendered: Rendered) -> None:
         cluster = self._world.cluster
         declared = crds.declared_resources(self._world.renderer.body(m) for m in rendered.manifests if crds.is_crd(m.gvk.group_kind))
 
@@ -177,7 +179,9 @@ class Pipeline:
 
         if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
             await cluster.discover()
-        self._desired = desired.place(rendered.manifests, rendered.problems, resolve=resolve, namespace=self._namespace)
+        # What the fetch left out is missing as well: nothing may be pruned for it.
+        problems = (*artifact.problems, *rendered.problems)
+        self._desired = desired.place(rendered.manifests, problems, resolve=resolve, namespace=self._namespace)
         self.ledger.keep_only(self._desired.objects)
         unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self._desired.problems)
         self._unknown_kinds_attempt = self._unknown_kinds_attempt + 1 if unknown else 0
@@ -399,7 +403,6 @@ class Pipeline:
         wanted = self._desired
         problems = [failure.problem for failure in self.ledger.failures.values()]
         problems += wanted.problems if wanted else ()
-        problems += self._artifact.problems if self._artifact else ()
         if self._build_error:
             problems.append(Problem("", 0, "", self._build_error.reason, self._build_error.message))
         if wanted and not wanted.objects and not problems:
@@ -414,7 +417,7 @@ class Pipeline:
             )
         times = [t for t in (self.ledger.next_retry(), self._place_again_at) if t is not None]
         return Outcome(
-            artifact=self._artifact,
+            artifact=self._attempted,
             source_error=self._source_error,
             evaluated=wanted is not None and self._build_error is None,
             digest=wanted.digest if wanted else "",

@@ -64,10 +64,10 @@ class FakeGit:
     lost: set[str] = field(default_factory=set)
     """Names of objects whose bodies the store lost; the next render makes them again."""
 
-    def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> None:
-        """Push a commit that declares exactly these objects."""
+    def commit(self, *bodies: Body, problems: Sequence[Problem] = (), unread: Sequence[Problem] = ()) -> None:
+        """Push a commit that declares exactly these objects, with `problems` of the render and files that the fetch left `unread`."""
         number = len(self._rendered) + 1
-        self.head = artifact(f"{number:040}")
+        self.head = artifact(f"{number:040}", problems=tuple(unread))
         manifests = []
         for index, one in enumerate(bodies):
             meta = one["metadata"]
@@ -104,6 +104,13 @@ def field_tree(value: Any) -> dict[str, Any]:
     return {f"f:{name}": field_tree(below) for name, below in value.items()}
 
 
+def without(tree: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The field set but for one field; nodes that would stay empty go too."""
+    head, *rest = path
+    below = without(tree[head], rest) if rest and tree.get(head) else {}
+    return {key: below if key == head else other for key, other in tree.items() if key != head or below}
+
+
 class FakeCluster:
     """An API server with its watches."""
 
@@ -113,7 +120,7 @@ class FakeCluster:
         self.served: set[ApiResource] = {CONFIG_MAP, SECRET, NAMESPACE, DEPLOYMENT, CRD}
         self.writes: list[tuple[str, str]] = []
         """Every write that came through: verb and name of the object."""
-        self.failures: dict[str, list[errors.CvstateError]] = {}
+        self.failures: dict[str, list[Exception]] = {}
         """For the object of this name, what the next writes fail with; the last error stays."""
         self.forbidden: dict[GroupKind, errors.CvstateError] = {}
         """Kinds that cannot be listed."""
@@ -200,11 +207,11 @@ class FakeCluster:
         live = copy.deepcopy(self.objects[ref])
         *parents, last = path.split("/")
         target: Any = live
-        tree: Any = next((e["fieldsV1"] for e in live["metadata"]["managedFields"] if e["manager"] == FIELD_MANAGER), {})
         for name in parents:
-            target, tree = target[name], tree.get(f"f:{name}", {})
+            target = target[name]
         target[last] = value
-        tree.pop(f"f:{last}", None)
+        for entry in live["metadata"]["managedFields"]:
+            entry["fieldsV1"] = without(entry["fieldsV1"], [f"f:{name}" for name in path.split("/")])
         theirs: dict[str, Any] = {}
         for name in reversed([*parents, last]):
             theirs = {f"f:{name}": theirs}
@@ -212,6 +219,11 @@ class FakeCluster:
             {"manager": manager, "operation": "Update", "fieldsV1": theirs, "time": "2026-01-02T00:00:00Z"}
         )
         self._store(ref, live)
+
+    def restore(self, live: Body) -> None:
+        """Somebody puts an object back as it was, field managers included."""
+        gvk = Gvk.parse(live["apiVersion"], live["kind"])
+        self._store(ObjectRef(gvk.group, gvk.kind, live["metadata"].get("namespace", ""), live["metadata"]["name"]), copy.deepcopy(live))
 
     def put(self, live: Body) -> None:
         """Somebody creates an object."""
@@ -282,16 +294,20 @@ class FakeReporter:
     parents: list[ParentMetadata] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
-    errors: list[errors.CvstateError] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    failures: list[errors.CvstateError] = field(default_factory=list)
     """What the next writes fail with."""
 
     async def write_parent(self, metadata: ParentMetadata) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
+        if self.failures:
+            raise self.failures.pop(0)
         self.parents.append(metadata)
 
     async def write_status(self, status: Mapping[str, Any]) -> None:
         self.statuses.append(status)
+
+    def fault(self, what: str, error: Exception) -> None:
+        self.faults.append(error)
 
     def event(self, *, kind: str, reason: str, message: str) -> None:
         self.events.append((kind, reason, message))
@@ -338,14 +354,16 @@ class Stage:
         self.index = LiveIndex(self._touched)
         old, self.cluster = self.cluster, FakeCluster(self.index)
         vars(self.cluster).update({k: v for k, v in vars(old).items() if k not in ("index", "_watched")})
-        world = World(self.git, self.git, self.cluster, self.index, self.reporter, self.meter, self.clock, asyncio.Semaphore(self._writers))
+        world = World(
+            self.git, self.git, self.cluster, self.index, self.reporter, self.meter, self.clock, asyncio.Semaphore(self._writers), 8
+        )
         self.pipeline = Pipeline(
             world, owner=OWNER, namespace="default", name_owner=lambda owner: f"ClusterState {owner}", known_kinds=known_kinds
         )
 
-    async def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> Outcome:
+    async def commit(self, *bodies: Body, problems: Sequence[Problem] = (), unread: Sequence[Problem] = ()) -> Outcome:
         """Push a commit, and let it be fetched and applied."""
-        self.git.commit(*bodies, problems=problems)
+        self.git.commit(*bodies, problems=problems, unread=unread)
         await self.fetch()
         return await self.run()
 

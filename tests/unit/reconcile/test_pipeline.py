@@ -162,12 +162,21 @@ async def test_drift_that_cannot_be_repaired_stays_open(stage: Stage) -> None:
 
 async def test_drift_that_went_away_by_itself_is_closed(stage: Stage) -> None:
     await stage.commit(A)
+    before = stage.cluster.objects[ref("a")]
     stage.cluster.failures["a"] = [errors.ForbiddenError("no")]
     stage.cluster.edit(ref("a"), "data/colour", "red")
     await stage.run()
-    stage.cluster.edit(ref("a"), "data/colour", "blue")
+    stage.cluster.restore(before)
     outcome = await stage.run(full=True)
     assert (outcome.drift, outcome.problems) == ((), ())
+
+
+async def test_a_field_that_another_manager_holds_with_our_value_is_taken_back(stage: Stage) -> None:
+    await stage.commit(A)
+    stage.cluster.edit(ref("a"), "data/colour", "red")
+    stage.cluster.edit(ref("a"), "data/colour", "blue")
+    assert actions(await stage.run()) == {"a": Action.REPAIR}
+    assert (await stage.run(full=True)).done == ()
 
 
 async def test_drift_during_our_own_write_is_repaired_too(stage: Stage) -> None:
@@ -549,7 +558,7 @@ async def test_a_commit_is_not_lost_if_the_api_server_fails_while_it_is_placed(s
 
 async def test_a_pass_that_an_error_ended_is_made_up_for_by_the_next(stage: Stage) -> None:
     await stage.commit(A, B)
-    stage.reporter.errors = [errors.ServerError("HTTP 500")]
+    stage.reporter.failures = [errors.ServerError("HTTP 500")]
     with pytest.raises(errors.ServerError):
         await stage.commit(A_RED, body("s", of=SECRET))
     outcome = await stage.run()
@@ -557,27 +566,20 @@ async def test_a_pass_that_an_error_ended_is_made_up_for_by_the_next(stage: Stag
     assert outcome.is_converged
 
 
-async def test_touched_objects_are_not_lost_with_a_pass_that_an_error_ended(stage: Stage) -> None:
-    await stage.commit(A)
-    stage.cluster.edit(ref("a"), "data/colour", "red")
-    broken = AttributeError("a fault of our own")
-    stage.cluster.failures["a"] = [broken, errors.ServerError("HTTP 500")]  # type: ignore[list-item]
-    with pytest.raises(ExceptionGroup):
-        await stage.run()
-    del stage.cluster.failures["a"]
-    assert actions(await stage.run()) == {"a": Action.REPAIR}
+async def test_a_fault_of_our_own_concerns_only_the_object_it_happens_with(stage: Stage) -> None:
+    fault = AttributeError("of our own")
+    stage.cluster.failures["b"] = [fault]
+    outcome = await stage.commit(A, B, C)
+    assert stage.names() == {"a", "c"}
+    assert [(p.object, p.reason) for p in outcome.problems] == [("ConfigMap/default/b", "InternalError")]
+    assert "of our own" not in outcome.problems[0].message
+    assert stage.reporter.faults == [fault]
+    del stage.cluster.failures["b"]
+    assert (await stage.wait(outcome)).is_converged
 
 
 async def test_a_body_that_the_store_lost_is_rendered_anew(stage: Stage) -> None:
-    stage.git.commit(A, B)
-    await stage.fetch()
-    stage.cluster.before_answer = lambda change: stage.git.lost.add("b")
-    stage.git.commit(A, B)
-    await stage.fetch()
-    stage.git.lost.clear()
-
-    stage.cluster.before_answer = lambda change: None
-    await stage.run()
+    await stage.commit(A, B)
     stage.git.lost.add("a")
     stage.cluster.edit(ref("a"), "data/colour", "red")
     outcome = await stage.run()
@@ -636,13 +638,30 @@ async def test_while_the_source_cannot_be_read_drift_is_repaired_but_nothing_is_
     assert stage.names() == {"a"}
 
 
-async def test_problems_of_the_source_hold_every_delete(stage: Stage) -> None:
-    await stage.commit(A)
-    stage.git.error = errors.FetchFailedError("refused")
+async def test_a_file_that_the_fetch_left_out_holds_every_delete(stage: Stage) -> None:
+    await stage.commit(A, B)
+    outcome = await stage.commit(A, unread=[problem(reason="RenderTooLarge")])
+    assert stage.names() == {"a", "b"}
+    assert outcome.unpruned == (ref("b"),)
+    assert outcome.problems == (problem(reason="RenderTooLarge"),)
+
+
+async def test_a_commit_that_is_fetched_during_a_pass_is_not_claimed_by_it(stage: Stage) -> None:
+    stage.git.commit(A)
     await stage.fetch()
-    outcome = await stage.run(full=True)
-    assert outcome.artifact is not None
-    assert stage.names() == {"a"}
+    first = stage.git.head
+
+    async def push() -> None:
+        stage.git.commit(A_RED)
+        await stage.fetch()
+
+    stage.cluster.before_answer = lambda change: push()
+    outcome = await stage.run()
+    assert outcome.artifact is first
+    stage.cluster.before_answer = lambda change: None
+    outcome = await stage.run()
+    assert outcome.artifact is stage.git.head
+    assert is_red(stage)
 
 
 async def test_news_are_announced_until_they_are_applied(stage: Stage) -> None:

@@ -1,0 +1,129 @@
+"""The ledger.
+
+Aspects: what is due · pauses and attempts · what is forgotten and when.
+"""
+
+import pytest
+
+from cvstate_operator import errors
+from cvstate_operator.drift.coverage import FieldDrift
+from cvstate_operator.reconcile.ledger import Ledger
+from tests.unit.builders import manifest, ref
+
+A, B, C = ref("a"), ref("b"), ref("c")
+SERVER_ERROR = errors.ServerError("HTTP 500")
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+def fail(ledger: Ledger, *, digest: str = "d1", now: float = 0.0, error: errors.CvstateError = SERVER_ERROR) -> float:
+    """Fail with A; when it is tried again."""
+    return ledger.failed(A, manifest(digest=digest), error, now=now, random=0.5).retry_at
+
+
+def test_a_touched_object_is_due_once_and_since_its_first_touch(ledger: Ledger) -> None:
+    ledger.touch(A, 1.0)
+    ledger.touch(A, 2.0)
+    assert ledger.take(3.0) == {A: 1.0}
+    assert ledger.take(3.0) == {}
+
+
+def test_a_failed_object_is_due_when_its_pause_is_over(ledger: Ledger) -> None:
+    retry_at = fail(ledger)
+    assert ledger.take(retry_at - 0.01) == {}
+    assert ledger.take(retry_at) == {A: retry_at}
+
+
+def test_an_object_that_failed_and_was_touched_is_due_since_it_was_touched(ledger: Ledger) -> None:
+    retry_at = fail(ledger)
+    ledger.touch(A, 0.1)
+    assert ledger.take(retry_at) == {A: 0.1}
+
+
+def test_the_next_retry_is_the_earliest(ledger: Ledger) -> None:
+    assert ledger.next_retry() is None
+    ledger.failed(B, manifest("b"), errors.ForbiddenError("x"), now=0, random=0.5)
+    retry_at = fail(ledger)
+    assert ledger.next_retry() == retry_at
+
+
+def test_pauses_grow_with_each_failure_of_the_same_manifest(ledger: Ledger) -> None:
+    assert [fail(ledger), fail(ledger), fail(ledger)] == [0.5, 1, 2]
+    assert ledger.failures[A].attempts == 3
+
+
+def test_another_manifest_starts_again_with_a_short_pause(ledger: Ledger) -> None:
+    fail(ledger)
+    fail(ledger)
+    assert fail(ledger, digest="d2") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("digest", "now", "paused"),
+    [
+        pytest.param("d1", 0.4, True, id="same-manifest-within-the-pause"),
+        pytest.param("d1", 0.5, False, id="pause-over"),
+        pytest.param("d2", 0.4, False, id="another-manifest"),
+    ],
+)
+def test_a_pause_holds_for_the_manifest_that_failed(ledger: Ledger, digest: str, now: float, paused: bool) -> None:
+    fail(ledger)
+    assert ledger.is_paused(A, manifest(digest=digest), now) is paused
+    assert not ledger.is_paused(B, manifest("b"), now)
+
+
+def test_a_failed_delete_pauses_too(ledger: Ledger) -> None:
+    failure = ledger.failed(A, None, SERVER_ERROR, now=0, random=0.5)
+    assert (failure.problem.file, failure.problem.document, failure.digest) == ("", 0, "")
+    assert ledger.is_paused(A, None, 0.4)
+    assert not ledger.is_paused(A, manifest(), 0.4)
+
+
+def test_an_object_on_its_way_out_is_looked_at_whenever_something_happens(ledger: Ledger) -> None:
+    fail(ledger, error=errors.TerminatingError("x"))
+    assert not ledger.is_paused(A, manifest(), 0.1)
+    assert ledger.next_retry() == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        pytest.param(SERVER_ERROR, True, id="transient"),
+        pytest.param(errors.NamespaceMissingError("x"), True, id="waiting"),
+        pytest.param(errors.InvalidError("x", field="spec.a"), False, id="terminal"),
+    ],
+)
+def test_a_failure_tells_where_and_whether_it_may_pass(ledger: Ledger, error: errors.CvstateError, retryable: bool) -> None:
+    m = manifest(file="x.yaml", document=3)
+    found = ledger.failed(A, m, error, now=0, random=0.5).problem
+    assert (found.file, found.document, found.object, found.reason) == ("x.yaml", 3, "ConfigMap/default/a", error.reason)
+    assert found.retryable is retryable
+    assert found.field == getattr(error, "field", "")
+
+
+def test_what_is_done_has_neither_failure_nor_drift_and_was_seen(ledger: Ledger) -> None:
+    fail(ledger)
+    ledger.drift[A] = (FieldDrift("/x", 1, 2, "", ""),)
+    ledger.done(A)
+    assert (ledger.failures, ledger.drift, ledger.present) == ({}, {}, {A})
+
+
+def test_what_is_forgotten_leaves_nothing(ledger: Ledger) -> None:
+    fail(ledger)
+    ledger.drift[A] = ()
+    ledger.done(B)
+    ledger.forget([A, B, C])
+    assert (ledger.failures, ledger.drift, ledger.present) == ({}, {}, set())
+
+
+def test_only_what_is_desired_is_kept(ledger: Ledger) -> None:
+    fail(ledger)
+    ledger.drift[B] = ()
+    ledger.done(C)
+    ledger.touch(B, 1.0)
+    ledger.keep_only({A: manifest()})
+    assert (set(ledger.failures), ledger.drift, ledger.present) == ({A}, {}, set())
+    assert ledger.take(1.0) == {A: 0.5, B: 1.0}

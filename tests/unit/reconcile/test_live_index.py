@@ -1,0 +1,323 @@
+"""The live index.
+
+Aspects: whose objects there are · the echo of our own writes · changes while we write · what matters and what does not · changing owners · what is gone ·
+verifying · replaced objects.
+"""
+
+from typing import Any
+
+import pytest
+
+from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.reconcile.live_index import LiveIndex
+from tests.unit.builders import CONFIG_MAP, OWNER, RIVAL, applied, ref
+
+A = ref("a")
+Touched = list[tuple[str, ObjectRef]]
+
+
+@pytest.fixture
+def touched() -> Touched:
+    return []
+
+
+@pytest.fixture
+def index(touched: Touched) -> LiveIndex:
+    return LiveIndex(lambda owner, ref: touched.append((owner, ref)))
+
+
+def drifted(version: str, **more: Any) -> dict[str, Any]:
+    """The object after someone else gave our field another value."""
+    live = applied(version=version, data={"colour": "red"}, **more)
+    live["metadata"]["managedFields"][0]["fieldsV1"].pop("f:data")
+    theirs = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:colour": {}}}}
+    live["metadata"]["managedFields"].append(theirs)
+    return live
+
+
+def scaled(version: str) -> dict[str, Any]:
+    """The object after someone else added a field of their own."""
+    live = applied(version=version, data={"colour": "blue", "size": "big"})
+    live["metadata"]["managedFields"].append({"manager": "x", "operation": "Update", "fieldsV1": {"f:data": {"f:size": {}}}})
+    return live
+
+
+def write(index: LiveIndex, answer: dict[str, Any] | None, *meanwhile: dict[str, Any]) -> None:
+    """Our own write: what is observed meanwhile, then the answer."""
+    index.writing(A)
+    for live in meanwhile:
+        index.observed(CONFIG_MAP, live)
+    index.written(A, answer, CONFIG_MAP)
+
+
+# -- whose objects there are -------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_object_is_nobodys(index: LiveIndex) -> None:
+    assert index.get(A) is None
+    assert (index.members(OWNER), index.count(OWNER), index.known(CONFIG_MAP)) == ({}, 0, frozenset())
+
+
+def test_an_observed_object_is_a_member_of_its_owner(index: LiveIndex, touched: Touched) -> None:
+    index.observed(CONFIG_MAP, applied())
+    assert set(index.members(OWNER)) == index.known(CONFIG_MAP) == {A}
+    assert index.count(OWNER) == 1
+    assert touched == [(OWNER, A)]
+
+
+def test_what_is_remembered_is_what_decisions_need(index: LiveIndex) -> None:
+    index.observed(CONFIG_MAP, applied(version="7", digest="d9"))
+    live = index.get(A)
+    assert live is not None
+    assert (live.version, live.uid, live.owner, live.digest, live.terminating, live.baseline) == ("7", "uid-1", OWNER, "d9", False, None)
+    assert live.resource is CONFIG_MAP
+
+
+# -- our own writes ----------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_to_our_write_is_the_baseline(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    live = index.get(A)
+    assert live is not None
+    assert live.is_settled
+    assert live.snapshot is None
+    assert touched == []
+
+
+def test_the_echo_of_our_write_is_dropped(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, applied(version="5"))
+    assert touched == []
+
+
+def test_the_echo_may_come_before_the_answer(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"), applied(version="5"))
+    assert touched == []
+    live = index.get(A)
+    assert live is not None
+    assert live.is_settled
+
+
+def test_an_older_event_after_the_answer_changes_nothing(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, drifted("4"))
+    assert touched == []
+    live = index.get(A)
+    assert live is not None
+    assert live.version == "5"
+
+
+def test_versions_are_compared_as_numbers(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="9"))
+    index.observed(CONFIG_MAP, drifted("10"))
+    assert touched == [(OWNER, A)]
+
+
+def test_drift_that_is_newer_than_the_answer_is_seen_at_once(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"), drifted("6"))
+    assert touched == [(OWNER, A)]
+    live = index.get(A)
+    assert live is not None
+    assert not live.is_settled
+    assert live.baseline is not None
+    assert live.snapshot is not None
+
+
+def test_a_harmless_change_that_is_newer_than_the_answer_is_no_drift(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"), scaled("6"))
+    assert touched == []
+    live = index.get(A)
+    assert live is not None
+    assert (live.version, live.is_settled, live.snapshot) == ("6", True, None)
+
+
+def test_an_object_that_went_away_during_our_write_is_not_held_for_there(index: LiveIndex, touched: Touched) -> None:
+    index.writing(A)
+    index.observed(CONFIG_MAP, applied(version="5"))
+    index.gone(CONFIG_MAP, A, "6")
+    index.written(A, applied(version="5"), CONFIG_MAP)
+    assert index.get(A) is None
+    assert touched == [(OWNER, A)]
+
+
+def test_an_older_deletion_during_our_write_is_history(index: LiveIndex, touched: Touched) -> None:
+    index.observed(CONFIG_MAP, applied(version="3", uid="old"))
+    touched.clear()
+    index.writing(A)
+    index.gone(CONFIG_MAP, A, "4")
+    index.written(A, applied(version="5", uid="new"), CONFIG_MAP)
+    live = index.get(A)
+    assert live is not None
+    assert live.uid == "new"
+    assert touched == []
+
+
+def test_an_object_that_began_to_go_during_our_write_is_looked_at(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"), applied(version="6", deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert touched == [(OWNER, A)]
+
+
+def test_an_object_that_was_taken_over_during_our_write_concerns_both(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"), applied(version="6", owner=RIVAL))
+    assert sorted(touched) == sorted([(OWNER, A), (RIVAL, A)])
+    assert (index.count(OWNER), index.count(RIVAL)) == (0, 1)
+
+
+def test_an_object_that_was_replaced_during_our_write_is_looked_at(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5", uid="old"), applied(version="7", uid="new"))
+    assert touched == [(OWNER, A)]
+    live = index.get(A)
+    assert live is not None
+    assert (live.uid, live.baseline) == ("new", None)
+
+
+def test_after_a_failed_write_what_was_seen_meanwhile_counts(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    write(index, None, drifted("6"))
+    assert touched == [(OWNER, A)]
+
+
+def test_after_a_failed_write_an_unchanged_object_is_still_settled(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    write(index, None)
+    assert touched == []
+
+
+# -- what matters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("live", "matters"),
+    [
+        pytest.param(drifted("6"), True, id="field-of-ours-changed"),
+        pytest.param(scaled("6"), False, id="field-of-others-added"),
+        pytest.param(applied(version="6"), False, id="nothing-but-the-version"),
+        pytest.param(applied(version="6", deletionTimestamp="2026-01-01T00:00:00Z"), True, id="being-deleted"),
+        pytest.param(applied(version="6", digest="other"), True, id="applied-from-another-manifest"),
+        pytest.param(applied(version="6", uid="new"), True, id="another-object-of-the-name"),
+        pytest.param(applied(version="5", data={"colour": "red"}), False, id="same-version"),
+    ],
+)
+def test_only_a_change_that_concerns_us_touches_the_owner(index: LiveIndex, touched: Touched, live: dict[str, Any], matters: bool) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, live)
+    assert touched == ([(OWNER, A)] if matters else [])
+
+
+def test_an_object_is_kept_whole_only_while_it_must_be_looked_at(index: LiveIndex) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, drifted("6"))
+    live = index.get(A)
+    assert live is not None
+    assert live.snapshot is not None
+    assert b"kubectl-edit" in live.snapshot
+    write(index, applied(version="7"))
+    live = index.get(A)
+    assert live is not None
+    assert live.snapshot is None
+
+
+def test_another_object_of_the_name_has_no_baseline(index: LiveIndex) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, applied(version="6", uid="new"))
+    live = index.get(A)
+    assert live is not None
+    assert live.baseline is None
+
+
+def test_drift_that_is_undone_still_touches_until_it_matches(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, drifted("6"))
+    index.observed(CONFIG_MAP, applied(version="7"))
+    assert touched == [(OWNER, A)]
+    live = index.get(A)
+    assert live is not None
+    assert live.is_settled
+
+
+# -- owners ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_label_that_moves_to_another_owner_concerns_both(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, applied(version="6", owner=RIVAL))
+    assert sorted(touched) == sorted([(OWNER, A), (RIVAL, A)])
+    assert (index.count(OWNER), index.count(RIVAL)) == (0, 1)
+    assert set(index.members(RIVAL)) == {A}
+
+
+# -- gone --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_object_that_is_gone_is_forgotten_and_told(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.gone(CONFIG_MAP, A, "6")
+    assert index.get(A) is None
+    assert (index.count(OWNER), index.known(CONFIG_MAP)) == (0, frozenset())
+    assert touched == [(OWNER, A)]
+
+
+def test_an_old_deletion_is_ignored(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.gone(CONFIG_MAP, A, "5")
+    index.gone(CONFIG_MAP, A, "4")
+    assert index.count(OWNER) == 1
+    assert touched == []
+
+
+def test_the_deletion_of_an_unknown_object_is_ignored(index: LiveIndex, touched: Touched) -> None:
+    index.gone(CONFIG_MAP, A, "6")
+    assert touched == []
+
+
+# -- verifying ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_verified_object_is_settled(index: LiveIndex, touched: Touched) -> None:
+    index.observed(CONFIG_MAP, applied(version="5"))
+    seen = index.get(A)
+    assert seen is not None
+    touched.clear()
+    index.verified(A, seen)
+    index.observed(CONFIG_MAP, scaled("6"))
+    assert touched == []
+    index.observed(CONFIG_MAP, drifted("7"))
+    assert touched == [(OWNER, A)]
+
+
+def test_drift_between_looking_and_verifying_is_not_taken_for_our_own(index: LiveIndex, touched: Touched) -> None:
+    index.observed(CONFIG_MAP, applied(version="5"))
+    seen = index.get(A)
+    assert seen is not None
+    index.observed(CONFIG_MAP, drifted("6"))
+    index.verified(A, seen)
+    live = index.get(A)
+    assert live is not None
+    assert not live.is_settled
+    assert live.snapshot is not None
+    assert touched[-1] == (OWNER, A)
+
+
+@pytest.mark.parametrize("what", ["gone", "replaced"])
+def test_verifying_what_is_not_there_any_more_does_nothing(index: LiveIndex, what: str) -> None:
+    index.observed(CONFIG_MAP, applied(version="5"))
+    seen = index.get(A)
+    assert seen is not None
+    if what == "gone":
+        index.gone(CONFIG_MAP, A, "6")
+    else:
+        index.observed(CONFIG_MAP, applied(version="6", uid="new"))
+    index.verified(A, seen)
+    live = index.get(A)
+    assert live is None or live.baseline is None
+
+
+def test_an_object_without_managed_fields_or_labels_is_tolerated(index: LiveIndex, touched: Touched) -> None:
+    live = applied(version="5", owner=None)
+    live["metadata"].update(labels=None, annotations=None)
+    del live["metadata"]["managedFields"]
+    index.observed(CONFIG_MAP, live)
+    assert index.count("") == 1
+    assert FIELD_MANAGER not in str(touched)

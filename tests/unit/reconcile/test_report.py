@@ -1,0 +1,445 @@
+"""The report.
+
+Aspects: conditions for each situation · what the status says and how large it gets · texts are stable · revisions move only when they are reached ·
+events only for news · Secrets stay secret · work in progress · a spec that makes no sense.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from cvstate_operator import errors
+from cvstate_operator.drift.coverage import FieldDrift
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.plan.changes import Action
+from cvstate_operator.reconcile import report
+from cvstate_operator.reconcile.outcome import Done, Outcome
+from tests.unit.builders import SECRET, artifact, problem, ref
+
+NOW = "2026-01-01T12:00:00Z"
+LATER = "2026-01-01T13:00:00Z"
+FIRST, SECOND = artifact("1" * 40), artifact("2" * 40)
+CONVERGED = Outcome(
+    artifact=FIRST,
+    source_error=None,
+    evaluated=True,
+    digest="sha256:d",
+    desired=3,
+    members=3,
+    done=(),
+    problems=(),
+    drift=(),
+    unpruned=(),
+    objection="",
+    next_pass_at=None,
+)
+DRIFT = FieldDrift("/spec/replicas", 2, 5, "kubectl-scale", "2026-01-01T11:00:00Z")
+REFUSED = errors.FetchFailedError("cannot read https://git.example.com/a: refused")
+NO_ACCESS = errors.AuthFailedError("https://git.example.com/a wants other credentials")
+
+OUTCOMES = {
+    "converged": CONVERGED,
+    "problem-that-may-pass": replace(CONVERGED, problems=(problem(retryable=True),)),
+    "problem-for-a-human": replace(CONVERGED, problems=(problem(),)),
+    "problems-of-both-kinds": replace(CONVERGED, problems=(problem(1), problem(2, reason="ServerError", retryable=True))),
+    "source-that-may-come-back": replace(CONVERGED, source_error=REFUSED),
+    "source-for-a-human": replace(CONVERGED, source_error=NO_ACCESS),
+    "never-read": replace(CONVERGED, artifact=None, evaluated=False, digest="", desired=0, members=0),
+    "never-read-and-refused": replace(CONVERGED, artifact=None, evaluated=False, source_error=REFUSED),
+    "open-drift": replace(CONVERGED, drift=((ref("a"), (DRIFT,)),)),
+    "unpruned": replace(CONVERGED, unpruned=(ref("b"),), objection="not every file of the commit could be used"),
+    "render-failed": replace(CONVERGED, evaluated=False, problems=(Problem("", 0, "", "BuildFailed", "reading failed"),)),
+}
+
+
+def status(
+    outcome: Outcome, previous: dict[str, Any] | None = None, *, generation: int = 1, handled_at: str | None = None, now: str = NOW
+) -> dict[str, Any]:
+    return report.status(outcome, previous=previous or {}, generation=generation, handled_at=handled_at, now=now)
+
+
+def conditions(outcome: Outcome) -> dict[str, tuple[str, str]]:
+    """Status and reason by type, as written."""
+    return {c["type"]: (c["status"], c["reason"]) for c in status(outcome)["conditions"]}
+
+
+def ready(outcome: Outcome) -> str:
+    return next(str(c["message"]) for c in status(outcome)["conditions"] if c["type"] == "Ready")
+
+
+# -- conditions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("converged", {"Ready": ("True", "Reconciled"), "SourceReady": ("True", "Fetched"), "Drifted": ("False", "NoDriftDetected")}),
+        (
+            "problem-that-may-pass",
+            {
+                "Ready": ("False", "Invalid"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
+            "problem-for-a-human",
+            {
+                "Ready": ("False", "Invalid"),
+                "Stalled": ("True", "Invalid"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
+            "problems-of-both-kinds",
+            {
+                "Ready": ("False", "ApplyFailed"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
+            "source-that-may-come-back",
+            {
+                "Ready": ("False", "FetchFailed"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("False", "FetchFailed"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
+            "source-for-a-human",
+            {
+                "Ready": ("False", "AuthFailed"),
+                "Stalled": ("True", "AuthFailed"),
+                "SourceReady": ("False", "AuthFailed"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
+            "never-read",
+            {
+                "Ready": ("Unknown", "Progressing"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("Unknown", "Progressing"),
+                "Drifted": ("Unknown", "NotEvaluated"),
+            },
+        ),
+        (
+            "never-read-and-refused",
+            {
+                "Ready": ("False", "FetchFailed"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("False", "FetchFailed"),
+                "Drifted": ("Unknown", "NotEvaluated"),
+            },
+        ),
+        (
+            "open-drift",
+            {
+                "Ready": ("False", "DriftDetected"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("True", "DriftDetected"),
+            },
+        ),
+        (
+            "unpruned",
+            {
+                "Ready": ("False", "PruneHeld"),
+                "Stalled": ("True", "PruneHeld"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
+            "render-failed",
+            {
+                "Ready": ("False", "BuildFailed"),
+                "Stalled": ("True", "BuildFailed"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("Unknown", "NotEvaluated"),
+            },
+        ),
+    ],
+)
+def test_each_situation_has_its_conditions(name: str, expected: dict[str, tuple[str, str]]) -> None:
+    assert conditions(OUTCOMES[name]) == expected
+
+
+def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
+    assert [name for name, outcome in OUTCOMES.items() if conditions(outcome)["Ready"][0] == "True"] == ["converged"]
+    assert [name for name, outcome in OUTCOMES.items() if outcome.is_converged] == ["converged"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        pytest.param(CONVERGED, ["3 objects", FIRST.revision], id="converged"),
+        pytest.param(
+            OUTCOMES["problem-for-a-human"],
+            ["1 problem", "apps/00001.yaml document 1", "ConfigMap/default/1", "is wrong; mend it"],
+            id="problem-with-file-and-object",
+        ),
+        pytest.param(OUTCOMES["open-drift"], ["1 field of 1 object", "ConfigMap/default/a", "/spec/replicas"], id="drift"),
+        pytest.param(OUTCOMES["unpruned"], ["1 object left Git", "not every file", "ConfigMap/default/b"], id="unpruned"),
+        pytest.param(replace(OUTCOMES["unpruned"], problems=(problem(),)), ["1 problem", "left Git"], id="problem-that-holds-a-prune"),
+    ],
+)
+def test_ready_says_what_where_and_why(outcome: Outcome, words: list[str]) -> None:
+    message = ready(outcome)
+    assert [word for word in words if word not in message] == []
+
+
+def test_a_few_problems_are_spelled_out_and_the_rest_is_counted() -> None:
+    outcome = replace(CONVERGED, problems=tuple(problem(n) for n in range(10)))
+    message = ready(outcome)
+    assert message.startswith("10 problems: ")
+    assert message.count(".yaml") == report.SPELLED_OUT
+    assert "7 more" in message
+
+
+# -- the status --------------------------------------------------------------------------------------------------------
+
+
+def test_a_status_tells_source_inventory_and_generation() -> None:
+    found = status(CONVERGED, generation=4, handled_at="now")
+    assert found["observedGeneration"] == 4
+    assert found["lastHandledReconcileAt"] == "now"
+    assert found["source"] == {"revision": FIRST.revision, "commitTime": NOW, "fetchedAt": NOW}
+    assert found["inventory"] == {"objects": 3, "digest": "sha256:d"}
+    assert (found["lastAttemptedRevision"], found["lastAppliedRevision"]) == (FIRST.revision, FIRST.revision)
+    assert {"drift", "problems"}.isdisjoint(found)
+
+
+def test_problems_and_drift_are_told_by_field() -> None:
+    found = status(replace(CONVERGED, problems=(problem(7),), drift=((ref("a"), (DRIFT, replace(DRIFT, path="/spec/x"))),)))
+    assert found["problems"] == [
+        {
+            "reason": "Invalid",
+            "message": "is wrong; mend it",
+            "file": "apps/00007.yaml",
+            "document": 1,
+            "object": "ConfigMap/default/7",
+            "field": "data.x",
+        }
+    ]
+    assert found["drift"] == {
+        "objects": 1,
+        "fields": 2,
+        "sample": [
+            {"object": "ConfigMap/default/a", "path": "/spec/replicas", "manager": "kubectl-scale"},
+            {"object": "ConfigMap/default/a", "path": "/spec/x", "manager": "kubectl-scale"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in OUTCOMES if name != "converged"])
+def test_the_applied_revision_moves_only_when_everything_is_applied(name: str) -> None:
+    before = status(CONVERGED)
+    outcome = OUTCOMES[name]
+    found = status(replace(outcome, artifact=SECOND if outcome.artifact else None), before)
+    assert found["lastAppliedRevision"] == FIRST.revision
+    assert found["lastAttemptedRevision"] == (SECOND.revision if outcome.artifact else FIRST.revision)
+
+
+def test_the_applied_revision_moves_with_a_converged_outcome() -> None:
+    assert status(replace(CONVERGED, artifact=SECOND), status(CONVERGED))["lastAppliedRevision"] == SECOND.revision
+
+
+def test_what_is_not_known_now_stays_as_it_was() -> None:
+    before = status(CONVERGED, handled_at="t1")
+    found = status(OUTCOMES["never-read-and-refused"], before)
+    assert found["source"] == before["source"]
+    assert found["inventory"] == before["inventory"]
+    assert found["lastHandledReconcileAt"] == "t1"
+
+
+def test_the_time_of_fetching_is_that_of_the_first_fetch_of_a_revision() -> None:
+    again = replace(FIRST, fetched_at=FIRST.fetched_at + timedelta(hours=1))
+    assert status(replace(CONVERGED, artifact=again), status(CONVERGED))["source"]["fetchedAt"] == NOW
+    new = replace(SECOND, fetched_at=SECOND.fetched_at + timedelta(hours=1))
+    assert status(replace(CONVERGED, artifact=new), status(CONVERGED))["source"]["fetchedAt"] == LATER
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_the_same_outcome_again_gives_the_same_status(name: str) -> None:
+    once = status(OUTCOMES[name])
+    assert status(OUTCOMES[name], once, now=LATER) == once
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_a_pass_that_repaired_something_ends_in_the_same_status(name: str) -> None:
+    repaired = replace(OUTCOMES[name], done=(Done(ref("a"), Action.REPAIR, (DRIFT,), 0.1),), next_pass_at=5.0)
+    assert status(repaired) == status(OUTCOMES[name])
+
+
+LONG = "x" * 900
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(replace(CONVERGED, problems=tuple(problem(n) for n in range(10_000))), id="many-problems"),
+        pytest.param(
+            replace(
+                CONVERGED,
+                problems=tuple(
+                    Problem(LONG, n, f"example.io/{'K' * 63}/{'n' * 63}/{'o' * 253}", "Invalid", LONG * 50, LONG, True)
+                    for n in range(10_000)
+                ),
+                drift=tuple((ref(f"{n}" + "o" * 240), tuple(replace(DRIFT, path=f"/{LONG}/{m}") for m in range(3))) for n in range(1000)),
+                unpruned=tuple(ref(f"{n}" + "o" * 240) for n in range(10_000)),
+                objection="x",
+            ),
+            id="many-problems-with-long-names",
+        ),
+        pytest.param(
+            replace(CONVERGED, problems=(Problem("ü" * 1000, 1, "ü" * 600, "Invalid", "ü" * 100_000, "ü" * 1000),) * 50),
+            id="other-alphabets",
+        ),
+        pytest.param(replace(CONVERGED, source_error=errors.FetchFailedError(LONG * 100)), id="endless-error"),
+    ],
+)
+def test_a_status_stays_below_64_kib(outcome: Outcome) -> None:
+    found = status(outcome, status(CONVERGED))
+    assert len(orjson.dumps(found)) < 64 * 1024
+    assert len(found.get("problems", ())) <= report.LISTED
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def events(outcome: Outcome, previous: dict[str, Any] | None = None) -> list[tuple[str, str, str]]:
+    return [(e.kind, e.reason, e.message) for e in report.events(outcome, previous=previous or {})]
+
+
+def only(outcome: Outcome, previous: dict[str, Any] | None = None) -> tuple[str, str, str]:
+    (event,) = events(outcome, previous)
+    return event
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_nothing_new_is_no_event(name: str) -> None:
+    assert events(OUTCOMES[name], status(OUTCOMES[name])) == []
+
+
+def test_a_change_is_counted_by_what_was_done() -> None:
+    done = [Done(ref(str(n)), action) for n, action in enumerate([Action.CREATE, Action.CREATE, Action.UPDATE, Action.PRUNE])]
+    kind, reason, message = only(replace(CONVERGED, done=tuple(done)))
+    assert (kind, reason) == ("Normal", "Applied")
+    assert message == f"{FIRST.revision}: 2 created, 1 pruned, 1 updated"
+
+
+def test_a_repair_names_object_field_both_values_writer_and_time() -> None:
+    kind, reason, message = only(replace(CONVERGED, done=(Done(ref("a"), Action.REPAIR, (DRIFT,), 0.123),)))
+    assert (kind, reason) == ("Normal", "DriftRepaired")
+    for words in ("ConfigMap/default/a", "/spec/replicas", "was 5", "instead of 2", "kubectl-scale", "123 ms"):
+        assert words in message
+
+
+def test_a_repair_of_a_secret_shows_no_value() -> None:
+    drift = FieldDrift("/data/password", "aHVudGVyMg==", "b2xk", "kubectl-edit", "")
+    _, _, message = only(replace(CONVERGED, done=(Done(ref("s", of=SECRET), Action.REPAIR, (drift,), 0.1),)))
+    assert "/data/password" in message
+    assert "aHVudGVyMg==" not in message
+    assert "b2xk" not in message
+
+
+@pytest.mark.parametrize(
+    ("drift", "words"),
+    [
+        pytest.param((FieldDrift("", "present", None, "", ""),), "was missing", id="vanished-object"),
+        pytest.param((FieldDrift("", None, None, "x", ""),), "was changed", id="below-a-field-of-ours"),
+        pytest.param((replace(DRIFT, live=None),), "was (none) instead of 2", id="removed-field"),
+        pytest.param((DRIFT, DRIFT, DRIFT), "and 2 more fields", id="several-fields"),
+        pytest.param((replace(DRIFT, live="a\nb\x1b[2J", manager="x\ny"),), r"was a\nb\x1b[2J", id="terminal-escapes"),
+        pytest.param((replace(DRIFT, manager=""),), "instead of 2; repaired", id="unknown-writer"),
+    ],
+)
+def test_a_repair_says_what_was_wrong(drift: tuple[FieldDrift, ...], words: str) -> None:
+    _, _, message = only(replace(CONVERGED, done=(Done(ref("a"), Action.REPAIR, drift, 0.1),)))
+    assert words in message
+    assert message.isprintable()
+
+
+def test_many_repairs_are_one_event() -> None:
+    done = tuple(Done(ref(f"{n}"), Action.REPAIR, (DRIFT,), 0.1) for n in range(1000))
+    _, _, message = only(replace(CONVERGED, done=done))
+    assert "999 more objects" in message
+
+
+def test_a_new_problem_is_told_once_and_known_ones_are_not() -> None:
+    before = status(replace(CONVERGED, problems=(problem(1),)))
+    kind, reason, message = only(replace(CONVERGED, problems=(problem(1), problem(2))), before)
+    assert (kind, reason) == ("Warning", "Invalid")
+    assert "apps/00002.yaml" in message
+
+
+def test_thousands_of_new_problems_are_a_few_events_once() -> None:
+    outcome = replace(CONVERGED, problems=tuple(problem(n, message=LONG * 3) for n in range(10_000)))
+    assert len(events(outcome)) == report.SPELLED_OUT
+    assert events(outcome, status(outcome)) == []
+
+
+def test_a_source_error_is_told_when_it_changes() -> None:
+    refused, no_access = OUTCOMES["source-that-may-come-back"], OUTCOMES["source-for-a-human"]
+    assert only(refused)[:2] == ("Warning", "FetchFailed")
+    assert only(no_access, status(refused))[:2] == ("Warning", "AuthFailed")
+
+
+def test_a_held_prune_is_told_once() -> None:
+    kind, reason, message = only(OUTCOMES["unpruned"])
+    assert (kind, reason) == ("Warning", "PruneHeld")
+    assert "ConfigMap/default/b" in message
+
+
+# -- in progress, and invalid ------------------------------------------------------------------------------------------
+
+
+def test_while_a_new_revision_is_applied_ready_is_unknown_and_nothing_else_is_lost() -> None:
+    before = status(CONVERGED)
+    found = report.progressing(before, generation=2, message="applying main@sha1:2", now=LATER)
+    assert {c["type"]: (c["status"], c["reason"]) for c in found["conditions"]} == {
+        "Ready": ("Unknown", "Progressing"),
+        "Reconciling": ("True", "Progressing"),
+        "SourceReady": ("True", "Fetched"),
+        "Drifted": ("False", "NoDriftDetected"),
+    }
+    assert found["observedGeneration"] == 2
+    assert {key: found[key] for key in ("source", "inventory", "lastAppliedRevision")} == {
+        key: before[key] for key in ("source", "inventory", "lastAppliedRevision")
+    }
+    assert next(c["lastTransitionTime"] for c in found["conditions"] if c["type"] == "Drifted") == NOW
+
+
+def test_the_first_progress_needs_no_earlier_status() -> None:
+    found = report.progressing({}, generation=1, message="applying", now=NOW)
+    assert {c["type"] for c in found["conditions"]} == {"Ready", "Reconciling"}
+
+
+def test_a_spec_that_makes_no_sense_is_told_and_what_was_applied_is_still_known() -> None:
+    before = status(CONVERGED)
+    error = errors.InvalidSpecError("spec.source.git.url: does not match; correct the ClusterState")
+    found = report.invalid_spec(error, previous=before, generation=2, now=LATER)
+    assert {c["type"]: (c["status"], c["reason"]) for c in found["conditions"]} == {
+        "Ready": ("False", "InvalidSpec"),
+        "Stalled": ("True", "InvalidSpec"),
+    }
+    assert found["observedGeneration"] == 2
+    assert found["lastAppliedRevision"] == FIRST.revision
+
+
+def test_looking_at_an_earlier_status_does_not_change_it() -> None:
+    before = status(replace(CONVERGED, problems=(problem(),)))
+    copy = orjson.loads(orjson.dumps(before))
+    status(OUTCOMES["open-drift"], before)
+    events(OUTCOMES["open-drift"], before)
+    report.progressing(before, generation=2, message="x", now=LATER)
+    assert before == copy
