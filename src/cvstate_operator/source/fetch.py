@@ -30,6 +30,9 @@ MAX_NAME_BYTES: Final = 1024
 _NO_SUCH_OBJECT: Final = ("not our ref", "object not found", "no match for id", "target OID for the reference doesn't exist")
 """What servers and libgit2 1.9 say of a commit that is not there."""
 
+_WHOLE_HISTORY: Final = 2**31 - 1
+"""Depth that turns a shallow repository into a whole one (git-fetch(1), --unshallow)."""
+
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Find the commit and list its files.
@@ -90,8 +93,8 @@ def _find_at(repository: pygit2.Repository, address: str, url: str, ref: dict[st
     try:
         remote = repository.remotes.create_anonymous(address)
         if kind == "commit":
-            if name != known and name not in repository:
-                _fetch(remote, f"+{name}:refs/cvstate/commits/{name}")
+            if name not in repository:
+                _fetch_commit(remote, repository, name)
             return str(repository[name].id)
         full = f"refs/{'heads' if kind == 'branch' else 'tags'}/{name}"
         heads = {head.name: str(head.oid) for head in remote.list_heads()}
@@ -105,6 +108,14 @@ def _find_at(repository: pygit2.Repository, address: str, url: str, ref: dict[st
         return target
     except (pygit2.GitError, KeyError, ValueError) as exc:
         raise _translate(exc, url, f"{kind} {name}") from exc
+
+
+def _fetch_commit(remote: pygit2.Remote, repository: pygit2.Repository, commit: str) -> None:
+    """Fetch one commit; where the server gives only what a ref points at (git's default), everything that refs reach."""
+    try:
+        _fetch(remote, f"+{commit}:refs/cvstate/commits/{commit}")
+    except (pygit2.GitError, KeyError):
+        remote.fetch(["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"], depth=_WHOLE_HISTORY, prune=FetchPrune.NO_PRUNE)
 
 
 def _fetch(remote: pygit2.Remote, refspec: str) -> None:

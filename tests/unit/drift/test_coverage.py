@@ -143,7 +143,7 @@ def test_an_element_of_a_set_is_lost_alone() -> None:
 
 
 def test_a_port_of_another_protocol_is_another_item() -> None:
-    ours = {"f:ports": {'k:{"port":53,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:protocol": {}}}}
+    ours: dict[str, Any] = {"f:ports": {'k:{"port":53,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:protocol": {}}}}
     assert lost({"ports": [{"port": 53, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]}, ours) == ["/ports/1"]
 
 
@@ -171,13 +171,13 @@ def live(*others: dict[str, Any], replicas: Any = 5) -> dict[str, Any]:
 
 
 def drifts(obj: dict[str, Any]) -> tuple[FieldDrift, ...]:
-    ours = next(
+    ours: dict[str, Any] = next(
         (e["fieldsV1"] for e in obj["metadata"].get("managedFields", ()) if (e["manager"], e["operation"]) == ("cvstate", "Apply")), {}
     )
     return field_drifts(DESIRED, obj, ours, manager="cvstate")
 
 
-REPLICAS = {"f:spec": {"f:replicas": {}}}
+REPLICAS: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
 
 
 def test_a_changed_scalar_is_told_with_both_values_and_its_writer() -> None:

@@ -47,7 +47,8 @@ def edited(edit: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
 
 
 def containers(live: dict[str, Any]) -> list[dict[str, Any]]:
-    return live["spec"]["template"]["spec"]["containers"]
+    found: list[dict[str, Any]] = live["spec"]["template"]["spec"]["containers"]
+    return found
 
 
 def seen(live: dict[str, Any]) -> bytes:

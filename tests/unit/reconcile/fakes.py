@@ -129,6 +129,7 @@ class FakeCluster:
         self.resync_errors: list[errors.CvstateError] = []
         self.before_answer: Callable[[Change], Any] = lambda change: None
         """Called when a write is done but not answered yet; awaited if it gives something to await."""
+        self.after_delete: Callable[[], None] = lambda: None
         self.writing = 0
         self.most_writing = 0
         self._known = set(self.served)
@@ -199,6 +200,7 @@ class FakeCluster:
             raise errors.StaleError("the object changed since")
         self.writes.append(("delete", change.ref.name))
         self.delete(change.ref)
+        self.after_delete()
 
     # -- what other people do ------------------------------------------------------------------------------------------
 

@@ -377,6 +377,18 @@ async def test_a_failed_delete_is_tried_again_after_its_pause(stage: Stage, erro
     assert outcome.next_pass_at is None
 
 
+async def test_an_event_does_not_cut_the_pause_of_a_failed_delete_short_but_a_full_pass_does(stage: Stage) -> None:
+    await stage.commit(A, B)
+    stage.cluster.failures["b"] = [errors.ForbiddenError("no")]
+    await stage.commit(A)
+    del stage.cluster.failures["b"]
+    stage.cluster.edit(ref("b"), "data/colour", "red")
+    await stage.run()
+    assert stage.names() == {"a", "b"}
+    await stage.run(full=True)
+    assert stage.names() == {"a"}
+
+
 async def test_a_failed_delete_does_not_hold_the_others(stage: Stage) -> None:
     await stage.commit(A, B, C)
     stage.cluster.failures["b"] = [errors.ForbiddenError("no")]
@@ -701,6 +713,13 @@ async def test_a_stopped_pipeline_deletes_nothing(stage: Stage) -> None:
     stage.pipeline.stop()
     await stage.commit(A)
     assert stage.names() == {"a", "b"}
+
+
+async def test_stop_between_two_deletes_keeps_the_rest(stage: Stage) -> None:
+    await stage.commit(A, B, C)
+    stage.cluster.after_delete = stage.pipeline.stop
+    await stage.commit(A)
+    assert stage.names() == {"a", "c"}
 
 
 async def test_the_owner_is_on_every_member(stage: Stage) -> None:

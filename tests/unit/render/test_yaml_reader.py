@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cvstate_operator.render.yaml_reader import Limits, YamlError, read
+from cvstate_operator.render.yaml_reader import MAX_BOMBS, Limits, YamlError, read
 
 DEFAULT = Limits()
 SMALL = Limits(max_bytes=10_000, max_nodes=1000, max_depth=10, max_documents=20)
@@ -234,6 +234,12 @@ def test_good_documents_around_a_bad_one_survive(bad: str) -> None:
     assert [f.document for f in faults] == [2]
 
 
+def test_a_file_of_bombs_is_not_read_to_its_end() -> None:
+    documents, faults = read(("---\n" + ALIAS_BOMB).encode() * (MAX_BOMBS + 5) + b"---\ngood: 1\n")
+    assert documents == ()
+    assert [f.reason for f in faults] == ["YAMLAliasLimit"] * MAX_BOMBS + ["RenderTooLarge"]
+
+
 def test_after_a_fault_of_syntax_documents_before_it_are_still_there() -> None:
     documents, faults = read(b"a: 1\n---\nb: [1\n---\nc: 3\n")
     assert [d.value for d in documents] == [{"a": 1}]
@@ -265,7 +271,7 @@ def test_no_mixture_of_indicators_makes_the_reader_raise(text: str) -> None:
 # YAML knows more line breaks than JSON, and does not allow every character in the clear:
 # U+2028, U+2029 and U+0085 are folded like newlines, U+007F to U+009F, U+FEFF, U+FFFE and U+FFFF are refused, and so are surrogates.
 FOREIGN_TO_YAML = "".join(map(chr, (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)))
-yaml_text = st.text(st.characters(exclude_categories=("Cs",), exclude_characters=FOREIGN_TO_YAML), max_size=40)
+yaml_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=FOREIGN_TO_YAML), max_size=40)
 number = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False))
 json_value = st.recursive(
     st.one_of(st.none(), st.booleans(), number, yaml_text),

@@ -18,7 +18,7 @@ from cvstate_operator.source import relay as relay_module
 from cvstate_operator.source.relay import MAX_REDIRECTS, Relay
 
 REFS = "/info/refs?service=git-upload-pack"
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[BaseHTTPRequestHandler], object]
 
 
 class GitServer:
@@ -147,7 +147,7 @@ def test_refs_are_asked_for_once() -> None:
         pytest.param(code(204), errors.FetchFailedError, id="no-content"),
         pytest.param(code(302), errors.FetchFailedError, id="redirect-to-nowhere"),
         pytest.param(lambda request: None, errors.FetchFailedError, id="no-answer-at-all"),
-        pytest.param(lambda request: request.wfile.write(b"garbage\r\n\r\n") and None, errors.FetchFailedError, id="no-http"),
+        pytest.param(lambda request: request.wfile.write(b"garbage\r\n\r\n"), errors.FetchFailedError, id="no-http"),
     ],
 )
 def test_what_went_wrong_is_kept_for_the_message(answer: Answer, expected: type[errors.CvstateError]) -> None:
@@ -197,7 +197,7 @@ def test_an_answer_that_breaks_off_is_not_taken_for_whole() -> None:
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "READ_SECONDS", 0.05)
     told = threading.Event()
-    with serving(lambda request: told.wait(5) and None) as git:
+    with serving(lambda request: told.wait(5)) as git:
         relay = Relay(git.url)
         with relay.serve() as address:
             assert ask(address + REFS)[0] == 502
