@@ -33,24 +33,43 @@ def bomb() -> str:
 
 
 CASES = {
-    "unparsable": Case("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n", "YAMLInvalid", ("document 1", "line 4", "correct the syntax")),
+    "unparsable": Case(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n", "YAMLInvalid", ("document 1", "line 4", "correct the syntax")
+    ),
     "fifty-thousand-brackets": Case("[" * 50_000, "YAMLTooDeep", ("nested deeper than 100",)),
     "alias-bomb": Case(bomb(), "YAMLAliasLimit", ("write the values out",)),
-    "duplicate-key": Case("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n  a: '1'\n  a: '2'\n", "DuplicateKey", ("'a'", "line 5", "line 6")),
-    "no-name": Case(text({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": {}}}), "BuildFailed", ("add metadata.name",), "metadata.name"),
+    "duplicate-key": Case(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n  a: '1'\n  a: '2'\n", "DuplicateKey", ("'a'", "line 5", "line 6")
+    ),
+    "no-name": Case(
+        text({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": {}}}), "BuildFailed", ("add metadata.name",), "metadata.name"
+    ),
     "no-kind": Case("hello: world\n", "BuildFailed", ("has no apiVersion",), "apiVersion"),
     "scalar": Case("hello\n", "BuildFailed", ("is a string, not an object",)),
-    "label-not-a-string": Case("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {a: 1}}\n", "BuildFailed", ("put it in quotes",), "metadata.labels.a"),
+    "label-not-a-string": Case(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {a: 1}}\n", "BuildFailed", ("put it in quotes",), "metadata.labels.a"
+    ),
     "git-lfs-pointer": Case("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "SourceInvalid", ("Git LFS pointer",)),
     "twice-in-two-files": Case(text(config_map("good0", k="other")), "DuplicateObject", ("good.yaml document 1", BAD, "keep one")),
-    "unknown-kind": Case(text(manifest("Nope", "x", api_version="example.io/v9")), "KindUnknown", ("example.io/v9", "CustomResourceDefinition"), "kind"),
-    "wrong-field-type": Case(text(manifest("Service", "x", spec={"ports": "notalist"})), "Invalid", ("Service/", "expected list"), "spec.ports"),
+    "unknown-kind": Case(
+        text(manifest("Nope", "x", api_version="example.io/v9")), "KindUnknown", ("example.io/v9", "CustomResourceDefinition"), "kind"
+    ),
+    "wrong-field-type": Case(
+        text(manifest("Service", "x", spec={"ports": "notalist"})), "Invalid", ("Service/", "expected list"), "spec.ports"
+    ),
     "unknown-field": Case(text(manifest("Service", "x", spec={"prots": []})), "Invalid", ("prots",), "spec.prots"),
     "bad-name": Case(text(config_map("Not_A_Name", k="v")), "Invalid", ("Not_A_Name",), "metadata.name"),
-    "number-in-data": Case("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {port: 8080}\n", "Invalid", ("correct",), "data.port"),
-    "namespace-not-there": Case(text(manifest("ConfigMap", "x", namespace="nowhere-at-all")), "NamespaceMissing", ("nowhere-at-all", "add it to Git")),
+    "number-in-data": Case(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {port: 8080}\n", "Invalid", ("correct",), "data.port"
+    ),
+    "namespace-not-there": Case(
+        text(manifest("ConfigMap", "x", namespace="nowhere-at-all")), "NamespaceMissing", ("nowhere-at-all", "add it to Git")
+    ),
     "namespaced-cluster-object": Case(
-        text(manifest("ClusterRole", "x", api_version="rbac.authorization.k8s.io/v1", namespace="default")), "Invalid", ("cluster-scoped",), "metadata.namespace"
+        text(manifest("ClusterRole", "x", api_version="rbac.authorization.k8s.io/v1", namespace="default")),
+        "Invalid",
+        ("cluster-scoped",),
+        "metadata.namespace",
     ),
 }
 

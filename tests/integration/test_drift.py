@@ -62,7 +62,11 @@ def change_image(world):
     assert code == 200, answer
     good = "registry.example/app:1"
     where = "/spec/template/spec/containers/0/image"
-    return path, lambda o: o["spec"]["template"]["spec"]["containers"][0]["image"] == good, f"{where} was evil:1 instead of {good}, written by rogue"
+    return (
+        path,
+        lambda o: o["spec"]["template"]["spec"]["containers"][0]["image"] == good,
+        f"{where} was evil:1 instead of {good}, written by rogue",
+    )
 
 
 def remove_label(world):

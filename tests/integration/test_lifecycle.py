@@ -36,7 +36,9 @@ def test_stopped_half_way_it_goes_on_where_it_was(own: World, number: int):
     before = members(own)
     assert before < count, "it was stopped half-way"
     if number == signal.SIGTERM:
-        lasting = [r for r in own.cluster.audit.requests(0, user="cvstate-operator") if r.namespace == own.name and r.code >= 400 and r.is_write]
+        lasting = [
+            r for r in own.cluster.audit.requests(0, user="cvstate-operator") if r.namespace == own.name and r.code >= 400 and r.is_write
+        ]
         assert lasting == [], "every object in hand was finished"
     own.operator.start()
     own.wait_applied(commit, seconds=40)

@@ -43,7 +43,10 @@ def test_two_clusterstates_on_one_object_are_told_and_the_first_keeps_it(world: 
     assert "apps/a.yaml document 1" in condition["message"]
     live = world.api.get(world.path("configmaps", "a"))
     assert live["data"] == {"k": "first"}
-    assert live["metadata"]["labels"]["applyset.kubernetes.io/part-of"] == world.state("first")["metadata"]["labels"]["applyset.kubernetes.io/id"]
+    assert (
+        live["metadata"]["labels"]["applyset.kubernetes.io/part-of"]
+        == world.state("first")["metadata"]["labels"]["applyset.kubernetes.io/id"]
+    )
     assert world.api.get(world.path("configmaps", "b")) is not None, "the rest is applied"
 
 

@@ -24,7 +24,9 @@ def mixed(count: int, namespace: str) -> dict[str, str]:
                 objects.append(manifest("ConfigMap", name, namespace=namespace, data={f"key{j}": f"value {i} {j}" for j in range(4)}))
             case 2:
                 ports = [{"name": "http", "port": 80, "targetPort": 8080}]
-                objects.append(manifest("Service", name, namespace=namespace, spec={"clusterIP": "None", "selector": {"app": name}, "ports": ports}))
+                objects.append(
+                    manifest("Service", name, namespace=namespace, spec={"clusterIP": "None", "selector": {"app": name}, "ports": ports})
+                )
             case 3:
                 objects.append(deployment(name, namespace=namespace, replicas=0))
             case _:
@@ -144,7 +146,12 @@ def test_a_custom_resource_whose_crd_is_in_the_same_commit_converges_in_the_same
         },
     )
     widget = manifest("Widget", "w", api_version=f"{group}/v1", namespace=other, spec={"size": 3})
-    files = {"a-widget.yaml": text(widget), "b-crd.yaml": text(crd), "c-ns.yaml": text(manifest("Namespace", other)), "d.yaml": text(config_map("d"))}
+    files = {
+        "a-widget.yaml": text(widget),
+        "b-crd.yaml": text(crd),
+        "c-ns.yaml": text(manifest("Namespace", other)),
+        "d.yaml": text(config_map("d")),
+    }
     commit = world.commit(files)
     mark = world.cluster.audit.mark()
     world.declare()
@@ -191,7 +198,14 @@ def test_an_object_without_a_namespace_goes_into_the_namespace_of_the_clustersta
 def test_kubectl_applies_waits_and_shows_columns_and_events(world: World):
     commit = world.commit({"a.yaml": text(config_map("a", k="v"))})
     source = {"git": {"url": world.git.url(world.name), "path": "apps"}}
-    world.cluster.kubectl("apply", "-n", world.name, "-f", "-", input=text(manifest("ClusterState", "state", api_version="cvstate.io/v1alpha1", spec={"source": source})))
+    world.cluster.kubectl(
+        "apply",
+        "-n",
+        world.name,
+        "-f",
+        "-",
+        input=text(manifest("ClusterState", "state", api_version="cvstate.io/v1alpha1", spec={"source": source})),
+    )
     world.cluster.kubectl("wait", "-n", world.name, "--for=condition=Ready", "cst/state", "--timeout=20s")
     head, row = world.cluster.kubectl("get", "cst", "-n", world.name).splitlines()
     assert head.split() == ["NAME", "READY", "DRIFT", "REVISION", "AGE"]

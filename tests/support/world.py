@@ -20,7 +20,12 @@ _counter = itertools.count(1)
 def manifest(kind: str, name: str, /, *, api_version: str = "v1", namespace: str | None = None, **body: Any) -> Json:
     """An object; metadata beyond the name by `labels=` and `annotations=`."""
     meta = {key: body.pop(key) for key in ("labels", "annotations") if key in body}
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **({"namespace": namespace} if namespace else {}), **meta}, **body}
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": name, **({"namespace": namespace} if namespace else {}), **meta},
+        **body,
+    }
 
 
 def config_map(name: str, /, **data: str) -> Json:

@@ -190,7 +190,7 @@ class ClusterStateStatus(ApiModel):
     inventory: InventoryStatus | None = Field(None, description="The objects that belong to this ClusterState.")
     drift: DriftStatus | None = Field(None, description="Drift that is open now; absent if there is none.")
     problems: list[ProblemStatus] | None = Field(
-        None, description="What could not be done, worst first; Ready counts them all.", max_length=20
+        None, description="What could not be done, sorted by file; Ready counts them all.", max_length=20
     )
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
+from pydantic.config import JsonDict
 
 PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 """The same pattern stands in the CRD, so that the API server refuses `5m5` and `1y` itself (RELIABILITY C55)."""
@@ -38,7 +39,11 @@ def _check(text: str) -> str:
     return text
 
 
-Duration = Annotated[str, Field(pattern=PATTERN, max_length=32), AfterValidator(_check)]
+_RULE: Final[JsonDict] = {"rule": "duration(self) > duration('0s')", "message": "must be longer than zero"}
+
+Duration = Annotated[
+    str, Field(pattern=PATTERN, max_length=32, json_schema_extra={"x-kubernetes-validations": [_RULE]}), AfterValidator(_check)
+]
 """A pydantic field type: a Go duration, kept as the user wrote it; `parse_seconds` reads it."""
 
 

@@ -6,6 +6,7 @@ Source: Kubernetes API concepts, "Efficient detection of changes".
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -21,6 +22,9 @@ RETRY_SECONDS: Final = (0.1, 30.0)
 PATIENCE_SECONDS: Final = 5.0
 """How long a kind that cannot be listed at first counts as not ready rather than as not to be seen. The API server answers 429 "storage is
 (re)initializing" for about half a second after a CRD is established (measured)."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -87,11 +91,18 @@ class Informer:
                 pause = RETRY_SECONDS[0]
             except errors.StaleError:
                 self._version = ""
-            except errors.CvstateError as exc:
-                if not self._is_starting(exc):
-                    self._set_failure(exc)
+            except (errors.CvstateError, ValueError, KeyError, TypeError) as exc:
+                # What the API server sent, or what we make of it, may be wrong in ways nobody foresaw; a watch must not end silently.
+                failure = exc if isinstance(exc, errors.CvstateError) else self._unforeseen(exc)
+                if not self._is_starting(failure):
+                    self._set_failure(failure)
                 await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
                 pause = min(pause * 2, longest)
+
+    def _unforeseen(self, error: Exception) -> errors.CvstateError:
+        _log.error("an object could not be understood", exc_info=error, extra={"resource": self.resource.plural})
+        self._version = ""
+        return errors.InternalError(f"a {self.resource.gvk.kind} could not be understood; the operator's log has the details")
 
     def _is_starting(self, error: errors.CvstateError) -> bool:
         young = asyncio.get_running_loop().time() < self._patient_until

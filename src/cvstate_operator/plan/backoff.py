@@ -9,6 +9,8 @@ FIRST_SECONDS: Final = {TransientError: 0.5, WaitingError: 1.0, TerminalError: 3
 LONGEST_SECONDS: Final = {TransientError: 60.0, WaitingError: 60.0, TerminalError: 600.0}
 QUOTA_FIRST_SECONDS: Final = 10.0
 """Quotas change by people or by other workloads ending: no use in asking soon."""
+LONGEST_ASKED_SECONDS: Final = 600.0
+"""Longest Retry-After that is believed; the API server itself asks for 1 (kubernetes#117734)."""
 JITTER: Final = 0.2
 """Share by which a pause may be shorter or longer, so that retries do not come together (RELIABILITY S10: at least 10 %)."""
 
@@ -26,4 +28,4 @@ def pause_seconds(error: CvstateError, attempt: int, *, random: float) -> float:
     pause = min(first * 2.0 ** min(attempt - 1, 30), LONGEST_SECONDS[kind])
     pause *= 1 + JITTER * (2 * random - 1)
     asked = error.retry_after_seconds if isinstance(error, TransientError) else None
-    return max(pause, (asked or 0.0) * (1 + JITTER * random))
+    return max(pause, min(asked or 0.0, LONGEST_ASKED_SECONDS) * (1 + JITTER * random))

@@ -87,6 +87,8 @@ class Pipeline:
         self._place_again_at: float | None = None
         self._unpruned: tuple[ObjectRef, ...] = ()
         self._objection = ""
+        self._prune_again_at: float | None = None
+        self._seen_all = True
         self._stopping = False
         self.ledger = Ledger()
 
@@ -136,7 +138,7 @@ class Pipeline:
         plan = self._plan(self._desired, looked_at, blind, retry_all=full)
         done = [*await self._apply(plan, looked_at)]
         stray = any(ref not in self._desired.objects for ref in looked_at)
-        if full or fresh or stray or self._unpruned:
+        if full or fresh or stray or self._unpruned or self._prune_again_at is not None:
             done += await self._prune(spec, self._desired, blind, retry_all=full)
         self._unfinished = False
         return self._outcome(done)
@@ -210,9 +212,10 @@ class Pipeline:
         if resync_before is not None:
             try:
                 await cluster.resync([*served, *former], since=resync_before)
-            except errors.CvstateError as exc:
-                # What the watches told still stands, but nothing may be deleted by it.
-                blind.update(dict.fromkeys(former, exc))
+                self._seen_all = True
+            except errors.CvstateError:
+                # What the watches told still stands, but nothing may be deleted by it until a resync succeeds.
+                self._seen_all = False
         return blind
 
     # -- plan ------------------------------------------------------------------------------------------------------
@@ -354,13 +357,14 @@ class Pipeline:
         self, spec: ClusterStateSpec, wanted: desired.Desired, blind: Mapping[GroupKind, errors.CvstateError], *, retry_all: bool
     ) -> list[Done]:
         """Delete members that left Git, if everything that must be sure is."""
+        self._prune_again_at = None
         surplus = changes.leftovers(self._world.index.members(self._owner), wanted.objects)
         guard = changes.PruneGuard(
             enabled=spec.prune.enabled,
             complete=not wanted.problems and not self._build_error,
             empty=not wanted.objects,
             applied=self.ledger.failures.keys().isdisjoint(wanted.objects) and not self._stopping,
-            observed=not blind,
+            observed=not blind and self._seen_all,
         )
         protected = tuple(change.ref for change in surplus if change.ref.kind in spec.prune.protected_kinds)
         self._unpruned, self._objection = protected, "their kinds are protected (spec.prune.protectedKinds)"
@@ -384,10 +388,10 @@ class Pipeline:
         try:
             await world.cluster.prune(change)
         except errors.StaleError as exc:
-            # It changed since we looked: the event about it is on its way and decides anew.
+            # It changed since we looked: decided anew when the event about it has come.
             result = exc.reason
             self.ledger.forget([change.ref])
-            self.ledger.touch(change.ref, world.clock.monotonic())
+            self._prune_again_at = world.clock.monotonic() + backoff.pause_seconds(exc, 1, random=world.clock.random())
         except errors.CvstateError as exc:
             result = exc.reason
             self._fail(change.ref, None, exc)
@@ -415,7 +419,7 @@ class Pipeline:
                     "the commit declares no objects; nothing was pruned. Correct spec.source.git.path, or delete the ClusterState",
                 )
             )
-        times = [t for t in (self.ledger.next_retry(), self._place_again_at) if t is not None]
+        times = [t for t in (self.ledger.next_retry(), self._place_again_at, self._prune_again_at) if t is not None]
         return Outcome(
             artifact=self._attempted,
             source_error=self._source_error,

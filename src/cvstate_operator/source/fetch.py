@@ -115,13 +115,18 @@ def _fetch_commit(remote: pygit2.Remote, repository: pygit2.Repository, commit: 
     try:
         _fetch(remote, f"+{commit}:refs/cvstate/commits/{commit}")
     except (pygit2.GitError, KeyError):
-        remote.fetch(["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"], depth=_WHOLE_HISTORY, prune=FetchPrune.NO_PRUNE)
+        everything = ["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"]
+        _fetch_all(remote, everything, depth=_WHOLE_HISTORY)
 
 
 def _fetch(remote: pygit2.Remote, refspec: str) -> None:
-    # libgit2 cannot fetch a shallow history from a local directory.
-    depth = 0 if (remote.url or "").startswith("file://") else 1
-    remote.fetch([refspec], depth=depth, prune=FetchPrune.NO_PRUNE)
+    _fetch_all(remote, [refspec], depth=1)
+
+
+def _fetch_all(remote: pygit2.Remote, refspecs: list[str], *, depth: int) -> None:
+    # libgit2 cannot fetch a shallow history from a local directory; 0 is a whole one.
+    is_local = (remote.url or "").startswith("file://")
+    remote.fetch(refspecs, depth=0 if is_local else depth, prune=FetchPrune.NO_PRUNE)
 
 
 def _translate(error: Exception, url: str, wanted: str) -> errors.CvstateError:
@@ -176,6 +181,8 @@ def _list(root: pygit2.Tree, prefix: str) -> tuple[list[tuple[str, str, int]], l
 
 def _objection(name: str, path: str, mode: int) -> tuple[str, str] | None:
     """Reason and message if an entry must not be read. libgit2 reads trees with `..` and `.git` that it would refuse to make (tried)."""
+    if mode == FileMode.BLOB and not name.endswith(MANIFEST_SUFFIXES):
+        return None
     if (
         name in ("", ".", "..")
         or "/" in name
