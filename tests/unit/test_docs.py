@@ -17,9 +17,15 @@ from cvstate_operator.telemetry import reference
 
 ROOT = Path(__file__).parents[2]
 REASONS = {
-    *(kind.reason for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CvstateError) and not kind.__subclasses__()),
+    *(
+        kind.reason
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.CvstateError) and not kind.__subclasses__()
+    ),
     *(reason.value for reason in Reason if reason is not Reason.APPLY_FAILED),
-    *re.findall(r'"((?:YAML|Duplicate|RenderToo|EmptyRender|SourceInvalid)\w*)"', "".join(p.read_text() for p in (ROOT / "src").rglob("*.py"))),
+    *re.findall(
+        r'"((?:YAML|Duplicate|RenderToo|EmptyRender|SourceInvalid)\w*)"', "".join(p.read_text() for p in (ROOT / "src").rglob("*.py"))
+    ),
 }
 
 

@@ -4,6 +4,7 @@ No models, no retries, no hidden requests: who calls decides. Every answer is re
 """
 
 import asyncio
+import io
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
@@ -150,9 +151,11 @@ class Client:
 
     async def _exchange(self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]) -> Body:
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        # aiohttp warns of larger bodies than 1 MiB as bytes; the API server refuses those above 3 MiB.
+        data = io.BytesIO(body) if body and len(body) > 2**20 else body
         try:
             async with self._session.request(
-                method, self._url(path), params=params, data=body, headers=headers, timeout=timeout
+                method, self._url(path), params=params, data=data, headers=headers, timeout=timeout
             ) as response:
                 payload = await response.read()
                 if response.status >= 400:

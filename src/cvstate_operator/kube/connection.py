@@ -17,6 +17,7 @@ import aiohttp
 import yaml
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
+from kubernetes.aio.config.kube_config import _cleanup_temp_files as _forget_files
 
 from cvstate_operator import __version__
 from cvstate_operator.errors import SettingsError
@@ -78,6 +79,9 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
                 f"cannot read the cluster configuration from {kubeconfig or 'the service account, $KUBECONFIG or ~/.kube/config'}: {exc}; "
                 "give a working file with --kubeconfig"
             ) from exc
+        finally:
+            # The official client remembers its files by content, also after they are gone: a second connection would look for them.
+            _forget_files()  # type: ignore[no-untyped-call]
     connector = aiohttp.TCPConnector(limit=0, ssl=context_ssl, keepalive_timeout=KEEPALIVE_SECONDS)
     return Connection(configuration.host.rstrip("/"), connector, lambda: configuration.get_api_key_with_prefix("BearerToken"))
 

@@ -17,13 +17,13 @@ _WORDS: Final[dict[str, bool | None]] = {
 _FIRST: Final = frozenset("0123456789+-.yYnNtTfFoO~")
 """Every plain scalar that is not a string begins with one of these."""
 
-_INTEGER: Final = re.compile(r"[-+]?(0b[01]+|0o[0-7]+|0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
+_INTEGER: Final = re.compile(r"[-+]?(0[bB][01]+|0[oO][0-7]+|0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 
 MAX_DIGITS: Final = 400
 """No number that JSON and a double can hold is longer; Python's own conversion of longer ones is quadratic."""
-_EXACT: Final = 2.0**53
+_LARGEST_INTEGER: Final = 2.0**63
 _CACHE_ENTRIES: Final = 4096
 
 _TAGS: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),)}
@@ -98,7 +98,7 @@ def _float(text: str) -> int | float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text[:40]} is out of the range of numbers; put it in quotes if it is a text")
     # The API server is sent JSON by kubectl, where 1.0 is 1.
-    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+    return int(value) if value.is_integer() and abs(value) < _LARGEST_INTEGER else value
 
 
 def _check_length(text: str) -> None:
