@@ -16,7 +16,8 @@ from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.reporter import KubernetesReporter
 from cvstate_operator.reconcile.live_index import LiveIndex
-from cvstate_operator.reconcile.pipeline import Pipeline, World
+from cvstate_operator.reconcile.pipeline import Pipeline
+from cvstate_operator.reconcile.ports import World
 from cvstate_operator.render.plain import PlainRenderer
 from cvstate_operator.settings import Settings
 from cvstate_operator.source.git import GitSources

@@ -7,51 +7,20 @@ A pass costs what changed: after an event only the touched objects are looked at
 differing objects are written.
 """
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, Final
-
-import orjson
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec, GitSource
-from cvstate_operator.api.names import FIELD_MANAGER
-from cvstate_operator.drift.coverage import FieldDrift, field_drifts
-from cvstate_operator.drift.field_set import ownership as field_ownership
-from cvstate_operator.objects import ownership
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
-from cvstate_operator.objects.manifest import Body, Manifest
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import adoption, backoff, changes, crds, desired
-from cvstate_operator.plan.changes import Action, Change, Hold
+from cvstate_operator.plan.changes import Change, Hold
 from cvstate_operator.reconcile.ledger import Ledger
-from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Done, Outcome
-from cvstate_operator.reconcile.ports import Clock, Cluster, Meter, ParentMetadata, Renderer, Reporter, Source
-
-ESTABLISH_SECONDS: Final = 20.0
-"""How long a pass waits for a CRD of the same commit to be served. It takes well below a second on an idle API server (measured)."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything outside the pipeline."""
-
-    source: Source
-    renderer: Renderer
-    cluster: Cluster
-    index: LiveIndex
-    reporter: Reporter
-    meter: Meter
-    clock: Clock
-    writers: asyncio.Semaphore
-    """Limits how many objects are written at a time, over all ClusterStates of the process."""
-    parallel: int
-    """How many of one ClusterState at most."""
+from cvstate_operator.reconcile.ports import ParentMetadata, World
+from cvstate_operator.reconcile.writer import Writer
 
 
 class Pipeline:
@@ -87,14 +56,13 @@ class Pipeline:
         self._place_again_at: float | None = None
         self._unpruned: tuple[ObjectRef, ...] = ()
         self._objection = ""
-        self._prune_again_at: float | None = None
         self._seen_all = True
-        self._stopping = False
         self.ledger = Ledger()
+        self._writer = Writer(world, self.ledger, owner=owner, name_owner=name_owner)
 
     def stop(self) -> None:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
-        self._stopping = True
+        self._writer.stopping = True
 
     # -- source ----------------------------------------------------------------------------------------------------
 
@@ -136,9 +104,9 @@ class Pipeline:
         if full or fresh:
             looked_at = {**dict.fromkeys(self._desired.objects, due), **looked_at}
         plan = self._plan(self._desired, looked_at, blind, retry_all=full)
-        done = [*await self._apply(plan, looked_at)]
+        done = [*await self._writer.apply(plan, looked_at)]
         stray = any(ref not in self._desired.objects for ref in looked_at)
-        if full or fresh or stray or self._unpruned or self._prune_again_at is not None:
+        if full or fresh or stray or self._unpruned or self._writer.prune_again_at is not None:
             done += await self._prune(spec, self._desired, blind, retry_all=full)
         self._unfinished = False
         return self._outcome(done)
@@ -150,6 +118,8 @@ class Pipeline:
         artifact = self._attempted = self._artifact
         if artifact is None:
             return False
+        if self._writer.lost_body:
+            self._rendered, self._writer.lost_body = None, False
         if self._rendered is None or self._rendered[0] is not artifact:
             if self._unbuildable is artifact and not full:
                 return False
@@ -236,120 +206,21 @@ class Pipeline:
             if manifest is None or (not retry_all and self.ledger.is_paused(ref, manifest, now)):
                 continue
             if error := blind.get(ref.group_kind):
-                self._fail(ref, manifest, error)
+                self._writer.fail(ref, manifest, error)
                 continue
             live = self._world.index.get(ref)
             match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self.ledger.present):
                 case None:
                     self.ledger.done(ref)
                 case Hold.OWNER_CONFLICT:
-                    self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
+                    self._writer.fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
                 case Hold.TERMINATING:
-                    self._fail(ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone"))
+                    self._writer.fail(
+                        ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone")
+                    )
                 case Change() as change:
                     plan.append(change)
         return plan
-
-    def _fail(self, ref: ObjectRef, manifest: Manifest | None, error: errors.CvstateError) -> None:
-        clock = self._world.clock
-        self.ledger.failed(ref, manifest, error, now=clock.monotonic(), random=clock.random())
-
-    # -- apply -----------------------------------------------------------------------------------------------------
-
-    async def _apply(self, plan: Sequence[Change], since: Mapping[ObjectRef, float]) -> list[Done]:
-        """Carry the plan out, wave by wave, in parallel within a wave."""
-        done: list[Done] = []
-        for _, wave in groupby(sorted(plan, key=lambda change: change.wave), key=lambda change: change.wave):
-            batch = list(wave)
-            await self._await_kinds(batch)
-            queue = iter(batch)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(batch), self._world.parallel)):
-                    group.create_task(self._work(queue, since, done))
-        return done
-
-    async def _work(self, queue: Iterator[Change], since: Mapping[ObjectRef, float], done: list[Done]) -> None:
-        """One of several that take changes off the same queue until it is empty, or we are to stop."""
-        for change in queue:
-            async with self._world.writers:
-                if self._stopping:
-                    return
-                await self._settle(change, since[change.ref], done)
-
-    async def _await_kinds(self, batch: Sequence[Change]) -> None:
-        """Wait until the kinds that CRDs of this commit bring are served, and watch them."""
-        cluster, clock = self._world.cluster, self._world.clock
-        missing = {change.manifest.gvk for change in batch if change.manifest and cluster.resource(change.manifest.gvk) is None}
-        if not missing:
-            return
-        deadline, pause = clock.monotonic() + ESTABLISH_SECONDS, 0.05
-        while any(cluster.resource(gvk) is None for gvk in missing) and clock.monotonic() < deadline and not self._stopping:
-            await clock.sleep(pause)
-            pause = min(pause * 2, 1.0)
-            with suppress(errors.CvstateError):
-                await cluster.discover()
-        await cluster.observe([resource for gvk in missing if (resource := cluster.resource(gvk))])
-
-    async def _settle(self, change: Change, since: float, done: list[Done]) -> None:
-        """Bring one object to its desired state; whatever goes wrong with it concerns it alone."""
-        try:
-            result = await self._write(change, since)
-        except errors.CvstateError as exc:
-            if isinstance(exc, errors.BuildFailedError):
-                self._rendered = None  # the store lost a body, and only a render makes it again
-            self._fail(change.ref, change.manifest, exc)
-            self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=exc.reason)
-        except Exception as exc:
-            self._world.reporter.fault(f"a fault of ours while applying {change.ref}", exc)
-            self._fail(change.ref, change.manifest, errors.InternalError("a fault of the operator; its log has the details"))
-            self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=errors.InternalError.reason)
-        else:
-            self.ledger.done(change.ref)
-            if result:
-                done.append(result)
-                self._world.meter.changed(kind=change.ref.kind, action=result.action.value, result="ok")
-
-    async def _write(self, change: Change, since: float) -> Done | None:
-        """Apply one object; None if it turned out to be as desired already."""
-        assert change.manifest is not None  # prunes go another way  # noqa: S101
-        world = self._world
-        body = world.renderer.body(change.manifest)
-        action, drift = change.action, self._drift(change, body)
-        if action is Action.VERIFY:
-            if not drift:
-                assert change.live is not None  # or there would be nothing to verify  # noqa: S101
-                world.index.verified(change.ref, change.live)
-                return None
-            action = Action.REPAIR
-        if action is Action.REPAIR:
-            self.ledger.drift[change.ref] = drift
-            world.meter.drifted(kind=change.ref.kind, fields=len(drift))
-        live = None
-        world.index.writing(change.ref)
-        try:
-            live = await world.cluster.apply(change, body, owner=self._owner, name_owner=self._name_owner)
-        finally:
-            resource = world.cluster.resource(change.manifest.gvk)
-            world.index.written(change.ref, live, resource)
-        seconds = world.clock.monotonic() - since
-        if action is Action.REPAIR:
-            world.meter.repaired(kind=change.ref.kind, seconds=seconds)
-        return Done(change.ref, action, drift, seconds)
-
-    def _drift(self, change: Change, body: Body) -> tuple[FieldDrift, ...]:
-        """The fields that drifted; empty if none did. An object that is gone counts as one field with an empty path."""
-        if change.action is Action.REPAIR and change.live is None:
-            return (FieldDrift("", "present", None, "", ""),)
-        if change.action not in (Action.VERIFY, Action.REPAIR) or change.live is None or change.live.snapshot is None:
-            return ()
-        assert change.manifest is not None  # noqa: S101
-        live = orjson.loads(change.live.snapshot)
-        sent = ownership.marked(body, owner=self._owner, digest=change.manifest.digest, namespace=change.ref.namespace)
-        found = field_drifts(sent, live, field_ownership(live, FIELD_MANAGER).ours, manager=FIELD_MANAGER)
-        if found or change.action is Action.VERIFY:
-            return found
-        # Our values changed although we still hold every field: someone wrote below a field that we own as a whole.
-        return (FieldDrift("", None, None, _last_writer(live), ""),)
 
     # -- prune -----------------------------------------------------------------------------------------------------
 
@@ -357,13 +228,13 @@ class Pipeline:
         self, spec: ClusterStateSpec, wanted: desired.Desired, blind: Mapping[GroupKind, errors.CvstateError], *, retry_all: bool
     ) -> list[Done]:
         """Delete members that left Git, if everything that must be sure is."""
-        self._prune_again_at = None
+        self._writer.prune_again_at = None
         surplus = changes.leftovers(self._world.index.members(self._owner), wanted.objects)
         guard = changes.PruneGuard(
             enabled=spec.prune.enabled,
             complete=not wanted.problems and not self._build_error,
             empty=not wanted.objects,
-            applied=self.ledger.failures.keys().isdisjoint(wanted.objects) and not self._stopping,
+            applied=self.ledger.failures.keys().isdisjoint(wanted.objects) and not self._writer.stopping,
             observed=not blind and self._seen_all,
         )
         protected = tuple(change.ref for change in surplus if change.ref.kind in spec.prune.protected_kinds)
@@ -376,30 +247,11 @@ class Pipeline:
         now = self._world.clock.monotonic()
         done: list[Done] = []
         for ref, change in doomed.items():
-            if self._stopping or (not retry_all and self.ledger.is_paused(ref, None, now)):
+            if self._writer.stopping or (not retry_all and self.ledger.is_paused(ref, None, now)):
                 continue
-            if result := await self._delete(change):
+            if result := await self._writer.delete(change):
                 done.append(result)
         return done
-
-    async def _delete(self, change: Change) -> Done | None:
-        world = self._world
-        result = "ok"
-        try:
-            await world.cluster.prune(change)
-        except errors.StaleError as exc:
-            # It changed since we looked: decided anew when the event about it has come.
-            result = exc.reason
-            self.ledger.forget([change.ref])
-            self._prune_again_at = world.clock.monotonic() + backoff.pause_seconds(exc, 1, random=world.clock.random())
-        except errors.CvstateError as exc:
-            result = exc.reason
-            self._fail(change.ref, None, exc)
-        world.meter.changed(kind=change.ref.kind, action=Action.PRUNE.value, result=result)
-        if result != "ok":
-            return None
-        self.ledger.forget([change.ref])
-        return Done(change.ref, Action.PRUNE)
 
     # -- outcome ---------------------------------------------------------------------------------------------------
 
@@ -419,7 +271,7 @@ class Pipeline:
                     "the commit declares no objects; nothing was pruned. Correct spec.source.git.path, or delete the ClusterState",
                 )
             )
-        times = [t for t in (self.ledger.next_retry(), self._place_again_at, self._prune_again_at) if t is not None]
+        times = [t for t in (self.ledger.next_retry(), self._place_again_at, self._writer.prune_again_at) if t is not None]
         return Outcome(
             artifact=self._attempted,
             source_error=self._source_error,
@@ -434,10 +286,3 @@ class Pipeline:
             objection=self._objection,
             next_pass_at=min(times, default=None),
         )
-
-
-def _last_writer(live: Mapping[str, Any]) -> str:
-    entries = live["metadata"]["managedFields"]
-    others = [e for e in entries if e.get("manager") != FIELD_MANAGER and e.get("subresource") != "status"]
-    newest: dict[str, Any] = max(others, key=lambda e: e.get("time", ""), default={})
-    return str(newest.get("manager", ""))

@@ -1,5 +1,6 @@
 """Ports: what the pipeline needs of the world, as narrow interfaces. Adapters in source, render, kube and telemetry fill them; tests fill them too."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
 from cvstate_operator.objects.manifest import Body, Manifest
 from cvstate_operator.plan.adoption import NameOwner
 from cvstate_operator.plan.changes import Change
+from cvstate_operator.reconcile.live_index import LiveIndex
 
 
 class Source(Protocol):
@@ -135,3 +137,20 @@ class Meter(Protocol):
 
     def repaired(self, *, kind: str, seconds: float) -> None:
         """A drifted object is as desired again, so long after it was noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the pipeline."""
+
+    source: Source
+    renderer: Renderer
+    cluster: Cluster
+    index: LiveIndex
+    reporter: Reporter
+    meter: Meter
+    clock: Clock
+    writers: asyncio.Semaphore
+    """Limits how many objects are written at a time, over all ClusterStates of the process."""
+    parallel: int
+    """How many of one ClusterState at most."""

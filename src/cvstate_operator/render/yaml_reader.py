@@ -106,7 +106,7 @@ def _syntax(error: yaml.YAMLError, text: bytes, document: int) -> YamlError:
     line = mark.line + 1 if mark else text.count(b"\n", 0, getattr(error, "position", 0)) + 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
     context = getattr(error, "context", None)
-    message = f"is no YAML: {problem}{f' ({context})' if context else ''}; correct the syntax"
+    message = f"not YAML: {problem}{f' ({context})' if context else ''}; correct the syntax"
     return YamlError("YAMLInvalid", one_line(message, 300), line=line, document=document)
 
 

@@ -24,8 +24,8 @@ from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.crds import declared_resources, is_crd
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Outcome
-from cvstate_operator.reconcile.pipeline import Pipeline, World
-from cvstate_operator.reconcile.ports import ParentMetadata
+from cvstate_operator.reconcile.pipeline import Pipeline
+from cvstate_operator.reconcile.ports import ParentMetadata, World
 from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, SECRET, artifact
 
 
