@@ -3,6 +3,8 @@
 Aspects: kinds of edits · who wrote it · deletion and lost labels · fields of others · no write without a difference.
 """
 
+import time
+
 import pytest
 
 from tests.integration.test_reconcile import deployment
@@ -159,3 +161,22 @@ def test_drift_is_repaired_while_git_is_away(shop: World):
     shop.wait_failed("FetchFailed")
     shop.api.merge(shop.path("configmaps", "cm"), {"data": {"k": "HACKED"}})
     until("repaired", lambda: shop.api.get(shop.path("configmaps", "cm"))["data"]["k"] == "v", seconds=REPAIR_SECONDS)
+
+
+def test_somebody_who_keeps_undoing_us_does_not_make_us_write_without_end(shop: World):
+    path = shop.path("configmaps", "cm")
+    mark = shop.cluster.audit.mark()
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        if shop.api.get(path)["data"]["k"] == "v":
+            shop.api.merge(path, {"data": {"k": "RIVAL"}}, manager="rival")
+    assert 3 <= len(shop.writes(mark)) <= 6
+    open_drift = until("the drift is told", lambda: shop.state()["status"].get("drift"))
+    assert {"object": f"ConfigMap/{shop.name}/cm", "path": "/data/k", "manager": "rival"} in open_drift["sample"]
+    assert shop.condition("Drifted")["status"] == "True"
+    shop.api.merge(shop.path("services", "svc"), {"metadata": {"labels": {"tier": "x"}}})
+    until(
+        "another object is repaired at once",
+        lambda: shop.api.get(shop.path("services", "svc"))["metadata"]["labels"]["tier"] == "front",
+        seconds=REPAIR_SECONDS,
+    )

@@ -16,7 +16,7 @@ from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import adoption, backoff, changes, crds, desired
-from cvstate_operator.plan.changes import Change, Hold
+from cvstate_operator.plan.changes import Action, Change, Hold
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from cvstate_operator.reconcile.ports import ParentMetadata, World
@@ -219,7 +219,12 @@ class Pipeline:
                         ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone")
                     )
                 case Change() as change:
-                    plan.append(change)
+                    due = self.ledger.repair_due(ref, now) if change.action is Action.REPAIR else now
+                    if due > now:
+                        self.ledger.deferred[ref] = due
+                        self._writer.note_drift(change)
+                    else:
+                        plan.append(change)
         return plan
 
     # -- prune -----------------------------------------------------------------------------------------------------

@@ -45,6 +45,12 @@ class Writer:
         clock = self._world.clock
         self._ledger.failed(ref, manifest, error, now=clock.monotonic(), random=clock.random())
 
+    def note_drift(self, change: Change) -> None:
+        """Note the drift of an object that is to be repaired later."""
+        assert change.manifest is not None  # only prunes have none  # noqa: S101
+        with suppress(errors.CvstateError):  # without its body the fields cannot be named; the repair will say why
+            self._ledger.drift[change.ref] = self._drift(change, self._world.renderer.body(change.manifest))
+
     # -- apply -----------------------------------------------------------------------------------------------------
 
     async def apply(self, plan: Sequence[Change], since: Mapping[ObjectRef, float]) -> list[Done]:
@@ -124,6 +130,7 @@ class Writer:
             world.index.written(change.ref, live, resource)
         seconds = world.clock.monotonic() - since
         if action is Action.REPAIR:
+            self._ledger.repaired(change.ref, world.clock.monotonic())
             world.meter.repaired(kind=change.ref.kind, seconds=seconds)
         return Done(change.ref, action, drift, seconds)
 
