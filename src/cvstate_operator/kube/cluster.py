@@ -6,7 +6,7 @@ server creates what is absent (201) and answers 409 for what is there, so that n
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -27,17 +27,15 @@ NO_SUCH_VERSION: Final = "1"
 class Cluster:
     """See the port of the same name in reconcile/ports.py."""
 
-    def __init__(self, client: Client, sink: Sink, *, on_state: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: Client, sink: Sink) -> None:
         """
         Args:
             client: the API server and who we are there.
             sink: told of every labelled object.
-            on_state: called when a kind can no longer be seen, or can be seen again.
         """
         self._client = client
         self._discovery = Discovery(client)
         self._sink = sink
-        self._on_state = on_state
         self._informers: dict[GroupKind, Informer] = {}
 
     def resource(self, gvk: Gvk) -> ApiResource | None:
@@ -57,9 +55,7 @@ class Cluster:
         wanted = {resource.gvk.group_kind: resource for resource in resources}
         for kind, resource in wanted.items():
             if kind not in self._informers:
-                self._informers[kind] = Informer(
-                    self._client, resource, selector=ownership.PART_OF_LABEL, sink=self._sink, on_state=self._on_state
-                )
+                self._informers[kind] = Informer(self._client, resource, selector=ownership.PART_OF_LABEL, sink=self._sink)
         blind: dict[GroupKind, errors.CvstateError] = {}
         for kind in wanted:
             try:

@@ -17,6 +17,7 @@ import aiohttp
 import yaml
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import incluster_config
 from kubernetes.aio.config.kube_config import _cleanup_temp_files as _forget_files
 
 from cvstate_operator import __version__
@@ -88,7 +89,7 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
 
 def in_cluster() -> bool:
     """Whether this process runs in a Pod with a service account."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+    return incluster_config.SERVICE_HOST_ENV_NAME in os.environ and Path(incluster_config.SERVICE_TOKEN_FILENAME).exists()
 
 
 async def _load(configuration: Configuration, kubeconfig: Path | None, context: str | None, scratch: str) -> None:

@@ -8,7 +8,6 @@ Source: Kubernetes API concepts, "Efficient detection of changes".
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from cvstate_operator import errors
@@ -43,12 +42,11 @@ class Sink(Protocol):
 class Informer:
     """Keeps a sink informed of one kind."""
 
-    def __init__(self, client: Client, resource: ApiResource, *, selector: str, sink: Sink, on_state: Callable[[], None]) -> None:
+    def __init__(self, client: Client, resource: ApiResource, *, selector: str, sink: Sink) -> None:
         self._client = client
         self.resource = resource
         self._selector = selector
         self._sink = sink
-        self._on_state = on_state
         self._version = ""
         self._listed_at = 0.0
         self._patient_until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
@@ -149,8 +147,5 @@ class Informer:
         return ObjectRef(self.resource.gvk.group, self.resource.gvk.kind, meta.get("namespace", ""), meta["name"])
 
     def _set_failure(self, failure: errors.CvstateError | None) -> None:
-        changed = (failure is None) != (self.failure is None)
         self.failure = failure
         self._settled.set()
-        if changed:
-            self._on_state()
