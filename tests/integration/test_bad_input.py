@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.test_reconcile import deployment
+from tests.support.objects import config_map, deployment, manifest, text
 from tests.support.waiting import until
-from tests.support.world import World, config_map, manifest, text
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,7 @@ def bomb() -> str:
 
 CASES = {
     "unparsable": Case(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n", "YAMLInvalid", ("document 1", "line 4", "correct the syntax")
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n", "YAMLInvalid", ("document 1", "line 3", "correct the syntax")
     ),
     "fifty-thousand-brackets": Case("[" * 50_000, "YAMLTooDeep", ("nested deeper than 100",)),
     "alias-bomb": Case(bomb(), "YAMLAliasLimit", ("write the values out",)),

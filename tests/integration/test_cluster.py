@@ -1,81 +1,82 @@
 """Facts about the API server that the code rests on, asked of a live one through our own client.
 
 Aspects: a create cannot touch what is there · an update cannot take a recreated object for the old one · a delete hits only what was looked at ·
-what each answer means.
+an apply without a difference costs no version · an apply to an object on its way out answers 200 all the same.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.cluster import NO_SUCH_VERSION
-from cvstate_operator.kube.connection import connect
-from tests.integration.test_reconcile import deployment
+from tests.support import ours
+from tests.support.api import Json
+from tests.support.objects import RBAC, config_map, definition, deployment, manifest
 from tests.support.waiting import until
-from tests.support.world import World, config_map, manifest
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
-Result = TypeVar("Result")
-RBAC = "rbac.authorization.k8s.io/v1"
+
+@dataclass(frozen=True)
+class Probe:
+    """One object in two states."""
+
+    path: str
+    first: Json
+    second: Json
 
 
-def ask(world: World, work: Callable[[Client], Awaitable[Result]]) -> Result:
-    """Do something with our own client, as the operator's user."""
-
-    async def run() -> Result:
-        connection = await connect(world.cluster.operator_kubeconfig)
-        client = Client(connection, observe=lambda **_: None)
-        try:
-            return await work(client)
-        finally:
-            await client.close()
-            await connection.close()
-
-    return asyncio.run(run())
-
-
-def apply(world: World, path: str, body: dict[str, Any], *, force: bool = False, **meta: str) -> dict[str, Any]:
-    whole = {**body, "metadata": {**body["metadata"], **meta}}
-    return ask(world, lambda client: client.apply(path, whole, manager="cvstate-operator", force=force))
+def probe(world: World, kind: str) -> Probe:
+    if kind == "ConfigMap":
+        return Probe(world.path("configmaps", "x"), config_map("x", k="v"), config_map("x", k="other"))
+    if kind == "Deployment":
+        return Probe(world.path("deployments", "x", group="apps/v1"), deployment("x"), deployment("x", replicas=3))
+    if kind == "ClusterRole":
+        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+        first, second = (manifest("ClusterRole", world.name, api_version=RBAC, rules=r) for r in ([], rules))
+        return Probe(f"/apis/{RBAC}/clusterroles/{world.name}", first, second)
+    group = f"{world.name}.cluster.test"
+    world.api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(group, "Widget"))
+    until("Widgets are served", lambda: world.api.request("GET", world.path("widgets", group=f"{group}/v1"))[0] == 200)
+    first, second = (manifest("Widget", "x", api_version=f"{group}/v1", spec={"size": size}) for size in (1, 2))
+    return Probe(world.path("widgets", "x", group=f"{group}/v1"), first, second)
 
 
-@pytest.mark.parametrize("kind", ["configmap", "deployment", "clusterrole"])
+KINDS = ["ConfigMap", "Deployment", "ClusterRole", "custom resource"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_apply_with_an_impossible_resource_version_creates_but_never_changes(world: World, kind: str):
-    path, body, edit = {
-        "configmap": (world.path("configmaps", "x"), config_map("x", k="v"), {"data": {"k": "other"}}),
-        "deployment": (world.path("deployments", "x", group="apps/v1"), deployment("x"), {"spec": {"replicas": 3}}),
-        "clusterrole": (
-            f"/apis/{RBAC}/clusterroles/{world.name}",
-            manifest("ClusterRole", world.name, api_version=RBAC, rules=[]),
-            {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
-        ),
-    }[kind]
-    created = apply(world, path, body, resourceVersion=NO_SUCH_VERSION)
+    it = probe(world, kind)
+    mark = world.cluster.audit.mark()
+    created = ours.apply(world, it.path, it.first, resourceVersion=NO_SUCH_VERSION)
     assert created["metadata"]["uid"]
-    changed = {**body, **edit} if kind != "deployment" else deployment("x", replicas=3)
-    with pytest.raises(errors.StaleError):
-        apply(world, path, changed, resourceVersion=NO_SUCH_VERSION)
-    with pytest.raises(errors.StaleError):
-        apply(world, path, changed, force=True, resourceVersion=NO_SUCH_VERSION)
-    assert world.api.get(path)["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
+    for force in (False, True):
+        with pytest.raises(errors.StaleError):
+            ours.apply(world, it.path, it.second, force=force, resourceVersion=NO_SUCH_VERSION)
+    assert world.api.get(it.path) == created
+    assert [
+        r.code
+        for r in world.cluster.audit.requests(mark, user="cvstate-operator")
+        if r.verb == "patch" and r.name == it.first["metadata"]["name"] and r.namespace in ("", world.name)
+    ] == [201, 409, 409]
 
 
-def test_an_apply_with_the_uid_of_a_gone_object_neither_creates_nor_changes(world: World):
-    path = world.path("configmaps", "x")
-    old = apply(world, path, config_map("x", k="v"))["metadata"]["uid"]
-    world.api.delete(path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_apply_with_the_uid_of_a_gone_object_neither_creates_nor_changes(world: World, kind: str):
+    it = probe(world, kind)
+    old = ours.apply(world, it.path, it.first)["metadata"]["uid"]
+    world.api.delete(it.path)
+    until("it is gone", lambda: world.api.get(it.path) is None)
     with pytest.raises(errors.StaleError):
-        apply(world, path, config_map("x", k="v"), force=True, uid=old)
-    assert world.api.get(path) is None
-    world.api.create(world.path("configmaps"), config_map("x", k="theirs"))
+        ours.apply(world, it.path, it.second, force=True, uid=old)
+    assert world.api.get(it.path) is None
+    theirs = world.api.create(it.path.rpartition("/")[0], it.first)
     with pytest.raises(errors.StaleError):
-        apply(world, path, config_map("x", k="v"), force=True, uid=old)
-    assert world.api.get(path)["data"] == {"k": "theirs"}
+        ours.apply(world, it.path, it.second, force=True, uid=old)
+    assert world.api.get(it.path) == theirs
 
 
 def test_a_delete_hits_only_the_object_and_state_that_was_looked_at(world: World):
@@ -83,82 +84,31 @@ def test_a_delete_hits_only_the_object_and_state_that_was_looked_at(world: World
     seen = world.api.create(world.path("configmaps"), config_map("x", k="v"))["metadata"]
     world.api.merge(path, {"data": {"k": "changed"}})
 
-    def delete(**seen: str) -> None:
-        ask(world, lambda client: client.delete(path, **seen))
+    def delete(uid: str, version: str) -> None:
+        ours.ask(world.cluster.operator_kubeconfig, lambda client: client.delete(path, uid=uid, resource_version=version))
 
     with pytest.raises(errors.StaleError):
-        delete(uid=seen["uid"], resource_version=seen["resourceVersion"])
+        delete(seen["uid"], seen["resourceVersion"])
     now = world.api.get(path)["metadata"]
     with pytest.raises(errors.StaleError):
-        delete(uid="00000000-0000-0000-0000-000000000000", resource_version=now["resourceVersion"])
-    delete(uid=now["uid"], resource_version=now["resourceVersion"])
+        delete("00000000-0000-0000-0000-000000000000", now["resourceVersion"])
+    delete(now["uid"], now["resourceVersion"])
     assert world.api.get(path) is None
-    delete(uid=now["uid"], resource_version=now["resourceVersion"])
+    delete(now["uid"], now["resourceVersion"])
 
 
-def quota(world: World) -> None:
-    world.api.create(world.path("resourcequotas"), manifest("ResourceQuota", "none", spec={"hard": {"count/secrets": "0"}}))
-    path = world.path("resourcequotas", "none/status")
-    world.api.merge(path, {"status": {"hard": {"count/secrets": "0"}, "used": {"count/secrets": "0"}}})
+def test_an_apply_without_a_difference_leaves_the_version_as_it_is(world: World):
+    path = world.path("deployments", "x", group="apps/v1")
+    first, again = (ours.apply(world, path, deployment("x")) for _ in range(2))
+    assert first["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"]
 
 
-def terminating(world: World) -> None:
-    world.api.delete(f"/api/v1/namespaces/{world.name}")
-    until("it is on its way out", lambda: "deletionTimestamp" in world.api.get(f"/api/v1/namespaces/{world.name}")["metadata"])
-
-
-def held(world: World) -> None:
-    world.api.apply(world.path("configmaps", "x"), config_map("x", k="theirs"), manager="rival")
-
-
-def selector(world: World) -> None:
-    world.api.create(world.path("deployments", group="apps/v1"), deployment("x"))
-
-
-def other_selector() -> dict[str, Any]:
-    body = deployment("x")
-    body["spec"]["selector"]["matchLabels"] = body["spec"]["template"]["metadata"]["labels"] = {"app": "other"}
-    return body
-
-
-def nothing(world: World) -> None:
-    """The case needs no preparation."""
-
-
-HUGE = {"k": "x" * 1_100_000}
-ANSWERS = {
-    "wrong-type": (nothing, "services", manifest("Service", "x", spec={"ports": "no"}), errors.InvalidError, "spec.ports"),
-    "unknown-field": (nothing, "services", manifest("Service", "x", spec={"prots": []}), errors.InvalidError, "spec.prots"),
-    "bad-name": (nothing, "configmaps", config_map("No_Name"), errors.InvalidError, "metadata.name"),
-    "too-large": (nothing, "configmaps", config_map("x", **HUGE), errors.InvalidError, None),
-    "immutable": (selector, "deployments", other_selector(), errors.ImmutableError, "spec.selector"),
-    "field-conflict": (held, "configmaps", config_map("x", k="ours"), errors.FieldConflictError, None),
-    "quota": (quota, "secrets", manifest("Secret", "x"), errors.QuotaExceededError, None),
-    "terminating-namespace": (terminating, "configmaps", config_map("x"), errors.NamespaceTerminatingError, None),
-    "unknown-kind": (nothing, "nopes", manifest("Nope", "x"), errors.KindUnknownError, None),
-}
-
-
-@pytest.mark.parametrize(("prepare", "plural", "body", "error", "field"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_answer_of_the_api_server_means_what_our_table_says(world: World, prepare, plural, body, error, field):
-    prepare(world)
-    group = "apps/v1" if plural == "deployments" else ""
-
-    def refused() -> Exception | None:
-        try:
-            apply(world, world.path(plural, body["metadata"]["name"], group=group), body, force=error is errors.ImmutableError)
-        except errors.CvstateError as exc:
-            return exc
-        return None
-
-    # The quota plugin learns of a new quota by a watch of its own.
-    found = until("it is refused", refused)
-    assert type(found) is error
-    if field is not None:
-        assert getattr(found, "field", None) == field
-
-
-def test_a_missing_namespace_and_a_missing_object_are_told_apart(world: World):
-    with pytest.raises(errors.NamespaceMissingError, match="nowhere"):
-        apply(world, "/api/v1/namespaces/nowhere/configmaps/x", config_map("x"))
-    assert ask(world, lambda client: client.get(world.path("configmaps", "x"))) is None
+def test_an_apply_to_an_object_on_its_way_out_succeeds_and_does_not_save_it(world: World):
+    path = world.path("configmaps", "x")
+    body = config_map("x", k="v")
+    world.api.create(world.path("configmaps"), {**body, "metadata": {"name": "x", "finalizers": ["cluster.test/hold"]}})
+    world.api.delete(path)
+    answer = ours.apply(world, path, config_map("x", k="new"), force=True)
+    assert "deletionTimestamp" in answer["metadata"]
+    world.api.merge(path, {"metadata": {"finalizers": None}})
+    until("it is gone all the same", lambda: world.api.get(path) is None)

@@ -13,8 +13,9 @@ from kubernetes.aio.config import incluster_config
 
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.connection import Connection, connect, in_cluster
+from tests.support import accounts
 from tests.support.api import Api
-from tests.support.world import World, manifest
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -28,11 +29,7 @@ async def who_am_i(connection: Connection) -> str:
     finally:
         await client.close()
         await connection.close()
-
-
-def token(world: World, account: str) -> str:
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    return str(world.api.create(world.path("serviceaccounts", f"{account}/token"), request)["status"]["token"])
+        await asyncio.sleep(0.1)  # TLS takes leave of the server before the loop ends
 
 
 def test_a_kubeconfig_with_inline_certificates_works_again_and_again(world: World):
@@ -43,8 +40,7 @@ def test_a_kubeconfig_with_inline_certificates_works_again_and_again(world: Worl
 
 
 def test_in_a_pod_the_service_account_speaks_for_us(world: World, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    world.api.create(world.path("serviceaccounts"), manifest("ServiceAccount", "pod"))
-    (tmp_path / "token").write_text(token(world, "pod"))
+    (tmp_path / "token").write_text(accounts.token(world, "pod"))
     (tmp_path / "ca.crt").write_text(Api(world.cluster.admin_kubeconfig).authority)
     host, port = world.cluster.url.removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
@@ -60,8 +56,11 @@ def test_in_a_pod_the_service_account_speaks_for_us(world: World, tmp_path, monk
 
 
 def test_an_exec_plugin_of_the_users_own_kubeconfig_gives_the_token(world: World, tmp_path):
-    world.api.create(world.path("serviceaccounts"), manifest("ServiceAccount", "exec"))
-    credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token(world, "exec")}}
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": accounts.token(world, "exec")},
+    }
     plugin = tmp_path / "plugin"
     plugin.write_text(f"#!/bin/sh\ncat <<'EOF'\n{json.dumps(credential)}\nEOF\n")
     plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)

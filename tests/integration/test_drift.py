@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from tests.integration.test_reconcile import deployment
+from tests.support.objects import config_map, deployment, manifest, text
 from tests.support.waiting import until
-from tests.support.world import World, config_map, manifest, text
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 

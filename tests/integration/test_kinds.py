@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.integration.test_reconcile import deployment
-from tests.support.world import World, manifest, text
+from tests.support.objects import deployment, manifest, text
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 

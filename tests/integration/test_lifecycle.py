@@ -6,18 +6,27 @@ Aspects: SIGTERM and SIGKILL half-way · restart · rights · the API server awa
 import json
 import signal
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-import yaml
 
+from cvstate_operator import errors
+from cvstate_operator.kube.client import Client
 from tests.cluster import builds
 from tests.conftest import install_crd
-from tests.integration.test_reconcile import mixed
+from tests.support import accounts, ours
+from tests.support.api import Api, Json
+from tests.support.objects import RBAC, config_map, manifest, mixed, text
 from tests.support.operator import Operator
 from tests.support.waiting import until
-from tests.support.world import World, config_map, manifest, text
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
+
+
+KINDS = {"configmaps": "", "services": "", "deployments": "apps/v1", "roles": RBAC}
+"""Where the objects of `mixed` are."""
 
 
 def members(world: World) -> int:
@@ -40,6 +49,13 @@ def test_stopped_half_way_it_goes_on_where_it_was(own: World, number: int):
             r for r in own.cluster.audit.requests(0, user="cvstate-operator") if r.namespace == own.name and r.code >= 400 and r.is_write
         ]
         assert lasting == [], "every object in hand was finished"
+    asked = [r for r in own.cluster.audit.requests(0, user="cvstate-operator") if r.namespace == own.name and r.resource in KINDS]
+    answered = {r.name for r in asked if r.code == 201}
+    there = [o for plural, group in KINDS.items() for o in own.api.get(own.path(plural, group=group))["items"]]
+    live = {o["metadata"]["name"] for o in there if o["metadata"]["name"].startswith("o")}
+    assert answered <= live <= {r.name for r in asked if r.verb == "patch"}
+    if number == signal.SIGTERM:
+        assert live == answered
     own.operator.start()
     own.wait_applied(commit, seconds=40)
     assert members(own) <= count + 16, "only what was not answered any more is written again"
@@ -70,54 +86,69 @@ def test_a_restart_writes_nothing_and_repairs_what_happened_meanwhile(own: World
     assert sum(w.startswith("delete") for w in writes) == 50
 
 
-def restricted_kubeconfig(own: World, directory):
-    """A kubeconfig of a ServiceAccount that may do what the operator needs, but nothing with Secrets."""
-    everything = {"apiGroups": ["", "cvstate.io", "events.k8s.io", "apiextensions.k8s.io"], "verbs": ["*"]}
-    resources = ["configmaps", "clusterstates", "clusterstates/status", "events", "customresourcedefinitions", "namespaces"]
-    rbac = "rbac.authorization.k8s.io"
-    own.api.create(own.path("serviceaccounts"), manifest("ServiceAccount", "restricted"))
-    role = manifest("ClusterRole", own.name, api_version=f"{rbac}/v1", rules=[{**everything, "resources": resources}])
-    own.api.create(f"/apis/{rbac}/v1/clusterroles", role)
-    binding = manifest(
-        "ClusterRoleBinding",
-        own.name,
-        api_version=f"{rbac}/v1",
-        roleRef={"apiGroup": rbac, "kind": "ClusterRole", "name": own.name},
-        subjects=[{"kind": "ServiceAccount", "name": "restricted", "namespace": own.name}],
-    )
-    own.api.create(f"/apis/{rbac}/v1/clusterrolebindings", binding)
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
-    token = own.api.create(own.path("serviceaccounts", "restricted/token"), request)["status"]["token"]
-    config = yaml.safe_load(own.cluster.operator_kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
-    file = directory / "restricted.kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    return file
+CONFIG_MAPS_ONLY = [
+    {"apiGroups": ["cvstate.io"], "resources": ["clusterstates", "clusterstates/status"], "verbs": ["*"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
+    {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]},
+]
+SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}
 
 
-def test_a_kind_that_may_not_be_touched_stops_only_itself(own: World, tmp_path):
-    own.operator = Operator(restricted_kubeconfig(own, tmp_path), tmp_path / "restricted")
+def test_a_kind_that_may_not_be_touched_stops_only_itself_and_heals_with_its_right(own: World, tmp_path):
+    user = accounts.kubeconfig(own, accounts.token(own, "restricted"), tmp_path / "restricted.kubeconfig")
+    accounts.grant(own, "restricted", CONFIG_MAPS_ONLY)
+    own.operator = Operator(user, tmp_path / "restricted")
     with own.operator:
         own.commit({"a.yaml": text(config_map("a", k="v")), "s.yaml": text(manifest("Secret", "s", data={}))})
         own.declare()
         condition = own.wait_failed("Forbidden", mentions="apps/s.yaml document 1")
-        assert "secrets" in condition["message"]
-        assert "grant it" in condition["message"]
+        words = ("cannot list resource", "secrets", "grant it")
+        assert all(word in condition["message"] for word in words)
+        until("an Event tells it", lambda: any(all(word in note for word in words) for note in own.events("Forbidden")))
+        assert any(line.get("reason") == "Forbidden" and all(word in line["message"] for word in words) for line in own.operator.lines())
         assert own.api.get(own.path("configmaps", "a")) is not None
         own.commit({"a.yaml": None, "b.yaml": text(config_map("b", k="v"))})
         until("the rest goes on", lambda: own.api.get(own.path("configmaps", "b")))
         own.wait_failed("Forbidden", mentions="left Git but not the cluster")
         assert own.api.get(own.path("configmaps", "a")) is not None, "nothing is pruned while a kind cannot be seen"
 
+        accounts.grant(own, "restricted", [*CONFIG_MAPS_ONLY, SECRETS])
+        own.wait_applied(own.commit({"c.yaml": text(config_map("c", k="v"))}))
+        assert own.api.get(own.path("secrets", "s")) is not None
+        assert own.api.get(own.path("configmaps", "a")) is None
+
+
+def test_a_right_to_see_without_the_right_to_write_is_told_as_well(own: World, tmp_path):
+    user = accounts.kubeconfig(own, accounts.token(own, "reader"), tmp_path / "reader.kubeconfig")
+    accounts.grant(own, "reader", [*CONFIG_MAPS_ONLY, {**SECRETS, "verbs": ["get", "list", "watch"]}])
+    own.operator = Operator(user, tmp_path / "reader")
+    with own.operator:
+        own.commit({"a.yaml": text(config_map("a", k="v")), "s.yaml": text(manifest("Secret", "s", data={}))})
+        own.declare()
+        condition = own.wait_failed("Forbidden", mentions="apps/s.yaml document 1")
+        assert "cannot patch resource" in condition["message"]
+        assert own.api.get(own.path("configmaps", "a")) is not None
+
+
+def remove_crd(api: Api) -> None:
+    api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clusterstates.cvstate.io")
+    until("the kind is gone", lambda: api.request("GET", "/apis/cvstate.io/v1alpha1/clusterstates")[0] == 404)
+
 
 def test_an_operator_that_starts_before_the_crd_works_once_it_is_there(own: World):
-    own.api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clusterstates.cvstate.io")
-    until("the kind is gone", lambda: own.api.request("GET", "/apis/cvstate.io/v1alpha1/clusterstates")[0] == 404)
+    """Several times: when the CRD is established and when discovery tells of it are two moments, in no fixed order."""
+    remove_crd(own.api)
     own.operator.start()
+    for attempt in range(4):
+        install_crd(own.api)
+        commit = own.commit({"a.yaml": text(config_map("a", k=f"v{attempt}"))}, tell=False)
+        own.declare()
+        own.wait_applied(commit)
+        assert own.api.get(own.path("configmaps", "a"))["data"] == {"k": f"v{attempt}"}
+        remove_crd(own.api)
     install_crd(own.api)
-    commit = own.commit({"a.yaml": text(config_map("a", k="v"))})
-    own.declare()
-    own.wait_applied(commit)
 
 
 def test_drift_is_repaired_after_the_api_server_was_away(own: World):
@@ -125,10 +156,24 @@ def test_drift_is_repaired_after_the_api_server_was_away(own: World):
     own.operator.start()
     own.declare()
     own.wait_applied(commit)
+    # What happens to other kinds makes the operator's last version of ConfigMaps older than what the API server remembers after a restart.
+    for i in range(5):
+        own.api.create(own.path("secrets"), manifest("Secret", f"noise{i}"))
+    mark = own.cluster.audit.mark()
     own.cluster.restart_api_server()
     own.api.merge(own.path("configmaps", "a"), {"data": {"k": "HACKED"}})
     until("repaired", lambda: own.api.get(own.path("configmaps", "a"))["data"]["k"] == "v", seconds=40)
+    requests = own.cluster.audit.requests(mark, user="cvstate-operator")
     assert own.operator.is_running
+    assert any(r.verb == "list" and r.resource == "configmaps" for r in requests), "the gap is closed by a new list"
+    assert own.writes(mark) == [f"patch configmaps {own.name}/a"]
+
+    async def watch_from_the_beginning(client: Client) -> list[Json]:
+        query = {"resourceVersion": "1", "timeoutSeconds": "2"}
+        return [event async for event in client.watch(own.path("configmaps"), params=query)]
+
+    with pytest.raises(errors.StaleError):
+        ours.ask(own.cluster.operator_kubeconfig, watch_from_the_beginning)
 
 
 def test_metrics_pass_promtool_and_vanish_with_the_clusterstate(own: World):
@@ -149,23 +194,58 @@ def test_metrics_pass_promtool_and_vanish_with_the_clusterstate(own: World):
     until("its series are gone", lambda: f'namespace="{own.name}"' not in own.operator.http("/metrics")[1])
 
 
+def taken_port(own: World, directory: Path) -> Sequence[str]:
+    return "--listen", f"127.0.0.1:{own.git.port}"
+
+
+def broken_kubeconfig(own: World, directory: Path) -> Sequence[str]:
+    file = directory / "broken"
+    file.write_text("clusters: [")
+    return "--kubeconfig", str(file)
+
+
+def empty_kubeconfig(own: World, directory: Path) -> Sequence[str]:
+    file = directory / "empty"
+    file.write_text("")
+    return "--kubeconfig", str(file)
+
+
+def strange_token(own: World, directory: Path) -> Sequence[str]:
+    return "--kubeconfig", str(accounts.kubeconfig(own, "no-such-token", directory / "stranger"))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        pytest.param(taken_port, "choose another address with --listen", id="port-taken"),
+        pytest.param(broken_kubeconfig, "cannot read the cluster configuration", id="broken-kubeconfig"),
+        pytest.param(empty_kubeconfig, "cannot read the cluster configuration", id="empty-kubeconfig"),
+        pytest.param(strange_token, "does not accept our credentials", id="strange-token"),
         pytest.param(("--kubeconfig", "/nowhere"), "cannot read the cluster configuration", id="no-kubeconfig"),
         pytest.param(("--listen", "nonsense"), "write HOST:PORT", id="bad-address"),
         pytest.param(("--listen", "203.0.113.1:80"), "choose another address with --listen", id="address-not-ours"),
         pytest.param(("--context", "nope"), "cannot read the cluster configuration", id="no-such-context"),
     ],
 )
-def test_wrong_settings_end_with_one_line_and_exit_code_2(own: World, options, says: str):
-    own.operator._command = (*own.operator._command, *options)
-    own.operator.start(wait=False)
-    assert own.operator.wait() == 2
-    last = own.operator.lines()[-1]["message"]
-    assert last.startswith("cvstate: ")
-    assert says in last
-    assert "Traceback" not in own.operator.log.read_text()
+def test_wrong_settings_end_with_one_line_and_exit_code_2(own: World, tmp_path, options, says: str):
+    more = options(own, tmp_path) if callable(options) else options
+    operator = Operator(own.cluster.operator_kubeconfig, tmp_path / "wrong", *more)
+    operator.start(wait=False)
+    assert operator.wait() == 2
+    plain = [line["message"] for line in operator.lines() if set(line) == {"message"}]
+    assert len(plain) == 1, "one line for people, the rest is JSON"
+    assert plain[0].startswith("cvstate: ")
+    assert says in plain[0]
+    assert "Traceback" not in operator.log.read_text()
+
+
+def test_file_urls_are_read_where_the_operator_allows_them(own: World, tmp_path):
+    own.operator = Operator(own.cluster.operator_kubeconfig, tmp_path / "files", "--allow-file-urls")
+    with own.operator:
+        commit = own.commit({"a.yaml": text(config_map("a", k="v"))})
+        own.declare(git={"url": f"file://{own.repository.directory}"})
+        own.wait_applied(commit)
+    assert own.api.get(own.path("configmaps", "a")) is not None
 
 
 def test_the_log_is_json_and_names_clusterstate_revision_and_reason(own: World):
@@ -178,3 +258,11 @@ def test_the_log_is_json_and_names_clusterstate_revision_and_reason(own: World):
     assert applied["clusterstate"] == f"{own.name}/state"
     assert applied["revision"] == f"main@sha1:{commit}"
     assert applied["level"] == "info"
+    own.commit({"bad.yaml": "["})
+    own.wait_failed("YAMLInvalid")
+    lines = [json.loads(line) for line in own.operator.log.read_text().splitlines()]
+    told = next(line for line in lines if line.get("reason") == "YAMLInvalid")
+    assert told["clusterstate"] == f"{own.name}/state"
+    assert told["revision"].startswith("main@sha1:")
+    assert told["level"] == "warning"
+    assert "apps/bad.yaml" in told["message"]

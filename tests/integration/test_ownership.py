@@ -6,8 +6,8 @@ Aspects: objects without an owner · fields of others · another ClusterState ·
 import pytest
 
 from cvstate_operator.objects.ownership import applyset_id
-from tests.integration.test_reconcile import deployment
-from tests.support.world import World, config_map, text
+from tests.support.objects import config_map, deployment, text
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 

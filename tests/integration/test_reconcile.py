@@ -7,46 +7,10 @@ import json
 
 import pytest
 
-from tests.support.world import World, config_map, manifest, text
+from tests.support.objects import config_map, deployment, manifest, mixed, text
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
-
-GROUP = "demo.example.test"
-
-
-def mixed(count: int, namespace: str) -> dict[str, str]:
-    """Files with `count` objects of several kinds, 50 in each."""
-    objects = []
-    for i in range(count):
-        name = f"o{i}"
-        match i % 5:
-            case 0 | 1:
-                objects.append(manifest("ConfigMap", name, namespace=namespace, data={f"key{j}": f"value {i} {j}" for j in range(4)}))
-            case 2:
-                ports = [{"name": "http", "port": 80, "targetPort": 8080}]
-                objects.append(
-                    manifest("Service", name, namespace=namespace, spec={"clusterIP": "None", "selector": {"app": name}, "ports": ports})
-                )
-            case 3:
-                objects.append(deployment(name, namespace=namespace, replicas=0))
-            case _:
-                rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
-                objects.append(manifest("Role", name, api_version="rbac.authorization.k8s.io/v1", namespace=namespace, rules=rules))
-    return {f"f{start:04}.yaml": text(*objects[start : start + 50]) for start in range(0, count, 50)}
-
-
-def deployment(name, /, *, namespace=None, replicas=1, image="registry.example/app:1"):
-    container = {
-        "name": "main",
-        "image": image,
-        "env": [{"name": "A", "value": "1"}],
-        "ports": [{"containerPort": 8080}],
-        "resources": {"requests": {"cpu": "0.1", "memory": "131072Ki"}, "limits": {"cpu": "1000m"}},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
-    }
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container], "volumes": [{"name": "tmp", "emptyDir": {}}]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    return manifest("Deployment", name, api_version="apps/v1", namespace=namespace, spec=spec)
 
 
 def test_a_thousand_objects_converge_in_one_patch_each_and_a_second_reconcile_writes_nothing(world: World):
@@ -132,7 +96,7 @@ def test_a_namespace_that_left_git_is_kept_and_told(world: World):
 
 def test_a_custom_resource_whose_crd_is_in_the_same_commit_converges_in_the_same_reconcile(world: World):
     other = f"{world.name}-new"
-    group = f"{world.name}.{GROUP}"
+    group = f"{world.name}.demo.example.test"
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
     crd = manifest(
         "CustomResourceDefinition",

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from cvstate_operator.api.names import REQUESTED_AT
 from cvstate_operator.cli.demo.git_server import GitServer, Repository
 from tests.cluster.control_plane import Cluster
@@ -15,26 +13,6 @@ from tests.support.operator import Operator
 from tests.support.waiting import until
 
 _counter = itertools.count(1)
-
-
-def manifest(kind: str, name: str, /, *, api_version: str = "v1", namespace: str | None = None, **body: Any) -> Json:
-    """An object; metadata beyond the name by `labels=` and `annotations=`."""
-    meta = {key: body.pop(key) for key in ("labels", "annotations") if key in body}
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": {"name": name, **({"namespace": namespace} if namespace else {}), **meta},
-        **body,
-    }
-
-
-def config_map(name: str, /, **data: str) -> Json:
-    return manifest("ConfigMap", name, data=data)
-
-
-def text(*objects: Json) -> str:
-    """Objects as one YAML file."""
-    return yaml.safe_dump_all(objects, sort_keys=False)
 
 
 @dataclass
@@ -47,6 +25,7 @@ class World:
     operator: Operator
     name: str = field(default_factory=lambda: f"t{next(_counter)}")
     repository: Repository = field(init=False)
+    _declared: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.repository = self.git.repository(self.name)
@@ -70,6 +49,7 @@ class World:
         }
         code, answer = self.api.apply(f"{CLUSTER_STATES.format(self.name)}/{name}", body)
         assert code < 300, answer
+        self._declared.add(name)
 
     def state(self, name: str = "state") -> Json:
         found = self.api.get(f"{CLUSTER_STATES.format(self.name)}/{name}")
@@ -81,15 +61,23 @@ class World:
 
     def request(self, name: str = "state") -> None:
         """Ask for a full reconcile, and wait until it is done."""
+        value = self.trigger(name)
+        until("the request is handled", lambda: self.state(name).get("status", {}).get("lastHandledReconcileAt") == value)
+
+    def trigger(self, name: str = "state") -> str:
+        """Ask for a full reconcile; returns the value that the status will show once it is done."""
         value = f"r{next(_counter)}"
         self.api.merge(f"{CLUSTER_STATES.format(self.name)}/{name}", {"metadata": {"annotations": {REQUESTED_AT: value}}})
-        until("the request is handled", lambda: self.state(name).get("status", {}).get("lastHandledReconcileAt") == value)
+        return value
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
-    def commit(self, files: Mapping[str, str | None], **kwargs: Any) -> str:
-        """Commit files below apps/."""
-        return self.repository.commit({f"apps/{name}": content for name, content in files.items()}, **kwargs)
+    def commit(self, files: Mapping[str, str | None], *, tell: bool = True, **kwargs: Any) -> str:
+        """Commit files below apps/; every ClusterState of this test is told of it, unless its own polls are to find it."""
+        commit = self.repository.commit({f"apps/{name}": content for name, content in files.items()}, **kwargs)
+        for name in sorted(self._declared) if tell else ():
+            self.trigger(name)
+        return commit
 
     def wait_applied(self, commit: str, name: str = "state", *, seconds: float = 20.0) -> None:
         """Wait until that commit is applied without a problem and Ready says so."""

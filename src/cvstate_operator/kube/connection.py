@@ -76,9 +76,9 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
             await _load(configuration, kubeconfig, context, scratch)
             context_ssl = _tls(configuration)
         except (kube_config.ConfigException, OSError, ssl.SSLError, yaml.YAMLError, KeyError, TypeError) as exc:
+            where = kubeconfig or "the service account, $KUBECONFIG or ~/.kube/config"
             raise SettingsError(
-                f"cannot read the cluster configuration from {kubeconfig or 'the service account, $KUBECONFIG or ~/.kube/config'}: {exc}; "
-                "give a working file with --kubeconfig"
+                f"cannot read the cluster configuration from {where}: {' '.join(str(exc).split())}; give a working file with --kubeconfig"
             ) from exc
         finally:
             # The official client remembers its files by content, also after they are gone: a second connection would look for them.

@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import kopf
+from kopf._cogs.structs.references import Insights
+from kopf._core.reactor.observation import process_discovered_resource_event
 
 from cvstate_operator import __version__, errors
 from cvstate_operator.api import names
@@ -18,6 +21,8 @@ from cvstate_operator.telemetry.metrics import Metrics
 
 LAG_PROBE_SECONDS: Final = 0.5
 CONNECT_PAUSE_SECONDS: Final = 2.0
+SERVED_PROBE_SECONDS: Final = 1.0
+"""How often to look whether our kind is served, while it is not watched."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,9 +114,11 @@ class _Process:
             (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(_plain(plain))
 
         ours = asyncio.all_tasks()
+        insights = Insights()
         tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=settings,
+            insights=insights,
             standalone=True,
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
@@ -120,7 +127,35 @@ class _Process:
         # kopf has put its own signal handlers, which would not wait for objects in hand.
         self._handle_signals()
         self._watching.set()
-        await kopf.run_tasks(tasks, ignored=ours)
+
+        async def rescan() -> None:
+            changed: Any = {"type": "MODIFIED", "object": {"spec": {"group": names.GROUP}}}
+            await process_discovered_resource_event(raw_event=changed, settings=settings, registry=registry, insights=insights)
+
+        notice = asyncio.create_task(self._notice_our_kind(insights, rescan), name="notice our kind")
+        try:
+            await kopf.run_tasks(tasks, ignored=ours | {notice})
+        finally:
+            notice.cancel()
+
+    async def _notice_our_kind(self, insights: Insights, rescan: Callable[[], Awaitable[None]]) -> None:
+        """Have kopf look again while it does not watch our kind although it is served.
+
+        kopf looks only when a CRD changes, and the API server may begin to serve the kind a little after the last change of its CRD (measured: one in
+        three times). Without this, an operator that was installed together with its CRD could stay idle for ever.
+        """
+        while True:
+            await asyncio.sleep(SERVED_PROBE_SECONDS)
+            if insights.watched_resources:
+                continue
+            try:
+                served = await self._client.get(f"/apis/{names.API_VERSION}") or {}
+                if any(resource.get("name") == names.CLUSTER_STATES for resource in served.get("resources", ())):
+                    await rescan()
+            except errors.CvstateError:
+                continue  # not served, or the API server is away
+            except Exception:  # whatever it was, the next look may succeed
+                _log.exception("internal error while looking for the ClusterState kind, trying again")
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

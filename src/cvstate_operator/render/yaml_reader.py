@@ -2,11 +2,17 @@
 
 Only events are taken from libyaml; values are built here, without recursion. PyYAML's own composer dies from 30 KB of nested brackets (SIGSEGV) and
 writes a 258-byte alias bomb out to gigabytes (both measured). JSON is YAML, and is read the same way.
+
+What is accepted has the value that kubectl v1.36.3 gives it, with one exception, asked of it by tests/integration/test_yaml_parity.py: a key that
+stands *before* `<<` in its map wins over the merged one, as YAML says; kubectl lets the merged one win. What would be lost or changed on the way to
+JSON, or is most likely a mistake (duplicate keys, tags), is refused, also where kubectl takes it.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -14,11 +20,27 @@ from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import scalars
 
+Json: TypeAlias = "scalars.Scalar | list[Json] | dict[str, Json]"
+
 _CORE: Final = "tag:yaml.org,2002:"
-_NO_KEY: Final = object()
+
+_KNOWN_KEYS: Final = 4096
+_KNOWN_CHARACTERS: Final = 64
+"""Bounds of the table of keys: less than 1 MB for each file."""
 
 MAX_BOMBS: Final = 10
 """Documents of one file that may be left out because of their aliases; more are no mistake, and each costs time."""
+
+MAX_TAG_DIRECTIVES: Final = 100
+"""`%TAG` lines of a file; manifests have none. libyaml compares each with all before it: 20,000 take 0.45 s, a 20 MB file of them an hour (measured)."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_TAG_DIRECTIVE: Final = re.compile(rb"(?:\A|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)?%TAG")
+_BOM_INSIDE: Final = re.compile(rb"(?:\A\xef\xbb\xbf|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])\xef\xbb\xbf")
+"""A byte order mark at the beginning of a line, which libyaml skips and kubectl takes for a letter."""
+_JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
+_YAML_LINE_BREAK: Final = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+"""U+0085, U+2028 and U+2029: line breaks for libyaml, letters for JSON, and kubectl reads a file that begins with a brace as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +65,8 @@ class Document:
     """From 1, empty documents not counted."""
     line: int
     """From 1: where its content begins."""
-    value: Any
-    """dict, list, str, int, float, bool or None; safe to write as JSON."""
+    value: Json
+    """Safe to write as JSON. Parts that were aliases in the file are shared, not copied."""
 
 
 class YamlError(ValueError):
@@ -65,49 +87,91 @@ def read(text: bytes, *, limits: Limits = Limits()) -> tuple[tuple[Document, ...
 
     A document with a fault of its own (a duplicate key, a bomb, a tag) is left out and the next one is read; a fault of syntax ends the file, since
     nothing tells where the next document would begin. So does nesting beyond the limit: libyaml needs time quadratic in the depth of brackets (50,000
-    take 3.7 s, measured), also to skip them.
+    take 3.7 s, measured), also to skip them. A document that is skipped may have such a second fault, which is told as well.
     """
     if len(text) > limits.max_bytes:
         return (), (YamlError("RenderTooLarge", f"the file is larger than {limits.max_bytes // 2**20} MiB; split it"),)
+    text = _whole_lines(text)
     documents: list[Document] = []
     faults: list[YamlError] = []
     builder = _Builder(limits)
     try:
-        _check_encoding(text)
+        _check_characters(text)
         for item in builder.documents(text):
             if isinstance(item, YamlError):
                 faults.append(item)
             else:
                 documents.append(item)
     except YamlError as fault:
-        fault.document = fault.document or builder.number + 1
+        fault.document = fault.document or builder.number
         faults.append(fault)
     except yaml.YAMLError as exc:
-        faults.append(_syntax(exc, text, builder.number + 1))
+        faults.append(_syntax(exc, text, builder.number))
     except (ValueError, UnicodeError) as exc:
         # PyYAML's C code raises these for what it cannot turn into Python text.
-        faults.append(YamlError("YAMLInvalid", f"cannot be read as YAML: {one_line(str(exc))}", document=builder.number + 1))
+        faults.append(YamlError("YAMLInvalid", f"cannot be read as YAML: {one_line(str(exc))}", document=builder.number))
     return tuple(documents), tuple(faults)
 
 
-def _check_encoding(text: bytes) -> None:
+def _check_characters(text: bytes) -> None:
+    """Refuse what libyaml would read, but not as kubectl does, or not in bearable time."""
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise YamlError("YAMLInvalid", "the file is UTF-16; save it as UTF-8", line=1)
     try:
         text.decode()
     except UnicodeDecodeError as exc:
-        line = text.count(b"\n", 0, exc.start) + 1
-        raise YamlError("YAMLInvalid", f"byte 0x{text[exc.start]:02x} is no UTF-8; save the file as UTF-8", line=line) from exc
+        fault = YamlError(
+            "YAMLInvalid", f"byte 0x{text[exc.start]:02x} is no UTF-8; save the file as UTF-8", line=_line_at(text, exc.start)
+        )
+        raise fault from exc
+    if text.find(_BOM, 1) > 0 and (found := _BOM_INSIDE.search(text)):
+        raise YamlError("YAMLInvalid", "a byte order mark (U+FEFF) inside the file; remove it", line=_line_at(text, found.end()))
+    if _JSON_START.match(text) and (found := _YAML_LINE_BREAK.search(text)):
+        code = f"{ord(found[0].decode()):04x}"
+        message = f"U+{code.upper()} is a line break in YAML and a letter in JSON; write it as \\u{code}"
+        raise YamlError("YAMLInvalid", message, line=_line_at(text, found.start()))
+    too_many = islice(_TAG_DIRECTIVE.finditer(text), MAX_TAG_DIRECTIVES, None)
+    if text.count(b"%TAG") > MAX_TAG_DIRECTIVES and (found := next(too_many, None)):
+        message = f"more than {MAX_TAG_DIRECTIVES} %TAG lines; tags are not needed in manifests, remove them"
+        raise YamlError("YAMLInvalid", message, line=_line_at(text, found.end()))
+
+
+def _whole_lines(text: bytes) -> bytes:
+    """As kubectl reads: line by line, each ended by a newline. So a block scalar at the end of a file has its last newline, though the file has none."""
+    text = text.replace(b"\r\n", b"\n")
+    return text if text.endswith(b"\n") else text + b"\n"
+
+
+def _line_at(text: bytes, offset: int) -> int:
+    return text.count(b"\n", 0, offset) + 1
 
 
 def _syntax(error: yaml.YAMLError, text: bytes, document: int) -> YamlError:
     mark = getattr(error, "problem_mark", None)
-    # A character that YAML does not allow is told by its offset, everything else by a mark.
-    line = mark.line + 1 if mark else text.count(b"\n", 0, getattr(error, "position", 0)) + 1
+    # A character that YAML does not allow is told by its offset, everything else by a mark, which may be behind the last line.
+    line = min(mark.line + 1, max(1, len(text.splitlines()))) if mark else _line_at(text, getattr(error, "position", 0))
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
     context = getattr(error, "context", None)
     message = f"not YAML: {problem}{f' ({context})' if context else ''}; correct the syntax"
     return YamlError("YAMLInvalid", one_line(message, 300), line=line, document=document)
+
+
+_ITEM: Final = object()
+"""In place of a key: the open container is a list."""
+_MERGE: Final = object()
+"""The key `<<`, unless it is quoted."""
+
+
+class _Anchored(NamedTuple):
+    """A finished node that has an anchor."""
+
+    value: Any
+    size: int
+    """Nodes it would be, written out."""
+    height: int
+    """Levels of nesting, 0 for scalars."""
+    event: Any
+    """Of a scalar, since `1e6` is another text as a key than as a value; None for containers."""
 
 
 class _Builder:
@@ -115,209 +179,269 @@ class _Builder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._nodes = 0
-        self._nodes_before = 0
-        """Nodes of the file before the document that is being read."""
-        self._bombs = 0
+        self.number = 1
+        """The document that is being read, or would come next."""
         self._started = 0
-        self.number = 0
-        """Documents that were not empty so far."""
-        self._reset()
-
-    def _reset(self) -> None:
-        self._stack: list[tuple[Any, str | None, int]] = []
-        """Open containers: container, anchor, node count when it was opened."""
-        self._keys: list[Any] = []
-        """For each open container the key that waits for its value."""
-        self._key_lines: list[dict[str, int] | None] = []
-        """For each open map the line of each key, to name both places of a duplicate; None for lists."""
-        self._heights: list[int] = []
-        """For each open container the levels of nesting in what it holds so far."""
-        self._anchors: dict[str, tuple[Any, int, int]] = {}
-        """Finished anchored nodes, how many nodes they count for, and how many levels they nest."""
-        self._root: Any = _NO_KEY
-        self._line = 1
+        self._nodes = 0
+        """Nodes that were read so far."""
+        self._charged = 0
+        """Nodes that aliases and merges stand for, without those of documents that were left out for them."""
+        self._bombs = 0
+        self._stack: list[tuple[Any, Any, dict[Any, int], tuple[str, int, int] | None]] = []
+        """What waits while a container inside is filled: the outer container; its key that waits for the inner one, or `_ITEM`; the line of each of its
+        keys, from 0, without merged ones; and if the inner one has an anchor its name, and the nodes and the deepest nesting when it was opened."""
+        self._anchors: dict[str, _Anchored] = {}
+        self._keys: dict[str, Any] = {}
+        """Keys by their plain spelling, `_MERGE` among them; manifests have few, and one object for each is compared and hashed faster."""
 
     def documents(self, text: bytes) -> Iterator[Document | YamlError]:
         """Documents in order; a YamlError that is yielded (not raised) concerns one document."""
         parser = CParser(text)
-        handlers = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.MappingStartEvent: self._open,
-            yaml.SequenceStartEvent: self._open,
-            yaml.MappingEndEvent: self._close,
-            yaml.SequenceEndEvent: self._close,
-            yaml.AliasEvent: self._alias,
-        }
-        fault: YamlError | None = None
-        next_event = parser.get_event
-        while (event := next_event()) is not None:
-            handle = handlers.get(event.__class__)
-            if handle is not None:
-                if fault is None:
-                    try:
-                        handle(event)
-                    except YamlError as exc:
-                        fault = exc
-                        if exc.reason in ("YAMLTooDeep", "RenderTooLarge"):
-                            raise
-            elif event.__class__ is yaml.DocumentStartEvent:
-                self._begin(event)
-            elif event.__class__ is yaml.DocumentEndEvent:
-                if fault or self._root is not None:
-                    self.number += 1
-                if fault:
-                    fault.document = self.number
-                    self._defuse(fault)
-                    yield fault
-                elif self._root is not None:
-                    yield Document(self.number, self._line, self._root)
-                fault = None
+        while (event := parser.get_event()) is not None:
+            if event.__class__ is not yaml.DocumentStartEvent:
+                continue
+            self._started += 1
+            if self._started > self._limits.max_documents:
+                raise YamlError("RenderTooLarge", f"more than {self._limits.max_documents} documents; split the file", line=_line(event))
+            line, charged = _line(parser.peek_event()), self._charged
+            try:
+                value = self._build(parser)
+            except YamlError as fault:
+                if fault.reason in ("YAMLTooDeep", "RenderTooLarge"):
+                    raise
+                fault.document = self.number
+                if fault.reason == "YAMLAliasLimit":
+                    self._charged = charged
+                    self._count_bomb(fault)
+                yield fault
+                self._leave_out(parser)
+            else:
+                if value is None:
+                    continue
+                yield Document(self.number, line, value)
+            self.number += 1
 
-    def _begin(self, event: Any) -> None:
-        self._started += 1
-        if self._started > self._limits.max_documents:
-            raise YamlError("RenderTooLarge", f"more than {self._limits.max_documents} documents; split the file", line=_line(event))
-        self._nodes_before = self._nodes
-        self._reset()
-
-    def _defuse(self, fault: YamlError) -> None:
-        """A document that is left out for what its aliases stand for does not use up the room of the others."""
-        if fault.reason != "YAMLAliasLimit":
-            return
+    def _count_bomb(self, fault: YamlError) -> None:
         self._bombs += 1
         if self._bombs > MAX_BOMBS:
-            raise YamlError(
-                "RenderTooLarge", f"more than {MAX_BOMBS} documents with too many aliases; write the values out", line=fault.line
-            )
-        self._nodes = self._nodes_before
+            message = f"more than {MAX_BOMBS} documents with too many aliases; write the values out"
+            raise YamlError("RenderTooLarge", message, line=fault.line)
 
-    def _scalar(self, event: Any) -> None:
-        self._nodes += 1
-        if event.tag is None:
-            value = self._plain(event) if event.implicit[0] else event.value
-        else:
-            value = self._tagged(event)
-        if event.anchor:
-            self._anchors[event.anchor] = (value, 1, 0)
-        self._add(value, event)
+    def _leave_out(self, parser: Any) -> None:
+        """Skip the rest of a document, within the limits of those that are read: brackets cost libyaml quadratic time here as well."""
+        depth = len(self._stack)
+        while (event := parser.get_event()).__class__ is not yaml.DocumentEndEvent:
+            if event.__class__ in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
+                depth -= 1
+                continue
+            self._nodes += 1
+            if self._nodes > self._limits.max_nodes:
+                raise self._too_many(event)
+            if event.__class__ in (yaml.MappingStartEvent, yaml.SequenceStartEvent):
+                depth += 1
+                if depth > self._limits.max_depth:
+                    raise self._too_deep(event)
 
-    def _plain(self, event: Any) -> Any:
+    def _build(self, parser: Any) -> Any:
+        """The value of one document whose start was read.
+
+        Every node of every file goes through this loop: branches by how often they are taken, locals instead of attributes, methods for what is rare. A
+        method for each class of event takes 1.4 times as long (measured).
+        """
+        next_event, first, known_key, stack, anchors = parser.get_event, scalars.FIRST, self._keys.get, self._stack, self._anchors
+        scalar, open_map, open_list, alias = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent, yaml.AliasEvent
+        closing = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+        max_depth, max_nodes = self._limits.max_depth, self._limits.max_nodes
+        stack.clear()
+        anchors.clear()
+        nodes, room, deepest = self._nodes, max_nodes - self._charged, 0
+        container: Any = []  # holds the document
+        key: Any = _ITEM  # None if the open map waits for one
+        lines: dict[Any, int] = {}
         try:
-            return scalars.plain(event.value)
-        except ValueError as exc:
-            raise YamlError("YAMLInvalid", str(exc), line=_line(event)) from exc
+            while True:
+                event = next_event()
+                kind = event.__class__
+                if kind is scalar:
+                    nodes += 1
+                    if nodes > room:
+                        raise self._too_many(event)
+                    value = event.value
+                    if key is None:
+                        if event.implicit[0]:
+                            key = known_key(value) or self._key(event, event)
+                        else:
+                            key = value if event.tag is None else self._key(event, event)
+                        if key in lines:
+                            raise _duplicate(key, lines[key], event)
+                        lines[key] = event.start_mark.line
+                        if event.anchor is not None:
+                            anchors[event.anchor] = _Anchored(_value(event), 1, 0, event)
+                        continue
+                    if value[:1] in first if event.implicit[0] else event.tag is not None:
+                        value = _value(event)
+                    if event.anchor is not None:
+                        anchors[event.anchor] = _Anchored(value, 1, 0, event)
+                elif kind is open_map or kind is open_list:
+                    nodes += 1
+                    if nodes > room:
+                        raise self._too_many(event)
+                    depth = len(stack) + 1
+                    if depth > max_depth:
+                        raise self._too_deep(event)
+                    if key is None:
+                        raise _invalid("a key must be a string, not a list or a map", event)
+                    if event.tag is not None:
+                        _check_container_tag(event)
+                    if event.anchor is not None:
+                        anchors.pop(event.anchor, None)  # inside, the name means the new one
+                        stack.append((container, key, lines, (event.anchor, nodes + self._charged, deepest)))
+                        deepest = depth
+                    else:
+                        stack.append((container, key, lines, None))
+                        if depth > deepest:
+                            deepest = depth
+                    if kind is open_map:
+                        container, key, lines = {}, None, {}
+                    else:
+                        container, key = [], _ITEM
+                    continue
+                elif kind in closing:
+                    value = container
+                    container, key, lines, anchored = stack.pop()
+                    if anchored is not None:
+                        name, before, outside = anchored
+                        # An anchor is bound where its node begins: one of the same name inside came later, and stays.
+                        anchors.setdefault(name, _Anchored(value, nodes + self._charged - before + 1, deepest - len(stack), None))
+                        deepest = max(deepest, outside)
+                elif kind is alias:
+                    node = self._alias(event, nodes)
+                    room = max_nodes - self._charged
+                    if key is None:
+                        key = self._alias_key(node, event, lines)
+                        continue
+                    value = node.value
+                    deepest = max(deepest, len(stack) + node.height)
+                else:  # the end of the document
+                    return container[0]
+                if key is _ITEM:
+                    container.append(value)
+                    continue
+                if key is _MERGE:
+                    self._merge(container, value, nodes, lines[_MERGE], is_alias=kind is alias)
+                    room = max_nodes - self._charged
+                else:
+                    container[key] = value
+                key = None
+        finally:
+            self._nodes = nodes
 
-    def _tagged(self, event: Any) -> Any:
-        if event.tag == "!":
+    # -- what is rare --------------------------------------------------------------------------------------------------
+
+    def _key(self, event: Any, place: Any) -> Any:
+        """The key a scalar stands for; faults are told with the line of `place`."""
+        if event.value == "<<" and (event.implicit[0] or event.tag == _CORE + "merge"):
+            found: Any = _MERGE
+        elif event.tag is None and not event.implicit[0]:
             return event.value
-        if not event.tag.startswith(_CORE):
-            raise _bad_tag(event)
-        try:
-            return scalars.tagged(event.tag.removeprefix(_CORE), event.value)
-        except ValueError as exc:
-            raise YamlError("YAMLInvalid", str(exc), line=_line(event)) from exc
+        else:
+            try:
+                found = event.value if event.tag == "!" else scalars.key(event.value, _core_tag(event))
+            except ValueError as exc:
+                raise _invalid(str(exc), place) from exc
+        if event.implicit[0] and len(self._keys) < _KNOWN_KEYS and len(event.value) <= _KNOWN_CHARACTERS:
+            self._keys[event.value] = found
+        return found
 
-    def _open(self, event: Any) -> None:
-        self._nodes += 1
-        if len(self._stack) >= self._limits.max_depth:
-            raise YamlError("YAMLTooDeep", f"nested deeper than {self._limits.max_depth} levels; flatten it", line=_line(event))
-        is_map = event.__class__ is yaml.MappingStartEvent
-        if event.tag not in (None, "!", _CORE + ("map" if is_map else "seq")):
-            raise _bad_tag(event)
-        if not self._stack:
-            self._line = _line(event)
-        self._stack.append(({} if is_map else [], event.anchor, self._nodes))
-        self._keys.append(_NO_KEY)
-        self._key_lines.append({} if is_map else None)
-        self._heights.append(0)
-
-    def _close(self, event: Any) -> None:
-        value, anchor, opened = self._stack.pop()
-        self._keys.pop()
-        self._key_lines.pop()
-        height = self._heights.pop() + 1
-        if anchor:
-            self._anchors[anchor] = (value, self._nodes - opened + 1, height)
-        self._raise_to(height)
-        self._add(value, event)
-
-    def _alias(self, event: Any) -> None:
-        if event.anchor not in self._anchors:
-            inside = any(anchor == event.anchor for _, anchor, _ in self._stack)
-            what = "contains itself" if inside else "is not defined before"
-            raise YamlError("YAMLInvalid", f"alias *{event.anchor[:40]} {what}; write the value out", line=_line(event))
-        value, size, height = self._anchors[event.anchor]
-        self._charge(size, event)
-        if len(self._stack) + height > self._limits.max_depth:
+    def _alias(self, event: Any, nodes: int) -> _Anchored:
+        """The node an alias stands for, charged for."""
+        name = event.anchor
+        node = self._anchors.get(name)
+        if node is None:
+            inside = any(anchored is not None and anchored[0] == name for *_, anchored in self._stack)
+            raise _invalid(
+                f"alias *{one_line(name, 40)} {'contains itself' if inside else 'is not defined before'}; write the value out", event
+            )
+        self._charge(node.size, nodes, _line(event))
+        if len(self._stack) + node.height > self._limits.max_depth:
             message = f"nested deeper than {self._limits.max_depth} levels when aliases are written out; flatten it"
             raise YamlError("YAMLAliasLimit", message, line=_line(event))
-        self._raise_to(height)
-        self._add(value, event)
+        return node
 
-    def _raise_to(self, height: int) -> None:
-        if self._heights and self._heights[-1] < height:
-            self._heights[-1] = height
+    def _alias_key(self, node: _Anchored, event: Any, lines: dict[Any, int]) -> str:
+        if node.event is None:
+            raise _invalid("a key must be a string, not a list or a map", event)
+        key = self._key(node.event, event)
+        key = "<<" if key is _MERGE else key
+        if key in lines:
+            raise _duplicate(key, lines[key], event)
+        lines[key] = event.start_mark.line
+        return str(key)
 
-    def _charge(self, nodes: int, event: Any) -> None:
-        self._nodes += nodes
-        if self._nodes > self._limits.max_nodes:
-            message = f"more than {self._limits.max_nodes} values when aliases are written out; write the values out, or split the file"
-            raise YamlError("YAMLAliasLimit", message, line=_line(event))
-
-    def _add(self, value: Any, event: Any) -> None:
-        if self._nodes > self._limits.max_nodes:
-            raise YamlError("RenderTooLarge", f"more than {self._limits.max_nodes} values; split the file", line=_line(event))
-        if not self._stack:
-            self._root = value
-            return
-        container = self._stack[-1][0]
-        if container.__class__ is list:
-            container.append(value)
-            return
-        key = self._keys[-1]
-        if key is _NO_KEY:
-            self._keys[-1] = self._key(value, event)
-            return
-        self._keys[-1] = _NO_KEY
-        lines = self._key_lines[-1]
-        assert lines is not None  # maps have them  # noqa: S101
-        if key is _MERGE:
-            self._merge(container, lines, value, event)
-        elif key in lines:
-            raise YamlError(
-                "DuplicateKey", f"key {one_line(key, 60)!r} stands twice, first on line {lines[key]}; keep one of them", line=_line(event)
-            )
-        else:
-            lines[key] = _line(event)
-            container[key] = value
-
-    def _key(self, value: Any, event: Any) -> Any:
-        if value.__class__ is str:
-            return _MERGE if value == "<<" and event.__class__ is yaml.ScalarEvent and event.implicit[0] else value
-        if value.__class__ is bool:
-            return "true" if value else "false"
-        if value.__class__ is int or value.__class__ is float:
-            return str(value)
-        raise YamlError("YAMLInvalid", "a key must be a string; put it in quotes", line=_line(event))
-
-    def _merge(self, container: dict[str, Any], lines: dict[str, int], value: Any, event: Any) -> None:
-        """`<<`: keys of the map itself win, then earlier maps over later ones."""
-        for source in value if isinstance(value, list) else (value,):
+    def _merge(self, container: dict[str, Any], value: Any, nodes: int, line: int, *, is_alias: bool) -> None:
+        """`<<`: keys of the map itself win, then earlier maps of a list over later ones. An alias may stand for a map, but not for a list of them."""
+        for source in value if isinstance(value, list) and not is_alias else (value,):
             if not isinstance(source, dict):
-                raise YamlError("YAMLInvalid", "'<<' needs a map, or a list of maps", line=_line(event))
-            self._charge(len(source), event)
+                raise YamlError("YAMLInvalid", "'<<' needs a map, or a list of maps; correct it", line=line + 1)
+            self._charge(len(source), nodes, line + 1)
             for key, item in source.items():
                 container.setdefault(key, item)
 
+    def _charge(self, size: int, nodes: int, line: int) -> None:
+        self._charged += size
+        if nodes + self._charged > self._limits.max_nodes:
+            message = f"more than {self._limits.max_nodes} values when aliases are written out; write the values out, or split the file"
+            raise YamlError("YAMLAliasLimit", message, line=line)
 
-_MERGE: Final = object()
-"""Stands for the key `<<` while its value is awaited."""
+    def _too_many(self, event: Any) -> YamlError:
+        return YamlError("RenderTooLarge", f"more than {self._limits.max_nodes} values; split the file", line=_line(event))
+
+    def _too_deep(self, event: Any) -> YamlError:
+        return YamlError("YAMLTooDeep", f"nested deeper than {self._limits.max_depth} levels; flatten it", line=_line(event))
 
 
-def _bad_tag(event: Any) -> YamlError:
-    tag = event.tag.replace(_CORE, "!!")
-    return YamlError("YAMLInvalid", f"tag {one_line(tag, 60)} is not allowed; write the value itself", line=_line(event))
+def _value(event: Any) -> scalars.Scalar:
+    if event.tag == "!" or (event.tag is None and not event.implicit[0]):
+        return str(event.value)
+    try:
+        tag = _core_tag(event)
+        return scalars.plain(event.value) if tag is None else scalars.tagged(tag, event.value)
+    except ValueError as exc:
+        raise _invalid(str(exc), event) from exc
+
+
+def _core_tag(event: Any) -> str | None:
+    """The tag's name in YAML's core schema; None if there is no tag.
+
+    Raises:
+        ValueError: a tag that is none of these.
+    """
+    tag: str | None = event.tag
+    if tag is None:
+        return None
+    if not tag.startswith(_CORE):
+        raise ValueError(_bad_tag(tag))
+    return tag.removeprefix(_CORE)
+
+
+def _check_container_tag(event: Any) -> None:
+    expected = "map" if event.__class__ is yaml.MappingStartEvent else "seq"
+    if event.tag not in ("!", _CORE + expected):
+        raise _invalid(_bad_tag(event.tag), event)
+
+
+def _bad_tag(tag: str) -> str:
+    return f"tag {one_line(tag.replace(_CORE, '!!'), 60)} is not allowed; write the value itself"
+
+
+def _duplicate(key: Any, first: int, event: Any) -> YamlError:
+    remedy = "give '<<' a list of maps" if key is _MERGE else "keep one of them"
+    name = "<<" if key is _MERGE else one_line(key, 60)
+    return YamlError("DuplicateKey", f"key {name!r} stands twice, first on line {first + 1}; {remedy}", line=_line(event))
+
+
+def _invalid(message: str, event: Any) -> YamlError:
+    return YamlError("YAMLInvalid", message, line=_line(event))
 
 
 def _line(event: Any) -> int:

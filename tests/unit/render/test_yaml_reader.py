@@ -3,6 +3,10 @@
 Aspects: structure and places · merge keys · what is refused, with line and document · hostile files · a bad document harms no good one · JSON.
 """
 
+import json
+import resource
+import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -48,6 +52,15 @@ def fault(text: str | bytes, limits: Limits = DEFAULT) -> YamlError:
         pytest.param("? a\n: b", {"a": "b"}, id="explicit-key"),
         pytest.param("a: &x {b: 1}\nc: *x", {"a": {"b": 1}, "c": {"b": 1}}, id="alias"),
         pytest.param("a: &x 5\n*x : 6", {"a": 5, "5": 6}, id="alias-as-a-key"),
+        pytest.param("a: &x 1e6\n*x : 6", {"a": 1000000, "1e+06": 6}, id="alias-to-a-number-as-a-key"),
+        pytest.param("a: &x 1\nb: &x 2\nc: *x", {"a": 1, "b": 2, "c": 2}, id="anchor-defined-again"),
+        pytest.param(
+            "a: &x {b: &x {c: 1}, d: *x}\ne: *x", {"a": {"b": {"c": 1}, "d": {"c": 1}}, "e": {"c": 1}}, id="anchor-defined-again-inside"
+        ),
+        pytest.param("!!str 1: a\n!!int '2': b\n! 3: c", {"1": "a", "2": "b", "3": "c"}, id="tagged-keys"),
+        pytest.param("a: |\n  x", {"a": "x\n"}, id="literal-at-the-end-of-a-file-without-newline"),
+        pytest.param("a: |-\n  x", {"a": "x"}, id="stripped-literal-at-the-end-of-a-file-without-newline"),
+        pytest.param("a: |\r\n  x\r\r\n  y\r\n", {"a": "x\ny\n"}, id="doubled-windows-line-ends"),
         pytest.param("a: !!str 1\nb: !!int '1'\nc: ! 2", {"a": "1", "b": 1, "c": "2"}, id="core-tags"),
         pytest.param("!!map {a: !!seq [1]}", {"a": [1]}, id="tags-of-containers"),
         pytest.param("\ufeffa: 1", {"a": 1}, id="byte-order-mark-at-the-start"),
@@ -70,6 +83,10 @@ def test_a_document_is_read_as_plain_data(text: str, value: Any) -> None:
         pytest.param("d: [&d {a: 1}, &e {a: 2, c: 4}]\nx: {<<: [*d, *e]}", {"a": 1, "c": 4}, id="earlier-map-wins"),
         pytest.param("d: 0\nx: {<<: {a: 1}}", {"a": 1}, id="map-in-place"),
         pytest.param("d: 0\nx: {'<<': {a: 1}}", {"<<": {"a": 1}}, id="quoted-it-is-a-key"),
+        pytest.param("d: &d {a: 1}\nx: {!!merge <<: *d}", {"a": 1}, id="tagged-as-yq-writes-it"),
+        pytest.param("d: &d {a: 1}\ne: &e {<<: *d, b: 2}\nx: {<<: *e, c: 3}", {"a": 1, "b": 2, "c": 3}, id="merge-of-a-merge"),
+        pytest.param("d: 0\nx: {<<: [], a: 1}", {"a": 1}, id="of-nothing"),
+        pytest.param("d: 0\nx: [<<]", ["<<"], id="as-a-value-it-is-a-text"),
     ],
 )
 def test_merge_keys_fill_in_what_a_map_does_not_say(text: str, value: Any) -> None:
@@ -78,8 +95,8 @@ def test_merge_keys_fill_in_what_a_map_does_not_say(text: str, value: Any) -> No
 
 
 def test_documents_are_numbered_and_know_their_line() -> None:
-    documents, _ = read(b"# head\n---\n\na: 1\n---\n# nothing here\n---\nb: 2\n---\n")
-    assert [(d.number, d.line, d.value) for d in documents] == [(1, 4, {"a": 1}), (2, 8, {"b": 2})]
+    documents, _ = read(b"# head\n---\n\na: 1\n---\n# nothing here\n---\nb: 2\n---\n\nscalar\n---\n- item\n")
+    assert [(d.number, d.line, d.value) for d in documents] == [(1, 4, {"a": 1}), (2, 8, {"b": 2}), (3, 11, "scalar"), (4, 13, ["item"])]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "---\n", "---\n---\n# x\n---\n...\n", "---" + "\n---" * 19_000])
@@ -96,10 +113,21 @@ def test_a_file_without_content_holds_no_documents(text: str) -> None:
         pytest.param("a: 1\nb: 2\na: 3", "DuplicateKey", 3, id="duplicate-key"),
         pytest.param("a:\n  b: 1\n  'b': 2", "DuplicateKey", 3, id="duplicate-key-quoted"),
         pytest.param("1: a\n'1': b", "DuplicateKey", 2, id="duplicate-key-as-text-and-number"),
+        pytest.param("a: &k b\nb: 1\n*k : 2", "DuplicateKey", 3, id="duplicate-key-by-alias"),
+        pytest.param("d: &d {a: 1}\nx:\n  <<: *d\n  <<: *d", "DuplicateKey", 4, id="duplicate-merge"),
+        pytest.param("d: &d [{a: 1}]\nx:\n  <<: *d", "YAMLInvalid", 3, id="merge-of-an-alias-to-a-list"),
+        pytest.param("b: &b 1\na: &b [*b]", "YAMLInvalid", 2, id="alias-to-itself-by-a-name-that-was-taken"),
+        pytest.param("a: 1\n? - x\n  - y\n: b", "YAMLInvalid", 2, id="list-of-lines-as-a-key"),
+        pytest.param("a: &x [1]\n*x : b", "YAMLInvalid", 2, id="alias-to-a-list-as-a-key"),
+        pytest.param("a: 1\n18446744073709551615: b", "YAMLInvalid", 2, id="unsigned-integer-as-a-key"),
+        pytest.param("1234567.8: b", "YAMLInvalid", 1, id="number-as-a-key-that-kubectl-shortens"),
         pytest.param("a: &a [*a]", "YAMLInvalid", 1, id="alias-to-itself"),
         pytest.param("a: 1\nb: *nobody", "YAMLInvalid", 2, id="unknown-alias"),
         pytest.param("a: !!python/object/apply:os.system ['id']", "YAMLInvalid", 1, id="python-tag"),
         pytest.param("a: 1\nb: !vault x", "YAMLInvalid", 2, id="tag-of-another-tool"),
+        pytest.param("!vault x: 1", "YAMLInvalid", 1, id="tagged-key-of-another-tool"),
+        pytest.param("a: !!merge x", "YAMLInvalid", 1, id="merge-tag-on-a-value"),
+        pytest.param("a: !!timestamp 2020-01-01", "YAMLInvalid", 1, id="timestamp"),
         pytest.param("a: !!binary aGk=", "YAMLInvalid", 1, id="binary"),
         pytest.param("a: !!set {x}", "YAMLInvalid", 1, id="set"),
         pytest.param("a: !!seq {x: 1}", "YAMLInvalid", 1, id="tag-of-another-type"),
@@ -137,10 +165,25 @@ def test_a_duplicate_key_names_both_lines() -> None:
     assert found.line == 4
 
 
-def test_a_byte_order_mark_in_the_middle_is_no_second_start() -> None:
-    documents, faults = read("a: 1\n---\n\ufeffb: 2\n".encode())
-    assert [d.value for d in documents][:1] == [{"a": 1}]
-    assert len(documents) + len(faults) == 2
+def test_the_lines_of_a_duplicate_key_are_those_of_the_key_and_not_of_the_end_of_its_value() -> None:
+    found = fault("spec:\n  a: 1\n  b: 2\nmeta: 1\nspec:\n  c: 1\n  d: 2\nz: 1\n")
+    assert "line 1" in found.message
+    assert found.line == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: 1\n---\n\ufeffb: 2\n", 3), ("a: 1\n\ufeffb: 2\n", 2), ("\ufeff\ufeffa: 1", 1), ("\r\ufeffa: 1", 1)],
+    ids=["document", "line", "second-at-the-start", "after-another-line-break"],
+)
+def test_a_byte_order_mark_inside_a_file_is_refused(text: str, line: int) -> None:
+    # libyaml skips it, kubectl takes it for a letter of the key.
+    found = fault(text)
+    assert (found.reason, found.line) == ("YAMLInvalid", line)
+
+
+def test_a_byte_order_mark_within_a_text_is_a_letter() -> None:
+    assert values("a: x\ufeffy") == [{"a": "x\ufeffy"}]
 
 
 # -- hostile files -----------------------------------------------------------------------------------------------------
@@ -175,12 +218,48 @@ DEEP_ALIASES = lines("a0: &a0 " + "[" * 90 + "]" * 90, *(f"a{n}: &a{n} {'[' * 90
         pytest.param("a\n---\n" * 25_000, "RenderTooLarge", id="too-many-documents"),
         pytest.param(b"a: " + b"x" * (20 * 2**20), "RenderTooLarge", id="too-many-bytes"),
         pytest.param("&" + "a" * 100_000 + " x: *" + "a" * 100_000, "YAMLInvalid", id="endless-anchor"),
-        pytest.param("? " * 30_000, "YAMLTooDeep", id="question-marks"),
+        pytest.param("%TAG !a! b\n" * 30_000 + "--- x", "YAMLInvalid", id="tag-directives"),
+        pytest.param(bytes(range(256)) * 20_000, "YAMLInvalid", id="garbage"),
     ],
 )
 @pytest.mark.timeout(10)
 def test_a_bomb_is_refused_quickly(text: str | bytes, reason: str) -> None:
     assert fault(text).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("rest", "second"),
+    [
+        pytest.param("b: " + "[" * 100_000, "YAMLTooDeep", id="brackets"),
+        pytest.param("b: " + "{a: " * 100_000, "YAMLTooDeep", id="braces"),
+        pytest.param("b: [" + "[]," * 1000 + "]", "RenderTooLarge", id="values"),
+        pytest.param("b: 'x", "YAMLInvalid", id="syntax"),
+    ],
+)
+@pytest.mark.timeout(10)
+def test_what_follows_a_fault_in_its_document_is_skipped_within_the_same_limits(rest: str, second: str) -> None:
+    documents, faults = read(f"ok: 1\n---\na: 1\na: 2\n{rest}".encode(), limits=Limits(max_nodes=1000))
+    assert [d.value for d in documents] == [{"ok": 1}]
+    assert [(f.reason, f.line, f.document) for f in faults] == [("DuplicateKey", 4, 2), (second, 5, 2)]
+
+
+def test_question_marks_are_keys_that_are_maps_and_then_too_deep() -> None:
+    _, faults = read(b"? " * 30_000)
+    assert [f.reason for f in faults] == ["YAMLInvalid", "YAMLTooDeep"]
+
+
+@pytest.mark.parametrize("bomb", [ALIAS_BOMB, MERGE_BOMB, "[" * 1_000_000, "- " * 500_000], ids=["alias", "merge", "brackets", "dashes"])
+def test_a_bomb_takes_little_memory(bomb: str) -> None:
+    text = bomb.encode()
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB; sees what libyaml takes
+    tracemalloc.start()
+    try:
+        read(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(text) + 2**20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 64 * 2**10
 
 
 def test_nesting_up_to_the_limit_is_fine_and_one_more_is_not() -> None:
@@ -272,7 +351,7 @@ def test_no_mixture_of_indicators_makes_the_reader_raise(text: str) -> None:
 # U+2028, U+2029 and U+0085 are folded like newlines, U+007F to U+009F, U+FEFF, U+FFFE and U+FFFF are refused, and so are surrogates.
 FOREIGN_TO_YAML = "".join(map(chr, (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)))
 yaml_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=FOREIGN_TO_YAML), max_size=40)
-number = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False))
+number = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
 json_value = st.recursive(
     st.one_of(st.none(), st.booleans(), number, yaml_text),
     lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(yaml_text, inner, max_size=5)),
@@ -280,19 +359,33 @@ json_value = st.recursive(
 )
 
 
+def as_the_api_server_holds_it(value: Any) -> Any:
+    """Whole doubles come back from the API server as integers, with their shortest digits filled up with zeros; so they are read like that."""
+    if isinstance(value, float) and value.is_integer():
+        whole = int(Decimal(repr(value)))
+        return whole if -(2**63) <= whole < 2**64 else value
+    if isinstance(value, list):
+        return [as_the_api_server_holds_it(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_the_api_server_holds_it(item) for key, item in value.items()}
+    return value
+
+
 @given(json_value)
 @example({"<<": {"a": 1}, "=": 1, "~": None, "yes": "no"})
 @example(['\u0000\u001f\t\n\r"\\/', "- x", "&a", "*a", "!!int 5", "%"])
 def test_what_json_says_is_read_as_json_reads_it(value: Any) -> None:
-    expected = [] if value is None else [value]
+    expected = [] if value is None else [as_the_api_server_holds_it(value)]
     assert values(orjson.dumps(value)) == expected
     assert values(orjson.dumps(value, option=orjson.OPT_INDENT_2)) == expected
 
 
 @pytest.mark.parametrize("text", ["x\x85y", "x \u2028 y", "x \u2029 y"], ids=ascii)
-def test_in_json_a_line_break_that_only_yaml_knows_is_folded(text: str) -> None:
-    # The one way in which JSON is not read as JSON: libyaml, like goyaml, takes these for line breaks.
-    assert values(orjson.dumps({"a": text})) != [{"a": text}]
+def test_in_json_a_line_break_that_only_yaml_knows_is_refused(text: str) -> None:
+    # libyaml would fold it; kubectl reads a file that begins with a brace as JSON, and keeps it.
+    found = fault(b'{"b": 1,\n' + orjson.dumps({"a": text})[1:])
+    assert (found.reason, found.line) == ("YAMLInvalid", 2)
+    assert values(json.dumps({"a": text})) == [{"a": text}]
 
 
 @pytest.mark.parametrize(
@@ -366,5 +459,5 @@ def test_what_pyyaml_leaves_unquoted_is_read_as_kubectl_reads_it(text: str, valu
 
 @given(st.dictionaries(yaml_text, st.lists(yaml_text | number | st.booleans() | st.none(), max_size=3), max_size=3))
 def test_what_pyyaml_writes_in_quotes_is_read_as_written(value: Any) -> None:
-    expected = [value] if value else [{}]
+    expected = [as_the_api_server_holds_it(value)] if value else [{}]
     assert values(yaml.safe_dump(value, default_style='"', allow_unicode=True)) == expected
