@@ -26,9 +26,15 @@
         ├── OwnerConflictError      somebody else owns the object
         ├── FieldConflictError      somebody else holds a field, with another value
         ├── InvalidSpecError        a ClusterState that cannot work
-        ├── URLNotAllowedError, AuthFailedError, TLSInvalidError, RefNotFoundError,
-        │   PathNotFoundError, RepoTooLargeError, SourceInvalidError        (source)
+        ├── URLNotAllowedError, InvalidURLError, AuthFailedError, TLSInvalidError, HostKeyUnknownError,
+        │   HostKeyMismatchError, RefNotFoundError, PathNotFoundError, RepoTooLargeError, SourceInvalidError,
+        │   VerificationFailedError, RewindRefusedError                     (source)
         ├── BuildFailedError        the render as a whole gave nothing usable
+        │   ├── RenderTimeoutError, RenderTooLargeError       a limit was reached
+        │   ├── RemoteBaseRefusedError, PluginRefusedError    it would have run foreign code or asked the network
+        │   ├── PathEscapesError, SymlinkEscapesError         it would have read outside the repository
+        │   ├── VariableMissingError                          a ${variable} without a value
+        │   └── ToolMissingError                              kustomize or Helm is not installed
         ├── InternalError           a fault of ours
         └── SettingsError           the operator itself is set up wrong
 
@@ -255,10 +261,93 @@ class SourceInvalidError(TerminalError):
     reason = "SourceInvalid"
 
 
+class InvalidURLError(InvalidSpecError):
+    """The Git URL is no URL that could be meant."""
+
+    reason = "InvalidURL"
+
+
+class HostKeyUnknownError(TerminalError):
+    """The SSH server shows a key that known_hosts does not list."""
+
+    reason = "HostKeyUnknown"
+
+
+class HostKeyMismatchError(TerminalError):
+    """The SSH server shows another key than known_hosts lists for it."""
+
+    reason = "HostKeyMismatch"
+
+
+class VerificationFailedError(TerminalError):
+    """The commit or tag is not signed as spec.source.git.verify demands."""
+
+    reason = "VerificationFailed"
+
+    def __init__(self, message: str, *, verdict: str = "SignatureInvalid") -> None:
+        super().__init__(message)
+        self.verdict = verdict
+        """SignatureMissing or SignatureInvalid: the reason of the condition SourceVerified."""
+
+
+class RewindRefusedError(TerminalError):
+    """The commit does not descend from the one that was applied last."""
+
+    reason = "RewindRefused"
+
+
 class BuildFailedError(TerminalError):
     """Rendering ended without a result."""
 
     reason = "BuildFailed"
+
+
+class RenderTimeoutError(BuildFailedError):
+    """Rendering took longer than its limit."""
+
+    reason = "RenderTimeout"
+
+
+class RenderTooLargeError(BuildFailedError):
+    """Rendering read or gave more than its limit."""
+
+    reason = "RenderTooLarge"
+
+
+class RemoteBaseRefusedError(BuildFailedError):
+    """A kustomization refers to something on the network."""
+
+    reason = "RemoteBaseRefused"
+
+
+class PluginRefusedError(BuildFailedError):
+    """A kustomization or chart would run foreign code."""
+
+    reason = "PluginRefused"
+
+
+class PathEscapesError(BuildFailedError):
+    """A path leads out of where files may be read."""
+
+    reason = "PathEscapes"
+
+
+class SymlinkEscapesError(PathEscapesError):
+    """A symbolic link leads out of the repository, or in a circle."""
+
+    reason = "SymlinkEscapes"
+
+
+class VariableMissingError(BuildFailedError):
+    """A ${variable} has neither a value nor a default."""
+
+    reason = "VariableMissing"
+
+
+class ToolMissingError(BuildFailedError):
+    """A program that this kind of render needs is not installed."""
+
+    reason = "ToolMissing"
 
 
 class InternalError(TerminalError):
