@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256sum | cut -c1-12)
 RUFF_PATHS := src tests
+SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup demo test test-unit lint format crds docs requirements programs clean
+.PHONY: help setup demo test test-unit lint format crds docs schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -46,6 +47,12 @@ crds: setup  ## Write the CRD from the models
 
 docs: setup  ## Write docs/metrics.md from the metrics
 	$(BIN)/python -m cvstate_operator.telemetry.reference > docs/metrics.md
+
+schemas: programs  ## Write the built-in schemas from a real API server
+	$(BIN)/python -m tests.cluster up --quiet --name schemas
+	$$($(BIN)/python -m tests.cluster path kubectl) --kubeconfig $$($(BIN)/python -m tests.cluster kubeconfig --name schemas) get --raw /openapi/v2 \
+	  | $(BIN)/python -m cvstate_operator.schema.builtin > $(SCHEMAS).new && mv $(SCHEMAS).new $(SCHEMAS); \
+	  result=$$?; rm -f $(SCHEMAS).new; $(BIN)/python -m tests.cluster down --name schemas; exit $$result
 
 requirements:  ## Pin dependencies anew (needs uv)
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/runtime.txt

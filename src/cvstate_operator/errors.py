@@ -11,9 +11,12 @@
     │   ├── StaleError              409: the object changed since we looked; look again
     │   │   └── NotFoundError           404: the object is not there
     │   ├── FetchFailedError        Git could not be read now
-    │   └── FetchTimeoutError       Git did not answer within the limit
+    │   ├── FetchTimeoutError       Git did not answer within the limit
+    │   ├── SourceStaleError        Git could not be read for longer than spec.source.git.staleAfter
+    │   └── CacheLostError          the operator's own cache was damaged; it is made again
     ├── WaitingError            something else has to happen first; look again later
     │   ├── KindUnknownError        the API server does not serve this kind (yet)
+    │   ├── ReferenceMissingError   a Secret or ConfigMap that the ClusterState names is not there
     │   ├── NamespaceMissingError   the namespace is not there (yet)
     │   ├── NamespaceTerminatingError
     │   └── TerminatingError        the object is on its way out
@@ -126,6 +129,18 @@ class FetchTimeoutError(FetchFailedError):
     reason = "FetchTimeout"
 
 
+class SourceStaleError(TransientError):
+    """The last successful look at the source is longer ago than the ClusterState allows."""
+
+    reason = "SourceStale"
+
+
+class CacheLostError(TransientError):
+    """The operator's own cache was damaged; what it held is made again."""
+
+    reason = "CacheLost"
+
+
 class WaitingError(CvstateError):
     """Nothing is wrong with this object; something else comes first."""
 
@@ -136,6 +151,12 @@ class KindUnknownError(WaitingError):
     """No such kind is served."""
 
     reason = "KindUnknown"
+
+
+class ReferenceMissingError(WaitingError):
+    """A Secret or ConfigMap that the ClusterState names is not there, or lacks a key."""
+
+    reason = "ReferenceMissing"
 
 
 class NamespaceMissingError(WaitingError):

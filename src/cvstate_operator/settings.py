@@ -23,6 +23,12 @@ class Settings:
     cache: Path = field(default_factory=default_cache)
     allow_file_urls: bool = False
     """Whether sources may be file:// URLs; they reach whatever the operator's user can read."""
+    allow_insecure_sources: bool | None = None
+    """Whether sources may be http:// URLs or on the loopback interface. None: only outside a Pod, where the operator is somebody's own."""
+    allow_git_hosts: tuple[str, ...] = ()
+    """Hosts that are allowed as sources whatever they resolve to."""
+    webhook_listen: str | None = None
+    """HOST:PORT of the push webhook; None: there is none."""
     listen: str | None = None
     """HOST:PORT of /metrics, /healthz and /readyz. None: port 8080, on all addresses in a Pod and on 127.0.0.1 elsewhere; a free port if 8080 is
     taken elsewhere than in a Pod."""

@@ -1,4 +1,4 @@
-"""The programs a cluster is made of: which Go package each is, at which version, and how it is built.
+"""The programs a cluster is made of and the ones that render: which Go package each is, at which version, and how it is built.
 
 Versions are read from the `go.mod` files, so there is one place to raise them. Readers: `builds` and the command line.
 """
@@ -29,6 +29,14 @@ second or two after it ran, for Jobs that fail. For Deployments that stay broken
 
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 """The first is what `/version` reports, the second stands in user agents. Source: Kubernetes `hack/lib/version.sh`, kube::version::ldflags."""
+
+_KUSTOMIZE_PATH = "sigs.k8s.io/kustomize/kustomize/v5"
+_KUSTOMIZE_VERSION_VARIABLE = "sigs.k8s.io/kustomize/api/provenance.version"
+"""Source: `api/provenance/provenance.go`, "set at build time using ldflags"."""
+
+_HELM_PATH = "helm.sh/helm/v4"
+_HELM_VERSION_PACKAGE = f"{_HELM_PATH}/internal/version"
+"""Source: Helm's `Makefile`, LDFLAGS. Without it `helm version` knows the minor version only."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +78,8 @@ class Module:
 
     @cached_property
     def linker_flags(self) -> str:
-        """Flags for Go's linker: no debug information, and for Kubernetes the version its programs report."""
-        flags = ["-s", "-w"]
-        if self.path == "k8s.io/kubernetes":
-            major, minor, *_ = self.version.removeprefix("v").split(".")
-            stamps = {"gitVersion": self.version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-            flags += [f"-X {package}.{name}={value}" for package in _VERSION_PACKAGES for name, value in stamps.items()]
-        return " ".join(flags)
+        """Flags for Go's linker: no debug information, and the version that the programs report where they do not know it themselves."""
+        return " ".join(("-s", "-w", *(f"-X {variable}={value}" for variable, value in self._stamps.items())))
 
     @cached_property
     def build_flags(self) -> tuple[str, ...]:
@@ -97,6 +100,19 @@ class Module:
     def built(self) -> Path:
         """The cache folder for programs of this module at this version; it may not exist yet."""
         return locations.cache_root() / "programs" / f"{self.folder}-{self.version}-{self.digest}"
+
+    @property
+    def _stamps(self) -> Mapping[str, str]:
+        """Variables of the programs that the linker sets, as the projects' own release builds do."""
+        if self.path == "k8s.io/kubernetes":
+            major, minor, *_ = self.version.removeprefix("v").split(".")
+            values = {"gitVersion": self.version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+            return {f"{package}.{name}": value for package in _VERSION_PACKAGES for name, value in values.items()}
+        if self.path == _HELM_PATH:
+            return {f"{_HELM_VERSION_PACKAGE}.version": self.version, f"{_HELM_VERSION_PACKAGE}.gitTreeState": "clean"}
+        if self.path == _KUSTOMIZE_PATH:
+            return {_KUSTOMIZE_VERSION_VARIABLE: self.version}
+        return {}
 
     @cached_property
     def _go_mod(self) -> str:
@@ -131,6 +147,8 @@ class Program:
 _ETCD = Module("etcd", "go.etcd.io/etcd/server/v3")
 _KUBERNETES = Module("kubernetes", "k8s.io/kubernetes")
 _KWOK = Module("kwok", "sigs.k8s.io/kwok")
+_KUSTOMIZE = Module("kustomize", _KUSTOMIZE_PATH)
+_HELM = Module("helm", _HELM_PATH)
 _PROMETHEUS = Module("prometheus", "github.com/prometheus/prometheus", tags="netgo,remove_all_sd")
 
 CATALOGUE: Mapping[str, Program] = {
@@ -142,6 +160,8 @@ CATALOGUE: Mapping[str, Program] = {
         Program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", _KUBERNETES, 20),
         Program("kubectl", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES, 15),
         Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", _KWOK, 55),
+        Program("kustomize", _KUSTOMIZE_PATH, _KUSTOMIZE, 8),
+        Program("helm", f"{_HELM_PATH}/cmd/helm", _HELM, 96),
         Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", _PROMETHEUS, 77),
         Program("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", _PROMETHEUS, 35),
     )
@@ -154,7 +174,10 @@ QUIET = ("etcd", "kube-apiserver")
 FULL = (*QUIET, "kube-controller-manager", "kube-scheduler", "kwok")
 """What a full cluster runs: workloads become Available on fake nodes."""
 
-DEFAULT = (*FULL, "kubectl", "promtool")
+RENDERERS = ("kustomize", "helm")
+"""What renders sources that are no plain YAML."""
+
+DEFAULT = (*FULL, "kubectl", *RENDERERS, "promtool")
 """What ``build`` builds when no program is named: all that tests use. `prometheus` itself is built on request only."""
 
 

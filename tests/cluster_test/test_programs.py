@@ -92,6 +92,16 @@ def test_kubernetes_programs_report_their_version() -> None:
     assert f"component-base/version.gitVersion={module.version}" in module.linker_flags
 
 
+@pytest.mark.parametrize(("name", "variable"), [("helm", "internal/version.version"), ("kustomize", "api/provenance.version")])
+def test_renderers_report_their_version(name: str, variable: str) -> None:
+    module = programs.get(name).module
+    assert f"{variable}={module.version}" in module.linker_flags
+
+
+def test_renderers_are_built_when_no_program_is_named() -> None:
+    assert set(programs.RENDERERS) <= set(programs.DEFAULT)
+
+
 def test_unknown_program_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ClusterError) as caught:
         builds.ensure(["kube-proxy"])

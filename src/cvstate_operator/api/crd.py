@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel
 
 from cvstate_operator.api import names
-from cvstate_operator.api.clusterstate import ClusterStateSpec, ClusterStateStatus
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.status import ClusterStateStatus
 
 _PRINTER_COLUMNS = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
@@ -91,6 +92,8 @@ def _structural(node: Any, definitions: dict[str, Any]) -> Any:
     if "anyOf" in node:
         (chosen,) = (option for option in node["anyOf"] if option.get("type") != "null")
         node = {**_structural(chosen, definitions), **{key: value for key, value in node.items() if key != "anyOf"}}
+    if node.get("x-kubernetes-preserve-unknown-fields"):
+        node = {key: value for key, value in node.items() if key != "additionalProperties"}
     return {
         key: {name: _structural(sub, definitions) for name, sub in value.items()}
         if key == "properties"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cvstate_operator import __version__
-from cvstate_operator.cli import run, status
+from cvstate_operator.cli import check, run, status
 from cvstate_operator.cli.demo import command as demo
 from cvstate_operator.errors import CvstateError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.command("check")(check.check)
 app.command("demo")(demo.demo)
 
 

@@ -38,6 +38,26 @@ def run(
             "--allow-file-urls", envvar="CVSTATE_ALLOW_FILE_URLS", help="Allow file:// sources. They reach whatever this user can read."
         ),
     ] = False,
+    allow_insecure_sources: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-insecure-sources/--no-allow-insecure-sources",
+            envvar="CVSTATE_ALLOW_INSECURE_SOURCES",
+            help="Allow http:// sources, and sources on this machine. Default: only outside a Pod.",
+        ),
+    ] = None,
+    allow_git_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="CVSTATE_ALLOW_GIT_HOSTS", help="Allow this host as a source, whatever address it has; may be repeated.", metavar="HOST"
+        ),
+    ] = None,
+    webhook_listen: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CVSTATE_WEBHOOK_LISTEN", help="HOST:PORT of the push webhook (POST /hook). Default: none.", metavar="HOST:PORT"
+        ),
+    ] = None,
     writers: Annotated[int, typer.Option(min=1, max=256, help="Objects written at a time.")] = 16,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -58,6 +78,8 @@ def run(
       cvstate run --kubeconfig prod.yaml -n team-a  one namespace of another cluster
 
       cvstate run --listen 127.0.0.1:9000 --log-format json
+
+      cvstate run --webhook-listen 0.0.0.0:9292     take push notifications, see docs/webhook.md
     """
     from cvstate_operator.operator import app
     from cvstate_operator.settings import Settings, default_cache
@@ -70,6 +92,9 @@ def run(
         namespaces=tuple(namespace or ()),
         cache=cache or default_cache(),
         allow_file_urls=allow_file_urls,
+        allow_insecure_sources=allow_insecure_sources,
+        allow_git_hosts=tuple(host.lower() for host in allow_git_host or ()),
+        webhook_listen=webhook_listen,
         listen=listen,
         writers=writers,
     )

@@ -1,14 +1,20 @@
-"""The parent's side: run one task in a child process of its own, and get its answer or a clear failure.
+"""The parent's side: run one task in a confined child process of its own, and get its answer or a clear failure.
 
-The child gets an empty environment, its request on standard input (never on the command line, where everyone could read a credential), and a
-deadline that is enforced from outside: libgit2 has no total deadline, and a server that drips a byte a second holds a call for ever (measured).
+A child gets an empty environment, a home of its own that is removed afterwards, its request on a socket (never on a command line, where everyone
+could read a credential), and a deadline that is enforced from outside: libgit2 has no total deadline, and a server that drips a byte a second holds a
+call for ever (measured).
 """
 
 import asyncio
 import contextlib
+import itertools
 import os
+import shutil
 import signal
+import socket
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +25,11 @@ from cvstate_operator import errors
 
 MAX_ANSWER_BYTES: Final = 256 * 2**20
 """Longest answer that is read; an index of 100,000 objects is about 20 MB."""
+START_SECONDS: Final = 20.0
+"""Longest that the fork server may take to take an order; it loads its modules in 0.3 s on a quiet machine."""
+_CHUNK_BYTES: Final = 2**18
+_PYTHON: Final = (sys.executable, "-I", "-X", "utf8")
+"""-I: neither the working directory nor the environment can bring other modules in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class Limits:
     """What a child may use; the rest of the limits are fixed in `isolation/task.py`."""
 
     wall_seconds: float
-    """After this the child is killed."""
+    """After this the child is killed, with everything it started."""
     memory_bytes: int = 1024 * 2**20
     """Address space. 120 MB of blobs take 31 MB; 1 GiB leaves room for a large pack."""
 
@@ -43,57 +54,174 @@ class ChildTimeoutError(ChildFailedError):
     reason = "ChildTimeout"
 
 
-async def run(task: str, request: dict[str, Any], *, limits: Limits, home: Path) -> dict[str, Any]:
-    """Run `task` (a module with a function `handle(request) -> answer`) in a child process.
+class Children:
+    """Starts children; owns the fork server, which is started when first needed and again should it die."""
 
-    Args:
-        task: dotted name of the module.
-        request: JSON data.
-        limits: of this run.
-        home: an existing directory that is the child's HOME and working directory.
+    def __init__(self, scratch: Path, *, preload: Sequence[str]) -> None:
+        """
+        Args:
+            scratch: where the children's homes are made; made if absent.
+            preload: modules that the fork server loads beforehand, so that its children need not; above all those with tasks.
+        """
+        self._scratch = scratch
+        self._preload = tuple(preload)
+        self._lock = asyncio.Lock()
+        self._server: _Server | None = None
 
-    Raises:
-        ChildTimeoutError: not finished in time.
-        ChildFailedError: died without an answer.
-        CvstateError: whatever error of our tree the task raised.
-    """
-    command = (sys.executable, "-I", "-X", "utf8", "-m", "cvstate_operator.isolation.task", task, str(limits.memory_bytes))
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-        cwd=home,
-        start_new_session=True,
-        limit=MAX_ANSWER_BYTES,
-    )
+    async def run(self, task: str, request: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
+        """Run `task`, a module with a function `handle(request) -> answer`; both are JSON data.
+
+        Raises:
+            ChildTimeoutError: not finished in time.
+            ChildFailedError: died without an answer.
+            CvstateError: whatever error of our tree the task raised.
+        """
+        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home = tempfile.mkdtemp(dir=self._scratch, prefix="child-")
+        try:
+            server = await self._running()
+            answer, status = await server.run(task, orjson.dumps(request), home=home, limits=limits)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+        return _read(answer, status)
+
+    async def close(self) -> None:
+        """End the fork server; children that still run are killed."""
+        if self._server:
+            await self._server.close()
+            self._server = None
+
+    async def _running(self) -> "_Server":
+        async with self._lock:
+            if self._server is None or self._server.is_dead:
+                self._server = await _Server.start(self._preload, self._scratch)
+            return self._server
+
+
+class _Server:
+    """One fork server process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+        self._numbers = itertools.count(1)
+        self._ended: dict[int, asyncio.Future[int]] = {}
+        self.is_dead = False
+        asyncio.get_running_loop().add_reader(control, self._hear)
+
+    @classmethod
+    async def start(cls, preload: Sequence[str], scratch: Path) -> "_Server":
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(*_PYTHON, "-m", "cvstate_operator.isolation.forkserver", str(theirs.fileno()), *preload),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={"HOME": str(scratch), "PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                cwd=scratch,
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        return cls(process, ours)
+
+    async def run(self, task: str, request: bytes, *, home: str, limits: Limits) -> tuple[bytes, int]:
+        """The answer (empty if there is none) and the exit code (negative: a signal)."""
+        number = next(self._numbers)
+        ended = self._ended[number] = asyncio.get_running_loop().create_future()
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                order = {"start": number, "task": task, "home": home, "memory": limits.memory_bytes}
+                await self._send(orjson.dumps(order), [theirs.fileno()])
+            try:
+                async with asyncio.timeout(limits.wall_seconds):
+                    answer = await _converse(ours, request)
+                    return answer, await ended
+            except TimeoutError as exc:
+                raise ChildTimeoutError(f"not finished within {limits.wall_seconds:.0f} s") from exc
+        finally:
+            ours.close()
+            if not ended.done():
+                await self._kill(number, ended)
+            self._ended.pop(number, None)
+
+    async def close(self) -> None:
+        self._lose("the operator stops")
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def _send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while True:
+            try:
+                socket.send_fds(self._control, [message], descriptors)
+                return
+            except BlockingIOError as exc:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise ChildFailedError("the fork server takes no orders") from exc
+                await asyncio.sleep(0.005)
+            except OSError as exc:
+                self._lose("the fork server is gone")
+                raise ChildFailedError("the fork server is gone") from exc
+
+    async def _kill(self, number: int, ended: "asyncio.Future[int]") -> None:
+        """Kill the child and everything it started, and see it gone, so that nothing of it still writes."""
+        with contextlib.suppress(ChildFailedError):
+            await self._send(orjson.dumps({"kill": number}))
+            await asyncio.wait({ended}, timeout=START_SECONDS)
+
+    def _hear(self) -> None:
+        try:
+            while message := self._control.recv(4096):
+                report = orjson.loads(message)
+                future = self._ended.get(report["ended"])
+                if future and not future.done():
+                    future.set_result(report["status"])
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._lose("the fork server is gone")
+
+    def _lose(self, why: str) -> None:
+        """From now on another server has to be started; whoever waits for a child of this one is told."""
+        if self.is_dead:
+            return
+        self.is_dead = True
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        for future in self._ended.values():
+            if not future.done():
+                future.set_exception(ChildFailedError(why))
+                future.exception()  # seen, should nobody wait
+
+
+async def _converse(connection: socket.socket, request: bytes) -> bytes:
+    """Send the request and read the answer until the child closes its end."""
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    answer = bytearray()
+    with contextlib.suppress(ConnectionError):  # a child that died; its exit code says how
+        await loop.sock_sendall(connection, request)
+        connection.shutdown(socket.SHUT_WR)
+        while chunk := await loop.sock_recv(connection, _CHUNK_BYTES):
+            answer += chunk
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise ChildFailedError(f"the answer is longer than {MAX_ANSWER_BYTES // 2**20} MiB")
+    return bytes(answer)
+
+
+def _read(raw: bytes, status: int) -> dict[str, Any]:
     try:
-        async with asyncio.timeout(limits.wall_seconds):
-            out, err = await process.communicate(orjson.dumps(request))
-    except TimeoutError as exc:
-        raise ChildTimeoutError(f"not finished within {limits.wall_seconds:.0f} s") from exc
-    finally:
-        await _end(process)
-    return _answer(out, err, process.returncode)
-
-
-def _answer(out: bytes, err: bytes, code: int | None) -> dict[str, Any]:
-    try:
-        answer = orjson.loads(out)
+        answer = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
-        last = err.decode(errors="replace").strip().rpartition("\n")[2]
-        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        raise ChildFailedError(f"the child process ended with {how}{f': {last}' if last else ''}") from exc
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+        raise ChildFailedError(f"the child process ended with {how}") from exc
+    if crash := answer.get("crash"):
+        raise ChildFailedError(f"the child process failed: {crash}")
     if error := answer.get("error"):
         kind = getattr(errors, str(error["type"]), errors.TerminalError)
-        raise kind(str(error["message"]))
+        raise kind(str(error["message"]), **error["more"])
     return dict(answer["ok"])
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill the child and everything it started; harmless if it ended by itself."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()

@@ -23,8 +23,8 @@ class Origin(NamedTuple):
 class BodyRef(NamedTuple):
     """Where the rendered body can be read again: a span of bytes of one file in the render store."""
 
-    blob: str
-    """Name of the file in the store (the Git blob id it was parsed from)."""
+    key: str
+    """Name of the file in the store."""
     offset: int
     length: int
 

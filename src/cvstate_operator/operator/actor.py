@@ -1,6 +1,6 @@
 """The actor: one ClusterState's own task. It waits for whatever concerns it, runs the pipeline, and has the result reported.
 
-Everything that happens ends as a wake-up: a new spec, a request, a touched object, a finished fetch, a timer. The fetch runs beside the passes, so that
+Everything that happens ends as a wake-up: a new spec, a request, a touched object, a finished look at the source, a timer. The look runs beside the passes, so that
 a slow Git server never delays a repair.
 """
 
@@ -28,6 +28,8 @@ JITTER: Final = 0.1
 """Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
 PROGRESS_SECONDS: Final = 1.0
 """A pass that takes longer is announced in the status; shorter ones cost one status write, not two."""
+REFETCH_SECONDS: Final = 1.0
+"""Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
 MISHAP_SECONDS: Final = 10.0
 """Pause after a fault of our own, and after a status that could not be written."""
 
@@ -50,6 +52,8 @@ class Actor:
     def __init__(self, body: Mapping[str, Any], *, pipeline: Pipeline, reporter: KubernetesReporter, meter: ClusterStateMeter) -> None:
         meta = body["metadata"]
         self.uid: str = meta["uid"]
+        self.namespace: str = meta["namespace"]
+        self.name: str = meta["name"]
         self._label = f"{meta['namespace']}/{meta['name']}"
         self._pipeline = pipeline
         self._reporter = reporter
@@ -59,11 +63,13 @@ class Actor:
         self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
         self._wake = asyncio.Event()
         self._stopping = False
-        self._fetch_at = 0.0
+        self._look_at = 0.0
+        self._look_fresh = True
+        """Somebody waits for what the server says now: a user who asked, a push."""
         self._full_at = 0.0
         self._pass_at: float | None = None
-        self._fetching: asyncio.Task[bool] | None = None
-        self._fetched_for: Wanted | None = None
+        self._looking: asyncio.Task[bool] | None = None
+        self._looked_for: Wanted | None = None
         self._news = False
         self._task = asyncio.create_task(self._run(), name=f"clusterstate {self._label}")
 
@@ -71,13 +77,27 @@ class Actor:
         """An event about the ClusterState came; our own status writes wake nobody."""
         before, self._wanted = self._wanted, _wanted(body)
         if (before.generation, before.requested_at) != (self._wanted.generation, self._wanted.requested_at):
-            self._fetch_at = 0.0
-            self._wake.set()
+            self.look_now()
+
+    def look_now(self) -> None:
+        """Ask the source at once; one look that begins after this call is enough for any number of them."""
+        self._look_at, self._look_fresh = 0.0, True
+        self._wake.set()
 
     def touch(self, ref: ObjectRef) -> None:
         """An object of this ClusterState changed in a way that matters."""
         self._pipeline.ledger.touch(ref, _now())
         self._wake.set()
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The spec as it came last."""
+        return self._wanted.spec
+
+    @property
+    def store_keys(self) -> frozenset[str]:
+        """What it uses of the render store."""
+        return self._pipeline.store_keys
 
     async def close(self, *, seconds: float) -> None:
         """Finish the objects in hand and end; after `seconds` the rest is cut off.
@@ -88,7 +108,7 @@ class Actor:
         self._pipeline.stop()
         self._wake.set()
         _, late = await asyncio.wait({self._task}, timeout=seconds)
-        unfinished = (*late, self._fetching) if self._fetching else (*late,)
+        unfinished = (*late, self._looking) if self._looking else (*late,)
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
@@ -124,28 +144,28 @@ class Actor:
         except errors.InvalidSpecError as exc:
             await self._refuse(wanted, exc)
             return
-        self._take_fetch_result()
+        self._take_look()
         asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
-        if _now() >= self._fetch_at and self._fetching is None:
-            self._fetch_at = _later(parse_seconds(spec.source.git.interval))
-            self._fetching = asyncio.create_task(self._pipeline.fetch(spec.source.git), name=f"fetch {self._label}")
-            self._fetching.add_done_callback(lambda task: self._wake.set())
-            self._fetched_for = wanted
-        # What the user asked for is answered with what Git holds now, so the fetch comes first.
-        answering = asked and self._fetching is None and self._fetched_for == wanted
+        if _now() >= self._look_at and self._looking is None:
+            self._look_at, fresh, self._look_fresh = _later(parse_seconds(spec.source.git.interval)), self._look_fresh, False
+            self._looking = asyncio.create_task(self._pipeline.look(spec, fresh=fresh), name=f"look {self._label}")
+            self._looking.add_done_callback(lambda task: self._wake.set())
+            self._looked_for = wanted
+        # What the user asked for is answered with what Git holds now, so the look comes first.
+        answering = asked and self._looking is None and self._looked_for == wanted
         full = answering or (_now() >= self._full_at and not asked)
         pending = self._pipeline.ledger.touched or self._news or (self._pass_at is not None and _now() >= self._pass_at)
         if full or pending:
             self._news, self._pass_at = False, None
             await self._pass(spec, full=full, answered=wanted if answering else None)
 
-    def _take_fetch_result(self) -> None:
-        if self._fetching and self._fetching.done():
-            task, self._fetching = self._fetching, None
+    def _take_look(self) -> None:
+        if self._looking and self._looking.done():
+            task, self._looking = self._looking, None
             self._news = task.result() or self._news
 
     async def _wait(self) -> None:
-        times = [self._pass_at, None if self._fetching else self._fetch_at, self._full_at if self._full_at else None]
+        times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None]
         pause = max(0.0, min((t for t in times if t is not None), default=MISHAP_SECONDS) - _now())
         try:
             async with asyncio.timeout(pause):
@@ -173,6 +193,8 @@ class Actor:
         if full:
             self._full_at = _later(parse_seconds(spec.interval))
         self._pass_at = outcome.next_pass_at
+        if self._pipeline.wants_look:
+            self._look_at, self._look_fresh = _now() + REFETCH_SECONDS, True
         await self._tell(outcome, seconds=_now() - started)
 
     async def _tell(self, outcome: Outcome, *, seconds: float) -> None:
@@ -203,7 +225,7 @@ class Actor:
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
         """Nothing of a spec that makes no sense is carried out; what was applied before stays."""
         self._handled = wanted
-        self._fetch_at = self._full_at = _later(parse_seconds("10m"))
+        self._look_at = self._full_at = _later(parse_seconds("10m"))
         await self._write(report.invalid_spec(error, previous=self._status, generation=wanted.generation, now=_rfc3339()))
 
     async def _write(self, status: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.connection import Connection, connect
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.http import HttpServer
+from cvstate_operator.operator.webhook import PATH as WEBHOOK_PATH
+from cvstate_operator.operator.webhook import WebhookServer
 from cvstate_operator.settings import Settings
 from cvstate_operator.telemetry.metrics import Metrics
 
@@ -52,6 +54,12 @@ class _Process:
         self._client = Client(connection, observe=self._metrics.observe_request)
         self._engine = Engine(settings, self._client, self._metrics)
         self._http = HttpServer(self._metrics, alive=self._alive, ready=self._ready)
+        self._webhook = WebhookServer(
+            subscriptions=self._engine.subscriptions,
+            trigger=self._engine.look_now,
+            secret=self._engine.webhook_token,
+            observe=lambda result, provider: self._metrics.deliveries.labels(result).inc(),
+        )
         self._stop = asyncio.Event()
         self._stop_kopf = asyncio.Event()
         self._watching = asyncio.Event()
@@ -62,11 +70,15 @@ class _Process:
         lag = asyncio.create_task(self._probe_lag())
         try:
             address = await self._http.start(self._settings.listen)
-            _log.info("started", extra={"version": __version__, "server": self._connection.server, "http": f"http://{address}"})
+            told = {"version": __version__, "server": self._connection.server, "http": f"http://{address}"}
+            if self._settings.webhook_listen:
+                told["webhook"] = f"http://{await self._webhook.start(self._settings.webhook_listen)}{WEBHOOK_PATH}"
+            _log.info("started", extra=told)
             if await self._connect():
                 await self._serve()
         finally:
             lag.cancel()
+            await self._webhook.close()
             await self._http.close()
             await self._client.close()
             _log.info("stopped")

@@ -4,24 +4,41 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+from cvstate_operator import errors
 from cvstate_operator.api import names
+from cvstate_operator.api.clusterstate import parse_spec
+from cvstate_operator.isolation.child import Children
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.cluster import Cluster
+from cvstate_operator.kube.connection import in_cluster
+from cvstate_operator.kube.references import References
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.webhook import Subscription
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import World
-from cvstate_operator.render.plain import PlainRenderer
+from cvstate_operator.reconcile.source_stage import baseline_of
+from cvstate_operator.render import tools
+from cvstate_operator.render.renderer import Renderer
+from cvstate_operator.render.store import Store
 from cvstate_operator.settings import Settings
+from cvstate_operator.source.address import AddressPolicy
+from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import GitSources
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
+
+COLLECT_SECONDS: Final = 3600.0
+"""How often the cache is looked through; the first time a minute after the start, when every ClusterState has said what it uses."""
+FIRST_COLLECT_SECONDS: Final = 60.0
+TASKS: Final = ("cvstate_operator.source.fetch", "cvstate_operator.render.build")
+"""What the fork server loads, so that a look at a source costs milliseconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +72,17 @@ class Engine:
         self._metrics = metrics
         self._index = LiveIndex(self._touched)
         self._cluster = Cluster(client, self._index)
-        self._source = GitSources(settings.cache / "git", allow_file_urls=settings.allow_file_urls)
-        self._renderer = PlainRenderer(settings.cache / "rendered")
+        self._children = Children(settings.cache / "children", preload=TASKS)
+        self._git_cache = GitCache(settings.cache / "git")
+        self._store = Store(settings.cache / "rendered")
+        insecure = settings.allow_insecure_sources
+        policy = AddressPolicy(
+            files=settings.allow_file_urls, insecure=not in_cluster() if insecure is None else insecure, hosts=settings.allow_git_hosts
+        )
+        self._source = GitSources(self._git_cache, self._children, policy)
+        self._renderer = Renderer(self._store, self._children, tools=tools.find())
+        self._references = References(client)
+        self._collector: asyncio.Task[None] | None = None
         self._writers = asyncio.Semaphore(settings.writers)
         self._actors: dict[str, Actor] = {}
         """By ApplySet id."""
@@ -71,6 +97,30 @@ class Engine:
             CvstateError: it cannot be asked.
         """
         await self._cluster.discover()
+        self._collector = asyncio.create_task(self._collect(), name="collect the cache")
+
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Who wants to be told of pushes."""
+        for owner, actor in self._actors.items():
+            try:
+                git = parse_spec(actor.spec).source.git
+            except errors.InvalidSpecError:
+                continue
+            if git.webhook:
+                yield Subscription(owner, actor.namespace, actor.name, git.url, git.ref, git.webhook.secret_ref.name)
+
+    async def webhook_token(self, subscription: Subscription) -> bytes | None:
+        """The token of a subscription's Secret; None if there is none."""
+        try:
+            data = await self._references.read("Secret", subscription.namespace, subscription.secret_name, max_age=0.0)
+        except errors.ReferenceMissingError:
+            return None
+        return data.get("token")
+
+    def look_now(self, owner: str) -> None:
+        """Have one ClusterState ask its source at once."""
+        if actor := self._actors.get(owner):
+            actor.look_now()
 
     def observed(self, body: Mapping[str, Any]) -> None:
         """A ClusterState exists in this state."""
@@ -97,9 +147,29 @@ class Engine:
 
     async def close(self) -> None:
         """Finish the objects in hand, then stop."""
+        if self._collector:
+            self._collector.cancel()
         closing = [actor.close(seconds=self._settings.shutdown_seconds) for actor in self._actors.values()]
         await asyncio.gather(*closing, *self._closing)
         await self._cluster.close()
+        await self._children.close()
+
+    async def _collect(self) -> None:
+        pause = FIRST_COLLECT_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            pause = COLLECT_SECONDS
+            used = frozenset().union(*(actor.store_keys for actor in self._actors.values()))
+            try:
+                left = {
+                    "git": await asyncio.to_thread(self._git_cache.collect),
+                    "rendered": await asyncio.to_thread(self._store.collect, used),
+                }
+            except OSError as exc:
+                _log.warning("the cache could not be looked through", extra={"error": str(exc)})
+                continue
+            for kind, size in left.items():
+                self._metrics.cache_bytes.labels(kind).set(size)
 
     def _make(self, owner: str, body: Mapping[str, Any]) -> Actor:
         meta = body["metadata"]
@@ -108,6 +178,7 @@ class Engine:
         world = World(
             source=self._source,
             renderer=self._renderer,
+            references=self._references,
             cluster=self._cluster,
             index=self._index,
             reporter=reporter,
@@ -120,9 +191,11 @@ class Engine:
         pipeline = Pipeline(
             world,
             owner=owner,
+            name=meta["name"],
             namespace=meta["namespace"],
             name_owner=self._name_owner,
             known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
+            baseline=baseline_of(body.get("status") or {}),
         )
         return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter)
 

@@ -38,7 +38,9 @@ class Desired:
         return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def place(manifests: Iterable[Manifest], problems: Iterable[Problem], *, resolve: Resolve, namespace: str) -> Desired:
+def place(
+    manifests: Iterable[Manifest], problems: Iterable[Problem], *, resolve: Resolve, namespace: str, target_namespace: str = ""
+) -> Desired:
     """Bring manifests into their kinds and namespaces.
 
     Args:
@@ -46,6 +48,7 @@ def place(manifests: Iterable[Manifest], problems: Iterable[Problem], *, resolve
         problems: what the render could not make sense of.
         resolve: how kinds are served, those included that a CRD among the manifests will bring.
         namespace: where namespaced objects go that name no namespace.
+        target_namespace: where all namespaced objects go, whatever they name; empty for none.
     """
     found = list(problems)
     resources: dict[Gvk, ApiResource] = {}
@@ -58,7 +61,8 @@ def place(manifests: Iterable[Manifest], problems: Iterable[Problem], *, resolve
             found.append(_has_namespace(manifest))
         else:
             resources[manifest.gvk] = resource
-            placed.append(manifest.in_namespace((manifest.namespace or namespace) if resource.namespaced else ""))
+            place_of = (target_namespace or manifest.namespace or namespace) if resource.namespaced else ""
+            placed.append(manifest.in_namespace(place_of))
     objects, duplicates = _unique(placed)
     return Desired(objects, resources, tuple(sorted([*found, *duplicates])))
 

@@ -23,13 +23,26 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Render:
+    """How the newest commit was rendered."""
+
+    type: str
+    tool: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One pass over one ClusterState."""
 
     artifact: Artifact | None
     """The commit that the pass is about; None if none could be read yet."""
+    url: str
+    """Of the source."""
     source_error: CvstateError | None
     """Why the last look at the source failed."""
+    rendered: Render | None
+    """How what is desired was rendered; None if nothing was yet."""
     evaluated: bool
     """Whether desired and live state were compared; False as long as there is no artifact, or no render of it."""
     digest: str
@@ -50,6 +63,11 @@ class Outcome:
     """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
 
     @property
+    def is_applied(self) -> bool:
+        """The cluster holds exactly what the commit declares, be it the newest or not."""
+        return self.evaluated and not (self.problems or self.drift or self.unpruned)
+
+    @property
     def is_converged(self) -> bool:
         """The cluster holds exactly what the newest commit declares."""
-        return self.evaluated and not (self.source_error or self.problems or self.drift or self.unpruned)
+        return self.is_applied and not self.source_error

@@ -1,6 +1,6 @@
 """The pipeline of one ClusterState: source, render, drift, plan, apply, report. Every trigger ends in the same idempotent call, `run`.
 
-    fetch()  source ─▶ artifact                          (by poll or push; beside everything else)
+    look()   source ─▶ artifact                          (by poll or push; beside everything else)
     run()    artifact ─▶ desired ─▶ observed ─▶ plan ─▶ applied ─▶ pruned ─▶ outcome
 
 A pass costs what changed: after an event only the touched objects are looked at, after a commit the whole plan is made from memory, and only
@@ -11,45 +11,55 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cvstate_operator import errors
-from cvstate_operator.api.clusterstate import ClusterStateSpec, GitSource
+from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import adoption, backoff, changes, crds, desired
 from cvstate_operator.plan.changes import Action, Change, Hold
 from cvstate_operator.reconcile.ledger import Ledger
-from cvstate_operator.reconcile.outcome import Done, Outcome
+from cvstate_operator.reconcile.outcome import Done, Outcome, Render
 from cvstate_operator.reconcile.ports import ParentMetadata, World
+from cvstate_operator.reconcile.render_stage import RenderStage
+from cvstate_operator.reconcile.source_stage import Baseline, SourceStage
 from cvstate_operator.reconcile.writer import Writer
 
 
 class Pipeline:
-    """One ClusterState. Not for concurrent use, but for `fetch` and `stop`, which may run beside `run`."""
+    """One ClusterState. Not for concurrent use, but for `look` and `stop`, which may run beside `run`."""
 
     def __init__(
-        self, world: World, *, owner: str, namespace: str, name_owner: adoption.NameOwner, known_kinds: frozenset[GroupKind]
+        self,
+        world: World,
+        *,
+        owner: str,
+        name: str,
+        namespace: str,
+        name_owner: adoption.NameOwner,
+        known_kinds: frozenset[GroupKind],
+        baseline: Baseline,
     ) -> None:
         """
         Args:
             world: everything outside.
             owner: ApplySet id.
+            name: of the ClusterState.
             namespace: of the ClusterState; namespaced objects that name no namespace go there.
             name_owner: names other ApplySets for people.
             known_kinds: kinds that members may be of, from before this process.
+            baseline: what was applied last, from before this process.
         """
         self._world = world
         self._owner = owner
         self._namespace = namespace
         self._name_owner = name_owner
         self._marked_kinds: frozenset[GroupKind] | None = known_kinds or None
-        self._artifact: Artifact | None = None
+        self._source = SourceStage(world, namespace=namespace, baseline=baseline)
+        self._render = RenderStage(world, name=name, namespace=namespace)
         self._attempted: Artifact | None = None
-        """What the pass is about; a fetch beside it may already have found a newer one."""
-        self._source_error: errors.CvstateError | None = None
-        self._rendered: tuple[Artifact, Rendered] | None = None
+        """What the pass is about; a look beside it may already have found a newer one."""
         self._desired: desired.Desired | None = None
-        self._build_error: errors.CvstateError | None = None
-        self._unbuildable: Artifact | None = None
+        self._placed: Rendered | None = None
         self._unfinished = False
         """An error ended the last pass half-way; the next one looks at everything."""
         self._unknown_kinds_attempt = 0
@@ -64,24 +74,23 @@ class Pipeline:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
         self._writer.stopping = True
 
-    # -- source ----------------------------------------------------------------------------------------------------
+    async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> bool:
+        """Look for a new commit; True if there is something new to tell, good or bad. `fresh`: ask the server now, whatever others learned lately."""
+        return await self._source.look(spec, fresh=fresh)
 
-    async def fetch(self, git: GitSource) -> bool:
-        """Look for a new commit; True if there is something new to tell, good or bad."""
-        clock, started = self._world.clock, self._world.clock.monotonic()
-        before = (self._artifact, self._source_error and self._source_error.message)
-        result = "ok"
-        try:
-            self._artifact = await self._world.source.fetch(git, known=self._artifact)
-            self._source_error = None
-        except errors.CvstateError as exc:
-            self._source_error, result = exc, exc.reason
-        self._world.meter.fetched(result=result, seconds=clock.monotonic() - started)
-        return before != (self._artifact, self._source_error and self._source_error.message)
+    @property
+    def wants_look(self) -> bool:
+        """The cache was lost; the source should be asked at once."""
+        return self._source.wants_look
+
+    @property
+    def store_keys(self) -> frozenset[str]:
+        """What this ClusterState uses of the render store."""
+        return frozenset(piece.key for piece in self._render.rendered.pieces.values()) if self._render.rendered else frozenset()
 
     def news(self, status: Mapping[str, Any]) -> str:
         """What the pass in progress brings that `status` does not know yet, for people; empty for a mere resync or repair."""
-        revision = self._artifact.revision if self._artifact else ""
+        revision = self._source.artifact.revision if self._source.artifact else ""
         return f"applying {revision}" if revision and revision != status.get("lastAppliedRevision") else ""
 
     # -- the pass --------------------------------------------------------------------------------------------------
@@ -94,9 +103,9 @@ class Pipeline:
             full: list everything again and look at every object, whatever events said.
         """
         started = self._world.clock.monotonic()
-        fresh = await self._render(full=full) or self._unfinished
+        fresh = await self._renew(spec, full=full) or self._unfinished
         if self._desired is None:
-            return self._outcome(())
+            return self._outcome(spec, ())
         self._unfinished = True
         blind = await self._observe(self._desired, resync_before=started if full else None)
         due = self._world.clock.monotonic()
@@ -109,40 +118,36 @@ class Pipeline:
         if full or fresh or stray or self._unpruned or self._writer.prune_again_at is not None:
             done += await self._prune(spec, self._desired, blind, retry_all=full)
         self._unfinished = False
-        return self._outcome(done)
+        return self._outcome(spec, done)
 
     # -- render ----------------------------------------------------------------------------------------------------
 
-    async def _render(self, *, full: bool) -> bool:
+    async def _renew(self, spec: ClusterStateSpec, *, full: bool) -> bool:
         """Turn the newest artifact into desired objects; True if they are new."""
-        artifact = self._attempted = self._artifact
+        artifact = self._attempted = self._source.artifact
         if artifact is None:
             return False
         if self._writer.lost_body:
-            self._rendered, self._writer.lost_body = None, False
-        if self._rendered is None or self._rendered[0] is not artifact:
-            if self._unbuildable is artifact and not full:
-                return False
-            try:
-                rendered = await self._world.renderer.render(artifact)
-                self._build_error = self._unbuildable = None
-            except errors.CvstateError as exc:
-                self._build_error, self._unbuildable, self._place_again_at = exc, artifact, None
-                return False
-        elif self._must_place_again(full=full):
-            rendered = self._rendered[1]
-        else:
+            self._render.lost()
+            self._writer.lost_body = False
+        try:
+            await self._render.render(spec, artifact, full=full)
+        except errors.CacheLostError:
+            self._source.lost()
             return False
-        # Unset until it is placed: a pass that ends here by an error is repeated from the render on.
-        self._rendered = None
-        await self._place(artifact, rendered)
-        self._rendered = (artifact, rendered)
+        rendered = self._render.rendered
+        if rendered is None or (rendered is self._placed and not self._must_place_again(full=full)):
+            return False
+        # Unset until it is placed: a pass that ends here by an error is repeated from the placing on.
+        self._placed = None
+        await self._place(spec, rendered)
+        self._placed = rendered
         return True
 
     def _must_place_again(self, *, full: bool) -> bool:
         return self._place_again_at is not None and (full or self._world.clock.monotonic() >= self._place_again_at)
 
-    async def _place(self, artifact: Artifact, rendered: Rendered) -> None:
+    async def _place(self, spec: ClusterStateSpec, rendered: Rendered) -> None:
         cluster = self._world.cluster
         declared = crds.declared_resources(self._world.renderer.body(m) for m in rendered.manifests if crds.is_crd(m.gvk.group_kind))
 
@@ -151,9 +156,9 @@ class Pipeline:
 
         if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
             await cluster.discover()
-        # What the fetch left out is missing as well: nothing may be pruned for it.
-        problems = (*artifact.problems, *rendered.problems)
-        self._desired = desired.place(rendered.manifests, problems, resolve=resolve, namespace=self._namespace)
+        self._desired = desired.place(
+            rendered.manifests, rendered.problems, resolve=resolve, namespace=self._namespace, target_namespace=spec.render.target_namespace
+        )
         self.ledger.keep_only(self._desired.objects)
         unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self._desired.problems)
         self._unknown_kinds_attempt = self._unknown_kinds_attempt + 1 if unknown else 0
@@ -237,7 +242,7 @@ class Pipeline:
         surplus = changes.leftovers(self._world.index.members(self._owner), wanted.objects)
         guard = changes.PruneGuard(
             enabled=spec.prune.enabled,
-            complete=not wanted.problems and not self._build_error,
+            complete=not wanted.problems and not self._render.error,
             empty=not wanted.objects,
             applied=self.ledger.failures.keys().isdisjoint(wanted.objects) and not self._writer.stopping,
             observed=not blind and self._seen_all,
@@ -260,12 +265,13 @@ class Pipeline:
 
     # -- outcome ---------------------------------------------------------------------------------------------------
 
-    def _outcome(self, done: Iterable[Done]) -> Outcome:
-        wanted = self._desired
+    def _outcome(self, spec: ClusterStateSpec, done: Iterable[Done]) -> Outcome:
+        wanted, build_error = self._desired, self._render.error
         problems = [failure.problem for failure in self.ledger.failures.values()]
         problems += wanted.problems if wanted else ()
-        if self._build_error:
-            problems.append(Problem("", 0, "", self._build_error.reason, self._build_error.message))
+        if build_error:
+            passes = isinstance(build_error, errors.TransientError | errors.WaitingError)
+            problems.append(Problem("", 0, "", build_error.reason, build_error.message, retryable=passes))
         if wanted and not wanted.objects and not problems:
             problems.append(
                 Problem(
@@ -276,11 +282,20 @@ class Pipeline:
                     "the commit declares no objects; nothing was pruned. Correct spec.source.git.path, or delete the ClusterState",
                 )
             )
-        times = [t for t in (self.ledger.next_retry(), self._place_again_at, self._writer.prune_again_at) if t is not None]
-        return Outcome(
+        timers = (
+            self.ledger.next_retry(),
+            self._place_again_at,
+            self._writer.prune_again_at,
+            self._render.again_at,
+            self._source.stale_at(spec),
+        )
+        rendered = self._render.rendered
+        outcome = Outcome(
             artifact=self._attempted,
-            source_error=self._source_error,
-            evaluated=wanted is not None and self._build_error is None,
+            url=spec.source.git.url,
+            source_error=self._source.error(spec),
+            rendered=Render(rendered.type, rendered.tool, rendered.warnings) if rendered else None,
+            evaluated=wanted is not None and build_error is None,
             digest=wanted.digest if wanted else "",
             desired=len(wanted.objects) if wanted else 0,
             members=self._world.index.count(self._owner),
@@ -289,5 +304,8 @@ class Pipeline:
             drift=tuple(sorted(self.ledger.drift.items())),
             unpruned=tuple(sorted(self._unpruned)),
             objection=self._objection,
-            next_pass_at=min(times, default=None),
+            next_pass_at=min((time for time in timers if time is not None), default=None),
         )
+        if outcome.is_applied and self._attempted:
+            self._source.applied(spec, self._attempted)
+        return outcome

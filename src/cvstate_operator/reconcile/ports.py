@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from cvstate_operator.api.clusterstate import GitSource
+from cvstate_operator.api.source import GitSource
 from cvstate_operator.errors import CvstateError
+from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
 from cvstate_operator.objects.manifest import Body, Manifest
+from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.plan.adoption import NameOwner
 from cvstate_operator.plan.changes import Change
 from cvstate_operator.reconcile.live_index import LiveIndex
@@ -19,27 +21,62 @@ from cvstate_operator.reconcile.live_index import LiveIndex
 class Source(Protocol):
     """Git."""
 
-    async def fetch(self, git: GitSource, *, known: Artifact | None) -> Artifact:
+    async def fetch(self, git: GitSource, *, access: Access, known: Artifact | None, baseline: str, max_age: float) -> Artifact:
         """The newest commit; `known` itself if that is still the newest.
+
+        Args:
+            git: the source.
+            access: credentials and keys.
+            known: what the caller has.
+            baseline: commit that a new one must descend from; empty for none.
+            max_age: seconds; what the server said so long ago will do.
 
         Raises:
             TransientError: the repository could not be read now.
             TerminalError: it could, but not what was asked for.
         """
 
+    async def recall(self, git: GitSource, *, access: Access, commit: str) -> Artifact:
+        """A commit that was fetched before, without asking the server.
+
+        Raises:
+            CvstateError: it is not kept, or not acceptable.
+        """
+
+    def forget(self, artifact: Artifact) -> None:
+        """What is kept of an artifact's repository is damaged."""
+
 
 class Renderer(Protocol):
     """Files to manifests."""
 
-    async def render(self, artifact: Artifact) -> Rendered:
-        """Every manifest in the artifact; a bad file is a problem in the result and does not stop the others.
+    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
+        """Every manifest in the artifact; a bad plain file is a problem in the result and does not stop the others.
+
+        Args:
+            artifact: the commit.
+            recipe: how.
+            previous: an earlier render by the same recipe, so that only what changed is looked at.
 
         Raises:
             BuildFailedError: nothing at all came out.
+            CacheLostError: the artifact must be fetched again.
         """
 
     def body(self, manifest: Manifest) -> Body:
         """The object to apply; the caller may change it."""
+
+
+class References(Protocol):
+    """Secrets and ConfigMaps that specs refer to."""
+
+    async def read(self, kind: str, namespace: str, name: str, *, max_age: float) -> Mapping[str, bytes]:
+        """The data of one; may be as old as `max_age` seconds.
+
+        Raises:
+            ReferenceMissingError: it does not exist.
+            CvstateError: it could not be read.
+        """
 
 
 class Cluster(Protocol):
@@ -145,6 +182,7 @@ class World:
 
     source: Source
     renderer: Renderer
+    references: References
     cluster: Cluster
     index: LiveIndex
     reporter: Reporter

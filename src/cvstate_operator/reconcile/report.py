@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
-from cvstate_operator.errors import CvstateError, TransientError
+from cvstate_operator.errors import CvstateError, TransientError, VerificationFailedError, WaitingError
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan.changes import Action
@@ -56,11 +56,16 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
             "revision": artifact.revision,
             "commitTime": _time(artifact.committed_at),
             "fetchedAt": before.get("fetchedAt", fetched_at) if before.get("revision") == revision else fetched_at,
+            "url": outcome.url,
+            "ref": artifact.ref,
+            "tree": artifact.directory,
+            **({"signedBy": artifact.signed_by} if artifact.signed_by else {}),
         }
         if artifact
         else before,
         "lastAttemptedRevision": revision or previous.get("lastAttemptedRevision"),
         "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
+        "render": _render(outcome) or previous.get("render"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
         "drift": _drift(outcome),
         "problems": _listed(_problem(problem) for problem in outcome.problems),
@@ -87,7 +92,7 @@ def progressing(previous: Mapping[str, Any], *, generation: int, message: str, n
     kept = [
         Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
         for c in previous.get("conditions") or ()
-        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.DRIFTED)
+        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED)
     ]
     found = (
         *kept,
@@ -109,6 +114,7 @@ def conditions(outcome: Outcome) -> tuple[Condition, ...]:
     return (
         ready,
         _source(outcome),
+        *_verified(outcome),
         _drifted(outcome),
         Condition(ConditionType.RECONCILING, retrying or ready.status is None, Reason.PROGRESSING_WITH_RETRY, ready.message),
         Condition(ConditionType.STALLED, must_act, ready.reason, ready.message),
@@ -120,9 +126,8 @@ def events(outcome: Outcome, *, previous: Mapping[str, Any]) -> tuple[Event, ...
     found = []
     changed = [done for done in outcome.done if done.action is not Action.REPAIR]
     repaired = [done for done in outcome.done if done.action is Action.REPAIR]
-    revision = outcome.artifact.revision if outcome.artifact else ""
     if changed:
-        found.append(Event("Normal", "Applied", f"{revision}: {_counts(changed)}"))
+        found.append(Event("Normal", "Applied", f"{_evidence(outcome)}: {_counts(changed)}"))
     if repaired:
         found.append(Event("Normal", "DriftRepaired", _repairs(repaired)))
     listed = _listed(_problem(problem) for problem in outcome.problems)
@@ -159,6 +164,16 @@ def _source(outcome: Outcome) -> Condition:
     return Condition(ConditionType.SOURCE_READY, None, Reason.PROGRESSING, "the source was not read yet")
 
 
+def _verified(outcome: Outcome) -> tuple[Condition, ...]:
+    """Of the newest commit; only where signatures are asked for."""
+    if isinstance(outcome.source_error, VerificationFailedError):
+        return (Condition(ConditionType.SOURCE_VERIFIED, False, outcome.source_error.verdict, outcome.source_error.message),)
+    if outcome.artifact and outcome.artifact.signed_by:
+        message = f"{outcome.artifact.revision} is signed by {outcome.artifact.signed_by}"
+        return (Condition(ConditionType.SOURCE_VERIFIED, True, Reason.VERIFIED, message),)
+    return ()
+
+
 def _drifted(outcome: Outcome) -> Condition:
     if not outcome.evaluated:
         return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, "desired and live state were not compared yet")
@@ -170,7 +185,9 @@ def _drifted(outcome: Outcome) -> Condition:
 def _passes_by_itself(outcome: Outcome) -> bool:
     if outcome.problems:
         return any(problem.retryable for problem in outcome.problems)
-    return outcome.source_error is None or isinstance(outcome.source_error, TransientError) if not outcome.unpruned else False
+    return (
+        outcome.source_error is None or isinstance(outcome.source_error, TransientError | WaitingError) if not outcome.unpruned else False
+    )
 
 
 def _common_reason(problems: Iterable[Problem]) -> str:
@@ -198,6 +215,25 @@ def _open_drift(outcome: Outcome) -> str:
     first, drift = outcome.drift[0]
     path = drift[0].path if drift else ""
     return f"{_plural(fields, 'field')} of {_plural(len(outcome.drift), 'object')} drifted, first {first}{f' {path}' if path else ''}"
+
+
+def _render(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.rendered is None or not outcome.evaluated:
+        return None
+    entry = {
+        "type": outcome.rendered.type,
+        "digest": outcome.digest,
+        "tool": outcome.rendered.tool,
+        "warnings": [one_line(warning, PROBLEM_CHARACTERS) for warning in outcome.rendered.warnings[:LISTED]],
+    }
+    return {key: value for key, value in entry.items() if value}
+
+
+def _evidence(outcome: Outcome) -> str:
+    """Exactly which bytes were applied: commit, tree and render digest."""
+    if outcome.artifact is None:
+        return ""
+    return f"{outcome.artifact.revision} (tree {outcome.artifact.directory[:12]}, objects {outcome.digest[:19]})"
 
 
 def _drift(outcome: Outcome) -> dict[str, Any] | None:

@@ -7,26 +7,74 @@ as one line of JSON, then the bodies. So a blob is parsed once, however many com
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 import pygit2
 
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.render import documents, yaml_reader
+from cvstate_operator.render import documents, transform, yaml_reader
+from cvstate_operator.render.substitute import Variables
 
 DIGEST_BYTES: Final = 16
 """128 bits: a collision among 10^9 manifests has probability below 10^-20."""
 
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
+_SOPS: Final = b"ENC[AES256_GCM,"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a ClusterState wants done to every object. Values may be secret; they are not shown."""
+
+    variables: Mapping[str, str] | None = field(default=None, repr=False)
+    """Values of `${name}`; None: `${` is a text like any other."""
+    strict: bool = True
+    """A variable without value and default is a problem; if false it is empty."""
+    common_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of every object; they win over its own."""
+    target_namespace: str = ""
+    """For the ServiceAccounts of bindings that name none; empty: as it is written."""
+
+    def __post_init__(self) -> None:
+        """Raises InvalidSpecError for labels that say whose an object is."""
+        transform.check_labels(self.common_labels)
+
+    @property
+    def key(self) -> str:
+        """Hex digest of everything that makes a difference; empty if nothing is asked for. Equal texts and equal keys make equal objects."""
+        if self.variables is None and not self.common_labels and not self.target_namespace:
+            return ""
+        strict = self.strict or self.variables is None
+        content = orjson.dumps({**self.to_request(), "strict": strict}, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(content).hexdigest()[: 2 * DIGEST_BYTES]
+
+    def to_request(self) -> dict[str, Any]:
+        """As JSON, for the child process."""
+        return {
+            "variables": None if self.variables is None else dict(self.variables),
+            "strict": self.strict,
+            "commonLabels": dict(self.common_labels),
+            "targetNamespace": self.target_namespace,
+        }
+
+    @classmethod
+    def from_request(cls, request: Mapping[str, Any]) -> Self:
+        """What `to_request` gave; what is missing has its default."""
+        return cls(
+            request.get("variables"), request.get("strict", True), request.get("commonLabels") or {}, request.get("targetNamespace") or ""
+        )
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Parse blobs into the store.
 
     Args:
-        request: `repository` (bare, holds the blobs), `store` (directory), `blobs` (ids).
+        request: `repository` (bare, holds the blobs), `store` (directory), `blobs` (ids), and `options` as `Options.to_request` gives them, if there are
+            any. With options a file of the store is named `<blob id>-<Options.key>`.
 
     Returns:
         `{"indexes": {blob id: index}}`; an index is as `parse` describes it.
@@ -34,39 +82,58 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     repository = pygit2.Repository(request["repository"])
     store = Path(request["store"])
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    options = Options.from_request(request.get("options") or {})
+    suffix = f"-{options.key}" if options.key else ""
     indexes = {}
     for blob_id in request["blobs"]:
         blob = repository[blob_id]
         assert isinstance(blob, pygit2.Blob)  # listed as such by the fetch  # noqa: S101
-        index, bodies = parse(blob.data)
-        _write(store / blob_id, orjson.dumps(index) + b"\n" + bodies)
+        index, bodies = parse(blob.data, options)
+        _write(store / f"{blob_id}{suffix}", orjson.dumps(index) + b"\n" + bodies)
         indexes[blob_id] = index
     return {"indexes": indexes}
 
 
-def parse(text: bytes) -> tuple[dict[str, Any], bytes]:
+def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], bytes]:
     """Read one file.
+
+    Args:
+        text: its content.
+        options: what is done to every object in it.
 
     Returns:
         The index, `{"objects": [[apiVersion, kind, namespace, name, digest, document, line, offset, length]], "problems": [[document, object, reason,
-        message, field]]}`, and the bodies as JSON, one after the other; offsets count from the first body.
+        message, field]]}`, and the bodies as JSON, one after the other; offsets count from the first body. Digests are of the objects as they are
+        after all that the options ask for.
     """
     if text.startswith(_LFS):
         return {
             "objects": [],
             "problems": [[0, "", "SourceInvalid", "is a Git LFS pointer, not the file itself; commit the file without LFS", ""]],
         }, b""
-    found, faults = yaml_reader.read(text)
+    # Without either, no scalar can hold `${`: a backslash may spell it in double quotes.
+    templates = options.variables is not None and (b"${" in text or b"\\" in text)
+    found, faults = yaml_reader.read(text, templates=templates)
     objects: list[list[Any]] = []
     problems: list[list[Any]] = [
         [f.document or 0, "", f.reason, f"line {f.line}: {f.message}" if f.line else f.message, ""] for f in faults
     ]
+    substitution = transform.Substitution(Variables(options.variables or {}, options.strict)) if templates else None
+    encrypted = _SOPS in text
+
+    def prepare(value: Any) -> Any:
+        value = substitution.filled(value) if substitution else value
+        if encrypted:
+            documents.refuse_encrypted(value)
+        return value
+
     bodies = bytearray()
     for document in found:
-        for item in documents.objects(document.value):
+        for item in documents.objects(document.value, prepare):
             if isinstance(item, documents.DocumentError):
-                problems.append([document.number, one_line(item.name), "BuildFailed", one_line(str(item), 400), item.field])
+                problems.append([document.number, one_line(item.name), item.reason, one_line(str(item), 400), item.field])
                 continue
+            item = transform.with_subject_namespace(transform.labelled(item, options.common_labels), options.target_namespace)
             body = orjson.dumps(item)
             meta = item["metadata"]
             digest = hashlib.blake2b(orjson.dumps(item, option=orjson.OPT_SORT_KEYS), digest_size=DIGEST_BYTES).hexdigest()

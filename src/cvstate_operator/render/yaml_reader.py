@@ -8,17 +8,17 @@ stands *before* `<<` in its map wins over the merged one, as YAML says; kubectl 
 JSON, or is most likely a mistake (duplicate keys, tags), is refused, also where kubectl takes it.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.render import scalars
+from cvstate_operator.render import placeholders, scalars, yaml_text
+from cvstate_operator.render.substitute import MAX_EXPRESSIONS
+from cvstate_operator.render.yaml_text import YamlError
 
 Json: TypeAlias = "scalars.Scalar | list[Json] | dict[str, Json]"
 
@@ -30,17 +30,6 @@ _KNOWN_CHARACTERS: Final = 64
 
 MAX_BOMBS: Final = 10
 """Documents of one file that may be left out because of their aliases; more are no mistake, and each costs time."""
-
-MAX_TAG_DIRECTIVES: Final = 100
-"""`%TAG` lines of a file; manifests have none. libyaml compares each with all before it: 20,000 take 0.45 s, a 20 MB file of them an hour (measured)."""
-
-_BOM: Final = b"\xef\xbb\xbf"
-_TAG_DIRECTIVE: Final = re.compile(rb"(?:\A|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)?%TAG")
-_BOM_INSIDE: Final = re.compile(rb"(?:\A\xef\xbb\xbf|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])\xef\xbb\xbf")
-"""A byte order mark at the beginning of a line, which libyaml skips and kubectl takes for a letter."""
-_JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
-_YAML_LINE_BREAK: Final = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
-"""U+0085, U+2028 and U+2029: line breaks for libyaml, letters for JSON, and kubectl reads a file that begins with a brace as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +58,32 @@ class Document:
     """Safe to write as JSON. Parts that were aliases in the file are shared, not copied."""
 
 
-class YamlError(ValueError):
-    """A document that cannot be used."""
-
-    def __init__(self, reason: str, message: str, *, line: int | None = None, document: int | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        """YAMLInvalid, YAMLTooDeep, YAMLAliasLimit, DuplicateKey or RenderTooLarge."""
-        self.message = message
-        """One line: what is wrong and what to do."""
-        self.line = line
-        self.document = document
-
-
-def read(text: bytes, *, limits: Limits = Limits()) -> tuple[tuple[Document, ...], tuple[YamlError, ...]]:
+def read(text: bytes, *, limits: Limits = Limits(), templates: bool = False) -> tuple[tuple[Document, ...], tuple[YamlError, ...]]:
     """Every document of a file, and what is wrong with the others. Never raises.
 
     A document with a fault of its own (a duplicate key, a bomb, a tag) is left out and the next one is read; a fault of syntax ends the file, since
     nothing tells where the next document would begin. So does nesting beyond the limit: libyaml needs time quadratic in the depth of brackets (50,000
     take 3.7 s, measured), also to skip them. A document that is skipped may have such a second fault, which is told as well.
+
+    Args:
+        text: the file.
+        limits: what it may hold.
+        templates: take `${...}` for one piece of text, wherever it stands, and give a Template in place of each text that holds one.
     """
     if len(text) > limits.max_bytes:
         return (), (YamlError("RenderTooLarge", f"the file is larger than {limits.max_bytes // 2**20} MiB; split it"),)
-    text = _whole_lines(text)
+    text = yaml_text.whole_lines(text)
     documents: list[Document] = []
     faults: list[YamlError] = []
     builder = _Builder(limits)
+    hidden = None
     try:
-        _check_characters(text)
-        for item in builder.documents(text):
+        yaml_text.check(text)
+        text = yaml_text.without_surrogates(text)
+        if templates:
+            hidden = placeholders.Placeholders(text)
+            text = hidden.text
+        for item in builder.documents(hidden.events(CParser(text)) if hidden else CParser(text)):
             if isinstance(item, YamlError):
                 faults.append(item)
             else:
@@ -105,55 +91,17 @@ def read(text: bytes, *, limits: Limits = Limits()) -> tuple[tuple[Document, ...
     except YamlError as fault:
         fault.document = fault.document or builder.number
         faults.append(fault)
+    except placeholders.TooManyError:
+        faults.append(YamlError("RenderTooLarge", f"more than {MAX_EXPRESSIONS} variables; split the file"))
     except yaml.YAMLError as exc:
-        faults.append(_syntax(exc, text, builder.number))
+        faults.append(yaml_text.syntax_fault(exc, text, builder.number))
     except (ValueError, UnicodeError) as exc:
         # PyYAML's C code raises these for what it cannot turn into Python text.
         faults.append(YamlError("YAMLInvalid", f"cannot be read as YAML: {one_line(str(exc))}", document=builder.number))
+    if hidden:
+        for each in faults:
+            each.message = hidden.restore(each.message)
     return tuple(documents), tuple(faults)
-
-
-def _check_characters(text: bytes) -> None:
-    """Refuse what libyaml would read, but not as kubectl does, or not in bearable time."""
-    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise YamlError("YAMLInvalid", "the file is UTF-16; save it as UTF-8", line=1)
-    try:
-        text.decode()
-    except UnicodeDecodeError as exc:
-        fault = YamlError(
-            "YAMLInvalid", f"byte 0x{text[exc.start]:02x} is no UTF-8; save the file as UTF-8", line=_line_at(text, exc.start)
-        )
-        raise fault from exc
-    if text.find(_BOM, 1) > 0 and (found := _BOM_INSIDE.search(text)):
-        raise YamlError("YAMLInvalid", "a byte order mark (U+FEFF) inside the file; remove it", line=_line_at(text, found.end()))
-    if _JSON_START.match(text) and (found := _YAML_LINE_BREAK.search(text)):
-        code = f"{ord(found[0].decode()):04x}"
-        message = f"U+{code.upper()} is a line break in YAML and a letter in JSON; write it as \\u{code}"
-        raise YamlError("YAMLInvalid", message, line=_line_at(text, found.start()))
-    too_many = islice(_TAG_DIRECTIVE.finditer(text), MAX_TAG_DIRECTIVES, None)
-    if text.count(b"%TAG") > MAX_TAG_DIRECTIVES and (found := next(too_many, None)):
-        message = f"more than {MAX_TAG_DIRECTIVES} %TAG lines; tags are not needed in manifests, remove them"
-        raise YamlError("YAMLInvalid", message, line=_line_at(text, found.end()))
-
-
-def _whole_lines(text: bytes) -> bytes:
-    """As kubectl reads: line by line, each ended by a newline. So a block scalar at the end of a file has its last newline, though the file has none."""
-    text = text.replace(b"\r\n", b"\n")
-    return text if text.endswith(b"\n") else text + b"\n"
-
-
-def _line_at(text: bytes, offset: int) -> int:
-    return text.count(b"\n", 0, offset) + 1
-
-
-def _syntax(error: yaml.YAMLError, text: bytes, document: int) -> YamlError:
-    mark = getattr(error, "problem_mark", None)
-    # A character that YAML does not allow is told by its offset, everything else by a mark, which may be behind the last line.
-    line = min(mark.line + 1, max(1, len(text.splitlines()))) if mark else _line_at(text, getattr(error, "position", 0))
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).partition("\n")[0]
-    context = getattr(error, "context", None)
-    message = f"not YAML: {problem}{f' ({context})' if context else ''}; correct the syntax"
-    return YamlError("YAMLInvalid", one_line(message, 300), line=line, document=document)
 
 
 _ITEM: Final = object()
@@ -194,9 +142,8 @@ class _Builder:
         self._keys: dict[str, Any] = {}
         """Keys by their plain spelling, `_MERGE` among them; manifests have few, and one object for each is compared and hashed faster."""
 
-    def documents(self, text: bytes) -> Iterator[Document | YamlError]:
+    def documents(self, parser: Any) -> Iterator[Document | YamlError]:
         """Documents in order; a YamlError that is yielded (not raised) concerns one document."""
-        parser = CParser(text)
         while (event := parser.get_event()) is not None:
             if event.__class__ is not yaml.DocumentStartEvent:
                 continue
@@ -368,7 +315,7 @@ class _Builder:
             raise YamlError("YAMLAliasLimit", message, line=_line(event))
         return node
 
-    def _alias_key(self, node: _Anchored, event: Any, lines: dict[Any, int]) -> str:
+    def _alias_key(self, node: _Anchored, event: Any, lines: dict[Any, int]) -> Any:
         if node.event is None:
             raise _invalid("a key must be a string, not a list or a map", event)
         key = self._key(node.event, event)
@@ -376,7 +323,7 @@ class _Builder:
         if key in lines:
             raise _duplicate(key, lines[key], event)
         lines[key] = event.start_mark.line
-        return str(key)
+        return key  # a Template stays one
 
     def _merge(self, container: dict[str, Any], value: Any, nodes: int, line: int, *, is_alias: bool) -> None:
         """`<<`: keys of the map itself win, then earlier maps of a list over later ones. An alias may stand for a map, but not for a list of them."""

@@ -1,140 +1,215 @@
 """Fetch: the child process that talks to a Git server (`isolation/task.py` runs it).
 
-One bare repository per URL, shared by everything that uses the URL; only the commit that is wanted is fetched, without history where the transport
-can. Nothing is checked out: the answer lists the blobs below the path.
+One bare repository per URL and Secret, shared by everything that uses both. The first fetch takes the wanted commit alone; later ones bring what is new
+since, so that it can be told whether a commit descends from the one applied last. Nothing is checked out.
 """
 
 import fcntl
-import stat
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pygit2
-from pygit2.enums import FetchPrune, FileMode
+from pygit2.enums import FetchPrune
 
 from cvstate_operator import errors
+from cvstate_operator.source import credentials, history, ssh
+from cvstate_operator.source.address import AddressPolicy
+from cvstate_operator.source.refs import Chosen, choose
 from cvstate_operator.source.relay import Relay
 
-MANIFEST_SUFFIXES: Final = (".yaml", ".yml", ".json")
-MAX_FILES: Final = 100_000
-"""Most manifest files of one ClusterState."""
-MAX_FILE_BYTES: Final = 20 * 2**20
-"""Largest manifest file; the API server takes objects of 1.5 MiB, and a file may hold many."""
-MAX_TREE_ENTRIES: Final = 1_000_000
-"""Most entries walked below the path, manifests or not."""
-MAX_NAME_BYTES: Final = 1024
+MAX_REFS: Final = 100_000
+"""Most refs of a repository that are looked through."""
 
 _NO_SUCH_OBJECT: Final = ("not our ref", "object not found", "no match for id", "target OID for the reference doesn't exist")
 """What servers and libgit2 1.9 say of a commit that is not there."""
 
-_WHOLE_HISTORY: Final = 2**31 - 1
-"""Depth that turns a shallow repository into a whole one (git-fetch(1), --unshallow)."""
-
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
-    """Find the commit and list its files.
+    """Find the commit, fetch it, and judge it.
 
     Args:
-        request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (kind `branch`, `tag` or `commit`, and name), `path`,
-            `known` (commit that the caller has listed already, or empty).
+        request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
+            `path`, `known` (commit that the caller has already, or empty), `baseline` (commit to descend from, or empty), `at` (`{commit, ref, short, tag}`
+            that an earlier look found: then the server is not asked; or null), `secret` (name) and `credentials` ({key: text in latin-1}), `verify`
+            (`{mode, keys}` or null), `policy` (of `AddressPolicy`).
 
     Returns:
-        `{"commit"}` alone if it is the known one; else also `tree`, `committed_at`, `files` [[path, blob, size]] sorted, and `problems`.
+        `{"commit", "ref", "short", "tag"}`, and, if the commit is not the known one, `tree`, `directory`, `committed_at`, `signed_by`.
+
+    Raises:
+        CvstateError: of the source; also if only the server could tell (`at` was given, and more is needed): FetchFailedError.
     """
-    with _repository(Path(request["repository"])) as repository:
-        commit_id = _find(repository, request["url"], request["ref"], known=request["known"])
-        if commit_id == request["known"]:
-            return {"commit": commit_id}
-        commit = repository[commit_id]
-        if not isinstance(commit, pygit2.Commit):
-            raise errors.SourceInvalidError(f"{request['ref']['name']} is no commit; choose a branch, a tag of a commit, or a commit")
-        tree = _directory(commit.tree, request["path"])
-        files, problems = _list(tree, "" if request["path"] in (".", "./") else request["path"].strip("/").removeprefix("./") + "/")
-        return {
-            "commit": commit_id,
-            "tree": str(tree.id),
-            "committed_at": datetime.fromtimestamp(commit.commit_time, UTC).isoformat(),
-            "files": files,
-            "problems": problems,
-        }
+    with _repository(Path(request["repository"])) as open_repository:
+        try:
+            return _look(open_repository(), request)
+        except (pygit2.GitError, KeyError, ValueError) as exc:
+            if request["at"]:
+                raise errors.FetchFailedError("the cached repository lacks what is needed") from exc
+            # Not the server's doing (that has errors of its own): what is cached is damaged. Once more, from nothing.
+            shutil.rmtree(request["repository"], ignore_errors=True)
+        try:
+            return _look(open_repository(), request)
+        except (pygit2.GitError, KeyError, ValueError) as exc:
+            raise errors.SourceInvalidError(f"the repository holds an object that cannot be read: {_one_line(exc)}") from exc
+
+
+def _look(repository: pygit2.Repository, request: dict[str, Any]) -> dict[str, Any]:
+    chosen = Chosen(**request["at"]) if request["at"] else _from_server(repository, request)
+    found = {"name": chosen.name, "short": chosen.short, "commit": chosen.commit, "tag_object": chosen.tag_object}
+    if chosen.commit == request["known"]:
+        return found
+    commit = repository[chosen.commit]
+    if not isinstance(commit, pygit2.Commit):
+        raise errors.SourceInvalidError(f"{request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
+    signer = ""
+    if request["verify"]:
+        # Loaded by the few fetches that need it, not by the fork server: the libraries for keys take 20 MB.
+        from cvstate_operator.source.signatures import Keys, verify
+
+        keys = Keys.parse({name: text.encode("latin-1") for name, text in request["verify"]["keys"].items()})
+        found_by = verify(
+            repository, commit=chosen.commit, tag=chosen.tag_object, mode=request["verify"]["mode"], keys=keys, now=datetime.now(UTC)
+        )
+        signer = str(found_by)
+    if request["baseline"]:
+        history.require_descendant(repository, chosen.commit, request["baseline"], selector=request["selector"])
+    return {
+        **found,
+        "tree": str(commit.tree.id),
+        "directory": str(_directory(commit.tree, request["path"]).id),
+        "committed_at": datetime.fromtimestamp(commit.commit_time, UTC).isoformat(),
+        "signed_by": signer,
+    }
 
 
 @contextmanager
-def _repository(directory: Path) -> Iterator[pygit2.Repository]:
-    """The bare repository, locked: two fetches of one URL go one after the other. One that cannot be read is made anew."""
+def _repository(directory: Path) -> Iterator[Callable[[], pygit2.Repository]]:
+    """The bare repository, locked: two fetches into it go one after the other. One that cannot be opened is made anew."""
     directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def open_repository() -> pygit2.Repository:
+        try:
+            return pygit2.Repository(str(directory))
+        except pygit2.GitError:
+            shutil.rmtree(directory, ignore_errors=True)
+            return pygit2.init_repository(str(directory), bare=True)
+
     with open(directory.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            repository = pygit2.Repository(str(directory))
-        except pygit2.GitError:
-            repository = pygit2.init_repository(str(directory), bare=True)
-        yield repository
+        yield open_repository
 
 
-def _find(repository: pygit2.Repository, url: str, ref: dict[str, str], *, known: str) -> str:
-    """Commit id that `ref` points at on the server, with its objects in `repository`."""
+# -- the server ---------------------------------------------------------------------------------------------------------
+
+
+def _from_server(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
+    """What the ref points at on the server, with its objects in `repository`."""
+    url = request["url"]
+    secret = {name: text.encode("latin-1") for name, text in request["credentials"].items()}
+    policy = AddressPolicy(**{**request["policy"], "hosts": tuple(request["policy"]["hosts"])})
     if url.startswith("file://"):
-        return _find_at(repository, url, url, ref, known=known)
-    relay = Relay(url)
+        return _Server(repository, url, request).fetch()
+    if url.startswith("ssh://"):
+        identity = credentials.for_ssh(request["secret"], secret)
+        ssh.prepare(url, identity, policy)
+        callbacks = ssh.SshCallbacks(url, identity)
+        try:
+            return _Server(repository, url, request, callbacks=callbacks).fetch()
+        except errors.CvstateError as exc:
+            raise callbacks.failure or exc from None
+    relay = Relay(url, credentials.for_http(request["secret"], secret), policy)
     with relay.serve() as address:
         try:
-            return _find_at(repository, address, url, ref, known=known)
+            return _Server(repository, address, request).fetch()
         except errors.CvstateError as exc:
             raise relay.failure or exc from None
 
 
-def _find_at(repository: pygit2.Repository, address: str, url: str, ref: dict[str, str], *, known: str) -> str:
-    """The same, at the address that libgit2 is to use; `url` is the one to name in messages."""
-    kind, name = ref["kind"], ref["name"]
-    try:
-        remote = repository.remotes.create_anonymous(address)
-        if kind == "commit":
-            if name not in repository:
-                _fetch_commit(remote, repository, name)
-            return str(repository[name].id)
-        full = f"refs/{'heads' if kind == 'branch' else 'tags'}/{name}"
-        heads = {head.name: str(head.oid) for head in remote.list_heads()}
-        if full not in heads:
-            raise errors.RefNotFoundError(f"{kind} {name} is not in {url}; correct spec.source.git.ref, or push it")
-        local = full.replace("refs/", "refs/cvstate/", 1)
-        target = heads.get(full + "^{}", heads[full])
-        if target != known:
-            _fetch(remote, f"+{full}:{local}")
-            return str(repository.references[local].peel(pygit2.Commit).id)
-        return target
-    except (pygit2.GitError, KeyError, ValueError) as exc:
-        raise _translate(exc, url, f"{kind} {name}") from exc
+class _Server:
+    """One look at a server through libgit2."""
+
+    def __init__(
+        self, repository: pygit2.Repository, address: str, request: dict[str, Any], callbacks: pygit2.RemoteCallbacks | None = None
+    ) -> None:
+        self._repository = repository
+        self._address = address
+        self._request = request
+        self._callbacks = callbacks
+
+    def fetch(self) -> Chosen:
+        """Find the ref and bring its commit, with as much history as is needed."""
+        commit = self._request["ref"].get("commit")
+        try:
+            return self._fetch_commit(commit) if commit else self._fetch_ref()
+        except (pygit2.GitError, KeyError, ValueError) as exc:
+            raise self._translate(exc) from exc
+
+    def _fetch_ref(self) -> Chosen:
+        heads = {}
+        for head in self._remote().list_heads(callbacks=self._callbacks):
+            heads[head.name or ""] = str(head.oid)
+            if len(heads) > MAX_REFS:
+                raise errors.RepoTooLargeError(f"the repository has more than {MAX_REFS} refs; follow one that has fewer")
+        chosen = choose(self._request["ref"], heads, url=self._request["url"])
+        if chosen.commit == self._request["known"]:
+            return chosen
+        wanted = [chosen.commit, *((chosen.tag_object,) if chosen.tag_object else ())]
+        if not all(oid in self._repository for oid in wanted) or not self._has_history(chosen.commit):
+            self._fetch([f"+{chosen.name}:{chosen.name.replace('refs/', 'refs/cvstate/', 1)}"], commit=chosen.commit)
+        return chosen
+
+    def _fetch_commit(self, commit: str) -> Chosen:
+        if commit not in self._repository or not self._has_history(commit):
+            try:
+                self._fetch([f"+{commit}:refs/cvstate/commits/{commit}"], commit=commit)
+            except (pygit2.GitError, KeyError):
+                # Git's default is to give only what a ref points at; so everything that refs reach.
+                everything = ["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"]
+                self._bring(everything, depth=history.WHOLE)
+        return Chosen(commit, "", str(self._repository[commit].id), None)
+
+    def _fetch(self, refspecs: list[str], *, commit: str) -> None:
+        baseline = self._request["baseline"]
+        if baseline and baseline != commit:
+            if baseline not in self._repository:
+                self._fetch_baseline(baseline)
+            self._bring(refspecs, depth=history.SINCE_KNOWN)
+        else:
+            self._bring(refspecs, depth=1)
+
+    def _fetch_baseline(self, baseline: str) -> None:
+        """The commit applied last, where the cache was lost. A server that no longer has it, or does not give it, leaves the question to the whole history."""
+        try:
+            self._bring([f"+{baseline}:refs/cvstate/commits/{baseline}"], depth=1)
+        except (pygit2.GitError, KeyError):
+            return
+
+    def _has_history(self, commit: str) -> bool:
+        baseline = self._request["baseline"]
+        return not baseline or baseline == commit or history.is_connected(self._repository, commit, baseline)
+
+    def _bring(self, refspecs: list[str], *, depth: int) -> None:
+        # libgit2 cannot fetch a shallow history from a local directory; then it is a whole one.
+        is_local = self._address.startswith("file://")
+        self._remote().fetch(refspecs, depth=0 if is_local else depth, prune=FetchPrune.NO_PRUNE, callbacks=self._callbacks)
+
+    def _remote(self) -> pygit2.Remote:
+        return self._repository.remotes.create_anonymous(self._address)
+
+    def _translate(self, error: Exception) -> errors.CvstateError:
+        """One of our errors for what libgit2 said; what went wrong on the way to the server, relay and callbacks know better."""
+        url, text = self._request["url"], str(error)
+        if isinstance(error, KeyError) or any(words in text for words in _NO_SUCH_OBJECT):
+            return errors.RefNotFoundError(f"{self._request['selector']} is not in {url}; correct spec.source.git.ref, or push it")
+        return errors.FetchFailedError(f"cannot read {url}: {_one_line(error)}")
 
 
-def _fetch_commit(remote: pygit2.Remote, repository: pygit2.Repository, commit: str) -> None:
-    """Fetch one commit; where the server gives only what a ref points at (git's default), everything that refs reach."""
-    try:
-        _fetch(remote, f"+{commit}:refs/cvstate/commits/{commit}")
-    except (pygit2.GitError, KeyError):
-        everything = ["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"]
-        _fetch_all(remote, everything, depth=_WHOLE_HISTORY)
-
-
-def _fetch(remote: pygit2.Remote, refspec: str) -> None:
-    _fetch_all(remote, [refspec], depth=1)
-
-
-def _fetch_all(remote: pygit2.Remote, refspecs: list[str], *, depth: int) -> None:
-    # libgit2 cannot fetch a shallow history from a local directory; 0 is a whole one.
-    is_local = (remote.url or "").startswith("file://")
-    remote.fetch(refspecs, depth=0 if is_local else depth, prune=FetchPrune.NO_PRUNE)
-
-
-def _translate(error: Exception, url: str, wanted: str) -> errors.CvstateError:
-    """One of our errors for what libgit2 said about the repository; what went wrong on the way there, the relay knows."""
-    text = str(error)
-    if isinstance(error, KeyError) or any(words in text for words in _NO_SUCH_OBJECT):
-        return errors.RefNotFoundError(f"{wanted} is not in {url}; correct spec.source.git.ref, or push it")
-    return errors.FetchFailedError(f"cannot read {url}: {' '.join(text.split())[:200]}")
+# -- the commit ---------------------------------------------------------------------------------------------------------
 
 
 def _directory(tree: pygit2.Tree, path: str) -> pygit2.Tree:
@@ -151,51 +226,5 @@ def _directory(tree: pygit2.Tree, path: str) -> pygit2.Tree:
     return tree
 
 
-def _list(root: pygit2.Tree, prefix: str) -> tuple[list[tuple[str, str, int]], list[tuple[str, str, str]]]:
-    """Manifest files below `root` as (path, blob id, bytes), and what cannot be read as (path, reason, message); both sorted by path."""
-    files: list[tuple[str, str, int]] = []
-    problems: list[tuple[str, str, str]] = []
-    pending = [(prefix, root)]
-    walked = 0
-    while pending:
-        where, tree = pending.pop()
-        for entry in tree:
-            walked += 1
-            if walked > MAX_TREE_ENTRIES or len(files) > MAX_FILES:
-                raise errors.RepoTooLargeError(
-                    f"more than {MAX_FILES} manifest files or {MAX_TREE_ENTRIES} entries below the path; choose a narrower path"
-                )
-            name = entry.name or ""
-            path = where + name
-            if objection := _objection(name, path, entry.filemode):
-                problems.append((path.encode(errors="backslashreplace").decode(), *objection))
-            elif isinstance(entry, pygit2.Tree):
-                pending.append((path + "/", entry))
-            elif isinstance(entry, pygit2.Blob) and name.endswith(MANIFEST_SUFFIXES):
-                if entry.size > MAX_FILE_BYTES:
-                    problems.append((path, "RenderTooLarge", f"larger than {MAX_FILE_BYTES // 2**20} MiB; split the file"))
-                else:
-                    files.append((path, str(entry.id), entry.size))
-    return sorted(files), sorted(problems)
-
-
-def _objection(name: str, path: str, mode: int) -> tuple[str, str] | None:
-    """Reason and message if an entry must not be read. libgit2 reads trees with `..` and `.git` that it would refuse to make (tried)."""
-    if mode == FileMode.BLOB and not name.endswith(MANIFEST_SUFFIXES):
-        return None
-    if (
-        name in ("", ".", "..")
-        or "/" in name
-        or name.lower() == ".git"
-        or not name.isprintable()
-        or len(path.encode(errors="replace")) > MAX_NAME_BYTES
-    ):
-        return "SourceInvalid", "file name not allowed; rename it"
-    if mode == FileMode.COMMIT:
-        return (
-            "SourceInvalid",
-            "is a submodule, which is not followed; copy the files, or give the other repository a ClusterState of its own",
-        )
-    if stat.S_ISLNK(mode) and name.endswith(MANIFEST_SUFFIXES):
-        return "SourceInvalid", "is a symbolic link, which is never followed; copy the file"
-    return None
+def _one_line(error: Exception) -> str:
+    return orjson.dumps(" ".join(str(error).split())[:200]).decode().strip('"')

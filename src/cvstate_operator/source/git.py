@@ -1,105 +1,174 @@
-"""Git sources: the parent's side of fetching. Never touches what the server sent; that is the child's (`source/fetch.py`)."""
+"""Git sources: the parent's side of fetching. Never touches what a server sent; that is the child's (`source/fetch.py`)."""
 
 import asyncio
 import hashlib
-import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cvstate_operator import errors
-from cvstate_operator.api.clusterstate import GitRef, GitSource
 from cvstate_operator.api.duration import parse_seconds
-from cvstate_operator.isolation import child
-from cvstate_operator.objects.artifact import Artifact, File
-from cvstate_operator.objects.problem import Problem
+from cvstate_operator.api.source import GitRef, GitSource
+from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.objects.access import Access
+from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.source.address import AddressPolicy, check_url
+from cvstate_operator.source.cache import GitCache
 
 TASK: Final = "cvstate_operator.source.fetch"
-CONCURRENT_FETCHES: Final = 4
+CONCURRENT_FETCHES: Final = 32
 """Child processes at a time; each is mostly waiting for the network."""
-DEFAULT_BRANCH: Final = "main"
+CONCURRENT_PER_HOST: Final = 4
+"""So that one server that hangs does not hold up the sources of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a server said of one ref, to be shared by all that follow it."""
+
+    began: float
+    found: Mapping[str, Any]
+    error: errors.CvstateError | None
 
 
 class GitSources:
-    """Fetches from Git into a cache directory."""
+    """Fetches from Git into a cache directory; one look serves everyone who follows the same ref of the same repository."""
 
-    def __init__(self, cache: Path, *, allow_file_urls: bool = False) -> None:
-        """
-        Args:
-            cache: where bare repositories are kept; made if absent.
-            allow_file_urls: whether file:// may be read; it can reach whatever the operator's user can.
-        """
+    def __init__(self, cache: GitCache, children: Children, policy: AddressPolicy) -> None:
         self._cache = cache
-        self._allow_file_urls = allow_file_urls
+        self._children = children
+        self._policy = policy
         self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._looks: dict[tuple[str, str], _Look] = {}
 
-    async def fetch(self, git: GitSource, *, known: Artifact | None) -> Artifact:
-        """The newest commit that `git` points at; `known` itself if nothing is newer.
+    async def fetch(self, git: GitSource, *, access: Access, known: Artifact | None, baseline: str, max_age: float) -> Artifact:
+        """The commit that `git` points at; `known` itself if it is still that one.
+
+        Args:
+            git: the source.
+            access: credentials and keys.
+            known: what the caller has.
+            baseline: commit that a new one must descend from; empty for none.
+            max_age: seconds; an answer of the server that somebody else got so long ago will do. 0: it must be asked after this call.
 
         Raises:
             TransientError: FetchFailed, FetchTimeout: the repository could not be read now.
-            TerminalError: URLNotAllowed, AuthFailed, RefNotFound, PathNotFound, RepoTooLarge, SourceInvalid.
+            TerminalError: InvalidSpec, URLNotAllowed, AuthFailed, HostKeyUnknown, RefNotFound, VerificationFailed, RewindRefused, ….
         """
-        if urlsplit(git.url).scheme == "file" and not self._allow_file_urls:
-            raise errors.URLNotAllowedError("file:// URLs are not allowed; use https://, or start the operator with --allow-file-urls")
-        repository = self._cache / hashlib.sha256(git.url.encode()).hexdigest()[:32]
-        kind, name = _wanted(git.ref)
-        request = {
-            "repository": str(repository),
+        loop = asyncio.get_running_loop()
+        since = loop.time() - max_age
+        request = self._request(git, access, known=known, baseline="" if git.allow_rewind else baseline)
+        key = (request["repository"], git.ref.selector)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            look = self._looks.get(key)
+            if look is None or look.began < since:
+                return await self._ask(key, git, request, known)
+            if look.error:
+                raise look.error
+            try:
+                answer = await self._run({**request, "at": look.found}, parse_seconds(git.timeout))
+            except errors.FetchFailedError:
+                return await self._ask(key, git, request, known)
+        return self._artifact(git, request, answer, known)
+
+    async def recall(self, git: GitSource, *, access: Access, commit: str) -> Artifact:
+        """A commit that was fetched in an earlier life, from the cache alone; verified anew.
+
+        Raises:
+            CvstateError: it is not there any more, or not acceptable.
+        """
+        request = self._request(git, access, known=None, baseline="")
+        at = {"name": commit, "short": "", "commit": commit, "tag_object": None}
+        answer = await self._run({**request, "at": at}, parse_seconds(git.timeout))
+        return self._artifact(git, request, answer, None)
+
+    def forget(self, artifact: Artifact) -> None:
+        """The cached repository of an artifact turned out to be damaged: have it made anew by the next fetch."""
+        self._looks = {key: look for key, look in self._looks.items() if key[0] != artifact.repository}
+        self._cache.discard(artifact.repository)
+
+    async def _ask(self, key: tuple[str, str], git: GitSource, request: dict[str, Any], known: Artifact | None) -> Artifact:
+        began = asyncio.get_running_loop().time()
+        host = urlsplit(git.url).netloc
+        try:
+            async with self._hosts.setdefault(host, asyncio.Semaphore(CONCURRENT_PER_HOST)), self._slots:
+                answer = await self._run(request, parse_seconds(git.timeout))
+        except errors.CvstateError as exc:
+            # What is wrong with this ClusterState's own keys, path or history is no news for the others.
+            if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
+                self._looks[key] = _Look(began, {}, exc)
+            raise
+        self._looks[key] = _Look(began, {name: answer[name] for name in ("name", "short", "commit", "tag_object")}, None)
+        return self._artifact(git, request, answer, known)
+
+    def _request(self, git: GitSource, access: Access, *, known: Artifact | None, baseline: str) -> dict[str, Any]:
+        check_url(git.url, self._policy, has_credentials=bool(access.credentials))
+        repository = str(self._cache.repository(git.url, access.secret))
+        verified_with = _verified_with(git, access)
+        same = known and (known.repository, known.path, known.verified_with) == (repository, git.path, verified_with)
+        return {
+            "repository": repository,
             "url": git.url,
-            "ref": {"kind": kind, "name": name},
+            "ref": git.ref.model_dump(exclude_none=True),
+            "selector": git.ref.selector,
             "path": git.path,
-            "known": known.commit if known and known.repository == str(repository) and known.path == git.path else "",
+            "known": known.commit if known and same else "",
+            "baseline": baseline,
+            "at": None,
+            "secret": access.secret,
+            "credentials": _text(access.credentials),
+            "verify": {"mode": git.verify.mode.value, "keys": _text(access.keys)} if git.verify else None,
+            "policy": asdict(self._policy),
+            "verified_with": verified_with,
         }
-        answer = await self._run(request, parse_seconds(git.timeout))
+
+    async def _run(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        try:
+            return await self._children.run(TASK, request, limits=Limits(wall_seconds=seconds))
+        except ChildTimeoutError as exc:
+            hint = "raise spec.source.git.timeout if the repository is large"
+            raise errors.FetchTimeoutError(f"reading {request['url']} was {exc.message}; {hint}") from exc
+        except ChildFailedError as exc:
+            # Whatever ended the child may lie in the cache: start from nothing next time.
+            self._cache.discard(request["repository"])
+            raise errors.FetchFailedError(f"reading {request['url']} failed: {exc.message}") from exc
+
+    def _artifact(self, git: GitSource, request: Mapping[str, Any], answer: Mapping[str, Any], known: Artifact | None) -> Artifact:
+        self._cache.used(request["repository"])
+        revision = f"{answer['short']}@sha1:{answer['commit']}" if answer["short"] else f"sha1:{answer['commit']}"
+        ref = _followed(git.ref, answer["name"])
         if "tree" not in answer:
             assert known is not None  # the child answers so only for what we know  # noqa: S101
             # The same commit by another ref (a branch became a tag) is another revision, but nothing new.
-            revision = _revision(name, kind, answer["commit"])
-            return known if revision == known.revision else replace(known, revision=revision)
-        return _artifact(answer, repository=str(repository), path=git.path, revision=_revision(name, kind, answer["commit"]))
-
-    async def _run(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        limits = child.Limits(wall_seconds=seconds)
-        async with self._slots:
-            try:
-                return await child.run(TASK, request, limits=limits, home=self._cache)
-            except child.ChildTimeoutError as exc:
-                raise errors.FetchTimeoutError(
-                    f"{request['url']} was {exc.message}; raise spec.source.git.timeout if the repository is large"
-                ) from exc
-            except child.ChildFailedError as exc:
-                # Whatever killed the child may lie in the cache: start from nothing next time.
-                await asyncio.to_thread(shutil.rmtree, request["repository"], ignore_errors=True)
-                raise errors.FetchFailedError(f"reading {request['url']} failed: {exc.message}") from exc
+            return known if (revision, ref) == (known.revision, known.ref) else replace(known, revision=revision, ref=ref)
+        return Artifact(
+            repository=request["repository"],
+            path=git.path,
+            revision=revision,
+            ref=ref,
+            commit=answer["commit"],
+            tree=answer["tree"],
+            directory=answer["directory"],
+            committed_at=datetime.fromisoformat(answer["committed_at"]),
+            fetched_at=datetime.now(UTC),
+            signed_by=answer["signed_by"],
+            verified_with=request["verified_with"],
+        )
 
 
-def _wanted(ref: GitRef) -> tuple[str, str]:
-    """Kind and name; commit wins over tag, and tag over branch."""
-    if ref.commit:
-        return "commit", ref.commit
-    if ref.tag:
-        return "tag", ref.tag
-    return "branch", ref.branch or DEFAULT_BRANCH
+def _followed(ref: GitRef, name: str) -> str:
+    """`branch main` says it all; of a range it has to be told which tag won."""
+    return f"{ref.selector} ({name})" if ref.semver and not (ref.commit or ref.name) else ref.selector
 
 
-def _revision(name: str, kind: str, commit: str) -> str:
-    """`main@sha1:4c1f…`, or `sha1:4c1f…` for a commit, as Flux spells them."""
-    return f"sha1:{commit}" if kind == "commit" else f"{name}@sha1:{commit}"
+def _verified_with(git: GitSource, access: Access) -> str:
+    return hashlib.sha256(f"{git.verify.mode} {access.keys_digest}".encode()).hexdigest()[:16] if git.verify else ""
 
 
-def _artifact(answer: dict[str, Any], *, repository: str, path: str, revision: str) -> Artifact:
-    return Artifact(
-        repository=repository,
-        path=path,
-        revision=revision,
-        commit=answer["commit"],
-        tree=answer["tree"],
-        committed_at=datetime.fromisoformat(answer["committed_at"]),
-        fetched_at=datetime.now(UTC),
-        files=tuple(File(*entry) for entry in answer["files"]),
-        problems=tuple(Problem(file, 0, "", reason, message) for file, reason, message in answer["problems"]),
-    )
+def _text(data: Mapping[str, bytes]) -> dict[str, str]:
+    """Bytes as JSON can carry them."""
+    return {name: value.decode("latin-1") for name, value in data.items()}

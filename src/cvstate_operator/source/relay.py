@@ -8,20 +8,27 @@ The relay lives as long as one fetch, and answers only below a path that nobody 
 """
 
 import http.client
+import ipaddress
+import os
 import secrets
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from cvstate_operator import errors
+from cvstate_operator.source.address import AddressPolicy, check_address
+from cvstate_operator.source.credentials import HttpCredentials
 
 MAX_REDIRECTS: Final = 5
 """Hops within one host; git itself follows 20, anywhere."""
+CONNECT_SECONDS: Final = 15.0
 READ_SECONDS: Final = 30.0
 """Longest silence of the server; the fetch as a whole has a deadline from outside."""
 MAX_PACK_BYTES: Final = 2 * 2**30
@@ -35,7 +42,15 @@ _ADVERTISEMENT: Final = "/info/refs?service=git-upload-pack"
 class Relay:
     """Speaks to one repository on one server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, credentials: HttpCredentials | None = None, policy: AddressPolicy | None = None) -> None:
+        """
+        Args:
+            url: of the repository.
+            credentials: sent to its host, and to no other.
+            policy: where it may lead; by default anywhere but to link-local addresses.
+        """
+        self._credentials = credentials or HttpCredentials()
+        self._policy = policy or AddressPolicy(insecure=True)
         self._base = urlsplit(url.rstrip("/"))
         self._secret = secrets.token_urlsafe(16)
         self._lock = threading.Lock()
@@ -84,9 +99,12 @@ class Relay:
             except errors.CvstateError as exc:
                 self._refuse(request, exc)
             except ssl.SSLCertVerificationError as exc:
-                self._refuse(
-                    request, errors.TLSInvalidError(f"the certificate of {self._base.netloc} is not accepted: {exc.verify_message}")
-                )
+                hint = "renew it, use the name it was made for, or give its authority as ca.crt in the Secret"
+                what = f"the certificate of {self._base.netloc} is not accepted: {exc.verify_message}; {hint}"
+                self._refuse(request, errors.TLSInvalidError(what))
+            except ssl.SSLError as exc:
+                what = f"no secure connection to {self._base.netloc}: {exc.reason or 'TLS failed'}; does it speak TLS, and want a client certificate?"
+                self._refuse(request, errors.TLSInvalidError(what))
             except TimeoutError:
                 self._refuse(request, errors.FetchTimeoutError(f"{self._base.netloc} did not answer in time"))
             except (OSError, http.client.HTTPException) as exc:
@@ -116,26 +134,86 @@ class Relay:
     def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes, connections: ExitStack) -> http.client.HTTPResponse:
         for _ in range(MAX_REDIRECTS + 1):
             target = urlsplit(url)
-            connection = _connect(target)
+            connection = self._connect(target)
             connections.callback(connection.close)
             path = target.path + (f"?{target.query}" if target.query else "")
-            connection.request(method, path, body=body or None, headers={"User-Agent": "git/2.0 (cvstate-operator)", **headers})
+            ours = {"User-Agent": "git/2.0 (cvstate-operator)"}
+            if self._credentials.authorization:
+                ours["Authorization"] = self._credentials.authorization
+            connection.request(method, path, body=body or None, headers={**ours, **headers})
             answer = connections.enter_context(connection.getresponse())
             if answer.status in (301, 302, 303, 307, 308) and (location := answer.getheader("Location")):
                 url = _same_host(url, location)
                 continue
-            self._check(answer.status)
+            self._check(answer)
             return answer
         raise errors.FetchFailedError(f"{self._base.geturl()} redirects more than {MAX_REDIRECTS} times; correct spec.source.git.url")
 
-    def _check(self, status: int) -> None:
-        url = self._base.geturl()
+    def _check(self, answer: http.client.HTTPResponse) -> None:
+        url, status = self._base.geturl(), answer.status
         if status in (401, 403):
-            raise errors.AuthFailedError(f"{url} wants other credentials (HTTP {status})")
+            what = "does not accept the credentials of the Secret" if self._credentials.authorization else "wants credentials"
+            raise errors.AuthFailedError(f"{url} {what} (HTTP {status}); correct spec.source.git.secretRef or its Secret")
         if status in (404, 410):
-            raise errors.FetchFailedError(f"there is no repository at {url} (HTTP {status}); correct spec.source.git.url")
+            raise errors.FetchFailedError(
+                f"there is no repository at {url} (HTTP {status}), or none that these credentials may see; correct spec.source.git.url"
+            )
+        if status == 429:
+            raise errors.FetchFailedError(
+                f"{url} asks for fewer requests (HTTP 429)", retry_after_seconds=_seconds(answer.getheader("Retry-After"))
+            )
         if status != 200:
             raise errors.FetchFailedError(f"{url} answered HTTP {status}")
+
+    def _connect(self, target: SplitResult) -> http.client.HTTPConnection:
+        """A connection to an address that may be asked; names are resolved once, so that what was judged is what is asked."""
+        host = target.hostname or ""
+        port = target.port or (443 if target.scheme == "https" else 80)
+        plain = self._open(host, port)
+        if target.scheme != "https":
+            connection = http.client.HTTPConnection(host, port)
+            connection.sock = plain
+            return connection
+        try:
+            secure = self._tls().wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+        connection = http.client.HTTPSConnection(host, port)
+        connection.sock = secure
+        return connection
+
+    def _open(self, host: str, port: int) -> socket.socket:
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            check_address(ipaddress.ip_address(str(address[0]).partition("%")[0]), host, self._policy)
+            opened = socket.socket(family, kind, protocol)
+            try:
+                opened.settimeout(CONNECT_SECONDS)
+                opened.connect(address)
+            except OSError as exc:
+                opened.close()
+                failure = exc
+                continue
+            opened.settimeout(READ_SECONDS)
+            return opened
+        raise failure or OSError(f"{host} has no address")
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self._credentials.authority or None)
+        if self._credentials.certificate:
+            # OpenSSL reads keys from files alone; this process has a home of its own, which goes with it.
+            files = Path(os.environ["HOME"], "client.crt"), Path(os.environ["HOME"], "client.key")
+            for file, content in zip(files, (self._credentials.certificate, self._credentials.key), strict=True):
+                file.touch(mode=0o600)
+                file.write_bytes(content)
+            try:
+                context.load_cert_chain(*files)
+            except (ssl.SSLError, OSError) as exc:
+                raise errors.AuthFailedError(
+                    "tls.crt and tls.key of the Secret do not fit together, or are no PEM; correct the Secret"
+                ) from exc
+        return context
 
     def _chunks(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
         while chunk := answer.read1(CHUNK_BYTES):
@@ -147,11 +225,9 @@ class Relay:
             raise http.client.IncompleteRead(b"", answer.length)
 
 
-def _connect(target: SplitResult) -> http.client.HTTPConnection:
-    host, port = target.hostname or "", target.port
-    if target.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=READ_SECONDS, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, port, timeout=READ_SECONDS)
+def _seconds(text: str | None) -> float | None:
+    """Retry-After in its form of seconds (RFC 9110 §10.2.3); None if absent or a date."""
+    return float(text) if text and text.isdecimal() else None
 
 
 def _same_host(url: str, location: str) -> str:

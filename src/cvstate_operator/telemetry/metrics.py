@@ -41,6 +41,16 @@ class Metrics:
         self.fetch_seconds = Histogram(
             "cvstate_source_fetch_duration_seconds", "Duration of a look at a Git source.", _OWNER, buckets=_SLOW, registry=registry
         )
+        self.source_seen = Gauge(
+            "cvstate_source_last_success_timestamp_seconds",
+            "When a look at the Git source last succeeded, Unix time.",
+            _OWNER,
+            registry=registry,
+        )
+        self.deliveries = Counter("cvstate_webhook_deliveries_total", "Push notifications received.", ("result",), registry=registry)
+        self.cache_bytes = Gauge(
+            "cvstate_cache_bytes", "Disk used by the operator's cache, at its last collection.", ("kind",), registry=registry
+        )
         self.changes = Counter(
             "cvstate_object_changes_total", "Managed objects written, or not.", (*_OWNER, "kind", "action", "result"), registry=registry
         )
@@ -98,6 +108,8 @@ class ClusterStateMeter:
         """The source was asked; `result` is ok or a reason."""
         self._metrics.fetches.labels(*self._owner, result).inc()
         self._metrics.fetch_seconds.labels(*self._owner).observe(seconds)
+        if result == "ok":
+            self._metrics.source_seen.labels(*self._owner).set_to_current_time()
 
     def reconciled(self, *, result: str, seconds: float) -> None:
         """A pass ended."""
@@ -131,5 +143,5 @@ class ClusterStateMeter:
         m = self._metrics
         namespace, name = self._owner
         owned = (m.reconciles, m.reconcile_seconds, m.fetches, m.fetch_seconds, m.changes, m.drift, m.drift_fields, m.repair_seconds)
-        for metric in (*owned, m.ready, m.objects, m.desired, m.problems, m.open_drift):
+        for metric in (*owned, m.source_seen, m.ready, m.objects, m.desired, m.problems, m.open_drift):
             metric.remove_by_labels({"namespace": namespace, "name": name})

@@ -1,6 +1,7 @@
 """Documents to objects.
 
-Aspects: what an object must have · Lists · what is left out · Secrets · names that would lead elsewhere.
+Aspects: what an object must have · Lists · what is left out · Secrets · names that would lead elsewhere · marks of ownership ·
+what is encrypted · preparation.
 """
 
 import base64
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from cvstate_operator.render.documents import DocumentError, objects
-from tests.unit.builders import body
+from cvstate_operator.api.names import DIGEST
+from cvstate_operator.objects.ownership import ID_LABEL, PART_OF_LABEL
+from cvstate_operator.render.documents import DocumentError, objects, refuse_encrypted
 
 
 def only(value: Any) -> Any:
@@ -27,7 +29,7 @@ def secret(**fields: Any) -> dict[str, Any]:
 
 
 def test_an_object_is_passed_on_as_it_is() -> None:
-    value = body("a", spec={"x": [1, None]}, data={"a": "b"})
+    value = {**config_map(), "spec": {"x": [1, None]}, "data": {"a": "b"}}
     assert only(value) == value
 
 
@@ -144,3 +146,88 @@ def test_texts_of_a_secret_become_data(fields: dict[str, Any], data: dict[str, s
 def test_a_secret_of_another_group_is_left_alone() -> None:
     value = {**secret(stringData={"a": "b"}), "apiVersion": "example.io/v1"}
     assert only(value) == value
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        pytest.param({"labels": {PART_OF_LABEL: "applyset-x-v1"}}, f"metadata.labels.{PART_OF_LABEL}", id="member-of-an-applyset"),
+        pytest.param({"labels": {ID_LABEL: "applyset-x-v1"}}, f"metadata.labels.{ID_LABEL}", id="an-applyset"),
+        pytest.param({"annotations": {DIGEST: "x"}}, f"metadata.annotations.{DIGEST}", id="our-digest"),
+        pytest.param(
+            {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "b", "uid": "u"}]},
+            "metadata.ownerReferences",
+            id="an-owner",
+        ),
+        pytest.param({"ownerReferences": "x"}, "metadata.ownerReferences", id="an-owner-as-a-text"),
+    ],
+)
+def test_whose_an_object_is_is_not_said_in_git(metadata: dict[str, Any], field: str) -> None:
+    found = only(config_map(**metadata))
+    assert isinstance(found, DocumentError)
+    assert (found.reason, found.field, found.name) == ("Invalid", field, "ConfigMap/a")
+    assert "remove it" in str(found)
+
+
+def test_no_owners_are_no_claim() -> None:
+    assert only(config_map(ownerReferences=[]))["metadata"]["name"] == "a"
+
+
+CIPHER = "ENC[AES256_GCM,data:c2VjcmV0,iv:aXY=,tag:dGFn,type:str]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(secret(data={"a": "b"}, sops={"mac": CIPHER, "version": "3.9"}), id="manifest"),
+        pytest.param({"password": CIPHER, "sops": {"mac": CIPHER}}, id="file-of-values"),
+    ],
+)
+def test_a_document_that_sops_signed_is_refused(value: Any) -> None:
+    found = only(value)
+    assert (found.reason, found.field) == ("PolicyViolation", "sops")
+    assert "SOPS" in str(found)
+
+
+def test_a_field_of_that_name_alone_is_no_encryption() -> None:
+    assert only({**config_map(), "sops": {"enabled": True}})["sops"] == {"enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (secret(data={"a": "b", "password": CIPHER}), "data.password"),
+        (secret(stringData={"password": CIPHER}), "stringData.password"),
+        ({"spec": [{"x": 1}, {"env": [CIPHER]}]}, "spec.1.env.0"),
+    ],
+)
+def test_an_encrypted_value_is_told_by_field_and_not_shown(value: Any, field: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        refuse_encrypted(value)
+    assert (caught.value.reason, caught.value.field) == ("PolicyViolation", field)
+    assert "ENC" not in str(caught.value)
+
+
+def test_a_text_about_encryption_is_no_encrypted_value() -> None:
+    refuse_encrypted(secret(stringData={"help": f"values look like {CIPHER}", "n": 1}))
+
+
+def test_an_encrypted_name_is_not_shown_as_the_object_s_name() -> None:
+    assert only({"kind": "Secret", "metadata": {"name": CIPHER}, "sops": {"mac": "x"}}).name == "Secret"
+
+
+def test_each_object_of_a_list_is_prepared_for_itself() -> None:
+    def prepare(item: Any) -> Any:
+        if item["metadata"]["name"] == "b":
+            raise DocumentError("no", reason="VariableMissing")
+        return {**item, "data": {}}
+
+    found = list(objects({"apiVersion": "v1", "kind": "List", "items": [config_map("a"), config_map("b"), config_map("c")]}, prepare))
+    assert found[::2] == [{**config_map(name), "data": {}} for name in ("a", "c")]
+    assert isinstance(found[1], DocumentError)
+    assert (found[1].reason, found[1].name) == ("VariableMissing", "ConfigMap/b")
+
+
+def test_an_object_that_becomes_a_list_is_not_taken_apart() -> None:
+    value = {"apiVersion": "v1", "kind": "${kind}", "items": [config_map()]}
+    assert isinstance(next(objects(value, lambda item: {**item, "kind": "List"})), DocumentError)

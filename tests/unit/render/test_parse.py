@@ -1,6 +1,7 @@
 """Parsing of whole files, as the child process does it.
 
-Aspects: the index cuts out the bodies · digests · problems with their place · LFS pointers · the store.
+Aspects: the index cuts out the bodies · digests · problems with their place · LFS pointers · the store · options and their key · values never change
+the structure · variables from end to end.
 """
 
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 import orjson
 import pygit2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cvstate_operator.render.parse import handle, parse
+from cvstate_operator.errors import InvalidSpecError
+from cvstate_operator.render.parse import Options, handle, parse
 
 TWO = b"""\
 apiVersion: v1
@@ -125,3 +127,257 @@ def test_each_blob_becomes_one_file_of_the_store(tmp_path: Path) -> None:
     head, _, bodies = stored[blobs[0]].partition(b"\n")
     assert orjson.loads(head) == answer["indexes"][blobs[0]]
     assert len(cut(orjson.loads(head), bodies)) == 2
+
+
+def test_with_options_a_blob_is_stored_beside_the_one_without(tmp_path: Path) -> None:
+    repository = pygit2.init_repository(str(tmp_path / "git"), bare=True)
+    blob = str(repository.create_blob(HEAD.encode() + b"data: {a: '${v}'}"))
+    options = Options({"v": "x"}, common_labels={"team": "a"})
+    request = {"repository": str(tmp_path / "git"), "store": str(tmp_path / "store"), "blobs": [blob]}
+    handle(request)
+    answer = handle({**request, "options": options.to_request()})
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {blob, f"{blob}-{options.key}"}
+    (row,) = answer["indexes"][blob]["objects"]
+    stored = (tmp_path / "store" / f"{blob}-{options.key}").read_bytes().partition(b"\n")[2]
+    assert orjson.loads(stored[row[-2] : row[-2] + row[-1]])["data"] == {"a": "x"}
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n"
+
+DIFFERENT = [
+    Options(),
+    Options({}),
+    Options({}, strict=False),
+    Options({"a": "b"}),
+    Options({"a": "c"}),
+    Options({"ab": ""}),
+    Options(common_labels={"a": "b"}),
+    Options({"a": "b"}, common_labels={"a": "b"}),
+    Options(target_namespace="a"),
+]
+
+
+def test_each_difference_has_another_key_and_none_has_none() -> None:
+    assert Options().key == Options(strict=False).key == ""
+    assert len({options.key for options in DIFFERENT}) == len(DIFFERENT)
+
+
+def test_keys_do_not_depend_on_order_and_do_not_show_values() -> None:
+    assert Options({"a": "1", "b": "2"}).key == Options({"b": "2", "a": "1"}).key
+    assert len(Options({"a": "1"}).key) == 32
+    assert "s3cret" not in repr(Options({"a": "s3cret"}))
+
+
+@pytest.mark.parametrize("options", DIFFERENT)
+def test_options_travel_as_json(options: Options) -> None:
+    again = Options.from_request(orjson.loads(orjson.dumps(options.to_request())))
+    assert (again, again.key) == (options, options.key)
+    assert Options.from_request({}) == Options()
+
+
+def test_a_reserved_common_label_is_refused() -> None:
+    with pytest.raises(InvalidSpecError, match="commonLabels"):
+        Options(common_labels={"applyset.kubernetes.io/part-of": "x"})
+
+
+def test_digests_are_of_the_final_object() -> None:
+    written = parse((HEAD + "data: {a: '3', b: x}").encode())[0]["objects"][0][4]
+    made = parse((HEAD + "data: {a: '${n}', b: '${unset:=x}'}").encode(), Options({"n": "3"}))[0]["objects"][0][4]
+    labelled = parse((HEAD + "data: {a: '3', b: x}").encode(), Options(common_labels={"a": "b"}))[0]["objects"][0][4]
+    assert made == written != labelled
+
+
+def test_labels_and_namespaces_are_set() -> None:
+    text = "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: a}\nsubjects: [{kind: ServiceAccount, name: s}]\n"
+    (body,) = cut(*parse(text.encode(), Options(common_labels={"team": "x"}, target_namespace="n")))
+    assert body["metadata"] == {"name": "a", "labels": {"team": "x"}}
+    assert body["subjects"] == [{"kind": "ServiceAccount", "name": "s", "namespace": "n"}]
+
+
+@given(st.binary(max_size=200) | st.text("ab:-[]{},'\" \n#&*", max_size=60).map(lambda text: (HEAD + text).encode()))
+@example(TWO)
+def test_a_file_without_variables_is_parsed_the_same_with_options(text: bytes) -> None:
+    if b"${" not in text:
+        assert parse(text, Options({"a": "b"})) == parse(text)
+
+
+# -- structure ---------------------------------------------------------------------------------------------------------
+
+HOSTILE = "x\nkind: ClusterRoleBinding\n---\n- a: b #'\"{}[]&*!|>%@`,"
+
+PLACES = {
+    "plain": "a: ${v}\nb: x",
+    "after-text": "a: y ${v}\nb: x",
+    "double-quoted": 'a: "${v}"\nb: x',
+    "single-quoted": "a: '${v}'\nb: x",
+    "literal": "a: |\n  ${v}\nb: x",
+    "folded": "a: >-\n  y\n  ${v}\nb: x",
+    "several-lines": "a: y\n  ${v}\n  z\nb: x",
+    "flow": "{a: ${v}, b: x}",
+    "flow-quoted": '{a: "${v}", b: x}',
+    "flow-default": "{a: ${unset:=${v}}, b: x}",
+    "list": "a: [${v}, w]\nb: x",
+    "block-list": "a:\n- ${v}\n- w\nb: x",
+    "anchored": "a: &n ${v}\nb: x",
+    "tagged": "a: !!str ${v}\nb: x",
+    "json": '{"a": "${v}", "b": "x"}',
+}
+
+
+def spec(text: str, value: str) -> tuple[Any, list[Any]]:
+    """The field `spec` that holds `text`, and the problems."""
+    body = "spec:\n" + "".join(f"  {line}\n" for line in text.split("\n"))
+    index, bodies = parse((HEAD + body).encode(), Options({"v": value}))
+    found = cut(index, bodies)
+    assert len(found) + len(index["problems"]) == 1
+    return found[0]["spec"] if found else None, index["problems"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@given(value=st.text(max_size=30) | st.text("\n:-# '\"{}[]&*!|>%@`,?$<a0.", max_size=20))
+@example(value=HOSTILE)
+@example(value="<<")
+@example(value="${b}")
+def test_no_value_changes_the_structure(place: str, value: str) -> None:
+    found, problems = spec(PLACES[place], value)
+    if problems:
+        assert [row[2] for row in problems] == ["YAMLInvalid"]  # a number of more than 64 bits, and the like
+        return
+    assert set(found) == {"a", "b"}
+    assert found["b"] == "x"
+    assert not isinstance(found["a"], dict)
+    if isinstance(found["a"], list):
+        assert len(found["a"]) == 2
+        assert found["a"][1] == "w"
+
+
+@given(value=st.text(max_size=30) | st.text("\n:-# '\"{}[]&*!|>%@`,?$<a0.", max_size=20))
+@example(value=HOSTILE)
+def test_in_quotes_a_value_is_kept_as_it_is(value: str) -> None:
+    text = "a: \"${v}\"\nb: '${v}'\nc: {d: ['${v}']}\n'${v}': x"
+    found, problems = spec(text, value)
+    kept = value.rstrip("\n")
+    if problems:
+        assert kept in ("a", "b", "c")
+        return
+    assert found == {"a": kept, "b": kept, "c": {"d": [kept]}, kept: "x"}
+
+
+@given(value=st.text(max_size=30) | st.text("\n:-# '\"{}[]&*!|>%@`,?$<a0.", max_size=20))
+@example(value=HOSTILE)
+@example(value="<<")
+@example(value="b")
+def test_a_value_as_a_key_is_one_key(value: str) -> None:
+    for text in ("b: x\n${v}: {c: d}", "{b: x, ${v}: {c: d}}", "b: x\n? ${v}\n: {c: d}"):
+        found, problems = spec(text, value)
+        if problems:
+            assert problems[0][2] in ("DuplicateKey", "YAMLInvalid")
+        else:
+            assert len(found) == 2
+            assert found.pop("b") == "x"
+            assert list(found.values()) == [{"c": "d"}]
+
+
+# -- variables, end to end ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "message"),
+    [
+        ("data:\n  a: ${region}", "VariableMissing", "line 5: variable region has no value; give it in render.substitute"),
+        ("data: {a: ${A:-$(id)}}", "BuildFailed", "line 4: ${A:-$(id)} is not understood: no command is run"),
+        ("data: {a: ${a${b}}}", "BuildFailed", "line 4: ${a${b}} is not understood"),
+        ("data: {a: '${big}'}", "RenderTooLarge", "line 4: variable big has more than 1 MiB"),
+        ("data: {a: x, ${a}: y}", "DuplicateKey", "line 4: key '${a}' becomes the same as 'a'"),
+    ],
+)
+def test_a_bad_variable_is_a_problem_of_its_document_alone(text: str, reason: str, message: str) -> None:
+    good = "---\n" + HEAD.replace("m}", "good}") + "data: {a: ${a}}\n"
+    index, bodies = parse((HEAD + text + "\n" + good).encode(), Options({"a": "a", "big": "x" * 10_000_000}))
+    ((document, name, found, told, _),) = index["problems"]
+    assert (document, name, found) == (1, "ConfigMap/m", reason)
+    assert told.startswith(message)
+    assert [body["metadata"]["name"] for body in cut(index, bodies)] == ["good"]
+
+
+def test_a_value_that_looks_like_manifests_is_one_text() -> None:
+    (body,) = cut(*parse((HEAD + "data: {a: ${v}, b: x}").encode(), Options({"v": HOSTILE})))
+    assert body["data"] == {"a": HOSTILE, "b": "x"}
+    assert body["kind"] == "ConfigMap"
+
+
+def test_values_are_not_looked_at_again() -> None:
+    (body,) = cut(*parse((HEAD + "data: {a: '${x}', b: '$${x}'}").encode(), Options({"x": "${y} ${x}", "y": "z"})))
+    assert body["data"] == {"a": "${y} ${x}", "b": "${x}"}
+
+
+def test_what_names_the_object_may_be_a_variable() -> None:
+    text = "apiVersion: ${api}/v1\nkind: ${kind}\nmetadata: {name: web-${n}, namespace: ${ns}}\n"
+    index, _ = parse(text.encode(), Options({"api": "apps", "kind": "Deployment", "n": "1", "ns": "team"}))
+    assert index["objects"][0][:4] == ["apps/v1", "Deployment", "team", "web-1"]
+    index, _ = parse(text.encode(), Options({"api": "apps", "kind": "Deployment", "n": "../x", "ns": "team"}))
+    assert index["problems"][0][2] == "BuildFailed"
+
+
+def test_texts_of_a_secret_are_filled_before_they_are_encoded() -> None:
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {token: '${token}'}\n"
+    (body,) = cut(*parse(text.encode(), Options({"token": "abc"})))
+    assert body["data"] == {"token": "YWJj"}
+
+
+def test_without_variables_a_dollar_is_a_letter() -> None:
+    text = (HEAD + "data:\n  a: ${v}\n  b: $${v}\n  c: '${'\n").encode()
+    assert cut(*parse(text))[0]["data"] == {"a": "${v}", "b": "$${v}", "c": "${"}
+
+
+def test_an_object_that_opts_out_is_parsed_as_without_variables() -> None:
+    opted = HEAD.replace("name: m", "name: m, annotations: {kustomize.toolkit.fluxcd.io/substitute: Disabled}")
+    text = (opted + "data:\n  run.sh: |\n    echo ${a:?} $${b} ${c\n").encode()
+    assert parse(text, Options({"a": "x"})) == parse(text)
+
+
+def test_each_object_of_a_list_is_filled_for_itself() -> None:
+    items = [
+        HEAD + "data: {a: ${v}}",
+        HEAD + "data: {a: ${unset}}",
+        HEAD.replace("m}", "o, labels: {cvstate.io/substitute: disabled}}") + "data: {a: '${v}'}",
+    ]
+    text = "apiVersion: v1\nkind: List\nitems:\n" + "".join("- " + item.strip().replace("\n", "\n  ") + "\n" for item in items)
+    index, bodies = parse(text.encode(), Options({"v": "x"}))
+    assert [body["data"]["a"] for body in cut(index, bodies)] == ["x", "${v}"]
+    assert [row[2] for row in index["problems"]] == ["VariableMissing"]
+
+
+def test_the_deepest_document_is_filled() -> None:
+    text = HEAD + "a: &a " + "[" * 98 + "'${v}'" + "]" * 98 + "\nb: " + "{c: " * 98 + "'${v} ENC[AES256_GCM,'" + "}" * 98
+    (body,) = cut(*parse(text.encode(), Options({"v": "x"})))
+    assert orjson.dumps(body["a"]) == b"[" * 98 + b'"x"' + b"]" * 98
+
+
+def test_a_bomb_of_aliases_is_no_bomb_for_variables() -> None:
+    levels = "".join(f"l{n}: &l{n} [" + ", ".join([f"*l{n - 1}"] * 10) + "]\n" for n in range(1, 5))
+    index, _ = parse((HEAD + "l0: &l0 ['${v}']\n" + levels).encode(), Options({"v": "x" * 100_000}))
+    assert [row[2] for row in index["problems"]] == ["RenderTooLarge"]
+
+
+def test_an_encrypted_document_is_told_without_its_value() -> None:
+    cipher = "ENC[AES256_GCM,data:c2VjcmV0,iv:aXY=,tag:dGFn,type:str]"
+    text = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData:\n  password: {cipher}\n"
+    index, _ = parse(text.encode())
+    ((_, name, reason, message, field),) = index["problems"]
+    assert (name, reason, field) == ("Secret/s", "PolicyViolation", "stringData.password")
+    assert "ENC" not in message
+
+
+def test_an_ownership_mark_is_told_as_invalid() -> None:
+    index, _ = parse(HEAD.replace("name: m", "name: m, labels: {applyset.kubernetes.io/part-of: x}").encode())
+    assert [row[2] for row in index["problems"]] == ["Invalid"]
+
+
+@given(st.text("${}ab:=-, []'\"\\#\n&*!|>?", max_size=60), st.booleans())
+def test_no_expressions_make_parsing_raise(text: str, strict: bool) -> None:
+    index, _ = parse((HEAD + "data: " + text).encode(), Options({"a": "1", "b": text}, strict))
+    for _, _, _, message, _ in index["problems"]:
+        assert message.isprintable()

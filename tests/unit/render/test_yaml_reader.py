@@ -1,6 +1,7 @@
 """The YAML reader.
 
-Aspects: structure and places · merge keys · what is refused, with line and document · hostile files · a bad document harms no good one · JSON.
+Aspects: structure and places · merge keys · what is refused, with line and document · hostile files · a bad document harms no good one · JSON ·
+templates.
 """
 
 import json
@@ -15,7 +16,10 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cvstate_operator.render.yaml_reader import MAX_BOMBS, Limits, YamlError, read
+from cvstate_operator.render.placeholders import Template
+from cvstate_operator.render.substitute import MAX_EXPRESSIONS
+from cvstate_operator.render.yaml_reader import MAX_BOMBS, Limits, read
+from cvstate_operator.render.yaml_text import YamlError
 
 DEFAULT = Limits()
 SMALL = Limits(max_bytes=10_000, max_nodes=1000, max_depth=10, max_documents=20)
@@ -389,10 +393,29 @@ def test_in_json_a_line_break_that_only_yaml_knows_is_refused(text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a": "\\ud83c\\udf89"}', '{"a": "\x7f"}', '{"' + "k" * 2000 + '": 1}'], ids=["surrogate-pair", "delete", "endless-key"]
+    "text",
+    ['{"a": "\\ud83c"}', '{"a": "\\udf89\\ud83c"}', '{"a": "\x7f"}', '{"' + "k" * 2000 + '": 1}'],
+    ids=["lone-surrogate", "surrogates-in-the-wrong-order", "delete", "endless-key"],
 )
 def test_json_that_yaml_has_no_words_for_is_refused_and_not_misread(text: str) -> None:
     assert fault(text).reason == "YAMLInvalid"
+
+
+@given(st.text(st.characters(min_codepoint=0x10000), min_size=1, max_size=5), st.text('\\ud83a0" ', max_size=12))
+def test_json_may_escape_a_letter_as_a_pair_of_surrogates(letters: str, beside: str) -> None:
+    value = {beside + letters + beside: [beside, letters, beside + letters]}
+    assert values(json.dumps(value)) == [value]
+    assert values("\ufeff\n" + json.dumps(value, indent=1)) == [value]
+
+
+@pytest.mark.parametrize("text", ['a: "\\ud83c\\udf89"', '{a: "\\ud83c\\udf89"}'])
+def test_yaml_may_not_as_with_kubectl(text: str) -> None:
+    assert fault(text).reason == "YAMLInvalid"
+
+
+@pytest.mark.parametrize("text", ["a: '\\ud83c\\udf89'", r"{a: '\ud83c\udf89', b: 1}", r'{"a": "\\ud83c\\udf89"}'])
+def test_where_the_same_letters_are_no_escape_they_are_kept(text: str) -> None:
+    assert values(text)[0]["a"] == r"\ud83c\udf89"
 
 
 TRICKY = (
@@ -461,3 +484,110 @@ def test_what_pyyaml_leaves_unquoted_is_read_as_kubectl_reads_it(text: str, valu
 def test_what_pyyaml_writes_in_quotes_is_read_as_written(value: Any) -> None:
     expected = [as_the_api_server_holds_it(value)] if value else [{}]
     assert values(yaml.safe_dump(value, default_style='"', allow_unicode=True)) == expected
+
+
+# -- templates ---------------------------------------------------------------------------------------------------------
+
+
+def templates(text: str) -> Any:
+    """The only document of a file without fault, read for substitution."""
+    (document,), faults = read(text.encode(), templates=True)
+    assert faults == ()
+    return document.value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("a: ${b}\n${c}: d\n- ${", None, id="a-fault-elsewhere"),
+        pytest.param("a: ${b}\n${c}: d", {"a": "${b}", "${c}": "d"}, id="block"),
+        pytest.param("{a: ${b}, ${c}: [${d}, ${e:=f, g}]}", {"a": "${b}", "${c}": ["${d}", "${e:=f, g}"]}, id="flow"),
+        pytest.param("a: ${b:= - #c}", {"a": "${b:= - #c}"}, id="what-yaml-would-take-for-a-comment"),
+        pytest.param("a: ${b:=c: d}", {"a": "${b:=c: d}"}, id="what-yaml-would-take-for-a-map"),
+        pytest.param("a: ${b:=[1, {}", {"a": "${b:=[1, {}"}, id="an-odd-number-of-braces"),
+        pytest.param("a: ${b:=${c:=d, e}}", {"a": "${b:=${c:=d, e}}"}, id="inside-another"),
+        pytest.param("a: x-${b}.y # ${c}", {"a": "x-${b}.y"}, id="beside-a-comment"),
+        pytest.param("a: \"${b:=\\\"c\\\"}\"\nd: '${e:=it''s}'", {"a": '${b:="c"}', "d": "${e:=it's}"}, id="quotes-inside"),
+        pytest.param("a: |\n  x ${b}\n  ${c:=\n  d}\n", {"a": "x ${b}\n${c:=\nd}\n"}, id="literal"),
+        pytest.param("a: >-\n  x\n  ${b}\n", {"a": "x ${b}"}, id="folded"),
+        pytest.param('{"a": "\\u0024{b}", "c": "$\\x7bd}"}', {"a": "${b}", "c": "${d}"}, id="spelled-with-escapes"),
+        pytest.param("a: $${b}\nc: $d $(e) $$", {"a": "$${b}", "c": "$d $(e) $$"}, id="what-is-text"),
+        pytest.param("a: ${grün:=世, 界}", {"a": "${grün:=世, 界}"}, id="any-letters"),
+        pytest.param("a: &x ${b}\n*x : 1\nc: *x", {"a": "${b}", "${b}": 1, "c": "${b}"}, id="alias"),
+        pytest.param("a: !!int ${b}\nc: ! ${d}", {"a": "${b}", "c": "${d}"}, id="tags"),
+    ],
+)
+def test_an_expression_is_one_piece_of_text_wherever_it_stands(text: str, value: Any) -> None:
+    if value is None:
+        assert read(text.encode(), templates=True)[1][0].line == 3
+    else:
+        assert templates(text) == value
+
+
+def kind(text: str) -> tuple[bool, str | None, int]:
+    value = templates(text)["a"]
+    assert type(value) is Template
+    return value.plain, value.tag, value.line
+
+
+def test_a_template_knows_how_it_was_written() -> None:
+    assert kind("\na: ${b}") == (True, None, 2)
+    assert kind("a: '${b}'") == (False, None, 1)
+    assert kind("# ${x}\n# ${y}\na: |\n  ${b}") == (False, None, 3)
+    assert kind("a: !!int ${b}") == (False, "int", 1)
+    assert kind("a: ! ${b}") == (False, None, 1)
+    assert kind("a: 3${b}") == (True, None, 1)
+
+
+def test_other_texts_are_no_templates() -> None:
+    value = templates("a: ${b}\nc: d\ne: $f")
+    assert [type(item) for item in value.values()] == [Template, str, str]
+
+
+def test_a_file_read_for_substitution_leaves_nothing_behind_for_the_next() -> None:
+    templates("a: 3${b}")
+    assert type(values("a: 3${b}")[0]["a"]) is str
+
+
+@given(st.binary(max_size=200) | st.text("${}ab:=-, []'\"\\#\n&*!|>?", max_size=60).map(str.encode))
+def test_nothing_makes_reading_for_substitution_raise(text: bytes) -> None:
+    for found in read(text, templates=True)[1]:
+        assert found.message.isprintable()
+
+
+@given(json_value)
+def test_a_file_without_expressions_reads_the_same(value: Any) -> None:
+    text = orjson.dumps(value)
+    if b"${" not in text:
+        assert read(text, templates=True) == read(text)
+    text = yaml.safe_dump(value, allow_unicode=True).encode()
+    if b"${" not in text:
+        assert read(text, templates=True) == read(text)
+
+
+def test_lines_are_those_of_the_file() -> None:
+    text = "${a}: 1\n# ${b\nc: ${d:=x\n  y}\nd: {\n"
+    assert [found.line for found in read(text.encode(), templates=True)[1]] == [found.line for found in read(text.encode())[1]]
+    assert [found.line for found in read(b"a: ${b}\n\n${c}: 1\n${c}: 2", templates=True)[1]] == [4]
+
+
+@pytest.mark.parametrize("text", ["a: *${b}", "a: !x${b} c", "${a}: 1\n${a}: 2"])
+def test_faults_show_what_stands_in_the_file(text: str) -> None:
+    (found,) = read(text.encode(), templates=True)[1]
+    assert "${" in found.message
+
+
+def test_a_file_has_a_limit_of_expressions() -> None:
+    (found,) = read(b"# ${a}" * (MAX_EXPRESSIONS + 1), templates=True)[1]
+    assert found.reason == "RenderTooLarge"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${" * 300_000, "${a" * 300_000, "${a:=${b" * 100_000, "${${${a}" * 100_000, "$" * 1_000_000, "${a}" * 300_000],
+    ids=lambda text: text[:10],
+)
+def test_hostile_expressions_cost_time_in_proportion_to_their_length(text: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    read(b"a: '" + text.encode() + b"'", templates=True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 5

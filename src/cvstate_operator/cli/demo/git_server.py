@@ -1,12 +1,14 @@
-"""A real Git server over HTTP on the loopback interface: git's own http-backend behind an aiohttp front, in a thread of its own."""
+"""A real Git server over HTTP or HTTPS on the loopback interface: git's own http-backend behind an aiohttp front, in a thread of its own."""
 
 import asyncio
+import contextlib
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from aiohttp import web
 
@@ -53,18 +55,41 @@ class Repository:
         return subprocess.run(("git", *args), cwd=self.directory, env=env, check=True, capture_output=True, text=True).stdout
 
 
+class Request(NamedTuple):
+    """One request that a Git server got."""
+
+    method: str
+    path: str
+    """Without the query."""
+    scheme: str | None
+    """First word of the Authorization header; None if there was none."""
+
+
 class GitServer:
     """Serves every repository below a directory at http://127.0.0.1:PORT/NAME."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, port: int = 0, tls: ssl.SSLContext | None = None, authorization: str = "") -> None:
+        """
+        Args:
+            root: where the repositories are; one that is served by another server too may be shared.
+            port: to listen on; 0 takes a free one.
+            tls: makes it https; the context says which certificate is shown and whether clients need one.
+            authorization: value that the Authorization header must have; empty: anybody may read. May be changed later.
+        """
         self._root = root
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._bound = threading.Event()
         self._thread = threading.Thread(target=self._run, name="git server", daemon=True)
-        self.port = 0
+        self.port = port
+        self.authorization = authorization
+        self.redirects: dict[str, str] = {}
+        """Begin of a path → where such requests are sent instead; the rest of the path and the query are kept."""
+        self.requests: list[Request] = []
+        """All that came so far, also what was refused."""
 
-    def __enter__(self) -> "GitServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         self._bound.wait()
         return self
@@ -77,34 +102,81 @@ class GitServer:
         """A new, empty repository; its address is `url(name)`."""
         return Repository(self._root / name)
 
-    def url(self, name: str) -> str:
-        """Where a repository is served."""
-        return f"http://127.0.0.1:{self.port}/{name}"
+    def url(self, name: str, *, host: str = "127.0.0.1") -> str:
+        """Where a repository is served; `host` is another name of this machine."""
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}/{name}"
+
+    def asked(self, name: str) -> list[Request]:
+        """The requests so far that were about one repository."""
+        return [request for request in self.requests if f"{request.path}/".startswith(f"/{name}/")]
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            self._bound.set()
 
     async def _serve(self) -> None:
         app = web.Application(client_max_size=2**30)
-        app.router.add_route("*", "/{tail:.*}", self.answer)
-        # The body stays as it comes: http-backend undoes the client's gzip itself.
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+        app.router.add_route("*", "/{tail:.*}", self._receive)
+        # The body stays as it comes: http-backend undoes the client's gzip itself. Nobody waits for a client that is in no hurry when it ends.
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        self.port = runner.addresses[0][1]
-        self._bound.set()
-        await self._stopped.wait()
-        await runner.cleanup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls).start()
+            self.port = runner.addresses[0][1]
+            self._bound.set()
+            await self._stopped.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "")
+        self.requests.append(Request(request.method, request.path, given.partition(" ")[0] or None))
+        for beginning, location in self.redirects.items():
+            if request.path_qs.startswith(beginning):
+                return web.Response(status=302, headers={"Location": location + request.path_qs.removeprefix(beginning)})
+        if self.authorization and given != self.authorization:
+            wanted = self.authorization.partition(" ")[0]
+            return web.Response(status=401, headers={"WWW-Authenticate": f'{wanted} realm="git"'})
+        return await self.answer(request)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Pass one request to http-backend (CGI, RFC 3875) and stream its answer."""
+        """Pass one request that may pass to http-backend (CGI, RFC 3875), and stream its answer."""
         name, *rest = request.path.lstrip("/").split("/", 1)
-        env = {
+        process = await asyncio.create_subprocess_exec(
+            *("git", "http-backend"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._environment(request, f"/{name}/.git/" + "".join(rest)),
+        )
+        assert process.stdin  # noqa: S101 - PIPE
+        assert process.stdout  # noqa: S101 - PIPE
+        try:
+            # All of it first: http-backend reads its request to the end before it answers.
+            process.stdin.write(await request.read())
+            process.stdin.close()
+            head = await process.stdout.readuntil(b"\r\n\r\n")
+            status, headers = _cgi_head(head.decode().split("\r\n"))
+            response = web.StreamResponse(status=status, headers=headers)
+            await response.prepare(request)
+            while chunk := await process.stdout.read(2**16):
+                await response.write(chunk)
+            await response.write_eof()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            await process.wait()
+        return response
+
+    def _environment(self, request: web.Request, path: str) -> dict[str, str]:
+        return {
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": str(self._root),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": f"/{name}/.git/" + "".join(rest),
+            "PATH_INFO": path,
             "REQUEST_METHOD": request.method,
             "QUERY_STRING": request.query_string,
             "CONTENT_TYPE": request.headers.get("Content-Type", ""),
@@ -114,14 +186,6 @@ class GitServer:
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
         }
-        body = await request.read()
-        process = await asyncio.create_subprocess_exec(
-            "git", "http-backend", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=env, limit=2**24
-        )
-        out, _ = await process.communicate(body)
-        head, _, payload = out.partition(b"\r\n\r\n")
-        status, headers = _cgi_head(head.decode().split("\r\n"))
-        return web.Response(status=status, headers=headers, body=payload)
 
 
 def _cgi_head(lines: Iterable[str]) -> tuple[int, dict[str, str]]:

@@ -1,0 +1,138 @@
+"""A real Git server over SSH on the loopback interface: git's own upload-pack behind asyncssh, in a thread of its own. It does nothing else for anyone."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shlex
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Self
+
+import asyncssh
+
+USER: Final = "git"
+_REPOSITORY: Final = re.compile(r"/?([A-Za-z0-9_-][A-Za-z0-9_.-]*?)(\.git)?/?")
+"""What may be read: one directory right below the root."""
+_PROTOCOL: Final = re.compile(r"version=[0-9]")
+_REFUSED: Final = 128
+"""Exit code of git when it dies."""
+
+
+class SshServer:
+    """Serves every repository below a directory, to read only, at ssh://git@127.0.0.1:PORT/NAME."""
+
+    def __init__(self, root: Path, *, authorized: Iterable[str], host_key: str = "", port: int = 0) -> None:
+        """
+        Args:
+            root: where the repositories are, as of `GitServer`.
+            authorized: public keys that may log in, as lines of authorized_keys(5).
+            host_key: private key, PEM or OpenSSH; empty makes a new one.
+            port: to listen on; 0 takes a free one.
+        """
+        self._root = root
+        self._authorized = asyncssh.import_authorized_keys("".join(f"{line.strip()}\n" for line in authorized))
+        self._host_key = asyncssh.import_private_key(host_key) if host_key else asyncssh.generate_private_key("ssh-ed25519")
+        self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+        self._bound = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ssh server", daemon=True)
+        self.port = port
+        self.commands: list[str | None] = []
+        """What clients that had logged in asked for so far; None is a shell."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._bound.wait()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+    def url(self, name: str) -> str:
+        """Where a repository is served."""
+        return f"ssh://{USER}@127.0.0.1:{self.port}/{name}"
+
+    @property
+    def known_hosts(self) -> str:
+        """The line of known_hosts(5) by which this server is recognised."""
+        return f"[127.0.0.1]:{self.port} {self._host_key.export_public_key().decode()}"
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            self._bound.set()
+
+    async def _serve(self) -> None:
+        listener = await asyncssh.listen(
+            "127.0.0.1",
+            self.port,
+            server_host_keys=[self._host_key],
+            authorized_client_keys=self._authorized,
+            process_factory=self._answer,
+            encoding=None,
+            password_auth=False,
+            kbdint_auth=False,
+            allow_pty=False,
+            agent_forwarding=False,
+            login_timeout=10,
+        )
+        self.port = listener.get_port()
+        self._bound.set()
+        await self._stopped.wait()
+        listener.close()
+        await listener.wait_closed()
+
+    async def _answer(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
+        """Run upload-pack if that is what the client wants."""
+        self.commands.append(session.command)
+        directory = self._wanted(session)
+        if directory is None:
+            session.stderr.write(b"only git-upload-pack of a repository is served here\n")
+            session.exit(_REFUSED)
+            return
+        process = await asyncio.create_subprocess_exec(
+            *("git", "-c", "safe.directory=*", "upload-pack", "--strict", str(directory / ".git")),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(session),
+        )
+        try:
+            await session.redirect(process.stdin, process.stdout, process.stderr)
+            code = await process.wait()
+            await session.wait_closed() if session.is_closing() else session.exit(code)
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+
+    def _wanted(self, session: asyncssh.SSHServerProcess[bytes]) -> Path | None:
+        """The repository that is to be read; None for everything that is not served."""
+        try:
+            words = shlex.split(session.command or "")
+        except ValueError:
+            return None
+        if words[:2] == ["git", "upload-pack"]:
+            words = ["git-upload-pack", *words[2:]]
+        name = _REPOSITORY.fullmatch(words[1]) if len(words) == 2 and words[0] == "git-upload-pack" else None
+        if session.subsystem or name is None:
+            return None
+        directory = self._root / name[1]
+        return directory if (directory / ".git").is_dir() else None
+
+
+def _environment(session: asyncssh.SSHServerProcess[bytes]) -> dict[str, str]:
+    """Of what the client sends only the version of Git's protocol."""
+    protocol = session.env.get("GIT_PROTOCOL", "")
+    return {
+        "PATH": os.environ["PATH"],
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        **({"GIT_PROTOCOL": protocol} if _PROTOCOL.fullmatch(protocol) else {}),
+    }

@@ -1,0 +1,59 @@
+"""References: Secrets and ConfigMaps that specs refer to, read by name with the operator's own rights, and kept for a while."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final
+
+from cvstate_operator import errors
+from cvstate_operator.kube.client import Client
+
+_PLURALS: Final = {"Secret": "secrets", "ConfigMap": "configmaps"}
+KEPT: Final = 2000
+"""Most of them kept; the one that was read first goes first."""
+
+
+class References:
+    """See the port of the same name in reconcile/ports.py."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._kept: dict[tuple[str, str, str], tuple[float, Mapping[str, bytes]]] = {}
+
+    async def read(self, kind: str, namespace: str, name: str, *, max_age: float) -> Mapping[str, bytes]:
+        """The data of one Secret or ConfigMap; read anew if what is kept is older than `max_age` seconds.
+
+        Raises:
+            ReferenceMissingError: it does not exist.
+            CvstateError: it could not be read.
+        """
+        key, now = (kind, namespace, name), asyncio.get_running_loop().time()
+        read_at, data = self._kept.get(key, (float("-inf"), {}))
+        if now - read_at < max_age:
+            return data
+        self._kept.pop(key, None)
+        found = await self._client.get(f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}")
+        if found is None:
+            raise errors.ReferenceMissingError(
+                f"{kind} {namespace}/{name} does not exist; create it, or correct its name in the ClusterState"
+            )
+        data = _data(found, kind)
+        self._kept[key] = (now, data)
+        while len(self._kept) > KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        return data
+
+
+def _data(found: Mapping[str, Mapping[str, str]], kind: str) -> dict[str, bytes]:
+    if kind == "Secret":
+        return {name: _decoded(value) for name, value in (found.get("data") or {}).items()}
+    plain = {name: value.encode() for name, value in (found.get("data") or {}).items()}
+    return {**plain, **{name: _decoded(value) for name, value in (found.get("binaryData") or {}).items()}}
+
+
+def _decoded(value: str | None) -> bytes:
+    try:
+        return base64.b64decode(value or "")
+    except binascii.Error:
+        return b""  # the API server stores nothing else than base64

@@ -1,0 +1,79 @@
+"""The render stage of one ClusterState: the newest commit as manifests, by a recipe that is read anew with each full resync."""
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.objects.artifact import Artifact, Rendered
+from cvstate_operator.objects.recipe import Recipe
+from cvstate_operator.plan import backoff
+from cvstate_operator.reconcile import inputs
+from cvstate_operator.reconcile.ports import World
+
+
+class RenderStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, *, name: str, namespace: str) -> None:
+        self._world = world
+        self._name = name
+        self._namespace = namespace
+        self._made_of: tuple[Artifact, Recipe] | None = None
+        self._failed_with: Artifact | None = None
+        self._attempt = 0
+        self.rendered: Rendered | None = None
+        """The last render that succeeded; stays in use while a newer one fails."""
+        self.error: errors.CvstateError | None = None
+        """Why the newest commit could not be rendered."""
+        self.again_at: float | None = None
+        """When a render that failed for a passing reason should be tried again, monotonic seconds."""
+
+    async def render(self, spec: ClusterStateSpec, artifact: Artifact, *, full: bool) -> bool:
+        """Bring `rendered` up to date; True if it is another one now.
+
+        Raises:
+            CacheLostError: the repository must be fetched again first.
+        """
+        due = self.again_at is not None and self._world.clock.monotonic() >= self.again_at
+        is_same = self._made_of is not None and self._made_of[0] is artifact
+        if not (full or due) and (is_same or self._failed_with is artifact):
+            return False
+        try:
+            max_age = 0.0 if full or due else parse_seconds(spec.interval)
+            recipe = await inputs.recipe(self._world.references, spec, name=self._name, namespace=self._namespace, max_age=max_age)
+            if self._is_up_to_date(artifact, recipe):
+                self._made_of = (artifact, recipe)
+                self._succeed()
+                return False
+            previous = self.rendered if self._made_of and self._made_of[1] == recipe else None
+            self.rendered = await self._world.renderer.render(artifact, recipe, previous=previous)
+        except errors.CacheLostError:
+            raise
+        except errors.CvstateError as exc:
+            self._fail(artifact, exc)
+            return False
+        self._made_of = (artifact, recipe)
+        self._succeed()
+        return True
+
+    def lost(self) -> None:
+        """Rendered objects turned out to be damaged: make all of them again."""
+        self._made_of = None
+
+    def _is_up_to_date(self, artifact: Artifact, recipe: Recipe) -> bool:
+        """Plain YAML depends on nothing but its own directory; a kustomization may use others."""
+        if self._made_of is None or self.rendered is None or self._made_of[1] != recipe:
+            return False
+        before = self._made_of[0]
+        same_place = (before.repository, before.path, before.directory) == (artifact.repository, artifact.path, artifact.directory)
+        return same_place and (before.tree == artifact.tree or self.rendered.type == "Plain")
+
+    def _succeed(self) -> None:
+        self.error = self._failed_with = self.again_at = None
+        self._attempt = 0
+
+    def _fail(self, artifact: Artifact, error: errors.CvstateError) -> None:
+        self.error, self._failed_with = error, artifact
+        self._attempt += 1
+        passes = isinstance(error, errors.TransientError | errors.WaitingError)
+        clock = self._world.clock
+        self.again_at = clock.monotonic() + backoff.pause_seconds(error, self._attempt, random=clock.random()) if passes else None

@@ -1,0 +1,132 @@
+"""The source stage of one ClusterState: the newest good commit, why a newer one is not taken, and how old the evidence is.
+
+The last good commit stays in use whatever happens to the source: a server that is away, a rewritten history, a missing signature.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.reconcile import inputs
+from cvstate_operator.reconcile.ports import World
+
+
+class Baseline(NamedTuple):
+    """The commit that was applied last, and what was followed to it; another URL or selector is a new beginning."""
+
+    url: str
+    selector: str
+    commit: str
+
+
+NO_BASELINE = Baseline("", "", "")
+
+
+def baseline_of(status: Mapping[str, Any]) -> Baseline:
+    """What an earlier life of the operator noted in the status."""
+    source = status.get("source") or {}
+    commit = str(status.get("lastAppliedRevision") or "").rpartition("sha1:")[2]
+    if len(commit) != 40 or not commit.isalnum():
+        return NO_BASELINE
+    return Baseline(str(source.get("url", "")), str(source.get("ref", "")).partition(" (")[0], commit)
+
+
+class SourceStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, *, namespace: str, baseline: Baseline) -> None:
+        self._world = world
+        self._namespace = namespace
+        self._baseline = baseline
+        self._error: errors.CvstateError | None = None
+        self._seen_at = world.clock.monotonic()
+        self._seen_time = world.clock.now()
+        self._demanded = False
+        self.artifact: Artifact | None = None
+        """The newest commit that was acceptable."""
+        self.wants_look = False
+        """The cache was lost: the source should be asked again at once."""
+
+    async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> bool:
+        """Look for a new commit; True if there is something new to tell, good or bad.
+
+        Args:
+            spec: the ClusterState.
+            fresh: ask the server now and read Secrets anew; else what is known since half an interval will do.
+        """
+        clock, started = self._world.clock, self._world.clock.monotonic()
+        before = (self.artifact, self._message)
+        result = "ok"
+        self.wants_look = False
+        try:
+            self.artifact = await self._fetch(spec, fresh=fresh)
+            self._error, self._seen_at, self._seen_time = None, clock.monotonic(), clock.now()
+        except errors.CvstateError as exc:
+            self._error, result = exc, exc.reason
+            if self.artifact is None:
+                await self._recall(spec)
+        self._world.meter.fetched(result=result, seconds=clock.monotonic() - started)
+        return before != (self.artifact, self._message)
+
+    def lost(self) -> None:
+        """The cached repository turned out to be damaged."""
+        if self.artifact:
+            self._world.source.forget(self.artifact)
+        self.artifact, self.wants_look = None, True
+
+    def applied(self, spec: ClusterStateSpec, artifact: Artifact) -> None:
+        """From now on a new commit has to descend from this one."""
+        git = spec.source.git
+        self._baseline = Baseline(git.url, git.ref.selector, artifact.commit)
+
+    def error(self, spec: ClusterStateSpec) -> errors.CvstateError | None:
+        """Why the newest commit is not known or not taken; SourceStale once that lasts longer than the ClusterState allows."""
+        limit = spec.source.git.stale_after
+        if self._error and limit and self._world.clock.monotonic() >= self._seen_at + parse_seconds(limit):
+            since = self._seen_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+            return errors.SourceStaleError(
+                f"no successful look at the source since {since} (staleAfter {limit}); the last one: {self._error.message}"
+            )
+        return self._error
+
+    def stale_at(self, spec: ClusterStateSpec) -> float | None:
+        """When the source becomes stale unless a look succeeds, monotonic seconds; None if it cannot, or is already."""
+        limit = spec.source.git.stale_after
+        if not (self._error and limit):
+            return None
+        due = self._seen_at + parse_seconds(limit)
+        return due if due > self._world.clock.monotonic() else None
+
+    @property
+    def _message(self) -> str:
+        return self._error.message if self._error else ""
+
+    async def _fetch(self, spec: ClusterStateSpec, *, fresh: bool) -> Artifact:
+        git = spec.source.git
+        failed = self._error is not None
+        # What failed may have been mended in a Secret; what works is read again at each full resync.
+        access = await inputs.access(
+            self._world.references, git, self._namespace, max_age=0.0 if fresh or failed else parse_seconds(spec.interval)
+        )
+        follows_on = self._baseline.commit and (self._baseline.url, self._baseline.selector) == (git.url, git.ref.selector)
+        return await self._world.source.fetch(
+            git,
+            access=access,
+            known=self.artifact,
+            baseline=self._baseline.commit if follows_on and not git.ref.commit else "",
+            max_age=0.0 if fresh else parse_seconds(git.interval) / 2,
+        )
+
+    async def _recall(self, spec: ClusterStateSpec) -> None:
+        """After a restart with the source away: what was applied last, if the cache still holds it, so that drift is repaired all the same."""
+        git = spec.source.git
+        if not self._baseline.commit or (self._baseline.url, self._baseline.selector) != (git.url, git.ref.selector):
+            return
+        try:
+            access = await inputs.access(self._world.references, git, self._namespace, max_age=parse_seconds(spec.interval))
+            self.artifact = await self._world.source.recall(git, access=access, commit=self._baseline.commit)
+        except errors.CvstateError:
+            return  # why the source cannot be read is told already

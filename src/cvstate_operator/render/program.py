@@ -1,0 +1,248 @@
+"""Program: run an official binary (kustomize, Helm) confined, and get what it wrote.
+
+The caller is a child of `isolation/`, or the command line. The binary gets no network, no other programs, an environment made here, and limits of time,
+memory and output; what goes wrong with the limits is one of our errors, a non-zero exit is `ProgramFailedError` for the caller to translate.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import resource
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from cvstate_operator import errors
+
+GO_RESERVE_BYTES: Final = 1024 * 2**20
+"""Address space that a Go program reserves and never uses. kustomize v5.8.2 does not start below 0.72 GiB, Helm v4.3.1 not below
+0.86 GiB (measured)."""
+MEMORY_BYTES: Final = 1024 * 2**20
+"""What a program may use, unless the caller says otherwise. 500 objects take kustomize 37 MB."""
+MAX_ERROR_BYTES: Final = 2**16
+"""What is kept of standard error; the rest is read and dropped."""
+FILE_BYTES: Final = 16 * 2**20
+"""Largest file a program may write; rendering writes none but caches in its home."""
+NOWHERE: Final = "/nonexistent"
+"""The PATH of a program: it finds neither git nor a plugin."""
+
+_CHUNK_BYTES: Final = 2**16
+_OUT_OF_MEMORY: Final = ("out of memory", "cannot allocate memory", "failed to reserve")
+"""What Go's runtime says before it gives up."""
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_SECCOMP: Final = 22
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_SECCOMP_MODE_FILTER: Final = 2
+
+
+class ProgramFailedError(errors.BuildFailedError):
+    """The program ended with a non-zero exit code. Translated by the caller, who knows what the words mean."""
+
+    def __init__(self, code: int, stderr: str) -> None:
+        super().__init__(f"exit code {code}" if code >= 0 else f"signal {-code}")
+        self.code = code
+        """Exit code; negative: the number of the signal that ended it."""
+        self.stderr = stderr
+        """The beginning of what it wrote to standard error: foreign text, several lines."""
+
+
+def run(
+    command: Sequence[str],
+    *,
+    home: Path,
+    cwd: Path,
+    seconds: float,
+    max_output_bytes: int,
+    stdin: bytes = b"",
+    memory_bytes: int | None = MEMORY_BYTES,
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """Run a program to its end and return its standard output.
+
+    Args:
+        command: path of the program and its arguments; no shell, no search.
+        home: a directory for it alone; becomes HOME and TMPDIR.
+        cwd: where it runs.
+        seconds: wall clock; then it is killed with everything it started.
+        max_output_bytes: longest standard output.
+        stdin: what it reads; an empty one is closed at once.
+        memory_bytes: what it may use besides what Go reserves (`GO_RESERVE_BYTES`); None for no limit of ours. A limit of this process holds for
+            the program as well, so an isolated child needs both together.
+        environment: variables besides HOME, PATH, TMPDIR, LC_ALL and Go's own.
+
+    Raises:
+        ToolMissingError: the program is not there or is none.
+        RenderTimeoutError: not finished in time.
+        RenderTooLargeError: too much output, or out of memory.
+        ProgramFailedError: a non-zero exit.
+    """
+    deadline = time.monotonic() + seconds
+    name = os.path.basename(command[0])
+    with tempfile.TemporaryFile(dir=home) as input_file:
+        input_file.write(stdin)
+        input_file.seek(0)
+        process = _start(command, home=home, cwd=cwd, stdin=input_file, memory_bytes=memory_bytes, environment=environment or {})
+    try:
+        output, complaint = _read(process, deadline=deadline, max_output_bytes=max_output_bytes)
+        code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise errors.RenderTimeoutError(
+            f"{name} did not finish within {seconds:g} s; make the source smaller, or raise the limit"
+        ) from None
+    except OverflowError:
+        raise errors.RenderTooLargeError(f"{name} wrote more than {max_output_bytes // 2**20} MiB; split the source") from None
+    finally:
+        _end(process)
+    if code != 0:
+        stderr = complaint.decode(errors="replace")
+        if memory_bytes is not None and any(words in stderr for words in _OUT_OF_MEMORY):
+            raise errors.RenderTooLargeError(f"{name} needed more than {memory_bytes // 2**20} MiB of memory; split the source")
+        raise ProgramFailedError(code, stderr)
+    return output
+
+
+def _start(
+    command: Sequence[str], *, home: Path, cwd: Path, stdin: IO[bytes], memory_bytes: int | None, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    variables = {"HOME": str(home), "PATH": NOWHERE, "TMPDIR": str(home), "LC_ALL": "C.UTF-8", "GOMAXPROCS": "2", **environment}
+    if memory_bytes is not None:
+        # The collector works harder before the hard limit ends the program.
+        variables["GOMEMLIMIT"] = str(memory_bytes * 9 // 10)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_confinement(memory_bytes),  # an isolated child has one thread
+        )
+    except OSError as exc:
+        what = "is not there" if exc.errno == errno.ENOENT else "cannot be run"
+        raise errors.ToolMissingError(f"program {command[0]} {what}; install it there, or give its path") from exc
+
+
+def _read(process: subprocess.Popen[bytes], *, deadline: float, max_output_bytes: int) -> tuple[bytes, bytes]:
+    """Standard output and the beginning of standard error, read side by side until both are closed."""
+    assert process.stdout is not None  # asked for as a pipe  # noqa: S101
+    assert process.stderr is not None  # noqa: S101
+    output, complaint = bytearray(), bytearray()
+    for chunk, is_output in _chunks(process.stdout, process.stderr, deadline=deadline):
+        if not is_output:
+            complaint += chunk[: MAX_ERROR_BYTES - len(complaint)]
+            continue
+        output += chunk
+        if len(output) > max_output_bytes:
+            raise OverflowError
+    return bytes(output), bytes(complaint)
+
+
+def _chunks(stdout: IO[bytes], stderr: IO[bytes], *, deadline: float) -> Iterator[tuple[bytes, bool]]:
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ, True)
+        selector.register(stderr, selectors.EVENT_READ, False)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                if chunk := os.read(key.fd, _CHUNK_BYTES):
+                    yield chunk, key.data
+                else:
+                    selector.unregister(key.fileobj)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what still runs, with everything it started, and take leave of it."""
+    if process.returncode is None:
+        # Not reaped yet, so the number of its group is still its own.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+# -- in the new process, before the program ----------------------------------------------------------------------------
+
+
+def _confinement(memory_bytes: int | None) -> Callable[[], None]:
+    """What the new process does to itself before it becomes the program."""
+    limits = [(resource.RLIMIT_FSIZE, FILE_BYTES), (resource.RLIMIT_CORE, 0)]
+    if memory_bytes is not None:
+        limits.append((resource.RLIMIT_AS, memory_bytes + GO_RESERVE_BYTES))
+    filters, parent = _no_network(), os.getpid()
+
+    def confine() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        for limit, value in limits:
+            _, hard = resource.getrlimit(limit)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (value, value))
+        _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        if filters is not None:
+            _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filters))
+
+    return confine
+
+
+class _Instruction(ctypes.Structure):
+    """`struct sock_filter`. Source: Linux, include/uapi/linux/filter.h."""
+
+    _fields_ = (("code", ctypes.c_uint16), ("jump_true", ctypes.c_uint8), ("jump_false", ctypes.c_uint8), ("value", ctypes.c_uint32))
+
+
+class _Filter(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+_SOCKET_CALLS: Final = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+"""Architecture as seccomp names it, and its number of `socket`. Source: Linux, include/uapi/linux/audit.h and the system call tables."""
+_IO_URING_SETUP: Final = 425
+"""The other way to a socket; the same number everywhere."""
+_X32_BIT: Final = 0x40000000
+"""Numbers from here on are x86-64's second table, which has a `socket` of its own."""
+
+_LOAD: Final = 0x20
+_EQUAL: Final = 0x15
+_AT_LEAST: Final = 0x35
+_RETURN: Final = 0x06
+_ALLOW: Final = 0x7FFF0000
+_REFUSE: Final = 0x00050000 | errno.EACCES
+
+
+def _no_network() -> _Filter | None:
+    """A seccomp filter under which no socket can be made; None on a machine whose numbers we do not know.
+
+    The scan of what a source refers to comes first and says where the fault is; this is for what it cannot see, like a URL that a transformer puts together.
+    Needs no privilege, unlike a network namespace.
+    """
+    known = _SOCKET_CALLS.get(platform.machine())
+    if known is None:
+        return None
+    architecture, socket_call = known
+    program = (
+        _Instruction(_LOAD, 0, 0, 4),
+        _Instruction(_EQUAL, 0, 5, architecture),
+        _Instruction(_LOAD, 0, 0, 0),
+        _Instruction(_AT_LEAST, 3, 0, _X32_BIT),
+        _Instruction(_EQUAL, 2, 0, socket_call),
+        _Instruction(_EQUAL, 1, 0, _IO_URING_SETUP),
+        _Instruction(_RETURN, 0, 0, _ALLOW),
+        _Instruction(_RETURN, 0, 0, _REFUSE),
+    )
+    return _Filter(len(program), (_Instruction * len(program))(*program))

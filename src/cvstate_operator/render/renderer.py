@@ -1,0 +1,143 @@
+"""The renderer: the parent's side of rendering. Reads only what our own child wrote, never the repository."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from cvstate_operator import errors
+from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.objects.artifact import Artifact, Piece, Rendered
+from cvstate_operator.objects.identity import Gvk
+from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.objects.recipe import Recipe
+from cvstate_operator.render.store import Store
+
+TASK: Final = "cvstate_operator.render.build"
+CONCURRENT_RENDERS: Final = 2
+"""Child processes at a time; each keeps a core busy."""
+LIMITS: Final = Limits(wall_seconds=60.0, memory_bytes=4 * 2**30)
+"""Of one render; 5,000 plain objects take half a second. The address space is what Go programs reserve, not what they use."""
+
+
+class Renderer:
+    """Commits to manifests, through a store on disk."""
+
+    def __init__(self, store: Store, children: Children, *, tools: Mapping[str, str]) -> None:
+        """
+        Args:
+            store: where rendered objects are kept.
+            children: where foreign bytes are read.
+            tools: `kustomize` and `helm`, and where the programs are; those that are not installed are absent.
+        """
+        self._store = store
+        self._children = children
+        self._tools = dict(tools)
+        self._slots = asyncio.Semaphore(CONCURRENT_RENDERS)
+
+    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
+        """Every manifest in the artifact; only what changed since `previous`, an earlier render by the same recipe, is looked at.
+
+        Raises:
+            BuildFailedError: nothing can be said about any file.
+            CacheLostError: the repository must be fetched again.
+        """
+        known = previous if previous and previous.type == "Plain" else None
+        answer = await self._run(artifact, recipe, known.directory if known else "")
+        if answer["complete"]:
+            known = None
+        pieces = dict(known.pieces) if known else {}
+        for path in answer["gone"]:
+            pieces.pop(path, None)
+        lost = await self._add(pieces, answer)
+        if lost:
+            # Damaged files of the store are gone by now; the second time they are made anew.
+            answer = await self._run(artifact, recipe, "")
+            pieces = {}
+            if await self._add(pieces, answer):
+                raise errors.BuildFailedError("rendered objects cannot be read back from the cache directory; is it full or damaged?")
+        if not any(piece.manifests for piece in pieces.values()) and answer["type"] != "Plain":
+            raise errors.BuildFailedError(f"{answer['tool']} made no objects of {artifact.path}; nothing was applied or pruned")
+        ordered = dict(sorted(pieces.items()))
+        return Rendered(ordered, type=answer["type"], tool=answer["tool"], warnings=tuple(answer["warnings"]), directory=artifact.directory)
+
+    def body(self, manifest: Manifest) -> Body:
+        """The object to apply; the caller may change it.
+
+        Raises:
+            BuildFailedError: the store lost it; the next render makes it again.
+        """
+        where = manifest.body
+        try:
+            body: Body = self._store.body(where.key, where.offset, where.length)
+            return body
+        except (OSError, ValueError) as exc:
+            self._store.discard(where.key)
+            raise errors.BuildFailedError(f"the rendered object was lost from the cache ({type(exc).__name__}); it is made again") from exc
+
+    async def _run(self, artifact: Artifact, recipe: Recipe, previous: str) -> dict[str, Any]:
+        request = {
+            "repository": artifact.repository,
+            "tree": artifact.tree,
+            "directory": artifact.directory,
+            "path": artifact.path,
+            "previous": previous,
+            "type": recipe.type,
+            "include": recipe.include,
+            "exclude": recipe.exclude,
+            "options": {
+                "variables": recipe.variables,
+                "strict": recipe.strict,
+                "commonLabels": recipe.common_labels,
+                "targetNamespace": recipe.target_namespace,
+            },
+            "store": str(self._store.directory),
+            "helm": asdict(recipe.helm),
+            "tools": self._tools,
+        }
+        async with self._slots:
+            try:
+                return await self._children.run(TASK, request, limits=LIMITS)
+            except ChildTimeoutError as exc:
+                raise errors.RenderTimeoutError(f"rendering {artifact.path} was {exc.message}") from exc
+            except ChildFailedError as exc:
+                raise errors.BuildFailedError(f"rendering {artifact.path} failed: {exc.message}") from exc
+
+    async def _add(self, pieces: dict[str, Piece], answer: Mapping[str, Any]) -> bool:
+        """Put what the child told into `pieces`; True if something could not be read back from the store."""
+        missing = sorted({key for key in answer["changed"].values() if key not in answer["indexes"]})
+        stored = await asyncio.to_thread(self._read_back, missing) if missing else {}
+        for path, key in answer["changed"].items():
+            index = answer["indexes"].get(key) or stored.get(key)
+            if index is None:
+                return True
+            pieces[path] = _piece(path, key, index)
+        for path, (reason, message) in answer["refused"].items():
+            pieces[path] = Piece("", (), (Problem(path, 0, "", reason, message),))
+        return False
+
+    def _read_back(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        found = {}
+        for key in keys:
+            try:
+                found[key] = self._store.index(key)
+            except (OSError, ValueError):
+                self._store.discard(key)
+        return found
+
+
+def _piece(path: str, key: str, index: Mapping[str, Any]) -> Piece:
+    manifests = tuple(
+        Manifest(
+            gvk=Gvk.parse(api_version, kind),
+            namespace=namespace,
+            name=name,
+            digest=digest,
+            origin=Origin(path, document, line),
+            body=BodyRef(key, index["start"] + offset, length),
+        )
+        for api_version, kind, namespace, name, digest, document, line, offset, length in index["objects"]
+    )
+    problems = tuple(Problem(path, document, name, reason, message, field) for document, name, reason, message, field in index["problems"])
+    return Piece(key, manifests, problems)

@@ -1,0 +1,37 @@
+"""History: whether a commit descends from the one that was applied last. Used in the fetch child only.
+
+Git promises immutable commits, not immutable refs: a force-push, a moved tag, or a mirror that lags make a ref go back or aside. Peers apply whatever the
+ref says then; we refuse unless spec.source.git.allowRewind says otherwise.
+"""
+
+from typing import Final
+
+import pygit2
+
+from cvstate_operator import errors
+
+WHOLE: Final = 2**31 - 1
+"""Depth that turns a shallow repository into a whole one. Source: git-fetch(1), --unshallow."""
+SINCE_KNOWN: Final = 0
+"""Depth that leaves the shallow boundary where it is and brings everything since (libgit2's GIT_FETCH_DEPTH_FULL; measured with 1.9: of 30 commits, only
+the new ones came)."""
+
+
+def is_connected(repository: pygit2.Repository, commit: str, baseline: str) -> bool:
+    """Whether `repository` holds enough to say that `commit` descends from `baseline`."""
+    return commit in repository and baseline in repository and bool(repository.descendant_of(commit, baseline))
+
+
+def require_descendant(repository: pygit2.Repository, commit: str, baseline: str, *, selector: str) -> None:
+    """Refuse a commit that does not descend from `baseline`; equal commits pass.
+
+    Raises:
+        RewindRefusedError: it does not.
+    """
+    if commit == baseline or is_connected(repository, commit, baseline):
+        return
+    back = commit in repository and baseline in repository and repository.descendant_of(baseline, commit)
+    how = "an older commit" if back else "a commit of another history"
+    raise errors.RewindRefusedError(
+        f"{selector} went from {baseline[:12]} to {commit[:12]}, {how}; what was applied stays. Restore the history, or set spec.source.git.allowRewind: true"
+    )

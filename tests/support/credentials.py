@@ -1,0 +1,139 @@
+"""Keys, certificates and tokens for Git servers, made on the spot; and the Secrets that hold them, with the keys that Flux gives them."""
+
+import base64
+import secrets
+import ssl
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tests.support.api import Json
+from tests.support.objects import manifest
+
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A certificate and its private key, PEM."""
+
+    certificate: str
+    key: str
+
+
+class Authority:
+    """A certificate authority of one test run."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        self._certificate = (
+            self._builder(self._name, self._key.public_key(), valid=timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    @property
+    def certificate(self) -> str:
+        """PEM: what goes into `ca.crt`."""
+        return _pem(self._certificate)
+
+    def issue(self, *names: str, valid: timedelta = _DAY) -> KeyPair:
+        """A certificate for a server of these names and addresses, or, without any, for a client; `valid` from now, in the past if negative."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "client")])
+        purpose = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
+        builder = self._builder(subject, key.public_key(), valid=valid).add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+        return KeyPair(_pem(builder.sign(self._key, hashes.SHA256())), _private(key))
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, valid: timedelta) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        ours = self._key.public_key()
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - 2 * _DAY)
+            .not_valid_after(now + valid)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ours), critical=False)
+        )
+
+
+def server_tls(pair: KeyPair, *, clients: Authority | None = None) -> ssl.SSLContext:
+    """What a server shows, and, if `clients` is given, who must have signed the certificate of a client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(pair.certificate + pair.key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=clients.certificate)
+    return context
+
+
+@dataclass(frozen=True)
+class SshIdentity:
+    """A key of a user or of a host: the private one in OpenSSH's format, and the public line."""
+
+    private: str
+    public: str
+
+    @classmethod
+    def make(cls, *, passphrase: str = "") -> "SshIdentity":
+        """A new ed25519 key, encrypted if there is a passphrase."""
+        key = ed25519.Ed25519PrivateKey.generate()
+        encryption = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, encryption)
+        public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        return cls(private.decode(), public.decode())
+
+
+def token() -> str:
+    """A secret that is found wherever it leaks."""
+    return f"canary-{secrets.token_hex(12)}"
+
+
+def basic(user: str, password: str) -> str:
+    """The Authorization header of a user with a password (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def bearer(value: str) -> str:
+    """The Authorization header of a token (RFC 6750)."""
+    return f"Bearer {value}"
+
+
+def secret(name: str, data: dict[str, str]) -> Json:
+    """A Secret as a user would write it."""
+    return manifest("Secret", name, stringData=data)
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()

@@ -1,0 +1,57 @@
+"""Tasks for the tests of isolation: each does one thing a real task might."""
+
+import ctypes
+import os
+import resource
+import subprocess
+import time
+from typing import Any
+
+from cvstate_operator import errors
+
+
+def handle(request: dict[str, Any]) -> dict[str, Any]:
+    return {"echo": echo, "environment": environment, "error": error, "crash": crash, "fault": fault, "eat": eat, "hang": hang}[
+        request["do"]
+    ](request)
+
+
+def echo(request: dict[str, Any]) -> dict[str, Any]:
+    return {"text": request["text"], "pid": os.getpid()}
+
+
+def environment(request: dict[str, Any]) -> dict[str, Any]:
+    limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in ("RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_CORE")}
+    descriptors = len(os.listdir("/proc/self/fd"))
+    return {
+        "environment": dict(os.environ),
+        "cwd": os.getcwd(),
+        "limits": limits,
+        "descriptors": descriptors,
+        "session": os.getsid(0) == os.getpid(),
+    }
+
+
+def error(request: dict[str, Any]) -> dict[str, Any]:
+    raise errors.VerificationFailedError("not signed", verdict="SignatureMissing")
+
+
+def crash(request: dict[str, Any]) -> dict[str, Any]:
+    ctypes.string_at(0)
+    return {}
+
+
+def fault(request: dict[str, Any]) -> dict[str, Any]:
+    raise ValueError("a secret that must not be told")
+
+
+def eat(request: dict[str, Any]) -> dict[str, Any]:
+    return {"length": len(bytearray(request["bytes"]))}
+
+
+def hang(request: dict[str, Any]) -> dict[str, Any]:
+    child = subprocess.Popen(("sleep", "600"))
+    with open(request["pids"], "w") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    time.sleep(600)
+    return {}
