@@ -3,10 +3,12 @@
 import base64
 import secrets
 import ssl
+import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -94,13 +96,21 @@ class SshIdentity:
     public: str
 
     @classmethod
-    def make(cls, *, passphrase: str = "") -> "SshIdentity":
-        """A new ed25519 key, encrypted if there is a passphrase."""
+    def make(cls) -> "SshIdentity":
+        """A new ed25519 key, not encrypted."""
         key = ed25519.Ed25519PrivateKey.generate()
-        encryption = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, encryption)
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
         public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         return cls(private.decode(), public.decode())
+
+    def encrypted(self, passphrase: str) -> "SshIdentity":
+        """The same key, encrypted as ssh-keygen does it (cryptography would want bcrypt for that)."""
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory, "key")
+            file.touch(mode=0o600)
+            file.write_text(self.private)
+            subprocess.run(("ssh-keygen", "-q", "-p", "-N", passphrase, "-f", file), check=True, capture_output=True)
+            return replace(self, private=file.read_text())
 
 
 def token() -> str:

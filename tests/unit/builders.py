@@ -1,11 +1,12 @@
 """Builders of objects: each gives a complete, valid value of which a test changes only what it is about."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
-from cvstate_operator.objects.artifact import Artifact, File
+from cvstate_operator.objects.artifact import Artifact, Piece, Rendered
 from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import BodyRef, Manifest, Origin
@@ -98,10 +99,27 @@ def applied(
     }
 
 
-def artifact(commit: str = "1" * 40, *, files: tuple[File, ...] = (), problems: tuple[Problem, ...] = ()) -> Artifact:
-    """A commit on branch main."""
+def artifact(commit: str = "1" * 40, **changes: Any) -> Artifact:
+    """A commit on branch main; its tree is its own unless `changes` say otherwise."""
     moment = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-    return Artifact("/repository", ".", f"main@sha1:{commit}", commit, "tree", moment, moment, files, problems)
+    plain = Artifact(
+        repository="/repository",
+        path=".",
+        revision=f"main@sha1:{commit}",
+        ref="branch main",
+        commit=commit,
+        tree=f"tree-{commit}",
+        directory=f"directory-{commit}",
+        committed_at=moment,
+        fetched_at=moment,
+    )
+    return replace(plain, **changes)
+
+
+def rendered(*manifests: Manifest, problems: Iterable[Problem] = (), **changes: Any) -> Rendered:
+    """What a render of plain YAML gave; each manifest is a file of its own."""
+    pieces = {f"{number:06}": Piece(f"key-{number}", (one,), ()) for number, one in enumerate(manifests)}
+    return Rendered({**pieces, "zz-bad.yaml": Piece("", (), tuple(problems))}, **changes)
 
 
 def problem(number: int = 1, *, reason: str = "Invalid", message: str = "is wrong; mend it", retryable: bool = False) -> Problem:

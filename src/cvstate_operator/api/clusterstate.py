@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from cvstate_operator.api.duration import Duration
+from cvstate_operator.api.duration import Interval
 from cvstate_operator.api.model import ApiModel
 from cvstate_operator.api.render import Render
 from cvstate_operator.api.source import Source
@@ -30,7 +30,7 @@ class Prune(ApiModel):
 class ClusterStateSpec(ApiModel):
     """What the cluster should look like, and how to get there."""
 
-    interval: Duration = Field(
+    interval: Interval = Field(
         "10m", description="Full resync: every object is listed and compared again. Between resyncs watches report drift at once."
     )
     source: Source = Field(description="Where the desired state comes from.")

@@ -19,6 +19,9 @@ MAX_SECONDS: Final = 366 * 24 * 3600.0
 """A year: longer intervals are mistakes, and Go's own limit (292 years) overflows timers elsewhere."""
 
 
+MIN_INTERVAL_SECONDS: Final = 1.0
+
+
 def parse_seconds(text: str) -> float:
     """Seconds of a Go duration.
 
@@ -45,6 +48,22 @@ Duration = Annotated[
     str, Field(pattern=PATTERN, max_length=32, json_schema_extra={"x-kubernetes-validations": [_RULE]}), AfterValidator(_check)
 ]
 """A pydantic field type: a Go duration, kept as the user wrote it; `parse_seconds` reads it."""
+
+
+def _check_interval(text: str) -> str:
+    if parse_seconds(text) < MIN_INTERVAL_SECONDS:
+        raise ValueError("must be one second or longer")
+    return text
+
+
+_INTERVAL_RULE: Final[JsonDict] = {"rule": "duration(self) >= duration('1s')", "message": "must be one second or longer"}
+
+Interval = Annotated[
+    str,
+    Field(pattern=PATTERN, max_length=32, json_schema_extra={"x-kubernetes-validations": [_INTERVAL_RULE]}),
+    AfterValidator(_check_interval),
+]
+"""A Go duration between repetitions: short ones would keep the operator and the server busy with nothing else."""
 
 
 def human(seconds: float) -> str:

@@ -51,9 +51,6 @@ def check(
     variables: Annotated[
         Path | None, typer.Option("--vars", help="File with lines NAME=VALUE.", exists=True, dir_okay=False, readable=True)
     ] = None,
-    values: Annotated[
-        list[Path] | None, typer.Option("--values", help="Helm values; later files win.", exists=True, dir_okay=False, readable=True)
-    ] = None,
     clusterstate: Annotated[
         Path | None,
         typer.Option(
@@ -81,15 +78,17 @@ def check(
 
       cvstate check . --clusterstate shop.yaml     what this ClusterState would apply from here
 
-      cvstate check overlays/prod --set-var region=eu
+      cvstate check apps --set-var region=eu       with a value for ${region}
 
-      terraform output manifests | cvstate check - what another tool made
+      helm template chart | cvstate check -        what another tool made
 
       cvstate check . --kubeconfig prod.yaml       with the CRDs of a cluster
     """
     from cvstate_operator.cli.preflight import report
     from cvstate_operator.render import tools
 
+    if path == STDIN and (clusterstate or render in ("kustomize", "helm")):
+        raise errors.SettingsError("standard input holds manifests; give a directory with --clusterstate and --type")
     cluster = with_client(kubeconfig, context, _ask) if kubeconfig or context else None
     request = {
         **_input(path),
@@ -100,7 +99,6 @@ def check(
         "include": include or [],
         "exclude": exclude or [],
         "variables": variables_of(variables, set_var or []),
-        "values": [file.read_text() for file in values or ()],
         "clusterstate": os.path.abspath(clusterstate) if clusterstate else "",
         "tools": tools.find(),
         **({"cluster": cluster} if cluster else {}),
@@ -130,7 +128,7 @@ def variables_of(file: Path | None, given: list[str]) -> dict[str, str]:
     Raises:
         SettingsError: one is not of the form NAME=VALUE.
     """
-    lines = [line for line in file.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")] if file else []
+    lines = [line for line in _text(file).splitlines() if line.strip() and not line.lstrip().startswith("#")] if file else []
     found = {}
     for line in [*lines, *given]:
         name, equals, value = line.partition("=")
@@ -139,6 +137,13 @@ def variables_of(file: Path | None, given: list[str]) -> dict[str, str]:
             raise errors.SettingsError("a variable is not of the form NAME=VALUE; correct --set-var or the file of --vars")
         found[name.strip()] = value
     return found
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise errors.SettingsError(f"{file} cannot be read as UTF-8 text; correct the file or the option") from exc
 
 
 def _is_colourful() -> bool:

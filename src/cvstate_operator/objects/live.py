@@ -25,6 +25,20 @@ class Live:
     """Fingerprint right after our own last apply: the server's normal form. None until it was learned or verified."""
     snapshot: bytes | None = None
     """The object as JSON, kept only while it must be looked at: it may have drifted, or its baseline is not known yet."""
+    applied: bool = True
+    """Whether `managedFields` records an apply of ours."""
+    controller: str = ""
+    """Kind and name of the controller that made it, by its ownerReference; empty if there is none."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it belongs to the set that its label names. A label alone may be a copy: an EndpointSlice takes over those of its Service."""
+        return self.applied or bool(self.digest and not self.controller)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nobody but us made it, so that it may be deleted."""
+        return self.applied and not self.controller
 
     @property
     def is_settled(self) -> bool:

@@ -52,6 +52,18 @@ def parse_group_kinds(value: str) -> frozenset[GroupKind]:
     return frozenset(GroupKind(group, kind) for kind, _, group in parts if kind)
 
 
+def is_applied_by(live: Mapping[str, Any], manager: str) -> bool:
+    """Whether `managedFields` of `live` records a server-side apply of `manager`; one of a subresource does not count."""
+    entries = live.get("metadata", {}).get("managedFields") or ()
+    return any(e.get("manager") == manager and e.get("operation") == "Apply" and not e.get("subresource") for e in entries)
+
+
+def controller_of(live: Mapping[str, Any]) -> str:
+    """Kind and name of the controller that made `live`, as in `ReplicaSet web-5d4`; empty if there is none."""
+    owners = live.get("metadata", {}).get("ownerReferences") or ()
+    return next((f"{owner.get('kind')} {owner.get('name')}" for owner in owners if owner.get("controller")), "")
+
+
 def foreign_owner(live: Mapping[str, Any]) -> str | None:
     """Name the other tool or controller that owns `live`, as in `Helm release shop`; None if there is none.
 
@@ -61,10 +73,7 @@ def foreign_owner(live: Mapping[str, Any]) -> str | None:
     for where, key, what in _FOREIGN_MARKS:
         if value := (meta.get(where) or {}).get(key):
             return f"{what} {value.partition(':')[0]}"
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("controller"):
-            return f"{owner.get('kind')} {owner.get('name')}"
-    return None
+    return controller_of(live) or None
 
 
 def marked(body: Mapping[str, Any], *, owner: str, digest: str, namespace: str) -> Body:

@@ -1,5 +1,10 @@
 """Redaction: values that may be shown, and those that may not."""
 
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from cvstate_operator.objects.identity import GroupKind
@@ -8,7 +13,21 @@ MASK: Final = "***"
 SHOWN_CHARACTERS: Final = 120
 """Longest value shown in a status or event; enough for an image reference, small against the 1 KiB of an event message."""
 
+SHORTEST_VALUE: Final = 4
+"""Shorter values are not searched for in a text: `1` or `no` would be found everywhere. Those that a text quotes are masked all the same."""
+
 _SECRET: Final = GroupKind("", "Secret")
+_SECRET_FIELDS: Final = ("data", "stringData")
+_VALUES: Final = re.compile(
+    r"""(?P<lead>,?\ got\ ).*            # expected string, got &value.valueUnstructured{...}
+      | (?P<label>\ value:\ )(?!")[^;]*  # Invalid value: 123456: must be ...
+      | "(?:[^"\\]|\\.)*"?               # anything in quotes, or from a quote to where the text was cut
+      | `[^`]*`?
+      | \|.*                             # ...|"password":12|..., where a decoder shows what is around its error
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""Where an API server's message may repeat a value: structured-merge-diff, field errors of apimachinery, Go's %q, JSON decoders."""
 
 
 def shown(kind: GroupKind, path: str, value: Any) -> str:
@@ -21,9 +40,49 @@ def shown(kind: GroupKind, path: str, value: Any) -> str:
     """
     if value is None:
         return "(none)"
-    if kind == _SECRET and path.startswith(("/data", "/stringData")):
+    if is_secret(kind) and path.startswith(("/data", "/stringData")):
         return MASK
     return one_line(value if isinstance(value, str) else repr(value))
+
+
+def is_secret(kind: GroupKind) -> bool:
+    """Whether objects of this kind hold values that may not be shown."""
+    return kind == _SECRET
+
+
+def without_values(text: str, body: Mapping[str, Any] | None = None) -> str:
+    """What a server said about a Secret, without anything that may be a value of it; field names stay.
+
+    Args:
+        text: the message.
+        body: the Secret, whose values are masked wherever they stand; as base64 and as plain text.
+    """
+    masked = _VALUES.sub(lambda match: f"{match['lead'] or match['label'] or ''}{MASK}", text)
+    for value in sorted(set(_secret_values(body or {})), key=len, reverse=True):
+        masked = masked.replace(value, MASK)
+    return masked
+
+
+def _secret_values(body: Mapping[str, Any]) -> Iterator[str]:
+    """Every value of a Secret as it may stand in a text of one line."""
+    for name in _SECRET_FIELDS:
+        for leaf in _leaves(body.get(name)):
+            texts = [leaf]
+            with suppress(binascii.Error, ValueError):  # not base64, or no text
+                texts.append(base64.b64decode(leaf, validate=True).decode())
+            for text in texts:
+                yield from (shown for shown in (text, " ".join(text.split()), text.strip()) if len(shown) >= SHORTEST_VALUE)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for below in value.values():
+            yield from _leaves(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from _leaves(below)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def one_line(text: str, limit: int = SHOWN_CHARACTERS) -> str:

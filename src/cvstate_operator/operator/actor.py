@@ -5,6 +5,7 @@ a slow Git server never delays a repair.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Mapping
@@ -126,6 +127,7 @@ class Actor:
             except errors.CvstateError as exc:
                 _log.warning("pass not finished", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
                 self._start_over()
+                await self._tell_broken(exc)
             except Exception:  # the shell catches everything: one ClusterState must never stop another
                 _log.exception("internal error, trying again", extra={"clusterstate": self._label})
                 self._meter.reconciled(result="InternalError", seconds=0.0)
@@ -144,24 +146,26 @@ class Actor:
         except errors.InvalidSpecError as exc:
             await self._refuse(wanted, exc)
             return
-        self._take_look()
+        self._take_look(pause=parse_seconds(spec.source.git.interval))
         asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
-        if _now() >= self._look_at and self._looking is None:
-            self._look_at, fresh, self._look_fresh = _later(parse_seconds(spec.source.git.interval)), self._look_fresh, False
+        # What the user asked for is answered with what Git holds now, so the look comes first.
+        answering = asked and self._looking is None and self._looked_for == wanted
+        if _now() >= self._look_at and self._looking is None and not answering:
+            self._look_at, fresh, self._look_fresh = float("inf"), self._look_fresh, False
             self._looking = asyncio.create_task(self._pipeline.look(spec, fresh=fresh), name=f"look {self._label}")
             self._looking.add_done_callback(lambda task: self._wake.set())
             self._looked_for = wanted
-        # What the user asked for is answered with what Git holds now, so the look comes first.
-        answering = asked and self._looking is None and self._looked_for == wanted
         full = answering or (_now() >= self._full_at and not asked)
         pending = self._pipeline.ledger.touched or self._news or (self._pass_at is not None and _now() >= self._pass_at)
         if full or pending:
             self._news, self._pass_at = False, None
             await self._pass(spec, full=full, answered=wanted if answering else None)
 
-    def _take_look(self) -> None:
+    def _take_look(self, *, pause: float) -> None:
         if self._looking and self._looking.done():
             task, self._looking = self._looking, None
+            # From the end of one look to the beginning of the next, unless somebody asked for one meanwhile.
+            self._look_at = min(self._look_at, _later(pause))
             self._news = task.result() or self._news
 
     async def _wait(self) -> None:
@@ -221,6 +225,12 @@ class Actor:
             open_drift=len(outcome.drift),
         )
         await self._write(status)
+
+    async def _tell_broken(self, error: errors.CvstateError) -> None:
+        """Say in the status why a pass could not be finished; as far as the API server takes it."""
+        self._meter.reconciled(result=error.reason, seconds=0.0)
+        with contextlib.suppress(errors.CvstateError):
+            await self._write(report.broken(error, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
 
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
         """Nothing of a spec that makes no sense is carried out; what was applied before stays."""

@@ -71,6 +71,7 @@ class Engine:
         self._client = client
         self._metrics = metrics
         self._index = LiveIndex(self._touched)
+        self._index.claims.hurry = self.look_now
         self._cluster = Cluster(client, self._index)
         self._children = Children(settings.cache / "children", preload=TASKS)
         self._git_cache = GitCache(settings.cache / "git")
@@ -133,6 +134,7 @@ class Engine:
             actor.update(body)
         else:
             self.deleted(body)
+            self._index.claims.join(owner, time.monotonic())
             self._actors[owner] = self._make(owner, body)
             self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
 
@@ -140,6 +142,7 @@ class Engine:
         """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
         owner = _owner(body["metadata"])
         self._names.pop(owner, None)
+        self._index.claims.leave(owner)
         if actor := self._actors.pop(owner, None):
             task = asyncio.create_task(actor.close(seconds=self._settings.shutdown_seconds))
             self._closing.add(task)

@@ -15,6 +15,8 @@ from cvstate_operator.reconcile.ports import ParentMetadata
 
 MAX_EVENT_MESSAGE: Final = 1000
 """An Event's note may have 1,024 characters (events.k8s.io/v1)."""
+FIELD_MANAGER: Final = f"{names.FIELD_MANAGER}-report"
+"""Field manager of marks and status. Not that of managed objects: a ClusterState may be one itself, and an apply takes away what it does not name."""
 PENDING_EVENTS: Final = 50
 """Events that wait to be written; further ones are dropped, and counted in the log."""
 
@@ -69,7 +71,7 @@ class KubernetesReporter:
 
     async def _apply(self, path: str, body: Mapping[str, Any]) -> None:
         whole = {"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **body}
-        await self._client.apply(path, whole, manager=names.FIELD_MANAGER, force=True)
+        await self._client.apply(path, whole, manager=FIELD_MANAGER, force=True)
 
     async def _write_events(self) -> None:
         while True:

@@ -6,8 +6,9 @@ Nothing of another owner is taken, and no value of another field manager is over
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cvstate_operator.api.names import DIGEST
 from cvstate_operator.errors import OwnerConflictError, TerminatingError
-from cvstate_operator.objects.ownership import PART_OF_LABEL, foreign_owner
+from cvstate_operator.objects.ownership import PART_OF_LABEL, foreign_owner, is_applied_by
 
 NameOwner = Callable[[str], str]
 """Turns an ApplySet id into a name for people: `ClusterState default/shop`, or the id itself if it is not known."""
@@ -17,8 +18,8 @@ def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: 
     """Decide on an object that exists although we did not know it.
 
     Returns:
-        True if it is ours already (its label, or fields we applied), so fields may be forced; False if it has no owner: then it is adopted, but a
-        field that someone holds with another value is a conflict.
+        True if we applied it before, so fields may be forced; False if it has no owner: then it is adopted, but a field that someone holds with
+        another value is a conflict. Our label alone is no proof: labels are copied.
 
     Raises:
         OwnerConflictError: it belongs to another owner; both are named by the caller's context and the message.
@@ -30,11 +31,12 @@ def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: 
     part_of = (meta.get("labels") or {}).get(PART_OF_LABEL)
     if part_of and part_of != owner:
         raise conflict(name_owner(part_of))
-    if part_of == owner:
+    applied = is_applied_by(live, manager)
+    if part_of == owner and (applied or DIGEST in (meta.get("annotations") or {})):
         return True
     if other := foreign_owner(live):
         raise conflict(other)
-    return any(entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in meta.get("managedFields") or ())
+    return applied
 
 
 def conflict(other: str) -> OwnerConflictError:

@@ -2,24 +2,31 @@
 
 desired   live                                      →
 yes       absent                                    create
+yes       owned by another, which let it go         update (take it over)
 yes       owned by another                          hold: OwnerConflict
 yes       being deleted                             hold: Terminating
+yes       our label, but nothing else of ours       update (look first: the label may be a copy)
 yes       applied from another manifest             update (revision)
 yes       applied from this manifest, unverified    verify
 yes       a field of ours differs                   update (drift)
 yes       as applied                                nothing
-no        ours, and pruning is allowed              prune
-no        ours, and pruning is not allowed          hold: PruneHeld
+no        ours, another ClusterState declares it    keep until that one takes it over
+no        ours, a setting keeps it                  keep
+no        ours, and everything is sure              prune
+no        ours, and something is in doubt           hold: PruneHeld
+no        our label, but nothing else of ours       nothing
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.ordering import Wave, wave
+from cvstate_operator.objects.ownership import PART_OF_LABEL
 
 
 class Action(StrEnum):
@@ -59,7 +66,9 @@ class Hold(StrEnum):
     TERMINATING = "Terminating"
 
 
-def decide(ref: ObjectRef, manifest: Manifest, live: Live | None, *, owner: str, was_applied: bool) -> Change | Hold | None:
+def decide(
+    ref: ObjectRef, manifest: Manifest, live: Live | None, *, owner: str, was_applied: bool, is_free: bool = False
+) -> Change | Hold | None:
     """The upper part of the table, for one desired object; None if nothing is to be done.
 
     Args:
@@ -68,13 +77,18 @@ def decide(ref: ObjectRef, manifest: Manifest, live: Live | None, *, owner: str,
         live: what it is; None if no object with an owner label is known.
         owner: our ApplySet id.
         was_applied: whether this very manifest was applied before by this process; then an absent object vanished, and is not new.
+        is_free: whether its owner, if it is another, let it go.
     """
     if live is None:
         return Change(ref, Action.REPAIR if was_applied else Action.CREATE, manifest, None)
-    if live.owner != owner:
+    if live.owner != owner and not is_free:
         return Hold.OWNER_CONFLICT
     if live.terminating:
         return Hold.TERMINATING
+    if not live.is_member:
+        return Change(ref, Action.UPDATE, manifest, None)
+    if live.owner != owner:
+        return Change(ref, Action.UPDATE, manifest, live)
     if live.digest != manifest.digest:
         return Change(ref, Action.UPDATE, manifest, live)
     if live.baseline is None:
@@ -88,7 +102,6 @@ def decide(ref: ObjectRef, manifest: Manifest, live: Live | None, *, owner: str,
 class PruneGuard:
     """Everything that must be sure before an object may be deleted because it is not in Git (invariants S1, S4 of RELIABILITY)."""
 
-    enabled: bool
     complete: bool
     """Every file of the newest commit was understood, and every kind is served."""
     empty: bool
@@ -100,18 +113,51 @@ class PruneGuard:
 
     @property
     def objection(self) -> str:
-        """Why nothing may be pruned now; empty if it may."""
-        if not self.enabled:
-            return "pruning is switched off (spec.prune.enabled)"
+        """Why nothing may be pruned now, and what to do; empty if it may."""
         if self.empty:
-            return "the commit declares no objects at all"
+            return "the commit declares no objects at all; correct spec.source.git.path, or delete the ClusterState"
         if not self.complete:
-            return "not every file of the commit could be used"
+            return "not every file of the commit could be used; mend the problems that are listed"
         if not self.applied:
-            return "not everything could be applied"
+            return "not everything could be applied; mend the problems that are listed"
         if not self.observed:
-            return "not every kind can be seen"
+            return "not every kind can be seen; let the operator's user list and watch every kind that is in Git, or was"
         return ""
+
+
+UNCERTAIN: Final = (
+    f"they carry our marks but not our entry in metadata.managedFields, or belong to a controller; "
+    f"delete them yourself, or remove their label {PART_OF_LABEL}"
+)
+"""Why an object is not deleted that may not be our work, and what to do."""
+SWITCHED_OFF: Final = "spec.prune.enabled: false; delete them yourself, or allow it"
+PROTECTED: Final = "spec.prune.protectedKinds; delete them yourself, or take their kinds off the list"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Objects that left Git and stay, as it should be."""
+
+    refs: tuple[ObjectRef, ...]
+    by: str
+    """Which setting, or who, keeps them; and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What is to be done with the members that are no longer desired."""
+
+    doomed: tuple[Change, ...] = ()
+    """To be deleted, in this order."""
+    held: tuple[ObjectRef, ...] = ()
+    """To be deleted if it were sure that they should be."""
+    objection: str = ""
+    """What is not sure, and what to do about it."""
+    kept: tuple[Kept, ...] = ()
+    free: tuple[ObjectRef, ...] = ()
+    """Let go, whatever else: another ClusterState may have them."""
+    handed_over: tuple[ObjectRef, ...] = ()
+    """Of these, the ones that another ClusterState declares."""
 
 
 def leftovers(members: Mapping[ObjectRef, Live], desired: Iterable[ObjectRef]) -> tuple[Change, ...]:
@@ -121,3 +167,46 @@ def leftovers(members: Mapping[ObjectRef, Live], desired: Iterable[ObjectRef]) -
     gone = set(members) - set(desired)
     changes = [Change(ref, Action.PRUNE, None, members[ref]) for ref in gone if not members[ref].terminating]
     return tuple(sorted(changes, key=lambda change: (-change.wave, change.ref)))
+
+
+def prune(
+    surplus: Iterable[Change], guard: PruneGuard, *, enabled: bool, protected_kinds: Collection[str], claimant: Callable[[ObjectRef], str]
+) -> Pruning:
+    """The lower part of the table, for all that `leftovers` found.
+
+    Args:
+        surplus: what is left over.
+        guard: what is sure.
+        enabled: whether the user wants anything to be deleted.
+        protected_kinds: kinds that the user wants to be kept.
+        claimant: names another ClusterState that declares an object; empty if there is none.
+    """
+    objection = guard.objection
+    doomed: list[Change] = []
+    held: list[ObjectRef] = []
+    protected: list[ObjectRef] = []
+    free: list[ObjectRef] = []
+    claimed: dict[str, list[ObjectRef]] = {}
+    for change in surplus:
+        is_free = not objection and not (change.live and change.live.controller)
+        if is_free:
+            free.append(change.ref)
+        if is_free and (name := claimant(change.ref)):
+            claimed.setdefault(name, []).append(change.ref)
+        elif not enabled or change.ref.kind in protected_kinds:
+            protected.append(change.ref)
+        elif objection or not (change.live and change.live.is_certain):
+            held.append(change.ref)
+        else:
+            doomed.append(change)
+    kept = [Kept(tuple(refs), f"{name}, which declares them now and takes them over") for name, refs in sorted(claimed.items())]
+    if protected:
+        kept.append(Kept(tuple(protected), PROTECTED if enabled else SWITCHED_OFF))
+    return Pruning(
+        tuple(doomed),
+        tuple(held),
+        (objection or UNCERTAIN) if held else "",
+        tuple(kept),
+        tuple(free),
+        tuple(ref for refs in claimed.values() for ref in refs),
+    )

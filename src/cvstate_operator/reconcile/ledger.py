@@ -1,10 +1,10 @@
 """The ledger: what one ClusterState remembers between passes: which objects need a look, which failed, which drifted. No I/O, no clock."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cvstate_operator.drift.coverage import FieldDrift
-from cvstate_operator.errors import CvstateError, TerminalError, TerminatingError
+from cvstate_operator.errors import CvstateError, OwnerConflictError, TerminalError, TerminatingError
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
@@ -40,8 +40,11 @@ class Ledger:
     """Objects that we saw in their desired state; if one is absent later, it vanished."""
 
     def touch(self, ref: ObjectRef, now: float) -> None:
-        """An event spoke of the object."""
+        """An event spoke of the object. If another owner held it, that is what its pause was for."""
         self.touched.setdefault(ref, now)
+        failure = self.failures.get(ref)
+        if failure and failure.problem.reason == OwnerConflictError.reason:
+            self.failures[ref] = replace(failure, retry_at=min(now, failure.retry_at))
 
     def take(self, now: float) -> dict[ObjectRef, float]:
         """Objects to look at now, and since when they are due: touched ones, and failed ones whose pause is over."""

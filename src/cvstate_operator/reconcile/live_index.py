@@ -4,7 +4,7 @@ It is told of each change once, drops the echo of our own writes (their resource
 whose object needs a look. No I/O.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
 from cvstate_operator.drift.field_set import fingerprint, ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live, is_newer
-from cvstate_operator.objects.ownership import PART_OF_LABEL
+from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, is_applied_by
+from cvstate_operator.reconcile.claims import Claims
 
 Touched = Callable[[str, ObjectRef], None]
 """Called with an ApplySet id and an object of it that changed in a way that matters."""
@@ -30,18 +31,27 @@ class LiveIndex:
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
         self._writing: dict[ObjectRef, str | None] = {}
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
+        self.claims = Claims()
+        """Who declares which objects."""
 
     def get(self, ref: ObjectRef) -> Live | None:
         """What is known of an object; None if it has no owner label, or does not exist."""
         return self._objects.get(ref)
 
     def members(self, owner: str) -> Mapping[ObjectRef, Live]:
-        """Every object that carries the ApplySet id `owner`."""
+        """Every object that belongs to the ApplySet id `owner`, by its label and by what else we left on it."""
         return {ref: self._objects[ref] for ref in self._members.get(owner, ())}
 
     def count(self, owner: str) -> int:
         """Number of members of an ApplySet."""
         return len(self._members.get(owner, ()))
+
+    def let_go(self, owner: str, refs: Collection[ObjectRef]) -> None:
+        """`owner` would delete exactly these of its objects; who declares one of them is told."""
+        news = [ref for ref in refs if not self.claims.is_free(ref, owner)]
+        self.claims.let_go(owner, refs)
+        for ref in news:
+            self._tell(ref, *(claimant for claimant in self.claims.claimants(ref) if claimant != owner))
 
     # -- what informers tell ---------------------------------------------------------------------------------------
 
@@ -57,15 +67,16 @@ class LiveIndex:
         if before and before.uid == meta["uid"] and not is_newer(meta["resourceVersion"], before.version):
             return
         now = _live(resource, live, baseline=before.baseline if before and before.uid == meta["uid"] else None)
-        if not now.is_settled and not now.terminating:
+        if now.is_member and not now.is_settled and not now.terminating:
             now = replace(now, snapshot=orjson.dumps(live))
         self._put(ref, now)
         if ref in self._writing:
             return
         if before and before.owner != now.owner:
-            self._touched(before.owner, ref)
+            self._tell(ref, before.owner, *self.claims.claimants(ref))
         if not now.is_settled or before is None or before.terminating != now.terminating or before.digest != now.digest:
-            self._touched(now.owner, ref)
+            # Copies of labels come and go with what they are copied from; they matter only to who declares such an object.
+            self._tell(ref, *((now.owner,) if now.is_member or (before and before.is_member) else self.claims.claimants(ref)))
 
     def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
         """An object was deleted or lost its owner label."""
@@ -76,7 +87,7 @@ class LiveIndex:
             return
         self._remove(ref)
         if ref not in self._writing:
-            self._touched(before.owner, ref)
+            self._tell(ref, *((before.owner,) if before.is_member else ()), *self.claims.claimants(ref))
 
     # -- what our own writes tell ----------------------------------------------------------------------------------
 
@@ -103,6 +114,8 @@ class LiveIndex:
             return
         if seen is None or not is_newer(seen.version, answer.version):
             self._put(ref, answer)
+            if seen and seen.owner != answer.owner:
+                self._tell(ref, seen.owner)
             return
         if seen.uid == answer.uid:
             seen = replace(seen, baseline=answer.fingerprint)
@@ -119,12 +132,18 @@ class LiveIndex:
         live = replace(live, baseline=was.fingerprint)
         self._objects[ref] = replace(live, snapshot=None) if live.is_settled else live
 
+    def _tell(self, ref: ObjectRef, *owners: str) -> None:
+        for owner in dict.fromkeys(owners):
+            self._touched(owner, ref)
+
     def _put(self, ref: ObjectRef, live: Live) -> None:
         before = self._objects.get(ref)
-        if before and before.owner != live.owner:
+        if before and (before.owner != live.owner or not live.is_member):
             self._members[before.owner].discard(ref)
         self._objects[ref] = live
-        self._members.setdefault(live.owner, set()).add(ref)
+        members = self._members.setdefault(live.owner, set())
+        if live.is_member:
+            members.add(ref)
         self._kinds.setdefault(ref.group_kind, set()).add(ref)
 
     def _remove(self, ref: ObjectRef) -> None:
@@ -144,4 +163,6 @@ def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | N
         fingerprint=fingerprint(live, ownership(live, FIELD_MANAGER)),
         terminating="deletionTimestamp" in meta,
         baseline=baseline,
+        applied=is_applied_by(live, FIELD_MANAGER),
+        controller=controller_of(live),
     )

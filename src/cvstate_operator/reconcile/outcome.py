@@ -7,7 +7,7 @@ from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.changes import Action, Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,20 @@ class Outcome:
     drift: tuple[tuple[ObjectRef, tuple[FieldDrift, ...]], ...]
     """Drift that is still open."""
     unpruned: tuple[ObjectRef, ...]
-    """Objects that left Git and are kept."""
+    """Objects that left Git and are kept, since it is not sure that they should be deleted."""
     objection: str
-    """Why they are kept."""
+    """What is not sure, and what to do about it."""
     next_pass_at: float | None
     """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
+    pending: tuple[ObjectRef, ...] = ()
+    """Objects that left Git and are about to be deleted."""
+    kept: tuple[Kept, ...] = ()
+    """Objects that left Git and stay, as the user wants it."""
 
     @property
     def is_applied(self) -> bool:
         """The cluster holds exactly what the commit declares, be it the newest or not."""
-        return self.evaluated and not (self.problems or self.drift or self.unpruned)
+        return self.evaluated and not (self.problems or self.drift or self.unpruned or self.pending)
 
     @property
     def is_converged(self) -> bool:

@@ -8,7 +8,7 @@ differing objects are written.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
@@ -23,6 +23,11 @@ from cvstate_operator.reconcile.ports import ParentMetadata, World
 from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.source_stage import Baseline, SourceStage
 from cvstate_operator.reconcile.writer import Writer
+
+WAITING_SECONDS: Final = 0.25
+"""How often a prune looks whether it still has to wait for other ClusterStates. Costs no request."""
+HANDED_OVER_SECONDS: Final = 10.0
+"""How often it looks whether who declares an object still does; that it was taken over is told by an event."""
 
 
 class Pipeline:
@@ -64,8 +69,8 @@ class Pipeline:
         """An error ended the last pass half-way; the next one looks at everything."""
         self._unknown_kinds_attempt = 0
         self._place_again_at: float | None = None
-        self._unpruned: tuple[ObjectRef, ...] = ()
-        self._objection = ""
+        self._pruning = changes.Pruning()
+        self._pending: tuple[ObjectRef, ...] = ()
         self._seen_all = True
         self.ledger = Ledger()
         self._writer = Writer(world, self.ledger, owner=owner, name_owner=name_owner)
@@ -115,7 +120,7 @@ class Pipeline:
         plan = self._plan(self._desired, looked_at, blind, retry_all=full)
         done = [*await self._writer.apply(plan, looked_at)]
         stray = any(ref not in self._desired.objects for ref in looked_at)
-        if full or fresh or stray or self._unpruned or self._writer.prune_again_at is not None:
+        if full or fresh or stray or self._pruning.held or self._writer.prune_again_at is not None:
             done += await self._prune(spec, self._desired, blind, retry_all=full)
         self._unfinished = False
         return self._outcome(spec, done)
@@ -205,6 +210,8 @@ class Pipeline:
     ) -> list[Change]:
         """Decide on each object; what is held becomes a failure in the ledger."""
         now = self._world.clock.monotonic()
+        claims = self._world.index.claims
+        claims.want(self._owner, wanted.objects, None if self._render.error else self._attempted, now)
         plan = []
         for ref in refs:
             manifest = wanted.objects.get(ref)
@@ -214,10 +221,12 @@ class Pipeline:
                 self._writer.fail(ref, manifest, error)
                 continue
             live = self._world.index.get(ref)
-            match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self.ledger.present):
+            is_free = live is not None and claims.is_free(ref, live.owner)
+            match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self.ledger.present, is_free=is_free):
                 case None:
                     self.ledger.done(ref)
                 case Hold.OWNER_CONFLICT:
+                    claims.catch_up(self._owner, now)
                     self._writer.fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
                 case Hold.TERMINATING:
                     self._writer.fail(
@@ -239,21 +248,28 @@ class Pipeline:
     ) -> list[Done]:
         """Delete members that left Git, if everything that must be sure is."""
         self._writer.prune_again_at = None
-        surplus = changes.leftovers(self._world.index.members(self._owner), wanted.objects)
         guard = changes.PruneGuard(
-            enabled=spec.prune.enabled,
             complete=not wanted.problems and not self._render.error,
             empty=not wanted.objects,
             applied=self.ledger.failures.keys().isdisjoint(wanted.objects) and not self._writer.stopping,
             observed=not blind and self._seen_all,
         )
-        protected = tuple(change.ref for change in surplus if change.ref.kind in spec.prune.protected_kinds)
-        self._unpruned, self._objection = protected, "their kinds are protected (spec.prune.protectedKinds)"
-        if surplus and guard.objection:
-            self._unpruned, self._objection = tuple(change.ref for change in surplus), guard.objection
-        doomed = {change.ref: change for change in surplus if change.ref not in self._unpruned}
+        self._pruning = changes.prune(
+            changes.leftovers(self._world.index.members(self._owner), wanted.objects),
+            guard,
+            enabled=spec.prune.enabled,
+            protected_kinds=spec.prune.protected_kinds,
+            claimant=self._claimant,
+        )
+        doomed = {change.ref: change for change in self._pruning.doomed}
         # A prune that failed before is of no interest once its object is gone or held.
         self.ledger.forget([ref for ref in self.ledger.failures if ref not in wanted.objects and ref not in doomed])
+        done = [] if self._hand_over() else await self._delete(doomed, retry_all=retry_all)
+        deleted = {item.ref for item in done}
+        self._pending = tuple(ref for ref in doomed if ref not in deleted and ref not in self.ledger.failures)
+        return done
+
+    async def _delete(self, doomed: Mapping[ObjectRef, Change], *, retry_all: bool) -> list[Done]:
         now = self._world.clock.monotonic()
         done: list[Done] = []
         for ref, change in doomed.items():
@@ -262,6 +278,19 @@ class Pipeline:
             if result := await self._writer.delete(change):
                 done.append(result)
         return done
+
+    def _claimant(self, ref: ObjectRef) -> str:
+        """Another ClusterState that declares the object; empty if there is none."""
+        return next((self._name_owner(owner) for owner in self._world.index.claims.claimants(ref) if owner != self._owner), "")
+
+    def _hand_over(self) -> bool:
+        """Let others have what left Git; True if nothing may be deleted yet, since one of them may come to declare it."""
+        index, now = self._world.index, self._world.clock.monotonic()
+        index.let_go(self._owner, self._pruning.free)
+        is_waiting = bool(self._pruning.doomed) and index.claims.catch_up(self._owner, now)
+        if is_waiting or self._pruning.handed_over:
+            self._writer.prune_again_at = now + (WAITING_SECONDS if is_waiting else HANDED_OVER_SECONDS)
+        return is_waiting
 
     # -- outcome ---------------------------------------------------------------------------------------------------
 
@@ -302,8 +331,10 @@ class Pipeline:
             done=tuple(sorted(done, key=lambda d: d.ref)),
             problems=tuple(sorted(problems)),
             drift=tuple(sorted(self.ledger.drift.items())),
-            unpruned=tuple(sorted(self._unpruned)),
-            objection=self._objection,
+            unpruned=tuple(sorted(self._pruning.held)),
+            objection=self._pruning.objection,
+            pending=tuple(sorted(self._pending)),
+            kept=self._pruning.kept,
             next_pass_at=min((time for time in timers if time is not None), default=None),
         )
         if outcome.is_applied and self._attempted:

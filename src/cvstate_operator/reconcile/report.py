@@ -1,6 +1,6 @@
 """The report: from an outcome to what users read: status, conditions, events. Pure; texts are stable between equal outcomes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -9,6 +9,7 @@ import orjson
 
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
 from cvstate_operator.errors import CvstateError, TransientError, VerificationFailedError, WaitingError
+from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan.changes import Action
@@ -87,6 +88,26 @@ def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation
     }
 
 
+def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
+    """The status after a pass that an error ended half-way: what else it said before may still be so, but Ready is not."""
+    kept = [
+        Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
+        for c in previous.get("conditions") or ()
+        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED)
+    ]
+    message = f"the last pass was not finished and is repeated: {error.message}"
+    found = (
+        *kept,
+        Condition(ConditionType.READY, False, error.reason, message),
+        Condition(ConditionType.RECONCILING, True, Reason.PROGRESSING_WITH_RETRY, message),
+    )
+    return {
+        **previous,
+        "observedGeneration": generation,
+        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
+    }
+
+
 def progressing(previous: Mapping[str, Any], *, generation: int, message: str, now: str) -> dict[str, Any]:
     """The status while a new spec or revision is worked on: Ready is not known to be true any more."""
     kept = [
@@ -152,8 +173,11 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, False, Reason.DRIFT_DETECTED, _open_drift(outcome))
     if outcome.unpruned:
         return Condition(ConditionType.READY, False, Reason.PRUNE_HELD, _held(outcome))
+    if outcome.pending:
+        return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{_left_git(outcome.pending)} and will be deleted")
     revision = outcome.artifact.revision if outcome.artifact else ""
-    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{outcome.desired} objects match {revision}")
+    kept = "".join(f"; {_left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.kept)
+    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{outcome.desired} objects match {revision}{kept}")
 
 
 def _source(outcome: Outcome) -> Condition:
@@ -203,11 +227,13 @@ def _problems(outcome: Outcome) -> str:
 
 
 def _held(outcome: Outcome) -> str:
-    names = ", ".join(str(ref) for ref in outcome.unpruned[:SPELLED_OUT])
-    more = len(outcome.unpruned) - SPELLED_OUT
-    return f"{_plural(len(outcome.unpruned), 'object')} left Git but not the cluster, since {outcome.objection}: {names}" + (
-        f" and {more} more" if more > 0 else ""
-    )
+    return f"{_left_git(outcome.unpruned)}, but not the cluster, since {outcome.objection}"
+
+
+def _left_git(refs: Sequence[ObjectRef]) -> str:
+    names = ", ".join(str(ref) for ref in refs[:SPELLED_OUT])
+    more = len(refs) - SPELLED_OUT
+    return f"{_plural(len(refs), 'object')} left Git ({names}{f' and {more} more' if more > 0 else ''})"
 
 
 def _open_drift(outcome: Outcome) -> str:

@@ -1,7 +1,7 @@
 """The writer: carries a plan out, object by object, and notes in the ledger how each of them went. Whatever goes wrong with one concerns it alone."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final
@@ -13,16 +13,18 @@ from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.drift.coverage import FieldDrift, field_drifts
 from cvstate_operator.drift.field_set import ownership as field_ownership
 from cvstate_operator.objects import ownership
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.binary import bad_base64
+from cvstate_operator.objects.identity import Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
-from cvstate_operator.plan import adoption, backoff
+from cvstate_operator.objects.redaction import is_secret, without_values
+from cvstate_operator.plan import adoption, backoff, crds
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.outcome import Done
 from cvstate_operator.reconcile.ports import World
 
 ESTABLISH_SECONDS: Final = 20.0
-"""How long a pass waits for a CRD of the same commit to be served. It takes well below a second on an idle API server (measured)."""
+"""How long passes wait for the kinds of a CRD that we applied. It takes well below a second on an idle API server (measured)."""
 
 
 class Writer:
@@ -33,6 +35,8 @@ class Writer:
         self._ledger = ledger
         self._owner = owner
         self._name_owner = name_owner
+        self._coming: dict[Gvk, float] = {}
+        """Kinds whose CRD we applied, and until when they are waited for (monotonic seconds)."""
         self.stopping = False
         """Once set, objects in hand are finished and no others are started."""
         self.lost_body = False
@@ -43,6 +47,8 @@ class Writer:
     def fail(self, ref: ObjectRef, manifest: Manifest | None, error: errors.CvstateError) -> None:
         """Note that an object could not be brought to its desired state."""
         clock = self._world.clock
+        if is_secret(ref.group_kind):
+            error.message = without_values(error.message)
         self._ledger.failed(ref, manifest, error, now=clock.monotonic(), random=clock.random())
 
     def note_drift(self, change: Change) -> None:
@@ -74,18 +80,29 @@ class Writer:
                 await self._settle(change, since[change.ref], done)
 
     async def _await_kinds(self, batch: Sequence[Change]) -> None:
-        """Wait until the kinds that CRDs of this commit bring are served, and watch them."""
+        """Wait until the kinds that CRDs of ours bring are served, and watch them.
+
+        A kind is waited for only if its CRD was accepted, and only until something else wants attention: the rest of the objects is not to suffer.
+        """
         cluster, clock = self._world.cluster, self._world.clock
         missing = {change.manifest.gvk for change in batch if change.manifest and cluster.resource(change.manifest.gvk) is None}
         if not missing:
             return
-        deadline, pause = clock.monotonic() + ESTABLISH_SECONDS, 0.05
-        while any(cluster.resource(gvk) is None for gvk in missing) and clock.monotonic() < deadline and not self.stopping:
+        pause = 0.05
+        await self._discover()
+        while self._is_worth_waiting(missing) and not self._ledger.touched and not self.stopping:
             await clock.sleep(pause)
             pause = min(pause * 2, 1.0)
-            with suppress(errors.CvstateError):
-                await cluster.discover()
+            await self._discover()
         await cluster.observe([resource for gvk in missing if (resource := cluster.resource(gvk))])
+
+    def _is_worth_waiting(self, missing: Iterable[Gvk]) -> bool:
+        now = self._world.clock.monotonic()
+        return any(self._world.cluster.resource(gvk) is None and self._coming.get(gvk, now) > now for gvk in missing)
+
+    async def _discover(self) -> None:
+        with suppress(errors.CvstateError):
+            await self._world.cluster.discover()
 
     async def _settle(self, change: Change, since: float, done: list[Done]) -> None:
         """Bring one object to its desired state; whatever goes wrong with it concerns it alone."""
@@ -94,6 +111,8 @@ class Writer:
         except errors.CvstateError as exc:
             if isinstance(exc, errors.BuildFailedError):
                 self.lost_body = True
+            else:
+                self._explain(exc, change)
             self.fail(change.ref, change.manifest, exc)
             self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=exc.reason)
         except Exception as exc:
@@ -105,6 +124,16 @@ class Writer:
             if result:
                 done.append(result)
                 self._world.meter.changed(kind=change.ref.kind, action=result.action.value, result="ok")
+
+    def _explain(self, error: errors.CvstateError, change: Change) -> None:
+        """Say what only we can know: which value is no base64; and nothing that is secret."""
+        assert change.manifest is not None  # prunes go another way  # noqa: S101
+        with suppress(errors.CvstateError):  # without its body there is nothing to add
+            body = self._world.renderer.body(change.manifest)
+            if is_secret(change.ref.group_kind):
+                error.message = without_values(error.message, body)
+            if isinstance(error, errors.InvalidError) and not error.field:
+                error.field = bad_base64(change.ref.group_kind, body)
 
     async def _write(self, change: Change, since: float) -> Done | None:
         """Apply one object; None if it turned out to be as desired already."""
@@ -128,6 +157,8 @@ class Writer:
         finally:
             resource = world.cluster.resource(change.manifest.gvk)
             world.index.written(change.ref, live, resource)
+        if crds.is_crd(change.ref.group_kind):
+            self._coming.update(dict.fromkeys(crds.declared_resources([body]), world.clock.monotonic() + ESTABLISH_SECONDS))
         seconds = world.clock.monotonic() - since
         if action is Action.REPAIR:
             self._ledger.repaired(change.ref, world.clock.monotonic())
@@ -152,13 +183,12 @@ class Writer:
     # -- delete ----------------------------------------------------------------------------------------------------
 
     async def delete(self, change: Change) -> Done | None:
-        """Delete one object; None if it is still there, or was not deleted by us."""
+        """Delete one object; None if it is still there. One that changed since we looked is decided on anew, soon or when the event about it came."""
         world = self._world
         result = "ok"
         try:
             await world.cluster.prune(change)
         except errors.StaleError as exc:
-            # It changed since we looked: decided anew when the event about it has come.
             result = exc.reason
             self._ledger.forget([change.ref])
             self.prune_again_at = world.clock.monotonic() + backoff.pause_seconds(exc, 1, random=world.clock.random())

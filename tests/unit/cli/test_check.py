@@ -22,7 +22,7 @@ from tests.support.objects import config_map, definition, deployment, manifest, 
 
 def request(root: Path | None = None, **more: Any) -> dict[str, Any]:
     """As the command makes it."""
-    options = {"type": "", "include": [], "exclude": [], "variables": {}, "values": [], "clusterstate": "", "tools": {}}
+    options = {"type": "", "include": [], "exclude": [], "variables": {}, "clusterstate": "", "tools": {}}
     where = {"root": str(root)} if root else {}
     return {"shown": ".", "namespace": "default", "strict": False, **options, **where, **more}
 
@@ -212,11 +212,29 @@ def test_what_a_clusterstate_would_apply_is_checked_with_its_path_and_options(tm
     assert (finding.reason, finding.file) == ("DuplicateObject", "repo/apps/b.yaml")
 
 
+def test_a_target_namespace_concerns_namespaced_objects_only(tmp_path: Path):
+    order = state()
+    order["spec"]["render"] = {"targetNamespace": "prod"}
+    file = write(tmp_path, {"state.yaml": text(order)}) / "state.yaml"
+    objects = [manifest("ConfigMap", "x", namespace="a"), manifest("ConfigMap", "x", namespace="b"), manifest("Namespace", "other")]
+    repository = write(tmp_path / "repo", {"a.yaml": text(*objects)})
+    assert [(f.reason, f.object) for f in findings(repository, clusterstate=str(file))] == [("DuplicateObject", "ConfigMap/prod/x")]
+
+
 @pytest.mark.parametrize("content", ["", "a: [", text(state(), state())], ids=["none", "broken", "two"])
 def test_an_order_must_hold_exactly_one_clusterstate(tmp_path: Path, content: str):
     file = write(tmp_path, {"state.yaml": content}) / "state.yaml"
     with pytest.raises(errors.SourceInvalidError, match="exactly one"):
         task.handle(request(tmp_path, clusterstate=str(file)))
+
+
+def test_the_path_of_a_clusterstate_stays_in_the_repository_also_through_links(tmp_path: Path):
+    file = (
+        write(tmp_path, {"state.yaml": text(state(path="apps")), "outside/a.yaml": text(config_map("a")), "repo/b.yaml": ""}) / "state.yaml"
+    )
+    os.symlink("../outside", tmp_path / "repo" / "apps")
+    with pytest.raises(errors.SymlinkEscapesError):
+        task.handle(request(tmp_path / "repo", clusterstate=str(file)))
 
 
 def test_variables_are_filled_in_and_a_missing_one_is_a_problem(tmp_path: Path):
@@ -229,6 +247,12 @@ def test_variables_are_filled_in_and_a_missing_one_is_a_problem(tmp_path: Path):
 def test_without_the_program_a_kustomization_is_an_error_not_a_fault_of_the_files(tmp_path: Path):
     write(tmp_path, {"kustomization.yaml": "resources: []\n"})
     with pytest.raises(errors.ToolMissingError, match="kustomize"):
+        task.handle(request(tmp_path))
+
+
+def test_a_chart_is_not_taken_for_plain_files(tmp_path: Path):
+    write(tmp_path, {"Chart.yaml": "name: x\nversion: 1.0.0\n", "templates/a.yaml": "{{ .Values.x }}"})
+    with pytest.raises(errors.ToolMissingError, match="helm template"):
         task.handle(request(tmp_path))
 
 
@@ -341,6 +365,11 @@ def test_a_file_name_cannot_become_another_command():
 def test_variables_come_from_a_file_and_the_command_line_which_wins(tmp_path: Path):
     file = write(tmp_path, {"vars": "# ours\nA=1\n\nB=x=y\n"}) / "vars"
     assert check.variables_of(file, ["A=2"]) == {"A": "2", "B": "x=y"}
+
+
+def test_a_file_of_variables_that_is_no_text_is_refused(tmp_path: Path):
+    with pytest.raises(errors.SettingsError, match="UTF-8"):
+        check.variables_of(write(tmp_path, {"vars": b"\xff"}) / "vars", [])
 
 
 @pytest.mark.parametrize("given", ["A", "=1", "A B=secret", "1=2"])

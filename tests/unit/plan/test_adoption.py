@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
+from cvstate_operator.api.names import DIGEST
 from cvstate_operator.objects.ownership import PART_OF_LABEL
 from cvstate_operator.plan.adoption import may_force
 from tests.unit.builders import OWNER, RIVAL
@@ -27,10 +28,15 @@ def ask(metadata: dict[str, Any]) -> bool:
         pytest.param({"labels": None, "managedFields": None}, False, id="nobody's-with-nulls"),
         pytest.param({"managedFields": [{"manager": "kubectl", "operation": "Update"}]}, False, id="only-edited-by-others"),
         pytest.param({"managedFields": [{"manager": US, "operation": "Update"}]}, False, id="only-updated-under-our-name"),
-        pytest.param({"labels": {PART_OF_LABEL: OWNER}}, True, id="ours-by-label"),
+        pytest.param({"labels": {PART_OF_LABEL: OWNER}}, False, id="only-a-copy-of-our-label"),
+        pytest.param({"labels": {PART_OF_LABEL: OWNER}, "managedFields": [APPLIED]}, True, id="ours"),
+        pytest.param({"labels": {PART_OF_LABEL: OWNER}, "annotations": {DIGEST: "d"}, "managedFields": [{}]}, True, id="ours-but-stripped"),
+        pytest.param({"managedFields": [{**APPLIED, "subresource": "status"}]}, False, id="only-its-status-applied"),
         pytest.param({"managedFields": [APPLIED]}, True, id="ours-by-field-manager-after-the-label-was-taken-off"),
         pytest.param(
-            {"labels": {PART_OF_LABEL: OWNER}, "annotations": {"meta.helm.sh/release-name": "x"}}, True, id="our-label-beats-old-marks"
+            {"labels": {PART_OF_LABEL: OWNER}, "annotations": {"meta.helm.sh/release-name": "x"}, "managedFields": [APPLIED]},
+            True,
+            id="ours-whatever-old-marks-say",
         ),
     ],
 )
@@ -47,6 +53,11 @@ def test_fields_are_forced_only_on_what_is_ours(metadata: dict[str, Any], force:
         pytest.param({"annotations": {"argocd.argoproj.io/tracking-id": "shop:x"}}, "Argo CD application shop", id="argo-cd"),
         pytest.param({"annotations": {"meta.helm.sh/release-name": "db"}, "managedFields": [APPLIED]}, "Helm release db", id="helm"),
         pytest.param({"ownerReferences": [{"kind": "Job", "name": "x", "controller": True}]}, "Job x", id="controller"),
+        pytest.param(
+            {"labels": {PART_OF_LABEL: OWNER}, "ownerReferences": [{"kind": "Service", "name": "s", "controller": True}]},
+            "Service s",
+            id="controller-that-copied-our-label",
+        ),
     ],
 )
 def test_an_object_of_another_owner_is_left_to_it_by_name(metadata: dict[str, Any], name: str) -> None:

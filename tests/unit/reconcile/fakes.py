@@ -12,13 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cvstate_operator import errors
-from cvstate_operator.api.clusterstate import ClusterStateSpec, GitSource, parse_spec
+from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.api.source import GitSource
 from cvstate_operator.objects import ownership
+from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
 from cvstate_operator.objects.problem import Problem
+from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.plan.adoption import NameOwner
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.crds import declared_resources, is_crd
@@ -26,7 +29,8 @@ from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import ParentMetadata, World
-from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, SECRET, artifact
+from cvstate_operator.reconcile.source_stage import NO_BASELINE, Baseline
+from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, SECRET, artifact, rendered
 
 
 class FakeClock:
@@ -59,15 +63,22 @@ class FakeGit:
     build_error: errors.CvstateError | None = None
     """Raised by the next renders."""
     renders: int = 0
+    recipes: list[Recipe] = field(default_factory=list)
+    """Of each render."""
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    """What each fetch was asked with."""
+    kept: dict[str, Artifact] = field(default_factory=dict)
+    """Commits that the cache still has after a restart."""
+    forgotten: list[Artifact] = field(default_factory=list)
     _rendered: dict[str, Rendered] = field(default_factory=dict)
     _bodies: dict[BodyRef, Body] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     """Names of objects whose bodies the store lost; the next render makes them again."""
 
-    def commit(self, *bodies: Body, problems: Sequence[Problem] = (), unread: Sequence[Problem] = ()) -> None:
-        """Push a commit that declares exactly these objects, with `problems` of the render and files that the fetch left `unread`."""
+    def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> None:
+        """Push a commit that declares exactly these objects, with `problems` of the render."""
         number = len(self._rendered) + 1
-        self.head = artifact(f"{number:040}", problems=tuple(unread))
+        self.head = artifact(f"{number:040}")
         manifests = []
         for index, one in enumerate(bodies):
             meta = one["metadata"]
@@ -76,16 +87,26 @@ class FakeGit:
             origin = Origin(f"{meta['name']}.yaml", 1, 1)
             gvk = Gvk.parse(one["apiVersion"], one["kind"])
             manifests.append(Manifest(gvk, meta.get("namespace", ""), meta["name"], repr(one), origin, where))
-        self._rendered[self.head.commit] = Rendered(tuple(manifests), tuple(problems))
+        self._rendered[self.head.commit] = rendered(*manifests, problems=problems, directory=self.head.directory)
 
-    async def fetch(self, git: GitSource, *, known: Artifact | None) -> Artifact:
+    async def fetch(self, git: GitSource, *, access: Access, known: Artifact | None, baseline: str, max_age: float) -> Artifact:
+        self.looks.append({"access": access, "known": known, "baseline": baseline, "max_age": max_age})
         if self.error:
             raise self.error
         assert self.head is not None
         return known if known and known.commit == self.head.commit else self.head
 
-    async def render(self, artifact: Artifact) -> Rendered:
+    async def recall(self, git: GitSource, *, access: Access, commit: str) -> Artifact:
+        if commit not in self.kept:
+            raise errors.FetchFailedError("the cached repository lacks what is needed")
+        return self.kept[commit]
+
+    def forget(self, artifact: Artifact) -> None:
+        self.forgotten.append(artifact)
+
+    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
         self.renders += 1
+        self.recipes.append(recipe)
         if self.build_error:
             raise self.build_error
         self.lost.clear()
@@ -95,6 +116,21 @@ class FakeGit:
         if manifest.name in self.lost:
             raise errors.BuildFailedError("the rendered object was lost from the cache")
         return copy.deepcopy(self._bodies[manifest.body])
+
+
+@dataclass
+class FakeReferences:
+    """Secrets and ConfigMaps by (kind, namespace, name)."""
+
+    data: dict[tuple[str, str, str], dict[str, bytes]] = field(default_factory=dict)
+    reads: list[tuple[str, str, float]] = field(default_factory=list)
+    """Kind, name and max_age of each read."""
+
+    async def read(self, kind: str, namespace: str, name: str, *, max_age: float) -> Mapping[str, bytes]:
+        self.reads.append((kind, name, max_age))
+        if (kind, namespace, name) not in self.data:
+            raise errors.ReferenceMissingError(f"{kind} {namespace}/{name} does not exist; create it")
+        return self.data[kind, namespace, name]
 
 
 def field_tree(value: Any) -> dict[str, Any]:
@@ -342,6 +378,7 @@ class Stage:
 
     def __init__(self, *, writers: int = 4, known_kinds: frozenset[GroupKind] = frozenset()) -> None:
         self.git = FakeGit()
+        self.references = FakeReferences()
         self.clock = FakeClock()
         self.reporter = FakeReporter()
         self.meter = FakeMeter()
@@ -351,26 +388,41 @@ class Stage:
         self.spec = spec()
         self.restart(known_kinds=known_kinds)
 
-    def restart(self, *, known_kinds: frozenset[GroupKind] = frozenset()) -> None:
+    def restart(self, *, known_kinds: frozenset[GroupKind] = frozenset(), baseline: Baseline = NO_BASELINE) -> None:
         """The operator starts anew: it remembers nothing, and the cluster is as it was."""
         self.index = LiveIndex(self._touched)
         old, self.cluster = self.cluster, FakeCluster(self.index)
         vars(self.cluster).update({k: v for k, v in vars(old).items() if k not in ("index", "_watched")})
         world = World(
-            self.git, self.git, self.cluster, self.index, self.reporter, self.meter, self.clock, asyncio.Semaphore(self._writers), 8
+            source=self.git,
+            renderer=self.git,
+            references=self.references,
+            cluster=self.cluster,
+            index=self.index,
+            reporter=self.reporter,
+            meter=self.meter,
+            clock=self.clock,
+            writers=asyncio.Semaphore(self._writers),
+            parallel=8,
         )
         self.pipeline = Pipeline(
-            world, owner=OWNER, namespace="default", name_owner=lambda owner: f"ClusterState {owner}", known_kinds=known_kinds
+            world,
+            owner=OWNER,
+            name="state",
+            namespace="default",
+            name_owner=lambda owner: f"ClusterState {owner}",
+            known_kinds=known_kinds,
+            baseline=baseline,
         )
 
-    async def commit(self, *bodies: Body, problems: Sequence[Problem] = (), unread: Sequence[Problem] = ()) -> Outcome:
+    async def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> Outcome:
         """Push a commit, and let it be fetched and applied."""
-        self.git.commit(*bodies, problems=problems, unread=unread)
-        await self.fetch()
+        self.git.commit(*bodies, problems=problems)
+        await self.look()
         return await self.run()
 
-    async def fetch(self) -> bool:
-        return await self.pipeline.fetch(self.spec.source.git)
+    async def look(self, *, fresh: bool = True) -> bool:
+        return await self.pipeline.look(self.spec, fresh=fresh)
 
     async def run(self, *, full: bool = False) -> Outcome:
         """One pass."""
@@ -393,10 +445,20 @@ class Stage:
             self.pipeline.ledger.touch(ref, self.clock.monotonic())
 
 
-def spec(*, prune: bool = True, protected: Sequence[str] = ("Namespace",)) -> ClusterStateSpec:
+def spec(
+    *,
+    prune: bool = True,
+    protected: Sequence[str] = ("Namespace",),
+    git: Mapping[str, Any] | None = None,
+    render: Mapping[str, Any] | None = None,
+) -> ClusterStateSpec:
     """A spec as it is used here."""
     return parse_spec(
-        {"source": {"git": {"url": "https://git.example.com/a"}}, "prune": {"enabled": prune, "protectedKinds": list(protected)}}
+        {
+            "source": {"git": {"url": "https://git.example.com/a", **(git or {})}},
+            "render": dict(render or {}),
+            "prune": {"enabled": prune, "protectedKinds": list(protected)},
+        }
     )
 
 

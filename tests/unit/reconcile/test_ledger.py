@@ -127,3 +127,12 @@ def test_only_what_is_desired_is_kept(ledger: Ledger) -> None:
     ledger.keep_only({A: manifest()})
     assert (set(ledger.failures), ledger.drift, ledger.present) == ({A}, {}, set())
     assert ledger.take(1.0) == {A: 0.5, B: 1.0}
+
+
+def test_an_event_ends_the_pause_of_what_another_owner_held_and_of_nothing_else(ledger: Ledger) -> None:
+    fail(ledger, error=errors.OwnerConflictError("belongs to another"))
+    ledger.failed(B, manifest("b"), SERVER_ERROR, now=0.0, random=0.5)
+    ledger.touch(A, 0.1)
+    ledger.touch(B, 0.1)
+    assert not ledger.is_paused(A, manifest(), 0.1)
+    assert ledger.is_paused(B, manifest("b"), 0.1)

@@ -1,7 +1,7 @@
 """The live index.
 
-Aspects: whose objects there are · the echo of our own writes · changes while we write · what matters and what does not · changing owners · what is gone ·
-verifying · replaced objects.
+Aspects: whose objects there are · copied labels · the echo of our own writes · changes while we write · what matters and what does not · changing owners ·
+who is told that an object became free · what is gone · verifying · replaced objects.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from cvstate_operator.reconcile.live_index import LiveIndex
 from tests.unit.builders import CONFIG_MAP, OWNER, RIVAL, applied, ref
 
 A = ref("a")
+CONTROLLER = {"kind": "Service", "name": "s", "uid": "uid-2", "controller": True}
 Touched = list[tuple[str, ObjectRef]]
 
 
@@ -72,6 +73,33 @@ def test_what_is_remembered_is_what_decisions_need(index: LiveIndex) -> None:
     assert live is not None
     assert (live.version, live.uid, live.owner, live.digest, live.terminating, live.baseline) == ("7", "uid-1", OWNER, "d9", False, None)
     assert live.resource is CONFIG_MAP
+
+
+@pytest.mark.parametrize(
+    ("metadata", "digest", "is_member"),
+    [
+        pytest.param({}, "d1", True, id="applied"),
+        pytest.param({"managedFields": [{}]}, "d1", True, id="stripped"),
+        pytest.param({"managedFields": []}, "", False, id="label-only"),
+        pytest.param({"managedFields": [], "ownerReferences": [CONTROLLER]}, "d1", False, id="marks-copied-by-a-controller"),
+        pytest.param({"ownerReferences": [CONTROLLER]}, "d1", True, id="applied-and-then-taken-by-a-controller"),
+    ],
+)
+def test_a_label_alone_makes_no_member(index: LiveIndex, touched: Touched, metadata: dict[str, Any], digest: str, is_member: bool) -> None:
+    index.observed(CONFIG_MAP, applied(digest=digest, **metadata))
+    assert index.count(OWNER) == is_member
+    assert (touched == [(OWNER, A)]) is is_member
+    live = index.get(A)
+    assert live is not None
+    assert live.owner == OWNER
+    index.gone(CONFIG_MAP, A, "9")
+    assert (len(touched) == 2) is is_member
+
+
+def test_a_member_that_loses_our_marks_is_none_any_more(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, applied(version="6", digest="", managedFields=[]))
+    assert (index.count(OWNER), touched) == (0, [(OWNER, A)])
 
 
 # -- our own writes ----------------------------------------------------------------------------------------------------
@@ -246,6 +274,35 @@ def test_a_label_that_moves_to_another_owner_concerns_both(index: LiveIndex, tou
     assert sorted(touched) == sorted([(OWNER, A), (RIVAL, A)])
     assert (index.count(OWNER), index.count(RIVAL)) == (0, 1)
     assert set(index.members(RIVAL)) == {A}
+
+
+def test_an_owner_is_told_of_what_another_took_over(index: LiveIndex, touched: Touched) -> None:
+    index.observed(CONFIG_MAP, applied(version="5", owner=RIVAL))
+    touched.clear()
+    write(index, applied(version="6"))
+    assert touched == [(RIVAL, A)]
+    assert (index.count(OWNER), index.count(RIVAL)) == (1, 0)
+
+
+def test_who_declares_an_object_is_told_when_its_label_changes_and_when_it_is_gone(index: LiveIndex, touched: Touched) -> None:
+    index.claims.join("third", 0.0)
+    index.claims.want("third", {A}, None, 0.0)
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP, applied(version="6", owner=RIVAL))
+    assert ("third", A) in touched
+    touched.clear()
+    index.gone(CONFIG_MAP, A, "7")
+    assert touched == [(RIVAL, A), ("third", A)]
+
+
+def test_who_declares_an_object_is_told_once_that_it_was_let_go(index: LiveIndex, touched: Touched) -> None:
+    for owner in (OWNER, RIVAL):
+        index.claims.join(owner, 0.0)
+    index.claims.want(RIVAL, {A}, None, 0.0)
+    write(index, applied(version="5"))
+    index.let_go(OWNER, [A])
+    index.let_go(OWNER, [A])
+    assert touched == [(RIVAL, A)]
 
 
 # -- gone --------------------------------------------------------------------------------------------------------------

@@ -452,7 +452,7 @@ async def test_a_crd_and_its_custom_resource_come_with_one_commit(stage: Stage) 
 
 async def test_a_discovery_that_fails_while_waiting_for_a_crd_is_asked_again(stage: Stage) -> None:
     stage.git.commit(A_WIDGET, WIDGETS_CRD)
-    await stage.fetch()
+    await stage.look()
     stage.cluster.before_answer = lambda change: stage.cluster.discover_errors.append(errors.NetworkError("reset"))
     outcome = await stage.run()
     assert stage.names() == {"w", "widgets.example.io"}
@@ -522,7 +522,7 @@ async def test_a_list_that_fails_in_a_full_pass_stops_no_repair(stage: Stage) ->
 async def test_after_a_restart_an_unchanged_world_is_verified_without_a_write(stage: Stage) -> None:
     await stage.commit(A, B)
     stage.restart()
-    await stage.fetch()
+    await stage.look()
     outcome = await stage.run(full=True)
     assert (outcome.done, stage.cluster.writes) == ((), [])
     assert outcome.is_converged
@@ -532,7 +532,7 @@ async def test_drift_that_happened_while_we_were_away_is_found_by_field(stage: S
     await stage.commit(A, B)
     stage.cluster.edit(ref("a"), "data/colour", "red")
     stage.restart()
-    await stage.fetch()
+    await stage.look()
     outcome = await stage.run(full=True)
     ((done),) = outcome.done
     assert (done.ref, done.action) == (ref("a"), Action.REPAIR)
@@ -542,7 +542,7 @@ async def test_drift_that_happened_while_we_were_away_is_found_by_field(stage: S
 async def test_drift_after_a_restart_is_seen_like_before(stage: Stage) -> None:
     await stage.commit(A)
     stage.restart()
-    await stage.fetch()
+    await stage.look()
     await stage.run(full=True)
     stage.cluster.edit(ref("a"), "data/colour", "red")
     assert actions(await stage.run()) == {"a": Action.REPAIR}
@@ -628,20 +628,20 @@ async def test_a_commit_that_cannot_be_built_does_not_make_the_pipeline_run_in_c
 
 async def test_a_fetch_tells_whether_there_is_news(stage: Stage) -> None:
     stage.git.commit(A)
-    assert await stage.fetch()
-    assert not await stage.fetch()
+    assert await stage.look()
+    assert not await stage.look()
     stage.git.error = errors.FetchFailedError("refused")
-    assert await stage.fetch()
-    assert not await stage.fetch()
+    assert await stage.look()
+    assert not await stage.look()
     stage.git.error = None
-    assert await stage.fetch()
+    assert await stage.look()
     assert ("fetched", "FetchFailed") in stage.meter.counted
 
 
 async def test_while_the_source_cannot_be_read_drift_is_repaired_but_nothing_is_claimed(stage: Stage) -> None:
     await stage.commit(A)
     stage.git.error = errors.FetchFailedError("refused")
-    await stage.fetch()
+    await stage.look()
     stage.cluster.edit(ref("a"), "data/colour", "red")
     outcome = await stage.run()
     assert not is_red(stage)
@@ -652,7 +652,7 @@ async def test_while_the_source_cannot_be_read_drift_is_repaired_but_nothing_is_
 
 async def test_a_file_that_the_fetch_left_out_holds_every_delete(stage: Stage) -> None:
     await stage.commit(A, B)
-    outcome = await stage.commit(A, unread=[problem(reason="RenderTooLarge")])
+    outcome = await stage.commit(A, problems=[problem(reason="RenderTooLarge")])
     assert stage.names() == {"a", "b"}
     assert outcome.unpruned == (ref("b"),)
     assert outcome.problems == (problem(reason="RenderTooLarge"),)
@@ -660,12 +660,12 @@ async def test_a_file_that_the_fetch_left_out_holds_every_delete(stage: Stage) -
 
 async def test_a_commit_that_is_fetched_during_a_pass_is_not_claimed_by_it(stage: Stage) -> None:
     stage.git.commit(A)
-    await stage.fetch()
+    await stage.look()
     first = stage.git.head
 
     async def push() -> None:
         stage.git.commit(A_RED)
-        await stage.fetch()
+        await stage.look()
 
     stage.cluster.before_answer = lambda change: push()
     outcome = await stage.run()
@@ -690,7 +690,7 @@ async def test_news_are_announced_until_they_are_applied(stage: Stage) -> None:
 async def test_stop_finishes_the_objects_in_hand_and_starts_no_others() -> None:
     stage = Stage(writers=1)
     stage.git.commit(A, B, C)
-    await stage.fetch()
+    await stage.look()
     started, answer = asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:

@@ -144,12 +144,11 @@ class GitServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Pass one request that may pass to http-backend (CGI, RFC 3875), and stream its answer."""
-        name, *rest = request.path.lstrip("/").split("/", 1)
         process = await asyncio.create_subprocess_exec(
             *("git", "http-backend"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=self._environment(request, f"/{name}/.git/" + "".join(rest)),
+            env=self.environment(request),
         )
         assert process.stdin  # noqa: S101 - PIPE
         assert process.stdout  # noqa: S101 - PIPE
@@ -164,19 +163,25 @@ class GitServer:
             while chunk := await process.stdout.read(2**16):
                 await response.write(chunk)
             await response.write_eof()
+        except BaseException:
+            _end(process)
+            raise
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
             await process.wait()
         return response
 
-    def _environment(self, request: web.Request, path: str) -> dict[str, str]:
+    def directory(self, request: web.Request) -> Path:
+        """Where the repository lies that a request is about."""
+        return self._root / _parts(request)[0]
+
+    def environment(self, request: web.Request) -> dict[str, str]:
+        """What http-backend is told of a request."""
+        name, rest = _parts(request)
         return {
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": str(self._root),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path,
+            "PATH_INFO": f"/{name}/.git/{rest}",
             "REQUEST_METHOD": request.method,
             "QUERY_STRING": request.query_string,
             "CONTENT_TYPE": request.headers.get("Content-Type", ""),
@@ -188,6 +193,17 @@ class GitServer:
         }
 
 
+def _parts(request: web.Request) -> tuple[str, str]:
+    """Name of the repository, and the path in it."""
+    name, _, rest = request.path.lstrip("/").partition("/")
+    return name, rest
+
+
 def _cgi_head(lines: Iterable[str]) -> tuple[int, dict[str, str]]:
     headers = dict(line.split(": ", 1) for line in lines if ": " in line)
     return int(headers.pop("Status", "200").split()[0]), headers
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

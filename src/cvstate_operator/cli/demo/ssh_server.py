@@ -16,6 +16,7 @@ USER: Final = "git"
 _REPOSITORY: Final = re.compile(r"/?([A-Za-z0-9_-][A-Za-z0-9_.-]*?)(\.git)?/?")
 """What may be read: one directory right below the root."""
 _PROTOCOL: Final = re.compile(r"version=[0-9]")
+_CHUNK_BYTES: Final = 2**16
 _REFUSED: Final = 128
 """Exit code of git when it dies."""
 
@@ -99,18 +100,22 @@ class SshServer:
             *("git", "-c", "safe.directory=*", "upload-pack", "--strict", str(directory / ".git")),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
             env=_environment(session),
         )
+        assert process.stdin  # noqa: S101 - PIPE
+        assert process.stdout  # noqa: S101 - PIPE
+        asking = asyncio.create_task(_pump(session.stdin, process.stdin))
         try:
-            await session.redirect(process.stdin, process.stdout, process.stderr)
-            code = await process.wait()
-            await session.wait_closed() if session.is_closing() else session.exit(code)
+            await _pump(process.stdout, session.stdout)
+            session.exit(await process.wait())
+        except BaseException:
+            _end(process)
+            raise
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await process.wait()
 
     def _wanted(self, session: asyncssh.SSHServerProcess[bytes]) -> Path | None:
         """The repository that is to be read; None for everything that is not served."""
@@ -136,3 +141,15 @@ def _environment(session: asyncssh.SSHServerProcess[bytes]) -> dict[str, str]:
         "GIT_CONFIG_SYSTEM": os.devnull,
         **({"GIT_PROTOCOL": protocol} if _PROTOCOL.fullmatch(protocol) else {}),
     }
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
+async def _pump(source: asyncssh.SSHReader[bytes] | asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes] | asyncio.StreamWriter) -> None:
+    while chunk := await source.read(_CHUNK_BYTES):
+        sink.write(chunk)
+        await sink.drain()
+    sink.write_eof()

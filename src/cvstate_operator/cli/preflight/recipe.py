@@ -15,6 +15,7 @@ from cvstate_operator.objects.manifest import Body
 from cvstate_operator.objects.recipe import HelmRecipe, Recipe
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile import inputs
+from cvstate_operator.render.files import DiskFiles
 from cvstate_operator.render.parse import parse
 
 RELEASE: Final = "release"
@@ -41,6 +42,7 @@ def order(request: Mapping[str, Any]) -> Order:
     Raises:
         InvalidSpecError: the ClusterState cannot work.
         SourceInvalidError: its file cannot be read, or holds not exactly one.
+        SymlinkEscapesError: its path leads out of the repository.
     """
     target, namespace = Path(request["root"]), str(request["namespace"])
     if request["clusterstate"]:
@@ -49,6 +51,7 @@ def order(request: Mapping[str, Any]) -> Order:
         namespace = metadata.get("namespace") or namespace
         spec = parse_spec(state.get("spec") or {})
         root, path = target, spec.source.git.path.strip("/").removeprefix("./")
+        DiskFiles(root).directory(path)  # raises for a link that leads out of the repository
         recipe = _recipe(spec, name=metadata["name"], namespace=namespace)
     else:
         root = _repository(target)
@@ -66,12 +69,11 @@ def _with_options(recipe: Recipe, request: Mapping[str, Any]) -> Recipe:
         include=tuple(request["include"]) or recipe.include,
         exclude=(*recipe.exclude, *request["exclude"]),
         variables={**(recipe.variables or {}), **given} if given else recipe.variables,
-        helm=replace(recipe.helm, values_documents=tuple(("", text) for text in request["values"])),
     )
 
 
 def _recipe(spec: ClusterStateSpec, *, name: str, namespace: str) -> Recipe:
-    """As the operator makes it, but for ConfigMaps and Secrets, which are in the cluster: --vars and --values stand in for them."""
+    """As the operator makes it, but for ConfigMaps and Secrets, which are in the cluster: --vars stands in for them."""
     helm = spec.render.helm.model_copy(update={"values_from": []})
     spec = spec.model_copy(update={"render": spec.render.model_copy(update={"helm": helm})})
     return asyncio.run(inputs.recipe(_Nothing(), spec, name=name, namespace=namespace, max_age=0.0))

@@ -11,7 +11,7 @@ from cvstate_operator import errors
 from cvstate_operator.cli.preflight import files
 from cvstate_operator.cli.preflight.recipe import Order
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.render import kustomization_file, kustomize
+from cvstate_operator.render import helm, kustomization_file, kustomize
 from cvstate_operator.render.build import CHART_FILE
 from cvstate_operator.render.files import DiskFiles
 from cvstate_operator.render.globs import matcher
@@ -87,4 +87,7 @@ def _kustomize(order: Order, tools: Mapping[str, str]) -> bytes:
 
 
 def _helm(order: Order, tools: Mapping[str, str]) -> bytes:
-    raise errors.ToolMissingError("charts cannot be rendered here yet; pipe: helm template CHART | cvstate check -")
+    if "helm" not in tools:
+        raise errors.ToolMissingError(f"Helm is not installed; put {helm.HELM_VERSION} on PATH, or check with --type plain")
+    content, _ = helm.template(order.root, order.path, order.recipe.helm, program=Path(tools["helm"]))
+    return content

@@ -40,6 +40,10 @@ class _Input:
     problems: list[Problem] = field(default_factory=list)
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
     """Line on which a document of a file starts; not of what a program made."""
+    namespace: str = ""
+    """Where objects go that name none."""
+    target_namespace: str = ""
+    """Where all objects go, whatever they name; empty for none."""
     prefix: str = ""
     """The path in the repository that a ClusterState names; files are told with it."""
 
@@ -49,17 +53,17 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `root` (path of a directory or file) or `text` (standard input, as Latin-1, so that every byte fits), `shown` (how the user spelled the
-            root), `namespace`, `strict`, `type` (empty for that of the ClusterState), `include`, `exclude`, `variables`, `values` (texts of Helm values),
+            root), `namespace`, `strict`, `type` (empty for that of the ClusterState), `include`, `exclude`, `variables`,
             `clusterstate` (path of a file, or empty), `tools`, `cluster` (absent, or `openapi`, `version` and `definitions` of a cluster).
 
     Returns:
         `{"objects", "files", "findings": [Finding as a mapping]}`.
     """
-    found, namespace = _read(request)
+    found = _read(request)
     known, is_whole = _catalogue(request.get("cluster"))
     for definition in catalogue.definitions(found.bodies):
         known.add(definition)
-    problems, notes = _judge(found, known, namespace=namespace, cluster_is_asked=is_whole)
+    problems, notes = _judge(found, known, cluster_is_asked=is_whole)
     if not found.manifests and not problems:
         message = "declares no objects; correct the path: the operator would prune nothing and report EmptyRender"
         problems.append((Problem("", 0, "", "EmptyRender", message), ()))
@@ -74,13 +78,13 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(request: Mapping[str, Any]) -> tuple[_Input, str]:
-    """Everything that was rendered, and the namespace of objects that name none."""
-    found = _Input()
+def _read(request: Mapping[str, Any]) -> _Input:
+    """Everything that was rendered."""
+    found = _Input(namespace=request["namespace"])
     if "text" in request:
         options = parse.Options(variables=request["variables"] or None)
         _take(found, Text("", request["text"].encode("latin-1")), options)
-        return found, request["namespace"]
+        return found
     order = recipe.order(request)
     how = order.recipe
     options = parse.Options(how.variables, how.strict, how.common_labels, how.target_namespace)
@@ -89,7 +93,8 @@ def _read(request: Mapping[str, Any]) -> tuple[_Input, str]:
         _take(found, text, options)
     if request["clusterstate"]:
         found.prefix = order.path
-    return found, how.target_namespace or order.namespace
+    found.namespace, found.target_namespace = order.namespace, how.target_namespace
+    return found
 
 
 def _take(found: _Input, text: Text, options: parse.Options) -> None:
@@ -103,9 +108,7 @@ def _take(found: _Input, text: Text, options: parse.Options) -> None:
         origin = Origin(path, document, line)
         if text.is_source:
             found.starts[path, document] = line
-        found.manifests.append(
-            Manifest(Gvk.parse(api_version, kind), options.target_namespace or namespace, name, digest, origin, BodyRef("", offset, length))
-        )
+        found.manifests.append(Manifest(Gvk.parse(api_version, kind), namespace, name, digest, origin, BodyRef("", offset, length)))
         found.bodies.append(orjson.loads(bodies[offset : offset + length]))
     found.problems += [
         Problem(path, document, name, reason, message, fault) for document, name, reason, message, fault in index["problems"]
@@ -131,7 +134,7 @@ Placed = list[tuple[Problem, places.Path]]
 """Problems with the path of the field in its object; empty if no field is to blame."""
 
 
-def _judge(found: _Input, known: Catalogue, *, namespace: str, cluster_is_asked: bool) -> tuple[Placed, Placed]:
+def _judge(found: _Input, known: Catalogue, *, cluster_is_asked: bool) -> tuple[Placed, Placed]:
     """Everything that is wrong, and what could not be judged."""
     added = crds.declared_resources(catalogue.definitions(found.bodies))
 
@@ -139,7 +142,9 @@ def _judge(found: _Input, known: Catalogue, *, namespace: str, cluster_is_asked:
         # Of an unknown kind nobody knows the scope; most are namespaced.
         return known.resource(gvk) or added.get(gvk) or ApiResource(gvk, "", True)
 
-    placed = desired.place(found.manifests, found.problems, resolve=resolve, namespace=namespace)
+    placed = desired.place(
+        found.manifests, found.problems, resolve=resolve, namespace=found.namespace, target_namespace=found.target_namespace
+    )
     problems: Placed = [(problem, tuple(problem.field.split(".")) if problem.field else ()) for problem in placed.problems]
     notes: Placed = []
     unusable: set[Gvk] = set()

@@ -1,0 +1,98 @@
+"""Claims: which objects the ClusterStates of this process declare, and which they let go. So an object moves from one to another without being deleted.
+
+Each ClusterState says what it declares before it writes, and what it let go before it deletes. Two that read the same ref of a repository wait for each other
+for a moment: the one that learns of a commit first does not yet know what the other will declare. No I/O, no clock.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.objects.identity import ObjectRef
+
+CATCH_UP_SECONDS: Final = 10.0
+"""How long nothing is deleted because another ClusterState may come to declare it: one that is new here, or has not come to the same commit."""
+
+
+@dataclass(slots=True)
+class _Claimant:
+    joined: float
+    wanted: Collection[ObjectRef] = ()
+    free: frozenset[ObjectRef] = frozenset()
+    source: tuple[str, str] = ("", "")
+    """Repository and ref."""
+    commit: str = ""
+    """The commit that `wanted` is of; empty if nothing is known yet."""
+    hurried: str = ""
+    """The commit it was last hurried to."""
+
+
+@dataclass(slots=True)
+class Claims:
+    """See the module."""
+
+    hurry: Callable[[str], None] = lambda owner: None
+    """Have a ClusterState look at its source."""
+    _claimants: dict[str, _Claimant] = field(default_factory=dict)
+    """By ApplySet id."""
+    _newest: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    """By repository and ref: the commit that a ClusterState came to last, and when the first one did (monotonic seconds)."""
+
+    def join(self, owner: str, now: float) -> None:
+        """There is a ClusterState; what it declares is not known yet."""
+        self._claimants[owner] = _Claimant(now)
+
+    def leave(self, owner: str) -> None:
+        """The ClusterState is gone; its objects are orphaned."""
+        self._claimants.pop(owner, None)
+
+    def want(self, owner: str, refs: Collection[ObjectRef], artifact: Artifact | None, now: float) -> None:
+        """A ClusterState declares exactly these objects; one that is gone, or never joined, has no say.
+
+        Args:
+            owner: its ApplySet id.
+            refs: kept as it is, not copied.
+            artifact: the commit that declares them; None if a newer one could not be rendered.
+            now: monotonic seconds.
+        """
+        claimant = self._claimants.get(owner)
+        if claimant is None:
+            return
+        claimant.wanted = refs
+        if artifact is None or artifact.commit == claimant.commit:
+            return
+        claimant.source, claimant.commit = (artifact.repository, artifact.ref), artifact.commit
+        if self._newest.get(claimant.source, ("", 0.0))[0] != artifact.commit:
+            self._newest[claimant.source] = (artifact.commit, now)
+
+    def let_go(self, owner: str, refs: Iterable[ObjectRef]) -> None:
+        """A ClusterState would delete exactly these objects; others may have them."""
+        if claimant := self._claimants.get(owner):
+            claimant.free = frozenset(refs)
+
+    def is_free(self, ref: ObjectRef, owner: str) -> bool:
+        """Whether `owner` let the object go."""
+        claimant = self._claimants.get(owner)
+        return claimant is not None and ref in claimant.free and ref not in claimant.wanted
+
+    def claimants(self, ref: ObjectRef) -> tuple[str, ...]:
+        """Who declares the object, sorted."""
+        return tuple(sorted(owner for owner, claimant in self._claimants.items() if ref in claimant.wanted))
+
+    def catch_up(self, owner: str, now: float) -> bool:
+        """Whether another ClusterState may soon come to declare what `owner` lets go; those that read the same repository are hurried."""
+        ours = self._claimants.get(owner) or _Claimant(now)
+        newest, since = self._newest.get(ours.source, ("", 0.0))
+        waiting = False
+        for name, other in self._claimants.items():
+            if name == owner:
+                continue
+            if not other.commit:
+                waiting = waiting or now < other.joined + CATCH_UP_SECONDS
+            elif other.source == ours.source and other.commit != newest and now < since + CATCH_UP_SECONDS:
+                waiting = True
+                if other.hurried != newest:
+                    other.hurried = newest
+                    self.hurry(name)
+        return waiting

@@ -1,0 +1,76 @@
+"""Git hosts that tests ask over every transport, and the two clients that are not ours to compare with: git with OpenSSH, and libgit2."""
+
+import os
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.credentials import SshIdentity, secret
+from tests.support.world import World
+
+SECRET = "git-auth"
+
+
+def root(world: World) -> Path:
+    """Where this test's repository lies, for one more server of it."""
+    return world.repository.directory.parent
+
+
+def give(world: World, **data: str) -> None:
+    """Make or replace this test's Secret; `ca_crt="…"` becomes `ca.crt`, as do `tls_crt` and `tls_key`."""
+    dotted = {name.replace("_crt", ".crt").replace("_key", ".key"): value for name, value in data.items()}
+    code, answer = world.api.apply(world.path("secrets", SECRET), secret(SECRET, dotted))
+    assert code < 300, answer
+
+
+def follow(world: World, url: str, *, secret: str | None = SECRET, timeout: str = "10s") -> None:
+    """Declare the ClusterState on that address, with the credentials of a Secret."""
+    reference = {"secretRef": {"name": secret}} if secret else {}
+    world.declare(git={"url": url, "timeout": timeout, **reference})
+
+
+@contextmanager
+def silent_host() -> Iterator[str]:
+    """A host that takes connections and says nothing; gives an ssh address on it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"ssh://git@127.0.0.1:{listening.getsockname()[1]}/none"
+
+
+@dataclass(frozen=True)
+class GitClient:
+    """The real git and the real ssh, which know nothing of this machine's user.
+
+    Attributes:
+        home: directory of their files; made if absent.
+    """
+
+    home: Path
+
+    def clone(self, url: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Clone into a new directory below home; options come before the command."""
+        target = self.home / f"clone{len(list(self.home.glob('clone*')))}"
+        return self.git(*options, "clone", "-q", url, str(target), **env)
+
+    def git(self, *words: str, seconds: float = 20.0, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run git with an environment of its own.
+
+        Raises:
+            subprocess.TimeoutExpired: not done in time.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        ours = {"PATH": os.environ["PATH"], "HOME": str(self.home), "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_SYSTEM": os.devnull}
+        return subprocess.run(("git", *words), env={**ours, **env}, capture_output=True, text=True, timeout=seconds)
+
+    def ssh(self, identity: SshIdentity, known_hosts: str) -> str:
+        """A command line of OpenSSH, for GIT_SSH_COMMAND, that trusts these hosts alone and asks nobody."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        key, hosts = self.home / "id", self.home / "known_hosts"
+        key.touch(mode=0o600)
+        key.write_text(identity.private)
+        hosts.write_text(known_hosts)
+        options = {"IdentitiesOnly": "yes", "UserKnownHostsFile": hosts, "StrictHostKeyChecking": "yes", "BatchMode": "yes"}
+        return shlex.join(("ssh", "-F", "none", "-i", str(key), *(f"-o{name}={value}" for name, value in options.items())))

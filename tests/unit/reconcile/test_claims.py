@@ -1,0 +1,106 @@
+"""Claims.
+
+Aspects: who declares what · what is free · waiting for those who read the same ref · newcomers · those who are gone.
+"""
+
+import pytest
+
+from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS, Claims
+from tests.unit.builders import artifact, ref
+
+A, B = ref("a"), ref("b")
+OLD, NEW = artifact("1" * 40), artifact("2" * 40)
+LATE = 100.0
+
+
+@pytest.fixture
+def hurried() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def claims(hurried: list[str]) -> Claims:
+    """Two ClusterStates on one ref, long settled at one commit; the first declares A."""
+    claims = Claims(hurried.append)
+    for owner in ("one", "two"):
+        claims.join(owner, 0.0)
+    claims.want("one", {A}, OLD, 0.0)
+    claims.want("two", {B}, OLD, 0.0)
+    return claims
+
+
+def test_who_declares_an_object_is_known_by_what_was_said_last(claims: Claims) -> None:
+    claims.want("two", {A, B}, OLD, LATE)
+    assert claims.claimants(A) == ("one", "two")
+    claims.want("one", set(), NEW, LATE)
+    assert claims.claimants(A) == ("two",)
+
+
+def test_what_is_let_go_is_free_until_it_is_declared_again(claims: Claims) -> None:
+    claims.want("one", set(), NEW, LATE)
+    assert not claims.is_free(A, "one")
+    claims.let_go("one", [A])
+    assert claims.is_free(A, "one")
+    assert not claims.is_free(A, "two")
+    claims.want("one", {A}, OLD, LATE)
+    assert not claims.is_free(A, "one")
+
+
+def test_at_one_commit_nobody_waits(claims: Claims, hurried: list[str]) -> None:
+    assert not claims.catch_up("one", LATE)
+    assert hurried == []
+
+
+def test_who_comes_to_a_commit_first_waits_for_the_other_and_hurries_it_once(claims: Claims, hurried: list[str]) -> None:
+    claims.want("one", set(), NEW, LATE)
+    assert claims.catch_up("one", LATE)
+    assert claims.catch_up("one", LATE + 1)
+    assert hurried == ["two"]
+    claims.want("two", {A}, NEW, LATE + 1)
+    assert not claims.catch_up("one", LATE + 1)
+
+
+def test_who_declares_a_foreign_object_first_hurries_its_owner(claims: Claims, hurried: list[str]) -> None:
+    claims.want("two", {A, B}, NEW, LATE)
+    claims.catch_up("two", LATE)
+    assert hurried == ["one"]
+
+
+def test_the_wait_ends_even_if_the_other_never_comes(claims: Claims) -> None:
+    claims.want("one", set(), NEW, LATE)
+    claims.want("two", {B}, None, LATE + 1)
+    assert claims.catch_up("one", LATE + CATCH_UP_SECONDS - 0.1)
+    for again in range(5):
+        claims.want("one", set(), NEW, LATE + again)
+        claims.want("two", {B}, OLD, LATE + again)
+    assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS)
+
+
+def test_another_repository_or_ref_is_not_waited_for(claims: Claims, hurried: list[str]) -> None:
+    claims.join("three", 0.0)
+    claims.want("three", {B}, artifact("3" * 40, ref="branch other"), 0.0)
+    claims.want("two", {B}, NEW, LATE)
+    claims.want("one", set(), NEW, LATE)
+    assert not claims.catch_up("one", LATE)
+    assert hurried == []
+
+
+def test_a_newcomer_is_waited_for_until_it_said_what_it_declares(claims: Claims) -> None:
+    claims.join("three", LATE)
+    assert claims.catch_up("one", LATE)
+    assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS)
+    claims.join("four", LATE)
+    claims.want("four", {A}, OLD, LATE)
+    claims.want("three", {A}, OLD, LATE)
+    assert not claims.catch_up("one", LATE)
+
+
+def test_who_is_gone_or_never_joined_has_no_say(claims: Claims) -> None:
+    claims.let_go("one", [A])
+    claims.leave("one")
+    claims.want("one", {A}, NEW, LATE)
+    claims.let_go("one", [A])
+    assert claims.claimants(A) == ()
+    assert not claims.is_free(A, "one")
+    assert not claims.catch_up("two", LATE)
+    assert not claims.catch_up("one", LATE)
