@@ -111,7 +111,7 @@ def test_a_kind_that_may_not_be_touched_stops_only_itself_and_heals_with_its_rig
         assert own.api.get(own.path("configmaps", "a")) is not None
         own.commit({"a.yaml": None, "b.yaml": text(config_map("b", k="v"))})
         until("the rest goes on", lambda: own.api.get(own.path("configmaps", "b")))
-        own.wait_failed("Forbidden", mentions="left Git but not the cluster")
+        own.wait_failed("Forbidden", mentions="left Git")
         assert own.api.get(own.path("configmaps", "a")) is not None, "nothing is pruned while a kind cannot be seen"
 
         accounts.grant(own, "restricted", [*CONFIG_MAPS_ONLY, SECRETS])

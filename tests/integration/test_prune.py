@@ -109,7 +109,9 @@ def test_an_object_whose_managed_fields_were_stripped_is_held_and_named(world: W
 
 @pytest.mark.parametrize("first", ["from", "to"])
 def test_an_object_moves_between_two_clusterstates_without_being_deleted(world: World, first: str):
-    world.repository.commit({"from/a.yaml": text(config_map("moved", k="v"), config_map("stays", k="v")), "to/b.yaml": text(config_map("b"))})
+    world.repository.commit(
+        {"from/a.yaml": text(config_map("moved", k="v"), config_map("stays", k="v")), "to/b.yaml": text(config_map("b"))}
+    )
     for name in ("from", "to"):
         world.declare(name, git={"path": name, "interval": "10m"})
     until("both are applied", lambda: all(world.condition(name=name).get("status") == "True" for name in ("from", "to")))
@@ -130,9 +132,28 @@ def test_an_object_moves_between_two_clusterstates_without_being_deleted(world: 
     until("nothing is told of it any more", lambda: "kept" not in world.condition(name="from")["message"])
 
 
+def test_two_clusterstates_swap_objects(world: World):
+    """Each waits for what the other one still has."""
+    objects = {"from": config_map("x", k="v"), "to": config_map("y", k="v")}
+    world.repository.commit({f"{name}/a.yaml": text(body, config_map(f"{name}-own")) for name, body in objects.items()})
+    for name in objects:
+        world.declare(name, git={"path": name, "interval": "10m"})
+    until("both are applied", lambda: all(world.condition(name=name).get("status") == "True" for name in objects))
+    uids = {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in "xy"}
+    swapped = {"from": objects["to"], "to": objects["from"]}
+    commit = world.repository.commit({f"{name}/a.yaml": text(body, config_map(f"{name}-own")) for name, body in swapped.items()})
+    world.trigger("from")
+    for name in objects:
+        world.wait_applied(commit, name)
+    assert {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in "xy"} == uids
+    assert label_of(world, "configmaps", "x") == label_of(world, "configmaps", "to-own")
+
+
 def test_what_is_held_back_is_not_taken_over(world: World):
     """A file that cannot be read is no consent to give up what it declared."""
-    world.repository.commit({"from/a.yaml": text(config_map("moved", k="v")), "from/c.yaml": text(config_map("c")), "to/b.yaml": text(config_map("b"))})
+    world.repository.commit(
+        {"from/a.yaml": text(config_map("moved", k="v")), "from/c.yaml": text(config_map("c")), "to/b.yaml": text(config_map("b"))}
+    )
     for name in ("from", "to"):
         world.declare(name, git={"path": name})
     until("both are applied", lambda: all(world.condition(name=name).get("status") == "True" for name in ("from", "to")))

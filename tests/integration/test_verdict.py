@@ -120,6 +120,9 @@ CASES = {
     "unknown field": Case(
         manifest("Service", "x", spec={"prots": []}), errors.InvalidError, ("field not declared in schema",), "spec.prots", plural="services"
     ),
+    "no base64": Case(
+        manifest("Secret", "x", data={"k": "no base64"}), errors.InvalidError, ("illegal base64 data", "in Git"), plural="secrets"
+    ),
     "bad name": Case(config_map("No_Name"), errors.InvalidError, ("No_Name", "in Git"), "metadata.name"),
     "bad value": Case(
         manifest("Service", "x", spec={"clusterIP": "None", "ports": [{"port": 99999}]}),

@@ -1,4 +1,4 @@
-"""Scalars mean what kubectl and the API server take them to mean: asked of both.
+"""Scalars mean what kubectl and the API server take them to mean: asked of both (C46 of the list of bad inputs).
 
 Aspects: plain scalars as values, in lists and as keys, through kubectl · what reaches a live object through kubectl and through us.
 """

@@ -35,10 +35,10 @@ class Authority:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
+        self._name = _common_name("authority of a test")
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         self._certificate = (
-            self._builder(self._name, self._key.public_key(), valid=timedelta(days=1))
+            _builder(self._name, self._key.public_key(), by=(self._name, self._key), valid=_DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .sign(self._key, hashes.SHA256())
@@ -52,27 +52,13 @@ class Authority:
     def issue(self, *names: str, valid: timedelta = _DAY) -> KeyPair:
         """A certificate for a server of these names and addresses, or, without any, for a client; `valid` from now, in the past if negative."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "client")])
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = self._builder(subject, key.public_key(), valid=valid).add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
-        return KeyPair(_pem(builder.sign(self._key, hashes.SHA256())), _private(key))
+        return _issued(names, key, by=(self._name, self._key), valid=valid)
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, valid: timedelta) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        ours = self._key.public_key()
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * _DAY)
-            .not_valid_after(now + valid)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ours), critical=False)
-        )
+
+def self_signed(*names: str) -> KeyPair:
+    """A certificate for a server that nobody else vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _issued(names, key, by=(_common_name(names[0]), key), valid=_DAY)
 
 
 def server_tls(pair: KeyPair, *, clients: Authority | None = None) -> ssl.SSLContext:
@@ -133,6 +119,38 @@ def secret(name: str, data: dict[str, str]) -> Json:
     return manifest("Secret", name, stringData=data)
 
 
+_Signer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
+
+
+def _issued(names: tuple[str, ...], key: ec.EllipticCurvePrivateKey, *, by: _Signer, valid: timedelta) -> KeyPair:
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = _builder(_common_name(names[0] if names else "client"), key.public_key(), by=by, valid=valid)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return KeyPair(_pem(builder.sign(by[1], hashes.SHA256())), private.decode())
+
+
+def _builder(subject: x509.Name, key: ec.EllipticCurvePublicKey, *, by: _Signer, valid: timedelta) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by[0])
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - 2 * _DAY)
+        .not_valid_after(now + valid)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by[1].public_key()), critical=False)
+    )
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
 def _general(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
@@ -142,8 +160,3 @@ def _general(name: str) -> x509.GeneralName:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _private(key: ec.EllipticCurvePrivateKey) -> str:
-    form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()

@@ -3,9 +3,11 @@
 import os
 import shlex
 import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,35 @@ def silent_host() -> Iterator[str]:
     """A host that takes connections and says nothing; gives an ssh address on it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"ssh://git@127.0.0.1:{listening.getsockname()[1]}/none"
+
+
+@contextmanager
+def tls_for_the_known(tls: ssl.SSLContext) -> Iterator[int]:
+    """A TLS server that greets nobody without a client certificate; gives its port. It says why it hangs up, which asyncio's TLS (3.11) does not."""
+
+    def greet(listening: socket.socket) -> None:
+        while True:
+            try:
+                plain, _ = listening.accept()
+            except OSError:
+                return  # closed
+            with tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as secure:
+                with suppress(OSError):
+                    secure.do_handshake()
+                with suppress(OSError):  # a reset, which bytes that nobody read would make of the end, would swallow the alert
+                    secure.shutdown(socket.SHUT_WR)
+                    secure.settimeout(2)
+                    while secure.recv(4096):
+                        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=greet, args=(listening,), name="tls server")
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.cluster import builds, programs
 from tests.support.waiting import until
 
 CVSTATE = Path(sys.executable).with_name("cvstate")
+
+
+def _tools() -> str:
+    """Where kustomize and Helm are that the project builds itself."""
+    return os.pathsep.join(str(path.parent) for path in builds.ensure(programs.RENDERERS).values())
 
 
 class Operator:
@@ -40,7 +46,14 @@ class Operator:
         """Start it, and wait until it is ready to act."""
         self.log.write_bytes(b"")
         with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(self._command, stdout=sink, stderr=sink, start_new_session=True, cwd=self.log.parent)
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                cwd=self.log.parent,
+                env={**os.environ, "CVSTATE_TOOLS": _tools()},
+            )
         if wait:
             until("the operator is ready", lambda: self.http("/readyz")[0] == 200, seconds=30)
 

@@ -121,14 +121,24 @@ def _detail(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Ren
     head.add_row("ClusterState", f"{meta['namespace']}/{meta['name']}")
     head.add_row("Source", Text(f"{git['url']}  path {git.get('path', '.')}"))
     head.add_row("Newest", Text(_source_line(state)))
+    if signed_by := state.get("source", {}).get("signedBy"):
+        head.add_row("Signed by", Text(one_line(signed_by, 300)))
     head.add_row("Applied", Text(state.get("lastAppliedRevision", "nothing yet")))
     head.add_row("Objects", str(state.get("inventory", {}).get("objects", 0)))
+    if render := state.get("render"):
+        tool = f" by {render['tool']}" if render.get("tool") else ""
+        head.add_row("Rendered", Text(f"{render['type']}{tool}, {render['digest'][:19]}"))
+        for warning in render.get("warnings", ()):
+            head.add_row("", Text(one_line(warning, 1000), style="yellow"))
     return Group(head, Text(), _conditions(state), *_problems(state), *_drift(state), *_events(events))
 
 
 def _source_line(state: Mapping[str, Any]) -> str:
     source = state.get("source")
-    return f"{source['revision']}  committed {_age(source['commitTime'])} ago" if source else "not read yet"
+    if not source:
+        return "not read yet"
+    followed = f"  by {source['ref']}" if source.get("ref", "").endswith(")") else ""
+    return f"{source['revision']}{followed}  committed {_age(source['commitTime'])} ago"
 
 
 def _conditions(state: Mapping[str, Any]) -> Table:

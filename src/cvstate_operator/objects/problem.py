@@ -5,6 +5,12 @@ events, logs and metrics, which all use the same `reason`.
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+from cvstate_operator.objects.redaction import one_line
+
+FILE_CHARACTERS: Final = 200
+"""What is shown of a path, which may have 4 KiB."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,6 +34,6 @@ class Problem:
 
     def __str__(self) -> str:
         """One line that names file, document and object as far as they are known."""
-        where = self.file + (f" document {self.document}" if self.document else "")
+        where = one_line(self.file, FILE_CHARACTERS) + (f" document {self.document}" if self.document else "")
         what = " ".join(part for part in (where, f"({self.object})" if self.object and where else self.object) if part)
         return f"{what}: {self.message}" if what else self.message

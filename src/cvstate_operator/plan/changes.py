@@ -112,12 +112,19 @@ class PruneGuard:
     """Every kind that may hold members is listed and watched."""
 
     @property
-    def objection(self) -> str:
-        """Why nothing may be pruned now, and what to do; empty if it may."""
+    def doubt(self) -> str:
+        """Why it is not sure what Git declares, and what to do; empty if it is. Only then is anything let go, be it deleted or not."""
         if self.empty:
             return "the commit declares no objects at all; correct spec.source.git.path, or delete the ClusterState"
         if not self.complete:
             return "not every file of the commit could be used; mend the problems that are listed"
+        return ""
+
+    @property
+    def objection(self) -> str:
+        """Why nothing may be deleted now, and what to do; empty if it may."""
+        if self.doubt:
+            return self.doubt
         if not self.applied:
             return "not everything could be applied; mend the problems that are listed"
         if not self.observed:
@@ -188,7 +195,7 @@ def prune(
     free: list[ObjectRef] = []
     claimed: dict[str, list[ObjectRef]] = {}
     for change in surplus:
-        is_free = not objection and not (change.live and change.live.controller)
+        is_free = not guard.doubt and not (change.live and change.live.controller)
         if is_free:
             free.append(change.ref)
         if is_free and (name := claimant(change.ref)):

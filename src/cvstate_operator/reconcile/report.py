@@ -10,7 +10,7 @@ import orjson
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
 from cvstate_operator.errors import CvstateError, TransientError, VerificationFailedError, WaitingError
 from cvstate_operator.objects.identity import ObjectRef
-from cvstate_operator.objects.problem import Problem
+from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile.outcome import Done, Outcome
@@ -310,7 +310,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     entry = {
         "reason": problem.reason,
         "message": one_line(problem.message, PROBLEM_CHARACTERS),
-        "file": problem.file,
+        "file": one_line(problem.file, FILE_CHARACTERS),
         "document": problem.document,
         "object": problem.object,
         "field": problem.field,

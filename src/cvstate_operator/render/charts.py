@@ -1,6 +1,5 @@
 """Charts: from a commit to what `helm template` makes of it. Used in the render child only."""
 
-import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,22 +36,8 @@ def build(repository: pygit2.Repository, root: pygit2.Tree, request: Mapping[str
         raise errors.BuildFailedError(
             f"{one_line(written.lfs_pointers[0])} is a Git LFS pointer, not the file itself; commit the file without LFS"
         )
-    _add_values_files(export.TreeFiles(repository, root), exported, path, recipe)
-    text, warnings = helm.template(exported, path, recipe, program=_program(request["tools"]))
-    return text, list(warnings)
-
-
-def _add_values_files(files: export.TreeFiles, exported: Path, path: str, recipe: HelmRecipe) -> None:
-    """Values files may lie beside the chart, so that one chart serves many environments."""
-    for name in recipe.values_files:
-        where = posixpath.normpath(posixpath.join(path, name))
-        target = exported / where
-        if where.startswith("../") or target.exists():
-            continue  # refused by name, or there with the chart
-        content = files.read(where)
-        if content is not None:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            target.write_bytes(content)
+    made = helm.template(exported, path, recipe, program=_program(request["tools"]), files=export.TreeFiles(repository, root))
+    return made.text, [f"{notice.reason}: {notice.message}" for notice in made.notices]
 
 
 def _program(tools: Mapping[str, str]) -> Path:

@@ -51,8 +51,8 @@ class Chart:
     """Path in the chart to content, sorted. `charts/x.tgz` is one file."""
 
     def where(self, file: str) -> str:
-        """Path of a file in the repository, for people."""
-        return one_line(posixpath.join(self.path, file), 300)
+        """Path of a file in the repository, for people; of the chart itself for an empty one."""
+        return one_line(posixpath.normpath(posixpath.join(self.path, file)), 300)
 
     def write(self, directory: Path) -> None:
         """Write the files below `directory`, which is made."""

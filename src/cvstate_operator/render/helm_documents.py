@@ -39,6 +39,8 @@ class Hook:
     """`Job/shop-migrate`."""
     events: tuple[str, ...]
     source: str
+    is_running: bool
+    """A Job or a Pod, which would have done something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ def _hook(document: Document) -> Hook | None:
             continue
         events = _words(annotations["helm.sh/hook"])
         is_temporary = "hook-succeeded" in _words(annotations.get("helm.sh/hook-delete-policy"))
-        if INSTALL_EVENTS.isdisjoint(events) or value.get("kind") in RUNNING_KINDS or is_temporary:
-            return Hook(_name(value), events, document.source)
+        is_running = value.get("kind") in RUNNING_KINDS
+        if INSTALL_EVENTS.isdisjoint(events) or is_running or is_temporary:
+            return Hook(_name(value), events, document.source, is_running)
     return None
 
 

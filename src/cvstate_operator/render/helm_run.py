@@ -23,13 +23,16 @@ VENDOR: Final = "vendor dependencies: run helm dependency build and commit chart
 NOT_ALLOWED: Final = "function not allowed: give the value in spec.render.helm.values"
 
 _MEANING: Final[tuple[tuple[str, type[errors.BuildFailedError], str], ...]] = (
-    ("missing in charts/ directory", errors.BuildFailedError, VENDOR),
     ('function "env" not defined', errors.BuildFailedError, NOT_ALLOWED),
     ('function "expandenv" not defined', errors.BuildFailedError, NOT_ALLOWED),
     ("goroutine stack exceeds", errors.RenderTooLargeError, "a template calls itself without end; correct it"),
     ("socket: permission denied", errors.RemoteBaseRefusedError, "a render never asks the network; copy it into the repository"),
 )
 """What Helm says, and what to do. Source: Helm v4.3.1, tried."""
+_MISSING: Final = re.compile(r"missing in charts/ directory: (.*)")
+_INCLUDE: Final = re.compile(r"(\S+:\d+):\d+: executing .{0,200}? error calling include: ")
+_MAX_INCLUDES: Final = 100
+"""Templates that include one another, in one error: beyond it, Helm gave up after 1,000."""
 _ADVICE: Final = "Use --debug flag to render out invalid YAML"
 _LOCATION: Final = re.compile(r"[A-Za-z0-9_.-]+(?:/[^\s/:()\"'<>]+)+")
 """A template as Helm names it: `shop/charts/db/templates/x.yaml`."""
@@ -55,7 +58,7 @@ class Values:
 
     files: tuple[tuple[str, bytes], ...]
     """Path in the repository, and content."""
-    document: bytes
+    document: bytes = field(repr=False)
     """Everything that the spec gives, as JSON."""
 
 
@@ -92,6 +95,8 @@ class Runs:
                     memory_bytes=self._limits.memory_bytes,
                     environment={"HELM_NO_PLUGINS": "1"},
                 )
+            except errors.RenderTimeoutError as exc:
+                raise self._too_slow() from exc
             except runner.ProgramFailedError as exc:
                 raise self._translate(exc, chart, {str(work / file): name for file, name in names.items()} | names) from exc
         return helm_documents.parted(text)
@@ -99,8 +104,11 @@ class Runs:
     def _remaining(self) -> float:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise errors.RenderTimeoutError(f"helm did not finish within {self._limits.seconds:g} s; make the chart smaller")
+            raise self._too_slow()
         return left
+
+    def _too_slow(self) -> errors.RenderTimeoutError:
+        return errors.RenderTimeoutError(f"helm did not finish within {self._limits.seconds:g} s; make the chart smaller")
 
     def _command(self, values: Sequence[str]) -> list[str]:
         recipe = self._recipe
@@ -126,13 +134,18 @@ class Runs:
             text = text.replace(place, name)
         text = helm_values.masked(_EXCERPT.sub(r"\1value", text), self._recipe.values_documents)
         text = _LOCATION.sub(lambda found: located(chart, found[0]), text)
+        if found := _MISSING.search(text):
+            return errors.BuildFailedError(f"{chart.where('Chart.yaml')}: {VENDOR} (missing: {one_line(found[1], 200)})")
+        if text.count("error calling include: ") > _MAX_INCLUDES and (found := _INCLUDE.search(text)):
+            return errors.BuildFailedError(f"{one_line(found[1], 200)}: a template includes itself without end; correct it")
         for words, kind, advice in _MEANING:
             if words in text:
                 shown = "" if kind is errors.RenderTooLargeError else f" (helm: {one_line(text, MAX_MESSAGE_CHARACTERS)})"
-                return kind(f"{chart.where('')}: {advice}{shown}")
+                return kind(f"{chart.where('Chart.yaml')}: {advice}{shown}")
         if len(text) > MAX_MESSAGE_CHARACTERS:  # the cause stands at the end
             text = "…" + text[-MAX_MESSAGE_CHARACTERS + 1 :]
-        return errors.BuildFailedError(f"helm: {one_line(text, MAX_MESSAGE_CHARACTERS) or failure.message}")
+        where = "" if chart.path in text else f"{chart.where('')}: "
+        return errors.BuildFailedError(f"helm: {where}{one_line(text, MAX_MESSAGE_CHARACTERS) or failure.message}")
 
 
 def located(chart: Chart, name: str) -> str:

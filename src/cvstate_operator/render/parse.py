@@ -1,19 +1,11 @@
-"""Parse: the child process that reads manifest files (`isolation/task.py` runs it).
-
-Blobs come straight from Git's object database; nothing is checked out. Each blob becomes one file in the render store, named by its blob id: an index
-as one line of JSON, then the bodies. So a blob is parsed once, however many commits and ClusterStates hold it.
-"""
+"""Parse: one manifest file to objects, and to what is wrong with it. Used in child processes only; pure."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
-import pygit2
 
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import documents, transform, yaml_reader
@@ -69,31 +61,6 @@ class Options:
         )
 
 
-def handle(request: dict[str, Any]) -> dict[str, Any]:
-    """Parse blobs into the store.
-
-    Args:
-        request: `repository` (bare, holds the blobs), `store` (directory), `blobs` (ids), and `options` as `Options.to_request` gives them, if there are
-            any. With options a file of the store is named `<blob id>-<Options.key>`.
-
-    Returns:
-        `{"indexes": {blob id: index}}`; an index is as `parse` describes it.
-    """
-    repository = pygit2.Repository(request["repository"])
-    store = Path(request["store"])
-    store.mkdir(parents=True, exist_ok=True, mode=0o700)
-    options = Options.from_request(request.get("options") or {})
-    suffix = f"-{options.key}" if options.key else ""
-    indexes = {}
-    for blob_id in request["blobs"]:
-        blob = repository[blob_id]
-        assert isinstance(blob, pygit2.Blob)  # listed as such by the fetch  # noqa: S101
-        index, bodies = parse(blob.data, options)
-        _write(store / f"{blob_id}{suffix}", orjson.dumps(index) + b"\n" + bodies)
-        indexes[blob_id] = index
-    return {"indexes": indexes}
-
-
 def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], bytes]:
     """Read one file.
 
@@ -109,11 +76,13 @@ def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], by
     if text.startswith(_LFS):
         return {
             "objects": [],
-            "problems": [[0, "", "SourceInvalid", "is a Git LFS pointer, not the file itself; commit the file without LFS", ""]],
+            "problems": [[0, "", "BuildFailed", "is a Git LFS pointer, not the file itself; commit the file without LFS", ""]],
         }, b""
     # Without either, no scalar can hold `${`: a backslash may spell it in double quotes.
     templates = options.variables is not None and (b"${" in text or b"\\" in text)
     found, faults = yaml_reader.read(text, templates=templates)
+    if too_large := [fault for fault in faults if fault.reason == "RenderTooLarge"]:
+        return {"objects": [], "problems": [[0, "", "RenderTooLarge", too_large[0].message, ""]]}, b""
     objects: list[list[Any]] = []
     problems: list[list[Any]] = [
         [f.document or 0, "", f.reason, f"line {f.line}: {f.message}" if f.line else f.message, ""] for f in faults
@@ -141,11 +110,3 @@ def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], by
             objects.append([*identity, document.number, document.line, len(bodies), len(body)])
             bodies += body
     return {"objects": objects, "problems": problems}, bytes(bodies)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All or nothing, also if two children write the same blob at once."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.replace(temporary, path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 TOOLS_VARIABLE: Final = "CVSTATE_TOOLS"
-"""A directory that is looked in before PATH."""
+"""Directories that are looked in before PATH, joined as PATH is."""
 NAMES: Final = ("kustomize", "helm")
 
 

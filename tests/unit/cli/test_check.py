@@ -72,18 +72,18 @@ def test_a_symbolic_link_is_refused_and_never_followed(tmp_path: Path):
     os.symlink("..", tmp_path / "repo" / "up")
     answer = task.handle(request(tmp_path / "repo"))
     assert answer["objects"] == 1
-    assert [(f["file"], f["reason"]) for f in answer["findings"]] == [("b.yaml", "SourceInvalid")]
+    assert [(f["file"], f["reason"]) for f in answer["findings"]] == [("b.yaml", "BuildFailed")]
 
 
 def test_a_submodule_is_refused(tmp_path: Path):
     write(tmp_path, {"a.yaml": text(config_map("a")), "lib/.git": "gitdir: elsewhere", "lib/b.yaml": "{"})
     (finding,) = findings(tmp_path)
-    assert (finding.file, finding.reason) == ("lib/", "SourceInvalid")
+    assert (finding.file, finding.reason) == ("lib/", "BuildFailed")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path):
     os.mkfifo(tmp_path / "a.yaml")
-    assert [f.reason for f in findings(tmp_path)] == ["SourceInvalid"]
+    assert [f.reason for f in findings(tmp_path)] == ["BuildFailed"]
 
 
 def test_one_file_is_a_path_too(tmp_path: Path):

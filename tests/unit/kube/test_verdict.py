@@ -19,12 +19,14 @@ def status(message: str, *, causes: Any = None, **details: Any) -> dict[str, Any
 
 
 CONFLICT = {"reason": "FieldManagerConflict", "message": 'conflict with "kubectl-edit" using apps/v1', "field": ".spec.replicas"}
+UNCONVERTIBLE = "unable to convert unstructured object to /v1, Kind=Secret: error decoding from json: illegal base64 data at input byte 2"
 TYPED = "failed to create typed patch object (web/a; apps/v1, Kind=Deployment): "
 
 
 @pytest.mark.parametrize(
     ("code", "body", "expected", "field"),
     [
+        pytest.param(500, status(UNCONVERTIBLE), errors.InvalidError, "", id="no-base64"),
         pytest.param(
             409,
             status('Apply failed with 1 conflict: conflict with "kubectl-edit"', causes=[CONFLICT]),

@@ -1,6 +1,6 @@
 """Redaction.
 
-Aspects: contents of Secrets are masked · one value stays one short line.
+Aspects: contents of Secrets are masked, also in what a server says · one value stays one short line.
 """
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvstate_operator.objects.identity import GroupKind
-from cvstate_operator.objects.redaction import MASK, SHOWN_CHARACTERS, one_line, shown
+from cvstate_operator.objects.redaction import MASK, SHOWN_CHARACTERS, one_line, shown, without_values
 
 SECRET = GroupKind("", "Secret")
 CONFIG_MAP = GroupKind("", "ConfigMap")
@@ -56,3 +56,47 @@ def test_any_text_becomes_one_printable_line_within_the_limit(text: str, limit: 
     line = one_line(text, limit)
     assert line.isprintable()
     assert len(line) <= limit
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param(
+            '.data.password: expected string, got &value.listUnstructured{[]interface {}{"hunter2"}}',
+            ".data.password: expected string, got ***",
+            id="wrong-type",
+        ),
+        pytest.param(".data.password: expected string, got 1234567", ".data.password: expected string, got ***", id="number"),
+        pytest.param("expected map, got &{hunter2}; correct it in Git", "expected map, got ***", id="everything-after-it"),
+        pytest.param('data[x/]: Invalid value: "x/": a valid key', "data[x/]: Invalid value: ***: a valid key", id="quoted"),
+        pytest.param('Invalid value: "a\\"hunter2": no', "Invalid value: ***: no", id="escaped-quote"),
+        pytest.param('Invalid value: "hunter2 was c…', "Invalid value: ***", id="cut-off"),
+        pytest.param("data: Invalid value: 1234567: must be text", "data: Invalid value: ***", id="unquoted"),
+        pytest.param("refused: `hunter2` is weak", "refused: *** is weak", id="backquoted"),
+        pytest.param('found 1, error in #10 byte of ...|word":12345|...', "found 1, error in #10 byte of ...***", id="around-an-error"),
+        pytest.param(".dataa: field not declared in schema", ".dataa: field not declared in schema", id="field-names-stay"),
+        pytest.param("illegal base64 data at input byte 7", "illegal base64 data at input byte 7", id="positions-stay"),
+    ],
+)
+def test_a_servers_words_about_a_secret_lose_what_may_be_a_value(said: str, shown: str) -> None:
+    assert without_values(said) == shown
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        pytest.param({"data": {"p": "aHVudGVyMg=="}}, "is aHVudGVyMg== here", id="base64"),
+        pytest.param({"data": {"p": "aHVudGVyMg=="}}, "is hunter2 here", id="plain"),
+        pytest.param({"data": {"p": "aHVudGVyMgpvbmU="}}, "is hunter2 one here", id="lines-joined"),
+        pytest.param({"data": {"p": ["hunter2"]}}, "is hunter2 here", id="wrong-type"),
+        pytest.param({"data": {"p": 7362519}}, "is 7362519 here", id="number"),
+        pytest.param({"data": "hunter2"}, "is hunter2 here", id="no-map"),
+        pytest.param({"stringData": {"p": "hunter2", "q": "hunter2 and more"}}, "is hunter2 and more here", id="longest-first"),
+    ],
+)
+def test_a_value_of_a_secret_is_masked_wherever_it_stands(data: dict[str, object], said: str) -> None:
+    assert without_values(said, data) == "is *** here"
+
+
+def test_a_value_too_short_to_be_one_spoils_no_text() -> None:
+    assert without_values("1 of 3 is no number", {"data": {"a": "1", "b": "no", "c": None, "d": True}}) == "1 of 3 is no number"

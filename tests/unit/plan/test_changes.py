@@ -175,6 +175,12 @@ def test_what_another_clusterstate_declares_is_let_go_and_not_deleted() -> None:
     assert found.kept[0].by.startswith("ClusterState x/y")
 
 
+def test_two_that_wait_for_each_others_objects_let_go_all_the_same() -> None:
+    """What was declared by another could not be applied yet: that holds deletes, not what is handed over."""
+    found = pruned(live(), live(), guard=replace(SURE, applied=False), claims={"o0": "ClusterState x/y"})
+    assert (found.free, found.handed_over, found.held) == ((ref("o0"), ref("o1")), (ref("o0"),), (ref("o1"),))
+
+
 def test_what_a_controller_holds_is_not_handed_over() -> None:
     found = pruned(replace(live(), controller="Database d"), claims={"o0": "ClusterState x/y"})
     assert (found.free, found.handed_over, found.held) == ((), (), (ref("o0"),))

@@ -154,6 +154,8 @@ class FakeCluster:
         self.index = index
         self.objects: dict[ObjectRef, Body] = {}
         self.served: set[ApiResource] = {CONFIG_MAP, SECRET, NAMESPACE, DEPLOYMENT, CRD}
+        self.serves_crds = True
+        """Whether the kinds of CRDs that are applied come to be served."""
         self.writes: list[tuple[str, str]] = []
         """Every write that came through: verb and name of the object."""
         self.failures: dict[str, list[Exception]] = {}
@@ -217,7 +219,7 @@ class FakeCluster:
             sent = ownership.marked(body, owner=owner, digest=change.manifest.digest, namespace=change.ref.namespace)
             answer = self._store(change.ref, self._merged(existing, sent))
             self.writes.append((change.action.value, change.ref.name))
-            if is_crd(change.ref.group_kind):
+            if is_crd(change.ref.group_kind) and self.serves_crds:
                 self.served |= set(declared_resources([sent]).values())
             hold = self.before_answer(change)
             if hold is not None:

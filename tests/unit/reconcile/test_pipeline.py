@@ -341,18 +341,22 @@ async def test_a_protected_kind_is_kept_and_told(stage: Stage) -> None:
     await stage.commit(A, B, body("web", of=NAMESPACE))
     outcome = await stage.commit(A)
     assert stage.names() == {"a", "web"}
-    assert outcome.unpruned == (ref("web", of=NAMESPACE),)
-    assert "protectedKinds" in outcome.objection
+    ((kept),) = outcome.kept
+    assert kept.refs == (ref("web", of=NAMESPACE),)
+    assert "protectedKinds" in kept.by
+    assert outcome.is_converged
 
 
 async def test_pruning_that_is_switched_off_keeps_everything(stage: Stage) -> None:
     stage.spec = spec(prune=False)
     await stage.commit(A, B)
     outcome = await stage.commit(A)
-    assert (stage.names(), outcome.unpruned) == ({"a", "b"}, (ref("b"),))
+    assert stage.names() == {"a", "b"}
+    assert [kept.refs for kept in outcome.kept] == [(ref("b"),)]
+    assert outcome.is_converged
     stage.spec = spec()
     outcome = await stage.run(full=True)
-    assert (stage.names(), outcome.unpruned) == ({"a"}, ())
+    assert (stage.names(), outcome.kept) == ({"a"}, ())
 
 
 async def test_a_kind_that_is_no_longer_declared_is_still_pruned_after_a_restart(stage: Stage) -> None:
@@ -413,10 +417,93 @@ async def test_a_failed_delete_of_what_is_then_kept_is_no_problem_any_more(stage
     outcome = await stage.commit(A)
     stage.spec = spec(prune=False)
     outcome = await stage.wait(outcome)
-    assert (outcome.problems, outcome.unpruned, outcome.next_pass_at) == ((), (ref("b"),), None)
+    assert (outcome.problems, outcome.kept[0].refs, outcome.next_pass_at) == ((), (ref("b"),), None)
     stage.spec = spec(protected=["ConfigMap"])
     outcome = await stage.run(full=True)
-    assert (outcome.problems, outcome.unpruned, outcome.next_pass_at) == ((), (ref("b"),), None)
+    assert (outcome.problems, outcome.kept[0].refs, outcome.next_pass_at) == ((), (ref("b"),), None)
+
+
+async def test_an_object_that_changed_while_it_was_to_be_deleted_is_not_claimed_to_be_gone(stage: Stage) -> None:
+    await stage.commit(A, B)
+    stage.cluster.failures["b"] = [errors.StaleError("the object changed since")]
+    outcome = await stage.commit(A)
+    assert outcome.pending == (ref("b"),)
+    assert (outcome.problems, outcome.is_applied) == ((), False)
+    outcome = await stage.wait(outcome)
+    assert outcome.pending == (ref("b"),)
+    del stage.cluster.failures["b"]
+    outcome = await stage.wait(outcome)
+    assert (stage.names(), outcome.pending, outcome.next_pass_at) == ({"a"}, (), None)
+    assert outcome.is_converged
+
+
+async def test_an_object_with_a_copy_of_our_label_is_neither_counted_nor_deleted(stage: Stage) -> None:
+    await stage.commit(A)
+    copied = applied("copy", digest="")
+    stage.cluster.put(copied)
+    outcome = await stage.commit(A_RED)
+    assert stage.names() == {"a", "copy"}
+    assert (outcome.members, outcome.is_converged) == (1, True)
+
+
+async def test_what_another_clusterstate_declares_is_let_go_and_not_deleted(stage: Stage) -> None:
+    claims = stage.index.claims
+    for owner in (OWNER, RIVAL):
+        claims.join(owner, 0.0)
+    await stage.commit(A, B)
+    assert stage.git.head is not None
+    claims.want(RIVAL, {ref("b")}, stage.git.head, stage.clock.seconds)
+    outcome = await stage.commit(A)
+    stage.clock.seconds += 60
+    outcome = await stage.run(full=True)
+    assert stage.names() == {"a", "b"}
+    assert claims.is_free(ref("b"), OWNER)
+    assert RIVAL in outcome.kept[0].by
+    assert outcome.is_converged
+    claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)
+    outcome = await stage.wait(outcome)
+    assert (stage.names(), outcome.next_pass_at) == ({"a"}, None), "nobody wants it any more"
+
+
+async def test_a_delete_waits_for_who_has_not_come_to_the_same_commit(stage: Stage) -> None:
+    claims = stage.index.claims
+    for owner in (OWNER, RIVAL):
+        claims.join(owner, 0.0)
+    await stage.commit(A, B)
+    claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)
+    outcome = await stage.commit(A)
+    assert (stage.names(), outcome.pending, outcome.is_applied) == ({"a", "b"}, (ref("b"),), False)
+    outcome = await stage.wait(outcome)
+    assert stage.names() == {"a", "b"}
+    claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)
+    outcome = await stage.wait(outcome)
+    assert (stage.names(), outcome.pending) == ({"a"}, ())
+    assert outcome.is_converged
+
+
+async def test_what_another_clusterstate_let_go_is_taken_over_with_one_write(stage: Stage) -> None:
+    claims = stage.index.claims
+    for owner in (OWNER, RIVAL):
+        claims.join(owner, 0.0)
+    stage.cluster.restore(applied("a", owner=RIVAL))
+    outcome = await stage.commit(A)
+    assert [p.reason for p in outcome.problems] == ["OwnerConflict"]
+    stage.index.let_go(RIVAL, [ref("a")])
+    outcome = await stage.run()
+    assert stage.cluster.writes == [("update", "a")]
+    assert outcome.is_converged
+    assert set(stage.index.members(OWNER)) == {ref("a")}
+
+
+async def test_nothing_the_api_server_says_of_a_secret_shows_a_value(stage: Stage) -> None:
+    secret = body("s", of=SECRET, data={"password": "aHVudGVyMg==", "bad": "hunter2!"})
+    said = 'field is aHVudGVyMg== or hunter2 or "x": expected string, got &value.valueUnstructured{Value:1}'
+    stage.cluster.failures["s"] = [errors.InvalidError(said)]
+    outcome = await stage.commit(secret)
+    ((found),) = outcome.problems
+    assert "hunter2" not in found.message
+    assert found.message == "field is *** or *** or ***: expected string, got ***"
+    assert found.field == "data.bad"
 
 
 async def test_an_object_that_changed_since_we_looked_is_looked_at_again(stage: Stage) -> None:
@@ -467,6 +554,34 @@ async def test_a_crd_that_is_never_served_holds_only_its_own_objects(stage: Stag
         "apiextensions.k8s.io/CustomResourceDefinition/widgets.example.io": "AdmissionDenied",
         "example.io/Widget/default/w": "KindUnknown",
     }
+
+
+async def test_a_kind_whose_crd_was_refused_is_not_waited_for(stage: Stage) -> None:
+    stage.cluster.failures["widgets.example.io"] = [errors.InvalidError("no")]
+    before = stage.clock.seconds
+    outcome = await stage.commit(A, A_WIDGET, WIDGETS_CRD)
+    for _ in range(3):
+        outcome = await stage.run(full=True)
+    assert stage.clock.seconds == before
+    assert not outcome.is_converged
+
+
+async def test_a_kind_that_is_never_served_is_waited_for_once_and_not_while_something_else_drifts(stage: Stage) -> None:
+    stage.cluster.serves_crds = False
+    before = stage.clock.seconds
+    drift = asyncio.create_task(stage.commit(A, A_WIDGET, WIDGETS_CRD))
+    while stage.clock.seconds == before:
+        await asyncio.sleep(0)
+    stage.cluster.edit(ref("a"), "data/colour", "red")
+    outcome = await drift
+    assert stage.clock.seconds - before < 1
+    assert [p.reason for p in outcome.problems] == ["KindUnknown"]
+    assert actions(await stage.run()) == {"a": Action.REPAIR}
+    await stage.run(full=True)
+    assert stage.clock.seconds - before >= 20
+    waited = stage.clock.seconds
+    await stage.run(full=True)
+    assert stage.clock.seconds == waited
 
 
 async def test_an_unknown_kind_is_told_holds_no_other_and_is_tried_again(stage: Stage) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.changes import Action, Kept
 from cvstate_operator.reconcile import report
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from tests.unit.builders import SECRET, artifact, problem, ref
@@ -24,7 +24,9 @@ LATER = "2026-01-01T13:00:00Z"
 FIRST, SECOND = artifact("1" * 40), artifact("2" * 40)
 CONVERGED = Outcome(
     artifact=FIRST,
+    url="https://git.example.com/a",
     source_error=None,
+    rendered=None,
     evaluated=True,
     digest="sha256:d",
     desired=3,
@@ -51,6 +53,8 @@ OUTCOMES = {
     "never-read-and-refused": replace(CONVERGED, artifact=None, evaluated=False, source_error=REFUSED),
     "open-drift": replace(CONVERGED, drift=((ref("a"), (DRIFT,)),)),
     "unpruned": replace(CONVERGED, unpruned=(ref("b"),), objection="not every file of the commit could be used"),
+    "pending": replace(CONVERGED, pending=(ref("b"),)),
+    "kept": replace(CONVERGED, kept=(Kept((ref("b"), ref("c")), "spec.prune.enabled: false; delete them yourself"),)),
     "render-failed": replace(CONVERGED, evaluated=False, problems=(Problem("", 0, "", "BuildFailed", "reading failed"),)),
 }
 
@@ -159,6 +163,15 @@ def ready(outcome: Outcome) -> str:
             },
         ),
         (
+            "pending",
+            {
+                "Ready": ("Unknown", "Progressing"),
+                "Reconciling": ("True", "ProgressingWithRetry"),
+                "SourceReady": ("True", "Fetched"),
+                "Drifted": ("False", "NoDriftDetected"),
+            },
+        ),
+        (
             "render-failed",
             {
                 "Ready": ("False", "BuildFailed"),
@@ -174,8 +187,8 @@ def test_each_situation_has_its_conditions(name: str, expected: dict[str, tuple[
 
 
 def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
-    assert [name for name, outcome in OUTCOMES.items() if conditions(outcome)["Ready"][0] == "True"] == ["converged"]
-    assert [name for name, outcome in OUTCOMES.items() if outcome.is_converged] == ["converged"]
+    assert [name for name, outcome in OUTCOMES.items() if conditions(outcome)["Ready"][0] == "True"] == ["converged", "kept"]
+    assert [name for name, outcome in OUTCOMES.items() if outcome.is_converged] == ["converged", "kept"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +202,17 @@ def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
         ),
         pytest.param(OUTCOMES["open-drift"], ["1 field of 1 object", "ConfigMap/default/a", "/spec/replicas"], id="drift"),
         pytest.param(OUTCOMES["unpruned"], ["1 object left Git", "not every file", "ConfigMap/default/b"], id="unpruned"),
+        pytest.param(OUTCOMES["pending"], ["1 object left Git", "ConfigMap/default/b"], id="pending"),
+        pytest.param(
+            OUTCOMES["kept"],
+            [
+                "3 objects",
+                "2 objects left Git (ConfigMap/default/b, ConfigMap/default/c)",
+                "kept by spec.prune.enabled: false",
+                "delete them",
+            ],
+            id="kept",
+        ),
         pytest.param(replace(OUTCOMES["unpruned"], problems=(problem(),)), ["1 problem", "left Git"], id="problem-that-holds-a-prune"),
     ],
 )
@@ -212,7 +236,14 @@ def test_a_status_tells_source_inventory_and_generation() -> None:
     found = status(CONVERGED, generation=4, handled_at="now")
     assert found["observedGeneration"] == 4
     assert found["lastHandledReconcileAt"] == "now"
-    assert found["source"] == {"revision": FIRST.revision, "commitTime": NOW, "fetchedAt": NOW}
+    assert found["source"] == {
+        "revision": FIRST.revision,
+        "commitTime": NOW,
+        "fetchedAt": NOW,
+        "url": CONVERGED.url,
+        "ref": FIRST.ref,
+        "tree": FIRST.directory,
+    }
     assert found["inventory"] == {"objects": 3, "digest": "sha256:d"}
     assert (found["lastAttemptedRevision"], found["lastAppliedRevision"]) == (FIRST.revision, FIRST.revision)
     assert {"drift", "problems"}.isdisjoint(found)
@@ -240,7 +271,7 @@ def test_problems_and_drift_are_told_by_field() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in OUTCOMES if name != "converged"])
+@pytest.mark.parametrize("name", [name for name, outcome in OUTCOMES.items() if not outcome.is_converged])
 def test_the_applied_revision_moves_only_when_everything_is_applied(name: str) -> None:
     before = status(CONVERGED)
     outcome = OUTCOMES[name]
@@ -334,7 +365,8 @@ def test_a_change_is_counted_by_what_was_done() -> None:
     done = [Done(ref(str(n)), action) for n, action in enumerate([Action.CREATE, Action.CREATE, Action.UPDATE, Action.PRUNE])]
     kind, reason, message = only(replace(CONVERGED, done=tuple(done)))
     assert (kind, reason) == ("Normal", "Applied")
-    assert message == f"{FIRST.revision}: 2 created, 1 pruned, 1 updated"
+    assert message.startswith(FIRST.revision)
+    assert message.endswith(": 2 created, 1 pruned, 1 updated")
 
 
 def test_a_repair_names_object_field_both_values_writer_and_time() -> None:

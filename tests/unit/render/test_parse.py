@@ -4,17 +4,15 @@ Aspects: the index cuts out the bodies · digests · problems with their place �
 the structure · variables from end to end.
 """
 
-from pathlib import Path
 from typing import Any
 
 import orjson
-import pygit2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cvstate_operator.errors import InvalidSpecError
-from cvstate_operator.render.parse import Options, handle, parse
+from cvstate_operator.render.parse import Options, parse
 
 TWO = b"""\
 apiVersion: v1
@@ -73,7 +71,7 @@ def test_any_other_content_has_another_digest(change: tuple[bytes, bytes]) -> No
 def test_an_lfs_pointer_is_not_taken_for_a_manifest() -> None:
     index, bodies = parse(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     assert (index["objects"], bodies) == ([], b"")
-    assert [row[2] for row in index["problems"]] == ["SourceInvalid"]
+    assert [row[2] for row in index["problems"]] == ["BuildFailed"]
 
 
 def test_a_fault_of_yaml_is_told_by_line_and_document() -> None:
@@ -116,30 +114,6 @@ def test_no_shape_of_document_makes_parsing_raise(value: Any) -> None:
     parse(orjson.dumps(value))
     parse(orjson.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": value, "stringData": {"a": "b"}}))
     parse(orjson.dumps({"apiVersion": "v1", "kind": "X", "metadata": value}))
-
-
-def test_each_blob_becomes_one_file_of_the_store(tmp_path: Path) -> None:
-    repository = pygit2.init_repository(str(tmp_path / "git"), bare=True)
-    blobs = [str(repository.create_blob(text)) for text in (TWO, b"no: manifest\n")]
-    answer = handle({"repository": str(tmp_path / "git"), "store": str(tmp_path / "new" / "store"), "blobs": blobs})
-    stored = {path.name: path.read_bytes() for path in (tmp_path / "new" / "store").iterdir()}
-    assert set(stored) == set(blobs) == set(answer["indexes"])
-    head, _, bodies = stored[blobs[0]].partition(b"\n")
-    assert orjson.loads(head) == answer["indexes"][blobs[0]]
-    assert len(cut(orjson.loads(head), bodies)) == 2
-
-
-def test_with_options_a_blob_is_stored_beside_the_one_without(tmp_path: Path) -> None:
-    repository = pygit2.init_repository(str(tmp_path / "git"), bare=True)
-    blob = str(repository.create_blob(HEAD.encode() + b"data: {a: '${v}'}"))
-    options = Options({"v": "x"}, common_labels={"team": "a"})
-    request = {"repository": str(tmp_path / "git"), "store": str(tmp_path / "store"), "blobs": [blob]}
-    handle(request)
-    answer = handle({**request, "options": options.to_request()})
-    assert {path.name for path in (tmp_path / "store").iterdir()} == {blob, f"{blob}-{options.key}"}
-    (row,) = answer["indexes"][blob]["objects"]
-    stored = (tmp_path / "store" / f"{blob}-{options.key}").read_bytes().partition(b"\n")[2]
-    assert orjson.loads(stored[row[-2] : row[-2] + row[-1]])["data"] == {"a": "x"}
 
 
 # -- options -----------------------------------------------------------------------------------------------------------

@@ -72,13 +72,13 @@ def _walk(root: Path, prefix: str) -> Iterator[tuple[str, tuple[str, str] | None
             with os.scandir(root / where) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as exc:
-            yield where, ("SourceInvalid", f"cannot be read: {_why(exc)}; change its permissions, or leave it out with --exclude")
+            yield where, ("BuildFailed", f"cannot be read: {_why(exc)}; change its permissions, or leave it out with --exclude")
             continue
         if where and any(entry.name == ".git" for entry in found):
             yield (
                 where,
                 (
-                    "SourceInvalid",
+                    "BuildFailed",
                     "is a submodule or a repository of its own, which is not followed; copy its files, or leave it out with --exclude",
                 ),
             )
@@ -98,11 +98,11 @@ def _walk(root: Path, prefix: str) -> Iterator[tuple[str, tuple[str, str] | None
 
 def _objection(entry: "os.DirEntry[str]", path: str) -> tuple[str, str] | None:
     if not entry.name.isprintable() or len(path.encode(errors="replace")) > listing.MAX_NAME_BYTES:
-        return "SourceInvalid", "file name not allowed; rename it"
+        return "BuildFailed", "file name not allowed; rename it"
     if entry.is_symlink():
-        return "SourceInvalid", "is a symbolic link, which is never followed; copy the file"
+        return "BuildFailed", "is a symbolic link, which is never followed; copy the file"
     if not entry.is_file(follow_symlinks=False):
-        return "SourceInvalid", "is no ordinary file; remove it"
+        return "BuildFailed", "is no ordinary file; remove it"
     return None
 
 

@@ -89,5 +89,4 @@ def _kustomize(order: Order, tools: Mapping[str, str]) -> bytes:
 def _helm(order: Order, tools: Mapping[str, str]) -> bytes:
     if "helm" not in tools:
         raise errors.ToolMissingError(f"Helm is not installed; put {helm.HELM_VERSION} on PATH, or check with --type plain")
-    content, _ = helm.template(order.root, order.path, order.recipe.helm, program=Path(tools["helm"]))
-    return content
+    return helm.template(order.root, order.path, order.recipe.helm, program=Path(tools["helm"])).text
