@@ -377,6 +377,25 @@ def test_later_values_win_and_maps_are_merged(tmp_path: Path, binary: Path) -> N
     assert found == {"levels": levels, "list": [3], "global": {}} or found == {"levels": levels, "list": [3]}
 
 
+SCALAR_VALUES = """\
+on: off
+nested: {y: n}
+list: [1e3, 0o14, 0644, 0xFF, 0b11, 1_000, -0, +1, 1.50, 12345678901, 2020-01-01, ~, null, "null", yes, 'yes', 0.1, 1e-7, 12e30, "", 1:20]
+1: one
+text: |
+  two
+  lines
+merge: {<<: {a: 1}, b: 2}
+unicode: "\\u00fc\\n"
+"""
+
+
+def test_a_document_of_values_means_what_it_means_in_a_file(tmp_path: Path, binary: Path) -> None:
+    chart: Chart = {"Chart.yaml": named("v"), "templates/a.yaml": config("{{ toJson .Values | quote }}"), "values.prod": SCALAR_VALUES}
+    from_file = render(tmp_path, chart, binary, HelmRecipe("shop", "web", {}, ("values.prod",)))
+    assert render(tmp_path, chart, binary, HelmRecipe("shop", "web", values_documents=(("", SCALAR_VALUES),))).text == from_file.text
+
+
 def test_null_takes_a_default_of_the_chart_away(tmp_path: Path, binary: Path) -> None:
     found = data(render(tmp_path, LEVELS_CHART, binary, HelmRecipe("shop", "web", {"levels": None, "list": None})))
     assert "levels" not in found["a"]
@@ -399,6 +418,13 @@ def test_a_values_file_that_is_a_link_out_of_the_repository_is_refused(tmp_path:
 def test_a_values_file_on_the_network_is_a_file_that_is_not_there(tmp_path: Path, binary: Path) -> None:
     error = refused(tmp_path, SIMPLE, binary, HelmRecipe("shop", "web", {}, ("https://example.io/values.yaml",)))
     assert "not in the repository" in error.message
+
+
+@pytest.mark.parametrize("name", ["values.yaml", "prod.yaml", "templates/a.yaml"])
+def test_a_git_lfs_pointer_is_not_taken_for_the_file(tmp_path: Path, binary: Path, name: str) -> None:
+    chart: Chart = {**SIMPLE, "prod.yaml": "a: b\n", name: "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"}
+    error = refused(tmp_path, chart, binary, HelmRecipe("shop", "web", {}, ("prod.yaml",)))
+    assert f"deploy/app/{name} is a Git LFS pointer" in error.message
 
 
 def test_a_values_file_that_is_no_yaml_is_named(tmp_path: Path, binary: Path) -> None:

@@ -129,24 +129,24 @@ def test_an_object_moves_between_two_clusterstates_without_being_deleted(world: 
     assert after["uid"] == before["uid"]
     assert after["labels"][PART_OF_LABEL] == label_of(world, "configmaps", "b")
     assert world.writes(mark) == [f"patch configmaps {world.name}/moved"]
-    until("nothing is told of it any more", lambda: "kept" not in world.condition(name="from")["message"])
+    until("nothing is told of it any more", lambda: "kept" not in world.condition(name="from")["message"], seconds=5)
 
 
 def test_two_clusterstates_swap_objects(world: World):
     """Each waits for what the other one still has."""
-    objects = {"from": config_map("x", k="v"), "to": config_map("y", k="v")}
+    objects = {"from": config_map("one", k="v"), "to": config_map("two", k="v")}
     world.repository.commit({f"{name}/a.yaml": text(body, config_map(f"{name}-own")) for name, body in objects.items()})
     for name in objects:
         world.declare(name, git={"path": name, "interval": "10m"})
     until("both are applied", lambda: all(world.condition(name=name).get("status") == "True" for name in objects))
-    uids = {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in "xy"}
+    uids = {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in ("one", "two")}
     swapped = {"from": objects["to"], "to": objects["from"]}
     commit = world.repository.commit({f"{name}/a.yaml": text(body, config_map(f"{name}-own")) for name, body in swapped.items()})
     world.trigger("from")
     for name in objects:
         world.wait_applied(commit, name)
-    assert {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in "xy"} == uids
-    assert label_of(world, "configmaps", "x") == label_of(world, "configmaps", "to-own")
+    assert {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in ("one", "two")} == uids
+    assert label_of(world, "configmaps", "one") == label_of(world, "configmaps", "to-own")
 
 
 def test_what_is_held_back_is_not_taken_over(world: World):

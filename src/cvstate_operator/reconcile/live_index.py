@@ -70,10 +70,10 @@ class LiveIndex:
         if now.is_member and not now.is_settled and not now.terminating:
             now = replace(now, snapshot=orjson.dumps(live))
         self._put(ref, now)
+        if before and before.owner != now.owner:
+            self._tell(ref, before.owner, *(() if ref in self._writing else self.claims.claimants(ref)))
         if ref in self._writing:
             return
-        if before and before.owner != now.owner:
-            self._tell(ref, before.owner, *self.claims.claimants(ref))
         if not now.is_settled or before is None or before.terminating != now.terminating or before.digest != now.digest:
             # Copies of labels come and go with what they are copied from; they matter only to who declares such an object.
             self._tell(ref, *((now.owner,) if now.is_member or (before and before.is_member) else self.claims.claimants(ref)))

@@ -7,6 +7,8 @@ the file's name wherever it stands. Source: gitignore(5), without its negation.
 import re
 from collections.abc import Callable, Sequence
 
+from cvstate_operator import errors
+
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -16,6 +18,9 @@ def matcher(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], b
     Args:
         include: globs; empty means all. Files with another suffix than those of manifests are never read.
         exclude: globs; they win.
+
+    Raises:
+        InvalidSpecError: a glob with a range of characters that goes backwards.
     """
     wanted, unwanted = _any_of(include), _any_of(exclude)
 
@@ -28,7 +33,10 @@ def matcher(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], b
 
 
 def _any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{_translate(glob)})" for glob in globs)) if globs else None
+    try:
+        return re.compile("|".join(f"(?:{_translate(glob)})" for glob in globs)) if globs else None
+    except re.error as exc:
+        raise errors.InvalidSpecError(f"a glob of spec.source.git.include or exclude cannot be read: {exc.msg}") from exc
 
 
 def _translate(glob: str) -> str:
@@ -53,8 +61,9 @@ def _translate(glob: str) -> str:
             parts.append("[^/]")
             i += 1
         elif glob[i] == "[" and (end := glob.find("]", i + 2)) > 0:
-            body = glob[i + 1 : end].replace("\\", "\\\\").replace("/", "")
-            parts.append(f"[{'^' + body[1:] if body[0] in '!^' else body}]")
+            body, negated = glob[i + 1 : end], glob[i + 1] in "!^"
+            inside = re.sub(r"[\\^\[\]&~|]", r"\\\g<0>", body[1:] if negated else body)
+            parts.append(f"[{'^/' if negated else ''}{inside}]")
             i = end + 1
         else:
             parts.append(re.escape(glob[i]) if glob[i] != "/" else "/")

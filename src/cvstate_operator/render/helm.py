@@ -17,6 +17,7 @@ from cvstate_operator.objects.recipe import HelmRecipe
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import helm_chart, helm_documents, helm_scan, helm_schema, helm_values
 from cvstate_operator.render import program as runner
+from cvstate_operator.render.export import LFS_POINTER
 from cvstate_operator.render.files import DiskFiles, Files
 from cvstate_operator.render.helm_chart import Chart
 from cvstate_operator.render.helm_documents import Document, Hook
@@ -142,6 +143,7 @@ def _values(chart: Chart, recipe: HelmRecipe, files: Files) -> Values:
         content = files.read(path)
         if content is None:
             raise errors.BuildFailedError(f"values file {one_line(path)} is not in the repository; correct spec.render.helm.valuesFiles")
+        _refuse_pointer(one_line(path, 200), content)
         given.append((one_line(path, 200), content))
     return Values(tuple(given), to_json(helm_values.merged(recipe.values_documents, recipe.values)))
 
@@ -155,6 +157,7 @@ def _scan(chart: Chart, values: Values, limits: Limits) -> tuple[list[Use], list
     uses, dropped = list[Use](), list[str]()
 
     def look(file: str, content: bytes) -> bytes:
+        _refuse_pointer(chart.where(file), content)
         is_template = _TEMPLATE.search(file) is not None
         if posixpath.basename(file) == helm_schema.SCHEMA_FILE:
             helm_schema.check(content, chart.where(file))
@@ -169,6 +172,12 @@ def _scan(chart: Chart, values: Values, limits: Limits) -> tuple[list[Use], list
     for file, content in (*values.files, ("spec.render.helm", values.document)):
         uses.extend(Use(call.name, file, call.line, True) for call in helm_scan.calls(content, names))
     return uses, dropped
+
+
+def _refuse_pointer(where: str, content: bytes) -> None:
+    """To Helm it would be a map with the key `version`."""
+    if content.startswith(LFS_POINTER):
+        raise errors.BuildFailedError(f"{where} is a Git LFS pointer, not the file itself; commit the file without LFS")
 
 
 def _refuse_outside(chart: Chart, file: str, content: bytes) -> None:

@@ -276,10 +276,11 @@ def test_a_label_that_moves_to_another_owner_concerns_both(index: LiveIndex, tou
     assert set(index.members(RIVAL)) == {A}
 
 
-def test_an_owner_is_told_of_what_another_took_over(index: LiveIndex, touched: Touched) -> None:
+@pytest.mark.parametrize("echo", [(), (applied(version="6"),)], ids=["answer-first", "event-first"])
+def test_an_owner_is_told_of_what_another_took_over(index: LiveIndex, touched: Touched, echo: tuple[dict[str, Any], ...]) -> None:
     index.observed(CONFIG_MAP, applied(version="5", owner=RIVAL))
     touched.clear()
-    write(index, applied(version="6"))
+    write(index, applied(version="6"), *echo)
     assert touched == [(RIVAL, A)]
     assert (index.count(OWNER), index.count(RIVAL)) == (1, 0)
 

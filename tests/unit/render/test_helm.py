@@ -112,8 +112,8 @@ def test_a_hostile_template_takes_linear_time(text: bytes) -> None:
 
 
 def test_values_of_later_documents_win_and_inline_ones_over_all() -> None:
-    documents = (("", "a: {x: 1, y: 1, z: 1}\nlist: [1, 2]"), ("", "a: {y: 2, z: 2}\n---\nlist: [3]"), ("a.w", "2"))
-    assert helm_values.merged(documents, {"a": {"z": 3}}) == {"a": {"x": 1, "y": 2, "z": 3, "w": "2"}, "list": [3]}
+    documents = (("", "a: {x: 1, v: 1, z: 1}\nlist: [1, 2]"), ("", "a: {v: 2, z: 2}\n---\nlist: [3]"), ("a.w", "2"))
+    assert helm_values.merged(documents, {"a": {"z": 3}}) == {"a": {"x": 1, "v": 2, "z": 3, "w": "2"}, "list": [3]}
 
 
 def test_null_is_kept_for_helm_to_take_a_default_away() -> None:
@@ -247,8 +247,13 @@ def test_a_chart_beyond_its_bytes_is_refused(tmp_path: Path) -> None:
 
 
 def seen(chart: Chart, **limits: int) -> list[str]:
-    found: list[str] = []
-    chart.changed(lambda file, content: found.append(file) or content, Limits(**limits))  # type: ignore[func-returns-value]
+    found = []
+
+    def look(file: str, content: bytes) -> bytes:
+        found.append(file)
+        return content
+
+    chart.changed(look, Limits(**limits))
     return found
 
 
@@ -370,10 +375,10 @@ def test_differences_name_the_object_and_the_first_field() -> None:
         return [helm_documents.Document(f"c/{number}", text.encode()) for number, text in enumerate(texts)]
 
     same = "kind: A\nmetadata: {name: same}\n"
-    first = parts(same, "kind: B\nmetadata: {name: b}\nspec: {x: [1, {y: 2}]}\n", "kind: C\nmetadata: {name: c1}\n")
-    second = parts(same + "# comment", "kind: B\nmetadata: {name: b}\nspec: {x: [1, {y: 3}]}\n", "kind: C\nmetadata: {name: c2}\n")
+    first = parts(same, "kind: B\nmetadata: {name: b}\nspec: {x: [1, {z: 2}]}\n", "kind: C\nmetadata: {name: c1}\n")
+    second = parts(same + "# comment", "kind: B\nmetadata: {name: b}\nspec: {x: [1, {z: 3}]}\n", "kind: C\nmetadata: {name: c2}\n")
     found = [(each.name, each.source) for each in helm_documents.differences(first, second)]
-    assert found == [("B/b spec.x[1].y", "c/1"), ("C/c1", "c/2"), ("C/c2", "c/2")]
+    assert found == [("B/b spec.x[1].z", "c/1"), ("C/c1", "c/2"), ("C/c2", "c/2")]
     assert not list(helm_documents.differences(first, first))
 
 
