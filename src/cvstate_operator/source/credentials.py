@@ -64,9 +64,11 @@ def for_ssh(secret: str, data: Mapping[str, bytes]) -> SshCredentials:
     """Read a Secret for an SSH server.
 
     Raises:
-        InvalidSpecError: no identity.
+        InvalidSpecError: no Secret, or no identity in it.
         AuthFailedError: the identity is no private key that can be used.
     """
+    if not secret:
+        raise errors.InvalidSpecError("ssh needs spec.source.git.secretRef: a Secret with the keys identity and known_hosts")
     found = _Secret(secret, data)
     identity, passphrase = found.get("identity"), found.line("password")
     if not identity.strip():

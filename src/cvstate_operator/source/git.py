@@ -22,6 +22,8 @@ CONCURRENT_FETCHES: Final = 32
 """Child processes at a time; each is mostly waiting for the network."""
 CONCURRENT_PER_HOST: Final = 4
 """So that one server that hangs does not hold up the sources of others."""
+LONGEST_ASKED_SECONDS: Final = 600.0
+"""A server that asks for a longer pause is asked again after this one all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,15 @@ class _Look:
     """What a server said of one ref, to be shared by all that follow it."""
 
     began: float
+    """Monotonic seconds."""
     found: Mapping[str, Any]
     error: errors.CvstateError | None
+
+    @property
+    def until(self) -> float:
+        """The server asked for peace until then (Retry-After), whoever wants to know what."""
+        asked = self.error.retry_after_seconds if isinstance(self.error, errors.TransientError) else None
+        return self.began + min(asked or 0.0, LONGEST_ASKED_SECONDS)
 
 
 class GitSources:
@@ -65,7 +74,7 @@ class GitSources:
         key = (request["repository"], git.ref.selector)
         async with self._locks.setdefault(key, asyncio.Lock()):
             look = self._looks.get(key)
-            if look is None or look.began < since:
+            if look is None or max(look.began, look.until) < since:
                 return await self._ask(key, git, request, known)
             if look.error:
                 raise look.error

@@ -37,13 +37,14 @@ class SshCallbacks(pygit2.RemoteCallbacks):
         """More exact than what libgit2 makes of it."""
 
     def certificate_check(self, certificate: Any, valid: bool, host: bytes) -> bool:
-        """Trust what known_hosts lists, and nothing else."""
+        """Trust what known_hosts lists, and nothing else. libgit2 asks this once per connection, before it asks for a key."""
+        self._asked = False
         if not valid:
             self.failure = _distrust(self._target, self._credentials.known_hosts)
         return bool(valid)
 
     def credentials(self, url: str, username_from_url: str | None, allowed_types: int) -> Any:
-        """Our key, once: a server that asks again did not accept it."""
+        """Our key, once per connection: a server that asks again did not accept it."""
         if self._asked:
             self.failure = errors.AuthFailedError(
                 f"{self._target.hostname} does not accept the key for user {username_from_url or 'git'}; add its public key there, or correct the Secret"

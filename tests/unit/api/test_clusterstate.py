@@ -30,7 +30,7 @@ def test_names_are_read_in_camel_case() -> None:
 
 
 def test_fields_of_a_newer_version_are_tolerated() -> None:
-    assert parse_spec(spec(git={"verify": {"mode": "HEAD"}}, suspend=True)) == parse_spec(spec())
+    assert parse_spec(spec(git={"sparseCheckout": ["a"]}, canary={"weight": 5})) == parse_spec(spec())
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,8 @@ def test_what_git_allows_and_we_need_is_accepted(git: dict[str, Any]) -> None:
         pytest.param({"source": {"git": {}}}, "spec.source.git.url", id="no-url"),
         pytest.param({"source": "hunter2"}, "spec.source", id="source-of-a-wrong-type"),
         pytest.param(spec(git={"url": "https://user:hunter2@example.com/a"}), "spec.source.git.url", id="password-in-the-url"),
-        pytest.param(spec(git={"url": "ssh://hunter2/a"}), "spec.source.git.url", id="ssh"),
+        pytest.param(spec(git={"url": "git://hunter2/a"}), "spec.source.git.url", id="git-protocol"),
+        pytest.param(spec(git={"url": "git@hunter2:a"}), "spec.source.git.url", id="scp-like"),
         pytest.param(spec(git={"url": "ext::sh -c hunter2"}), "spec.source.git.url", id="remote-helper"),
         pytest.param(spec(git={"url": "https://hunter2 /a"}), "spec.source.git.url", id="blank-in-the-url"),
         pytest.param(spec(git={"url": "https://hunter2/" + "a" * 3000}), "spec.source.git.url", id="endless-url"),

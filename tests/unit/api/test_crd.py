@@ -24,6 +24,8 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
         yield from nodes(below, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}[]")
 
 
 NODES = dict(nodes(SCHEMA))
@@ -37,9 +39,15 @@ def test_generating_it_twice_gives_the_same() -> None:
     assert cluster_state_crd() == CRD
 
 
-@pytest.mark.parametrize("word", ["$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "definitions", "additionalProperties", "nullable"])
+@pytest.mark.parametrize("word", ["$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "definitions", "nullable"])
 def test_the_schema_has_no_word_that_a_structural_schema_may_not_have(word: str) -> None:
     assert [path for path, node in NODES.items() if word in node] == []
+
+
+def test_only_a_map_of_free_keys_has_additional_properties() -> None:
+    maps = [path for path, node in NODES.items() if "additionalProperties" in node]
+    assert sorted(maps) == [".spec.render.commonLabels", ".spec.render.substitute"]
+    assert not any("properties" in NODES[path] for path in maps)
 
 
 def test_every_node_has_one_type() -> None:
