@@ -44,7 +44,7 @@ class RenderStage:
                 self._made_of = (artifact, recipe)
                 self._succeed()
                 return False
-            previous = self.rendered if self._made_of and self._made_of[1] == recipe else None
+            previous = self.rendered if self._is_comparable(artifact, recipe) else None
             self.rendered = await self._world.renderer.render(artifact, recipe, previous=previous)
         except errors.CacheLostError:
             raise
@@ -59,13 +59,19 @@ class RenderStage:
         """Rendered objects turned out to be damaged: make all of them again."""
         self._made_of = None
 
-    def _is_up_to_date(self, artifact: Artifact, recipe: Recipe) -> bool:
-        """Plain YAML depends on nothing but its own directory; a kustomization may use others."""
-        if self._made_of is None or self.rendered is None or self._made_of[1] != recipe:
+    def _is_comparable(self, artifact: Artifact, recipe: Recipe) -> bool:
+        """What changed since the last render can be told only within one directory of one repository."""
+        if self._made_of is None or self._made_of[1] != recipe:
             return False
         before = self._made_of[0]
-        same_place = (before.repository, before.path, before.directory) == (artifact.repository, artifact.path, artifact.directory)
-        return same_place and (before.tree == artifact.tree or self.rendered.type == "Plain")
+        return (before.repository, before.path) == (artifact.repository, artifact.path)
+
+    def _is_up_to_date(self, artifact: Artifact, recipe: Recipe) -> bool:
+        """Plain YAML depends on nothing but its own directory; a kustomization may use others."""
+        if self._made_of is None or self.rendered is None or not self._is_comparable(artifact, recipe):
+            return False
+        before = self._made_of[0]
+        return before.directory == artifact.directory and (before.tree == artifact.tree or self.rendered.type == "Plain")
 
     def _succeed(self) -> None:
         self.error = self._failed_with = self.again_at = None

@@ -36,7 +36,8 @@ def choose(ref: Mapping[str, str], heads: Mapping[str, str], *, url: str) -> Cho
     """
     name, short = _name(ref, heads, url)
     if name not in heads:
-        raise errors.RefNotFoundError(f"{short} ({name}) is not in {url}; correct spec.source.git.ref, or push it")
+        kind = {"refs/tags/": "tag ", "refs/heads/": "branch "}.get(name.removesuffix(short), "ref ")
+        raise errors.RefNotFoundError(f"{kind}{short} is not in {url}; correct spec.source.git.ref, or push it")
     peeled = heads.get(name + "^{}")
     return Chosen(name, short, peeled or heads[name], heads[name] if peeled else None)
 
