@@ -1,7 +1,7 @@
 """`cvstate demo` as a person runs it: on a cluster of its own, which the demo's observer and the audit log judge.
 
-Aspects: every step is seen; what is measured; hand edits are repaired at once and their writers named; only what changed is written, and nothing when
-nothing changed; nothing is left behind, neither at the end nor after SIGTERM; a step that does not happen fails the demo and keeps the log.
+Aspects: every step is seen, whether the source is read over HTTP or SSH; what is measured; hand edits are repaired at once and their writers named; only what changed is written, and nothing when
+nothing changed; what is not signed is refused, once signatures are asked for; nothing is left behind, neither at the end nor after SIGTERM or many Ctrl-C; a step that does not happen fails the demo and keeps the log.
 """
 
 import json
@@ -33,6 +33,7 @@ COMMAND = (sys.executable, "-c", "from cvstate_operator.cli.main import main; ma
 class Run:
     """A demo that is over."""
 
+    git: str
     code: int
     output: str
     result: dict[str, Any]
@@ -40,17 +41,16 @@ class Run:
     files: list[str]
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Run]:
+@pytest.fixture(scope="module", params=["http", "ssh"])
+def demo(request: pytest.FixtureRequest) -> Iterator[Run]:
     builds.ensure(PROGRAMS)
     with room() as here:
         result = here.path / "result.json"
-        done = subprocess.run(
-            (*COMMAND, "--pace", "0", "--json", str(result)), env=here.environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        command = (*COMMAND, "--git", request.param, "--pace", "0", "--json", str(result))
+        done = subprocess.run(command, env=here.environment, capture_output=True, text=True, timeout=120, check=False)
         measured = json.loads(result.read_text()) if result.exists() else {"steps": {}}
         result.unlink(missing_ok=True)
-        yield Run(done.returncode, done.stdout + done.stderr, measured, here.processes(), here.files())
+        yield Run(request.param, done.returncode, done.stdout + done.stderr, measured, here.processes(), here.files())
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,20 @@ def test_new_commit_writes_the_changed_objects_and_no_other(steps: dict[str, Any
     assert len(seen["changed"]) == len(seen["writes"]) == 2
 
 
+def test_source_is_read_as_asked_for_and_the_screen_says_so(demo: Run, steps: dict[str, Any]) -> None:
+    assert f"Git at {demo.git}://" in demo.output
+    assert ("identity and known_hosts in Secret git-auth" in demo.output) is (demo.git == "ssh")
+
+
+def test_unsigned_commit_is_refused_and_the_same_change_signed_is_applied(steps: dict[str, Any]) -> None:
+    seen = steps["signed"]
+    assert (seen["refused_reason"], seen["refused_writes"]) == ("SignatureMissing", 0)
+    assert "git commit -S" in seen["refused_message"]
+    assert _named(seen["writes"], "patch") == ["deployments webshop-services/payment"]
+    assert len(seen["writes"]) == 1
+    assert seen["signed_by"] == f"ssh:{seen['fingerprint']} (jane@example.test)"
+
+
 def test_broken_file_is_named_and_loses_nothing(steps: dict[str, Any]) -> None:
     seen = steps["broken"]
     assert (seen["reason"], seen["file"], seen["document"]) == ("YAMLInvalid", "deploy/services/reviews.yaml", 2)
@@ -135,6 +149,18 @@ def test_sigterm_puts_everything_away() -> None:
         assert here.files() == []
 
 
+@pytest.mark.parametrize(("pace", "line"), [("30", "ok  cluster and operator"), ("0", " Times by")], ids=["first pause", "end"])
+def test_impatient_person_who_interrupts_again_and_again_leaves_nothing_behind(pace: str, line: str) -> None:
+    with room() as here, _started(here, pace=pace) as process:
+        _wait_for_line(process, line)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        # How it ends depends on where the last one strikes: when everything is put away, Python is as easily ended as ever.
+        assert here.processes() == []
+        assert here.files() == []
+
+
 def test_operator_that_dies_fails_the_demo_and_keeps_its_log() -> None:
     with room() as here, _started(here) as process:
         _wait_for_line(process, "ok  cluster and operator")
@@ -152,10 +178,10 @@ def _named(writes: list[dict[str, str]], verb: str) -> list[str]:
     return sorted(f"{write['resource']} {write['namespace']}/{write['name']}" for write in writes if write["verb"] == verb)
 
 
-def _started(here: Room) -> subprocess.Popen[str]:
-    """A demo that waits long before its first step."""
+def _started(here: Room, *, pace: str = "30") -> subprocess.Popen[str]:
+    """A demo; it waits long before its first step if nothing else is said."""
     return subprocess.Popen(
-        (*COMMAND, "--pace", "30"), env=here.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        (*COMMAND, "--pace", pace), env=here.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
 
 

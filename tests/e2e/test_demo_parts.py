@@ -1,7 +1,7 @@
 """The parts of the demo that need no cluster.
 
 Aspects: the web shop's files and the changes made to them; what the observer calls "as declared" and "available"; what it reads from the operator's
-Events and from the audit log; what fits on the screen.
+Events and from the audit log; what fits on the screen; how the source is read and which signatures are asked for.
 """
 
 import io
@@ -14,11 +14,13 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.cli.demo import application, observer, screen, stage
 from cvstate_operator.cli.demo.application import Key
 from cvstate_operator.cli.demo.audit import AuditLog, Write, to_objects
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.steps import STEPS
+from cvstate_operator.cli.demo.wish import Transport
 
 
 def test_web_shop_has_forty_objects_and_more_in_eight_files_and_more() -> None:
@@ -141,10 +143,11 @@ def test_audit_log_tells_the_operators_writes_to_objects(tmp_path: Path) -> None
     assert to_objects(reader.writes(mark)) == (Write("patch", "services", "b", "a"), Write("delete", "pods", "b", "a"))
 
 
+@pytest.mark.parametrize("transport", Transport)
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.key)
-def test_stories_and_titles_fit_an_ordinary_terminal(step: Any) -> None:
+def test_stories_and_titles_fit_an_ordinary_terminal(step: Any, transport: Transport) -> None:
     assert len(step.title) <= 22
-    assert len(Text(step.story).wrap(Console(width=76), 76)) <= screen.STORY_LINES
+    assert len(Text(step.story.format(git=screen.READS[transport])).wrap(Console(width=76), 76)) <= screen.STORY_LINES
 
 
 @pytest.mark.parametrize("height", [24, 50])
@@ -158,7 +161,60 @@ def test_live_view_never_fills_the_terminal(height: int) -> None:
     console.print(live)
     shown = out.getvalue().splitlines()
     assert len(shown) < height
-    assert "line 99" in shown[-1]
+    assert "line 99" in shown[-2]
+    assert shown[-1].rstrip().endswith("x…")
+
+
+@pytest.mark.parametrize(("transport", "word"), [(Transport.HTTP, "over HTTP"), (Transport.SSH, "over SSH")])
+def test_live_view_says_how_the_source_is_read(transport: Transport, word: str) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True)
+    live = screen.LiveScreen(console, transport)
+    live.begin(STEPS[0])
+    console.print(live)
+    assert word in out.getvalue()
+
+
+def test_long_event_is_told_in_two_lines_with_the_field_and_its_writer() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
+    live = screen.LiveScreen(console)
+    live.tell(
+        "operator",
+        "DriftRepaired: apps/Deployment/webshop-services/checkout /spec/template/spec/containers/0/image was "
+        "ghcr.io/stefanprodan/podinfo:latest instead of ghcr.io/stefanprodan/podinfo:6.9.1, written by kubectl-edit; repaired in 13 ms",
+    )
+    console.print(live)
+    first, second = (line.rstrip() for line in out.getvalue().splitlines()[-2:])
+    assert first.endswith("DriftRepaired: Deployment/checkout …/image was podinfo:latest")
+    assert second.strip() == "instead of podinfo:6.9.1, written by kubectl-edit; repaired…"
+
+
+def test_step_that_was_left_out_is_shown_so_and_says_why() -> None:
+    out = io.StringIO()
+    told = screen.Screen(Console(file=out, width=80))
+    told.begin(next(step for step in STEPS if step.key == "signed"))
+    left_out = Seen("left out: no pen", 0.0, is_left_out=True)
+    told.finish(left_out)
+    told.conclude({"signed": left_out}, None, None)
+    assert out.getvalue().startswith("--  signed commits")
+    assert out.getvalue().count("left out: no pen") == 2
+    assert "0 ms" not in out.getvalue()
+
+
+def test_change_that_must_be_signed_concerns_one_object() -> None:
+    files = application.files()
+    before, after = application.objects(files), application.objects({**files, **application.live_payments(files)})
+    assert [str(key) for key in after if after[key] != before[key]] == ["Deployment payment"]
+
+
+def test_cluster_state_names_the_secrets_it_needs_and_no_other() -> None:
+    plain = ClusterStateSpec.model_validate(stage.cluster_state("http://127.0.0.1:1/shop")["spec"]).source.git
+    full = ClusterStateSpec.model_validate(stage.cluster_state("ssh://git@127.0.0.1:1/shop", secret="auth", keys="keys")["spec"]).source.git
+    assert (plain.secret_ref, plain.verify) == (None, None)
+    assert full.secret_ref
+    assert full.verify
+    assert (full.secret_ref.name, full.verify.secret_ref.name, full.verify.mode) == ("auth", "keys", "HEAD")
 
 
 def test_step_that_was_not_seen_is_told_with_what_was_expected_and_the_log() -> None:

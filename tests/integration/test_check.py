@@ -277,7 +277,8 @@ def test_the_command_checks_by_the_kinds_of_a_cluster(judge: Judge, cluster: Clu
 
 def run(*arguments: str, cwd: Path) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the real program."""
-    environment = {**os.environ, "CVSTATE_TOOLS": str(builds.ensure(["kustomize"])["kustomize"].parent)}
+    programs = builds.ensure(["kustomize", "helm"]).values()
+    environment = {**os.environ, "CVSTATE_TOOLS": os.pathsep.join(str(program.parent) for program in programs)}
     command = [str(Path(sys.executable).parent / "cvstate"), "check", *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
@@ -311,6 +312,53 @@ def test_a_kustomization_is_built_by_the_real_program_and_its_objects_are_judged
         out.splitlines()[0]
         == "prod/kustomization.yaml apps/Deployment/prod-a spec.replica: is an unknown field; did you mean replicas? (Invalid)"
     )
+
+
+CHART_TEMPLATE = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+dta: {version: "{{ .Capabilities.KubeVersion.Minor }}", has: "{{ .Capabilities.APIVersions.Has "apps/v1/Deployment" }}"}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, annotations: {helm.sh/hook: pre-install}}
+"""
+
+
+def test_a_chart_is_rendered_by_the_real_program_and_its_objects_are_judged(tmp_path: Path):
+    (tmp_path / "shop" / "templates").mkdir(parents=True)
+    (tmp_path / "shop" / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+    template = tmp_path / "shop" / "templates" / "a.yaml"
+    template.write_text(CHART_TEMPLATE)
+    code, out, err = run("shop", cwd=tmp_path)
+    assert (code, err) == (1, "")
+    hook, fault, _, total = out.splitlines()
+    assert hook.startswith("shop/Chart.yaml: hooks that only Helm could run were left out: Job/migrate")
+    assert fault == "shop/Chart.yaml ConfigMap/a dta: is an unknown field; did you mean data? (Invalid)"
+    assert total == "1 object in 1 file, 1 problem, 1 note"
+    template.write_text(CHART_TEMPLATE.replace("dta", "data"))
+    assert run("shop", cwd=tmp_path)[0] == 0, "a hook that is left out is only a note"
+
+
+def test_a_chart_is_told_the_kinds_and_the_version_that_it_is_checked_against(tmp_path: Path):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\nkubeVersion: '1.36.x'\n")
+    condition = '{{ if not (.Capabilities.APIVersions.Has "apps/v1/Deployment") }}{{ fail "unknown" }}{{ end }}'
+    (tmp_path / "templates" / "a.yaml").write_text(condition + CHART_TEMPLATE.replace("dta", "data"))
+    assert run(".", cwd=tmp_path)[0] == 0
+
+
+def test_a_chart_that_cannot_be_rendered_is_a_problem_of_its_file(tmp_path: Path):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text(
+        "apiVersion: v2\nname: shop\nversion: 1.0.0\ndependencies: [{name: db, version: 1.0.0, repository: 'https://charts.example.io'}]\n"
+    )
+    code, out, _ = run(".", "-o", "json", cwd=tmp_path)
+    assert code == 1
+    (item,) = json.loads(out)
+    assert (item["file"], item["reason"]) == ("Chart.yaml", "BuildFailed")
+    assert "run helm dependency build and commit charts/" in item["message"]
 
 
 def test_hostile_files_are_read_in_a_child_with_limits(tmp_path: Path):

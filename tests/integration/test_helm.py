@@ -1,27 +1,32 @@
 """Helm as we run it gives what `helm template` gives: the real binary, on charts made on the spot.
 
-Aspects: equality with a plain run, object by object · where values come from and which win · what our own reader makes of a normal chart · the same each
-time · hooks · what is refused, and how Helm's own words are told · limits · nothing of the machine is seen.
+Aspects: equality with a plain run, object by object, on disk and from a commit · where values come from and which win · what our own reader makes of a normal
+chart · the same each time · hooks · what is refused, and how Helm's own words are told · values that are never told · limits · nothing of the machine is seen.
 """
 
 import base64
 import io
+import json
 import re
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import pygit2
 import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.objects.recipe import HelmRecipe
-from cvstate_operator.render import documents, helm, yaml_reader
+from cvstate_operator.render import charts, documents, helm, yaml_reader
 from cvstate_operator.render.helm import Rendered
 from cvstate_operator.render.helm_run import Limits
 from tests.cluster import builds
+from tests.unit.render.trees import Tree, link
+from tests.unit.render.trees import write as tree
 
 pytestmark = pytest.mark.integration
 
@@ -259,6 +264,18 @@ def write(root: Path, chart: Chart, path: str = "deploy/app") -> None:
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
+def nested(chart: Chart) -> Tree:
+    """The files as a Git tree."""
+    found: Tree = {}
+    for name, content in chart.items():
+        *folders, file = name.split("/")
+        place: Tree = found
+        for folder in folders:
+            place = place.setdefault(folder, {})  # type: ignore[assignment]
+        place[file] = content
+    return found
+
+
 def render(root: Path, chart: Chart, binary: Path, recipe: HelmRecipe = RECIPE, **limits: Any) -> Rendered:
     write(root, chart)
     return helm.template(root, "deploy/app", recipe, program=binary, limits=Limits(**limits))
@@ -312,6 +329,31 @@ def test_the_objects_are_those_of_a_plain_helm_template(tmp_path: Path, binary: 
     assert objects(ours.text) == objects(theirs)
     assert objects(theirs)
     assert not ours.notices
+
+
+def test_a_chart_in_a_commit_gives_what_helm_makes_of_the_checkout(tmp_path: Path, binary: Path) -> None:
+    checkout = tmp_path / "checkout"
+    write(checkout, PARENT)
+    write(checkout, {"eu.yaml": "db: {user: eu}\n"}, "deploy/common")
+    repository = pygit2.init_repository(str(tmp_path / "cache.git"), bare=True)
+    files: Tree = {"deploy": {"app": nested(PARENT), "common": {"eu.yaml": "db: {user: eu}\n"}}, "unrelated": {"x": link("/etc")}}
+    recipe = asdict(HelmRecipe("shop", "web", values_files=("../common/eu.yaml",), values_documents=(("replica.user", "from"),)))
+    request = {"path": "./deploy/app/", "helm": json.loads(json.dumps(recipe)), "tools": {"helm": str(binary)}}
+    home = tmp_path / "home"
+    home.mkdir()
+    text, warnings = charts.build(repository, tree(repository, files), request, home)
+    values = tmp_path / "values.yaml"
+    values.write_text("replica: {user: from}\n")
+    theirs = plain(checkout / "deploy/app", binary, tmp_path / "other", [checkout / "deploy/common/eu.yaml", values])
+    assert objects(text) == objects(theirs)
+    assert len(objects(text)) == 3
+    assert warnings == []
+    assert charts.tool(request["tools"]) == f"helm {helm.HELM_VERSION}"
+
+
+def test_a_chart_that_makes_no_object_gives_nothing(tmp_path: Path, binary: Path) -> None:
+    chart: Chart = {"Chart.yaml": named("n"), "templates/a.yaml": "{{ if .Values.enabled }}a: b{{ end }}\n---\n# only this\n"}
+    assert render(tmp_path, chart, binary) == Rendered(b"", ())
 
 
 def test_the_chart_that_helm_itself_creates_is_rendered(tmp_path: Path, binary: Path) -> None:
@@ -396,6 +438,26 @@ def test_a_document_of_values_means_what_it_means_in_a_file(tmp_path: Path, bina
     assert render(tmp_path, chart, binary, HelmRecipe("shop", "web", values_documents=(("", SCALAR_VALUES),))).text == from_file.text
 
 
+def test_values_from_every_place_give_what_helm_gives_for_the_same_files(tmp_path: Path, binary: Path) -> None:
+    chart: Chart = {
+        **PARENT,
+        "values.yaml": "db: {enabled: true, user: shop, size: 9Gi}\nreplica: {user: reader}\ntags: {more: true}\nglobal: {zone: eu-1}\nlist: [1]\n",
+        "templates/all.yaml": config("{{ toJson .Values | quote }}", "all"),
+        "prod.yaml": "db: {user: null}\nlist: null\n",
+    }
+    first, second, inline = "db: null\nreplica: {size: 2Gi}\n", "db: {size: 3Gi, enabled: true}\n", {"global": {"zone": None, "other": [1]}}
+    recipe = HelmRecipe("shop", "web", inline, ("prod.yaml",), (("", first), ("", second)), RECIPE.kube_version, RECIPE.api_versions)
+    given = []
+    for number, content in enumerate((first, second, json.dumps(inline))):
+        given.append(tmp_path / f"{number}.yaml")
+        given[-1].write_text(content)
+    ours = render(tmp_path / "repository", chart, binary, recipe)
+    place = tmp_path / "repository/deploy/app"
+    theirs = plain(place, binary, tmp_path / "home", [place / "prod.yaml", *given])
+    assert objects(ours.text) == objects(theirs)
+    assert len(objects(theirs)) == 4
+
+
 def test_null_takes_a_default_of_the_chart_away(tmp_path: Path, binary: Path) -> None:
     found = data(render(tmp_path, LEVELS_CHART, binary, HelmRecipe("shop", "web", {"levels": None, "list": None})))
     assert "levels" not in found["a"]
@@ -439,6 +501,58 @@ def test_a_value_from_a_secret_is_not_told_when_the_render_fails(tmp_path: Path,
     assert "bad" in error.message
     assert "hunter2!" not in error.message
     assert "123456" not in error.message
+
+
+SECRET_VALUE: Final = 'hunter2 "x"\nMIIEvQIBADANBg  kqhkiG9w0\n'
+SHOWN: Final = {
+    "as it is": "{{ fail .Values.s }}",
+    "quoted": '{{ fail (printf "%q" .Values.s) }}',
+    "base64": "{{ fail (b64enc .Values.s) }}",
+    "a line": '{{ fail (last (splitList "\\n" (trim .Values.s))) }}',
+    "json": "{{ fail (toJson .Values) }}",
+    "a date": '{{ mustToDate "2006" .Values.s }}',
+    "a number": "{{ fail (print .Values.n) }}",
+    "a template": "{{ tpl (print `{{ ` .Values.t) . }}",
+    "a part of a template": "{{ tpl .Values.t . }}",
+    "a name": "apiVersion: v1\nkind: {{ .Values.t | quote }}\nmetadata: [\n",
+    "a type": "apiVersion: v1\nkind: [{{ .Values.t | quote }}]\n",
+}
+
+
+@pytest.mark.parametrize("template", SHOWN.values(), ids=SHOWN)
+def test_no_error_shows_a_value_from_a_secret_or_a_part_of_it(tmp_path: Path, binary: Path, template: str) -> None:
+    document = json.dumps({"s": SECRET_VALUE, "n": 87654321, "t": "{{ kqhkiG9w0 }} MIIEvQIBADANBg"})
+    chart: Chart = {"Chart.yaml": named("s"), "templates/a.yaml": template}
+    error = refused(tmp_path, chart, binary, HelmRecipe("shop", "web", values_documents=(("", document),)))
+    assert "deploy/app/templates/a.yaml" in error.message
+    for part in ("hunter2", "MIIEvQ", "kqhkiG9w0", "87654321", "8.7654321", "aHVudGVy"):
+        assert part not in error.message
+
+
+@pytest.mark.parametrize("value", ["!hunter2 x", "{hunter2: 1, hunter2: 2}", "&hunter2 x"])
+def test_a_value_that_stands_without_quotes_is_not_told_either(tmp_path: Path, binary: Path, value: str) -> None:
+    chart: Chart = {"Chart.yaml": named("s"), "templates/a.yaml": CONFIG_MAP + "data: {a: {{ .Values.s }}, a: b}\n"}
+    error = refused(tmp_path, chart, binary, HelmRecipe("shop", "web", values_documents=(("s", value),)))
+    assert "deploy/app/templates/a.yaml" in error.message
+    assert "hunter2" not in error.message
+
+
+def test_a_value_that_is_the_name_of_the_chart_does_not_hide_the_file(tmp_path: Path, binary: Path) -> None:
+    chart: Chart = {"Chart.yaml": named("shop"), "templates/a.yaml": "{{ fail .Values.name }}"}
+    error = refused(tmp_path, chart, binary, HelmRecipe("shop", "web", values_documents=(("name", "shop"), ("other", "templates"))))
+    assert error.message == "helm: execution error at (deploy/app/templates/a.yaml:1:3): ***"
+
+
+def test_a_schema_does_not_show_a_value_from_a_secret(tmp_path: Path, binary: Path) -> None:
+    chart: Chart = {
+        "Chart.yaml": named("s"),
+        "values.schema.json": '{"properties": {"s": {"pattern": "^x$"}, "n": {"const": 1}}}',
+        "templates/a.yaml": CONFIG_MAP,
+    }
+    error = refused(tmp_path, chart, binary, HelmRecipe("shop", "web", values_documents=(("s", SECRET_VALUE), ("", "n: 87654321"))))
+    assert "does not match pattern" in error.message
+    assert "hunter2" not in error.message
+    assert "87654321" not in error.message
 
 
 # -- the same each time --------------------------------------------------------------------------------------------------
@@ -545,6 +659,15 @@ def test_of_the_hooks_only_lasting_objects_of_an_installation_are_applied(tmp_pa
     rendered = render(tmp_path, HOOKS, binary)
     assert names(rendered) == ["ConfigMap/settings", "Secret/first", "ServiceAccount/account"]
     assert b"old" not in plain(tmp_path / "deploy/app", binary, tmp_path / "home"), "Helm itself says nothing"
+
+
+def test_besides_hooks_everything_is_what_helm_makes(tmp_path: Path, binary: Path) -> None:
+    ours = objects(render(tmp_path, HOOKS, binary).text)
+    theirs = objects(plain(tmp_path / "deploy/app", binary, tmp_path / "home"))
+    assert [value for value in theirs if value in ours] == ours
+    left_out = [value for value in theirs if value not in ours]
+    assert len(left_out) == 8
+    assert all("helm.sh/hook" in value["metadata"]["annotations"] for value in left_out)
 
 
 def test_hooks_that_were_left_out_are_told_but_not_tests(tmp_path: Path, binary: Path) -> None:
@@ -667,6 +790,14 @@ def test_a_link_inside_the_repository_is_followed(tmp_path: Path, binary: Path) 
         ),
         pytest.param({"Chart.yaml": named("l", "type: library\n")}, errors.BuildFailedError, "library", id="library"),
         pytest.param({"Chart.yaml": named("l", "kubeVersion: '<1.20'\n")}, errors.BuildFailedError, "incompatible", id="kubeVersion"),
+        pytest.param(
+            {"templates/a.yaml": CONFIG_MAP + "data: {a: b, a: c}\n"},
+            errors.BuildFailedError,
+            "deploy/app/templates/a.yaml: what Helm made of it cannot be used: key 'a' stands twice",
+            id="key twice",
+        ),
+        pytest.param({"charts/x": b"no chart"}, errors.BuildFailedError, "subchart x", id="no chart"),
+        pytest.param({"Chart.yaml": named("../../etc")}, errors.BuildFailedError, "is invalid", id="name"),
         pytest.param({"Chart.yaml": "name: [\n"}, errors.BuildFailedError, "Chart.yaml", id="Chart.yaml"),
         pytest.param({"charts/x.tgz": b"no archive"}, errors.BuildFailedError, "deploy/app/charts/x.tgz", id="no archive"),
         pytest.param(
@@ -705,6 +836,11 @@ def test_what_cannot_be_rendered_has_its_reason(
     assert type(error) is kind, error.message
     assert text in error.message
     assert "goroutine" not in error.message
+
+
+def test_a_release_name_that_helm_does_not_allow_is_told_with_the_field_to_set(tmp_path: Path, binary: Path) -> None:
+    error = refused(tmp_path, SIMPLE, binary, HelmRecipe("a" * 54, "web"))
+    assert "set spec.render.helm.releaseName" in error.message
 
 
 def test_the_environment_and_the_home_of_the_operator_are_not_seen(tmp_path: Path, binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:

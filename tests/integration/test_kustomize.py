@@ -12,10 +12,10 @@ import pygit2
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.render import export, kustomization_file, kustomize, yaml_reader
+from cvstate_operator.render import export, kustomization_file, kustomizations, kustomize, yaml_reader
 from cvstate_operator.render.export import TreeFiles
 from cvstate_operator.render.files import DiskFiles
-from cvstate_operator.render.kustomize import Limits
+from cvstate_operator.render.program import Limits
 from tests.cluster import builds
 from tests.unit.render.trees import Tree, link, write
 
@@ -300,6 +300,73 @@ def test_kustomize_writes_a_scalar_that_kubectl_takes_for_a_boolean_as_text(
     assert source["data"]["a"] is True
 
 
+DIFFERENT: Final = {
+    "on": (True, "on"),
+    "off": (False, "off"),
+    "yes": (True, "yes"),
+    "no": (False, "no"),
+    "y": (True, "y"),
+    "n": (False, "n"),
+    "Yes": (True, "Yes"),
+    "OFF": (False, "OFF"),
+    "2020-01-01": ("2020-01-01", "2020-01-01T00:00:00Z"),
+}
+"""Spelling to what kubectl reads (`test_yaml_parity.py` asks it), and what kustomize makes of it."""
+ALIKE: Final = (
+    "true",
+    "TRUE",
+    "0644",
+    "0o14",
+    "1e3",
+    "1_000",
+    "12:30",
+    "~",
+    "null",
+    "Null",
+    ".5",
+    "+1",
+    "0x1F",
+    "1.0",
+    "0b11",
+    "'on'",
+    '"0644"',
+    "1.5.2",
+)
+
+
+def test_yaml_scalars_that_kustomize_and_kubectl_read_differently(repository: pygit2.Repository, tmp_path: Path, binary: Path) -> None:
+    spellings = [*DIFFERENT, *ALIKE]
+    text = "apiVersion: example.io/v1\nkind: Widget\nmetadata: {name: w}\nspec:\n" + "".join(f"- {spelling}\n" for spelling in spellings)
+    app: Tree = {"kustomization.yaml": "resources: [w.yaml]\n", "w.yaml": text}
+    (built_value,) = objects(built(repository, {"app": app}, tmp_path / "export", binary))
+    (plain_value,) = objects(text.encode())
+    found = dict(zip(spellings, zip(plain_value["spec"], built_value["spec"], strict=True), strict=True))
+    assert {spelling: both for spelling, both in found.items() if both[0] != both[1]} == DIFFERENT
+
+
+def test_a_kustomization_in_a_commit_is_built_as_in_the_checkout(repository: pygit2.Repository, tmp_path: Path, binary: Path) -> None:
+    tree = INPUTS["bases-in-three-steps"]
+    request = {"path": "./app/", "tools": {"kustomize": str(binary)}}
+    home = tmp_path / "home"
+    home.mkdir()
+    text, warnings = kustomizations.build(repository, write(repository, tree), request, home)
+    checkout = check_out(tree, tmp_path / "checkout")
+    assert text == subprocess.run([binary, "build", checkout / "app"], capture_output=True, check=True, timeout=60).stdout
+    assert warnings == []
+    assert kustomizations.tool(request["tools"]) == f"kustomize {kustomize.KUSTOMIZE_VERSION}"
+
+
+def test_a_git_lfs_pointer_is_not_built(repository: pygit2.Repository, tmp_path: Path, binary: Path) -> None:
+    app: Tree = {
+        "kustomization.yaml": "configMapGenerator: [{name: a, files: [big]}]\n",
+        "big": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+    }
+    home = tmp_path / "home"
+    home.mkdir()
+    with pytest.raises(errors.BuildFailedError, match="app/big is a Git LFS pointer"):
+        kustomizations.build(repository, write(repository, {"app": app}), {"path": "app", "tools": {"kustomize": str(binary)}}, home)
+
+
 def test_the_binary_tells_the_pinned_version(binary: Path) -> None:
     assert kustomize.version(binary) == kustomize.KUSTOMIZE_VERSION
 
@@ -391,7 +458,7 @@ def test_a_url_that_a_patch_puts_together_never_reaches_the_network(repository: 
     }
     with pytest.raises(errors.RemoteBaseRefusedError) as caught:
         built(repository, {"app": {"kustomization.yaml": "generators: [../plugins]\n"}, "plugins": plugins}, tmp_path / "export", binary)
-    assert caught.value.message.startswith("kustomize: ")
+    assert caught.value.message.startswith("kustomize: app: ")
 
 
 HOSTS = ["github.com", "GITHUB.com", "example.io", "a", "localhost", "192.0.2.1", ""]

@@ -1,6 +1,6 @@
 """Pruning on a real API server: nothing is deleted that is not ours beyond doubt, and what stays is told.
 
-Aspects: copied labels · marks without our entry · moving between ClusterStates · ClusterStates in Git · what the user keeps · Secrets that the API server
+Aspects: copied labels · marks without our entry · moving between ClusterStates, also new ones · ClusterStates in Git · what the user keeps · Secrets that the API server
 refuses · CRDs that it refuses.
 """
 
@@ -149,6 +149,53 @@ def test_two_clusterstates_swap_objects(world: World):
     assert label_of(world, "configmaps", "one") == label_of(world, "configmaps", "to-own")
 
 
+@pytest.mark.parametrize("where", ["parent", "sibling"])
+def test_an_object_moves_into_a_clusterstate_that_comes_with_the_same_commit(world: World, where: str):
+    def state(name: str) -> Json:
+        source = {"git": {"url": world.git.url(world.name), "path": name, "interval": "10m"}}
+        return manifest("ClusterState", name, api_version="cvstate.io/v1alpha1", spec={"source": source})
+
+    moved, stays = config_map("moved", k="v"), config_map("stays", k="v")
+    world.commit({"a.yaml": text(state("sibling"), config_map("a"), *([moved] if where == "parent" else []))})
+    commit = world.repository.commit({"sibling/a.yaml": text(stays, *([moved] if where == "sibling" else []))})
+    world.declare(git={"interval": "10m"})
+    for name in ("state", "sibling"):
+        until(f"{name} is applied", lambda name=name: world.condition(name=name).get("status") == "True")
+    uid = world.api.get(world.path("configmaps", "moved"))["metadata"]["uid"]
+    files = {
+        "apps/a.yaml": text(state("sibling"), state("new"), config_map("a")),
+        "sibling/a.yaml": text(stays),
+        "new/a.yaml": text(moved),
+    }
+    mark = world.cluster.audit.mark()
+    commit = world.repository.commit(files)
+    if where == "sibling":
+        world.trigger("sibling")
+    else:
+        world.trigger()
+    for name in ("state", "sibling") if where == "sibling" else ("state",):
+        world.wait_applied(commit, name)
+    until("the new one is applied", lambda: world.condition(name="new").get("status") == "True")
+    assert world.api.get(world.path("configmaps", "moved"))["metadata"]["uid"] == uid
+    assert [w for w in world.writes(mark) if w.startswith("delete")] == []
+
+
+def test_two_clusterstates_whose_paths_are_swapped_swap_their_objects(world: World):
+    world.repository.commit({"one/a.yaml": text(config_map("one", k="v")), "two/a.yaml": text(config_map("two", k="v"))})
+    paths = {"from": "one", "to": "two"}
+    for name, path in paths.items():
+        world.declare(name, git={"path": path, "interval": "10m"})
+    until("both are applied", lambda: all(world.condition(name=name).get("status") == "True" for name in paths))
+    uids = {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in ("one", "two")}
+    owners = {name: label_of(world, "configmaps", name) for name in ("one", "two")}
+    world.declare("from", git={"path": "two", "interval": "10m"})
+    world.declare("to", git={"path": "one", "interval": "10m"})
+    until("they are swapped", lambda: label_of(world, "configmaps", "one") == owners["two"])
+    until("both are applied", lambda: all(world.condition(name=name).get("status") == "True" for name in paths))
+    assert label_of(world, "configmaps", "two") == owners["one"]
+    assert {name: world.api.get(world.path("configmaps", name))["metadata"]["uid"] for name in ("one", "two")} == uids
+
+
 def test_what_is_held_back_is_not_taken_over(world: World):
     """A file that cannot be read is no consent to give up what it declared."""
     world.repository.commit(
@@ -244,8 +291,14 @@ PLAIN_POLICY = "admissionregistration.k8s.io/v1"
 
 
 def repeat_values(world: World) -> None:
-    """A policy that repeats what a Secret holds."""
-    about = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"], "scope": "Namespaced"}
+    """A policy that repeats what a Secret holds, or held."""
+    about = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "UPDATE", "DELETE"],
+        "resources": ["secrets"],
+        "scope": "Namespaced",
+    }
     spec = {
         "failurePolicy": "Fail",
         "matchConstraints": {
@@ -253,7 +306,13 @@ def repeat_values(world: World) -> None:
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.name}},
             "objectSelector": {"matchLabels": {"policy": "repeat"}},
         },
-        "validations": [{"expression": "false", "messageExpression": "'refused: ' + string(object.data.password) + ' is weak'"}],
+        "validations": [
+            {
+                "expression": "false",
+                "messageExpression": "'refused: ' + string(object == null ? oldObject.data.password : object.data.password)"
+                " + ' is weak, ' + (oldObject == null ? '' : string(oldObject.data.password)) + ' was better'",
+            }
+        ],
     }
     policies = f"/apis/{PLAIN_POLICY}/validatingadmissionpolic"
     world.api.create(f"{policies}ies", manifest("ValidatingAdmissionPolicy", world.name, api_version=PLAIN_POLICY, spec=spec))
@@ -304,6 +363,27 @@ def test_no_value_of_a_secret_is_told_whatever_the_api_server_says(world: World)
     assert "password" in problems["list"]["field"]
     assert problems["unknown"]["field"] == "dataa"
     assert "AdmissionDenied" in problems["policy"]["reason"]
+
+
+@pytest.mark.parametrize("then", ["deleted", "changed"])
+def test_no_value_that_only_the_cluster_holds_is_told(world: World, then: str):
+    """What Git declares can be masked by value; what stands in the cluster cannot."""
+    labels, path = {"policy": "repeat"}, world.path("secrets", "s")
+    secret = manifest("Secret", "s", labels=labels, data={"password": base64.b64encode(b"from Git").decode()})
+    applied(world, config_map("a", k="v"), secret, prune={"enabled": False})
+    live = base64.b64encode(CANARY.encode()).decode()
+    # Out of Git while it is changed: else the change would be repaired.
+    world.wait_applied(world.commit({"a.yaml": text(config_map("a", k="v"))}))
+    world.api.merge(path, {"data": {"password": live}})
+    repeat_values(world)
+    if then == "changed":
+        world.commit({"a.yaml": text(config_map("a", k="v"), secret)})
+    world.declare(prune={"enabled": True})
+    message = world.wait_failed("AdmissionDenied", mentions=f"Secret/{world.name}/s")["message"]
+    assert f"'{world.name}'" in message, "the policy is named"
+    for told in (message, world.operator.log.read_text(), str(world.events("AdmissionDenied"))):
+        assert CANARY not in told
+        assert live not in told
 
 
 # -- CRDs --------------------------------------------------------------------------------------------------------------

@@ -192,6 +192,14 @@ def test_a_refused_apply_means_what_our_table_says(world: World, case: Case):
         assert found.field == case.field
 
 
+def test_a_certificate_that_is_no_base64_is_a_fault_of_the_object(world: World):
+    client = {"url": "https://verdict.test/", "caBundle": "${CA}"}
+    hook = {"name": "x.verdict.test", "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"]}
+    body = manifest("ValidatingWebhookConfiguration", world.name, api_version=ADMISSION, webhooks=[hook])
+    with pytest.raises(errors.InvalidError, match=r"illegal base64 data.*`caBundle`"):
+        ours.apply(world, f"/apis/{ADMISSION}/validatingwebhookconfigurations/{world.name}", body)
+
+
 def test_a_conflict_names_every_field_and_who_holds_it(world: World):
     path = world.path("configmaps", "x")
     world.api.apply(path, config_map("x", a="1"), manager="rival-one")

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from cvstate_operator.api.duration import Duration, Interval
 from cvstate_operator.api.model import ApiModel, LocalReference, rule
-from cvstate_operator.api.versions import version_range
+from cvstate_operator.api.versions import VersionRange
 
 URL_PATTERN: Final = r"^((https?|file)://[^\s@\x00-\x1f\x7f]+|ssh://([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[^\s@\x00-\x1f\x7f]+)$"
 """No password in the URL (it would end up in logs), no blanks, no control characters; a user name for ssh alone."""
@@ -37,7 +37,7 @@ def check_path(path: str) -> str:
 
 
 def _check_range(text: str) -> str:
-    version_range(text)
+    VersionRange(text)
     return text
 
 

@@ -67,17 +67,18 @@ class Children:
         self._preload = tuple(preload)
         self._lock = asyncio.Lock()
         self._server: _Server | None = None
+        self.fault = ""
+        """Why no child could be given a home the last time, and what to do; empty if one could."""
 
     async def run(self, task: str, request: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
         """Run `task`, a module with a function `handle(request) -> answer`; both are JSON data.
 
         Raises:
             ChildTimeoutError: not finished in time.
-            ChildFailedError: died without an answer.
+            ChildFailedError: died without an answer, or could not be started.
             CvstateError: whatever error of our tree the task raised.
         """
-        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        home = tempfile.mkdtemp(dir=self._scratch, prefix="child-")
+        home = self._home()
         try:
             server = await self._running()
             answer, status = await server.run(task, orjson.dumps(request), home=home, limits=limits)
@@ -91,10 +92,23 @@ class Children:
             await self._server.close()
             self._server = None
 
+    def _home(self) -> str:
+        try:
+            self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+            home = tempfile.mkdtemp(dir=self._scratch, prefix="child-")
+        except OSError as exc:
+            self.fault = f"the cache directory cannot be written: {exc.strerror}; free or mend it, or choose another with --cache"
+            raise ChildFailedError(self.fault) from exc
+        self.fault = ""
+        return home
+
     async def _running(self) -> "_Server":
         async with self._lock:
             if self._server is None or self._server.is_dead:
-                self._server = await _Server.start(self._preload, self._scratch)
+                try:
+                    self._server = await _Server.start(self._preload, self._scratch)
+                except OSError as exc:
+                    raise ChildFailedError(f"the fork server does not start: {exc.strerror}") from exc
             return self._server
 
 

@@ -62,7 +62,8 @@ def _answer(module: str, request: dict[str, Any]) -> dict[str, Any]:
         while where and where.tb_next:
             where = where.tb_next
         place = f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else module
-        return {"crash": f"{type(exc).__name__} in {place}"}
+        what = f"{type(exc).__name__} ({exc.strerror})" if isinstance(exc, OSError) and exc.strerror else type(exc).__name__
+        return {"crash": f"{what} in {place}"}
 
 
 def _confine(home: str, memory_bytes: int) -> None:

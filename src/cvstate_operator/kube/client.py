@@ -6,14 +6,14 @@ No models, no retries, no hidden requests: who calls decides. Every answer is re
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import aiohttp
 import orjson
 
 from cvstate_operator import errors
-from cvstate_operator.kube import verdict
+from cvstate_operator.kube import nesting, verdict
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.objects.manifest import Body
 
@@ -101,8 +101,8 @@ class Client:
         except errors.NotFoundError:
             return
 
-    async def watch(self, path: str, *, params: Params) -> AsyncIterator[Body]:
-        """Events of a watch until the server ends it; each is `{"type": …, "object": …}`.
+    async def watch(self, path: str, *, params: Params, opened: Callable[[], None] = lambda: None) -> AsyncIterator[Body]:
+        """Events of a watch until the server ends it; each is `{"type": …, "object": …}`. `opened` is called when the server has agreed to it.
 
         Raises:
             StaleError: the resource version is too old (410, which comes inside a 200 answer): list again.
@@ -113,8 +113,9 @@ class Client:
             async with self._session.get(self._url(path), params={**params, "watch": "true"}, timeout=timeout) as response:
                 if response.status >= 400:
                     raise self._error(response.status, await response.read(), response.headers.get("Retry-After"))
+                opened()
                 async for line in _lines(response.content):
-                    event: Body = orjson.loads(line)
+                    event: Body = nesting.read(line)
                     if event["type"] == "ERROR":
                         raise verdict.error_for(int(event["object"].get("code") or 500), event["object"])
                     yield event
@@ -164,7 +165,10 @@ class Client:
             raise errors.ServerTimeoutError(f"the API server did not answer {method} {path} within {REQUEST_SECONDS:.0f} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise errors.NetworkError(f"the API server cannot be reached: {type(exc).__name__}") from exc
-        answer: Body = orjson.loads(payload)
+        try:
+            answer: Body = nesting.read(payload)
+        except orjson.JSONDecodeError as exc:
+            raise errors.NetworkError(f"the answer to {method} {path} is no JSON; what stands between us and the API server?") from exc
         return answer
 
     @staticmethod

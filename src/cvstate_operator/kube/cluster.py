@@ -5,7 +5,6 @@ server creates what is absent (201) and answers 409 for what is there, so that n
 (tests/integration/test_cluster.py asks a live server). An update carries the uid, so that an object that was replaced meanwhile is not taken for ours.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,10 +12,12 @@ from cvstate_operator import errors
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.discovery import Discovery
-from cvstate_operator.kube.informer import Informer, Sink
+from cvstate_operator.kube.informer import Sink
+from cvstate_operator.kube.watches import Watches
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
 from cvstate_operator.objects.manifest import Body
+from cvstate_operator.objects.recipe import Capabilities
 from cvstate_operator.plan import adoption
 from cvstate_operator.plan.changes import Change
 
@@ -35,41 +36,31 @@ class Cluster:
         """
         self._client = client
         self._discovery = Discovery(client)
-        self._sink = sink
-        self._informers: dict[GroupKind, Informer] = {}
+        self._watches = Watches(client, self._discovery, sink)
 
     def resource(self, gvk: Gvk) -> ApiResource | None:
         """How a kind is served; None if it is not, as far as is known."""
         return self._discovery.resource(gvk)
 
     def any_version(self, kind: GroupKind) -> ApiResource | None:
-        """Some served version of a kind."""
-        return self._discovery.any_version(*kind)
+        """Some served version of a kind: the one it is watched in, if it is."""
+        return self._watches.version_of(kind) or self._discovery.any_version(*kind)
 
     async def discover(self) -> None:
         """Ask anew which kinds are served."""
         await self._discovery.refresh()
 
+    def capabilities(self) -> Capabilities:
+        """Its version and everything it serves, as of the last discovery."""
+        return self._discovery.capabilities()
+
     async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
         """Watch these kinds from now on and wait until each was listed; returns those that cannot be seen."""
-        wanted = {resource.gvk.group_kind: resource for resource in resources}
-        for kind, resource in wanted.items():
-            if kind not in self._informers:
-                self._informers[kind] = Informer(self._client, resource, selector=ownership.PART_OF_LABEL, sink=self._sink)
-        blind: dict[GroupKind, errors.CvstateError] = {}
-        for kind in wanted:
-            try:
-                await self._informers[kind].synced()
-            except errors.CvstateError as exc:
-                blind[kind] = exc
-        return blind
+        return await self._watches.want(resources)
 
     async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
         """List these kinds again and compare, but for those that were listed after `since`."""
-        lists = (self._informers[kind].resync(since=since) for kind in kinds if kind in self._informers)
-        for result in await asyncio.gather(*lists, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        await self._watches.resync(kinds, since=since)
 
     async def apply(self, change: Change, body: Body, *, owner: str, name_owner: adoption.NameOwner) -> dict[str, Any]:
         """Carry out a create, update or repair; returns the object as it is afterwards."""
@@ -87,12 +78,14 @@ class Cluster:
     async def prune(self, change: Change) -> None:
         """Delete the object if it is still the one we know."""
         assert change.live is not None  # only creates have none  # noqa: S101
-        path = change.live.resource.path(change.ref.namespace, change.ref.name)
+        # The version it was last seen in may not be served any more; the object is the same in every one.
+        resource = self.any_version(change.ref.group_kind) or change.live.resource
+        path = resource.path(change.ref.namespace, change.ref.name)
         await self._client.delete(path, uid=change.live.uid, resource_version=change.live.version)
 
     async def close(self) -> None:
         """Stop watching."""
-        await asyncio.gather(*(informer.stop() for informer in self._informers.values()))
+        await self._watches.close()
 
     async def _apply_to_unknown(self, path: str, body: Body, owner: str, name_owner: adoption.NameOwner) -> dict[str, Any]:
         """The object is not what we thought: look, and adopt it, create it, or leave it."""

@@ -94,7 +94,9 @@ def _conflict(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvsta
 
 def _internal(message: str, seconds: float | None) -> errors.CvstateError:
     if "unable to convert unstructured object" in message or "illegal base64 data" in message:
-        return errors.InvalidError(f"{_short(message)}; correct the value in Git: `data` of a Secret and `binaryData` are base64")
+        return errors.InvalidError(
+            f"{_short(message)}; correct the value in Git: `data` of a Secret, `binaryData` and `caBundle`, for example, are base64"
+        )
     if "typed patch object" in message or "expected list, got" in message or "expected map, got" in message:
         return _wrong_type(message)
     if "failed calling webhook" in message:

@@ -40,7 +40,7 @@ class Piece:
     """What one file declares; of kustomize and Helm, what the whole render gave."""
 
     key: str
-    """Name of its content in the render store; empty if it has none."""
+    """Name of the file in the render store that holds it; empty if it has no content."""
     manifests: tuple[Manifest, ...]
     problems: tuple[Problem, ...]
 
@@ -58,7 +58,7 @@ class Rendered:
     warnings: tuple[str, ...] = ()
     """What was left out on purpose, for people."""
     directory: str = ""
-    """Git object id of the directory that was rendered."""
+    """Git object id of the directory that was rendered; empty if what lies outside of it had a say (kustomize, Helm, symbolic links)."""
 
     @cached_property
     def manifests(self) -> tuple[Manifest, ...]:

@@ -1,8 +1,17 @@
 """Recipes: everything besides the commit that decides what a render gives. Made from the spec and what it refers to, read by the renderer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+
+class Capabilities(NamedTuple):
+    """What charts may ask of the target cluster."""
+
+    kube_version: str = ""
+    """As in `v1.36.3`; empty if it is not known."""
+    api_versions: tuple[str, ...] = ()
+    """`apps/v1` and `apps/v1/Deployment`, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +45,7 @@ class Recipe:
     common_labels: Mapping[str, str] = field(default_factory=dict)
     target_namespace: str = ""
     helm: HelmRecipe = HelmRecipe("release", "default")
+
+    def bearing_on(self, kind: str) -> Self:
+        """What of it decides a render of this kind (`Plain`, `Kustomize`, `Helm`): what charts need does not touch others."""
+        return self if kind == "Helm" else replace(self, helm=HelmRecipe("", ""))

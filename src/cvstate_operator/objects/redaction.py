@@ -18,20 +18,26 @@ SHORTEST_VALUE: Final = 4
 
 _SECRET: Final = GroupKind("", "Secret")
 _SECRET_FIELDS: Final = ("data", "stringData")
+_PUBLIC_FIELDS: Final = ("/type", "/immutable", "/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences")
+"""Of a Secret. Not its annotations: `last-applied-configuration` holds the whole object."""
 _VALUES: Final = re.compile(
-    r"""(?P<lead>,?\ got\ ).*            # expected string, got &value.valueUnstructured{...}
-      | (?P<label>\ value:\ )(?!")[^;]*  # Invalid value: 123456: must be ...
+    r"""(?P<kept>\A(?:Internal\ error\ occurred:\ failed\ calling|admission)\ webhook\ "[\w.-]+"
+          | conflict\ with\ "[^"\\]*"
+          | \ is\ forbidden:\ User\ "[^"\\]*"\ cannot\ [\w-]+\ resource\ "[\w./-]*"\ in\ API\ group\ "[\w.-]*")  # names, not values
+      | (?P<lead>,?\ got\               # expected string, got &value.valueUnstructured{...}
+          | denied\ (?:the\ )?request:\ ).*  # what follows is free text, also about what is in the cluster but not in Git
+      | (?P<label>\ value:\ )(?!"|\*{3}:)[^;]*  # Invalid value: 123456: must be ...
       | "(?:[^"\\]|\\.)*"?               # anything in quotes, or from a quote to where the text was cut
       | `[^`]*`?
       | \|.*                             # ...|"password":12|..., where a decoder shows what is around its error
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""Where an API server's message may repeat a value: structured-merge-diff, field errors of apimachinery, Go's %q, JSON decoders."""
+"""Where an API server's message may repeat a value: structured-merge-diff, field errors of apimachinery, Go's %q, JSON decoders, admission."""
 
 
 def shown(kind: GroupKind, path: str, value: Any) -> str:
-    """`value` as text for people: cut, on one line, and masked if it is the content of a Secret.
+    """`value` as text for people: cut, on one line, and masked if it may be the content of a Secret.
 
     Args:
         kind: kind of the object the value is from.
@@ -40,7 +46,7 @@ def shown(kind: GroupKind, path: str, value: Any) -> str:
     """
     if value is None:
         return "(none)"
-    if is_secret(kind) and path.startswith(("/data", "/stringData")):
+    if is_secret(kind) and not path.startswith(_PUBLIC_FIELDS):
         return MASK
     return one_line(value if isinstance(value, str) else repr(value))
 
@@ -57,7 +63,7 @@ def without_values(text: str, body: Mapping[str, Any] | None = None) -> str:
         text: the message.
         body: the Secret, whose values are masked wherever they stand; as base64 and as plain text.
     """
-    masked = _VALUES.sub(lambda match: f"{match['lead'] or match['label'] or ''}{MASK}", text)
+    masked = _VALUES.sub(lambda match: match["kept"] or f"{match['lead'] or match['label'] or ''}{MASK}", text)
     for value in sorted(set(_secret_values(body or {})), key=len, reverse=True):
         masked = masked.replace(value, MASK)
     return masked

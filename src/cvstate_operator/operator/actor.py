@@ -77,6 +77,8 @@ class Actor:
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
         before, self._wanted = self._wanted, _wanted(body)
+        if before.generation != self._wanted.generation:
+            self._pipeline.changed()
         if (before.generation, before.requested_at) != (self._wanted.generation, self._wanted.requested_at):
             self.look_now()
 
@@ -130,8 +132,8 @@ class Actor:
                 await self._tell_broken(exc)
             except Exception:  # the shell catches everything: one ClusterState must never stop another
                 _log.exception("internal error, trying again", extra={"clusterstate": self._label})
-                self._meter.reconciled(result="InternalError", seconds=0.0)
                 self._start_over()
+                await self._tell_broken(errors.InternalError("a fault of the operator; its log has the details"))
             await self._wait()
 
     def _start_over(self) -> None:
@@ -229,7 +231,7 @@ class Actor:
     async def _tell_broken(self, error: errors.CvstateError) -> None:
         """Say in the status why a pass could not be finished; as far as the API server takes it."""
         self._meter.reconciled(result=error.reason, seconds=0.0)
-        with contextlib.suppress(errors.CvstateError):
+        with contextlib.suppress(Exception):  # whatever went wrong is in the log already, and the loop must go on
             await self._write(report.broken(error, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
 
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:

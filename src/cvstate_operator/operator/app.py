@@ -180,7 +180,7 @@ class _Process:
     def _ready(self) -> str:
         if self._stop.is_set():
             return "stopping"
-        return "" if self._watching.is_set() else "not watching ClusterStates yet"
+        return self._engine.fault if self._watching.is_set() else "not watching ClusterStates yet"
 
     async def _probe_lag(self) -> None:
         loop = asyncio.get_running_loop()

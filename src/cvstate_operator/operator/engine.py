@@ -100,6 +100,11 @@ class Engine:
         await self._cluster.discover()
         self._collector = asyncio.create_task(self._collect(), name="collect the cache")
 
+    @property
+    def fault(self) -> str:
+        """What keeps every ClusterState from being carried out; empty if nothing does."""
+        return self._children.fault
+
     def subscriptions(self) -> Iterator[Subscription]:
         """Who wants to be told of pushes."""
         for owner, actor in self._actors.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from cvstate_operator.api.names import DIGEST
 from cvstate_operator.errors import OwnerConflictError, TerminatingError
-from cvstate_operator.objects.ownership import PART_OF_LABEL, foreign_owner, is_applied_by
+from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, foreign_owner, is_applied_by
 
 NameOwner = Callable[[str], str]
 """Turns an ApplySet id into a name for people: `ClusterState default/shop`, or the id itself if it is not known."""
@@ -19,7 +19,7 @@ def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: 
 
     Returns:
         True if we applied it before, so fields may be forced; False if it has no owner: then it is adopted, but a field that someone holds with
-        another value is a conflict. Our label alone is no proof: labels are copied.
+        another value is a conflict. Our label alone is no proof: labels are copied, and controllers copy annotations too.
 
     Raises:
         OwnerConflictError: it belongs to another owner; both are named by the caller's context and the message.
@@ -32,7 +32,7 @@ def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: 
     if part_of and part_of != owner:
         raise conflict(name_owner(part_of))
     applied = is_applied_by(live, manager)
-    if part_of == owner and (applied or DIGEST in (meta.get("annotations") or {})):
+    if part_of == owner and (applied or (DIGEST in (meta.get("annotations") or {}) and not controller_of(live))):
         return True
     if other := foreign_owner(live):
         raise conflict(other)

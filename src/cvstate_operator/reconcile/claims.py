@@ -2,28 +2,40 @@
 
 Each ClusterState says what it declares before it writes, and what it let go before it deletes. Two that read the same ref of a repository wait for each other
 for a moment: the one that learns of a commit first does not yet know what the other will declare. No I/O, no clock.
+
+Invariant: while anybody may still come to declare an object, nobody deletes it. That is a ClusterState that is new, that was given another spec, that stands
+in the Git of another and was not created yet, or that has not come to the same commit. The wait is bounded: one that never comes keeps nothing alive.
 """
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cvstate_operator.api.names import CLUSTER_STATE, GROUP
 from cvstate_operator.objects.artifact import Artifact
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.ownership import applyset_id
 
 CATCH_UP_SECONDS: Final = 10.0
-"""How long nothing is deleted because another ClusterState may come to declare it: one that is new here, or has not come to the same commit."""
+"""How long nothing is deleted because another ClusterState may come to declare it."""
+
+_KIND: Final = GroupKind(GROUP, CLUSTER_STATE)
 
 
 @dataclass(slots=True)
 class _Claimant:
-    joined: float
+    asked: float
+    """When it was last asked to declare anything else (monotonic seconds): it joined, or its spec changed."""
     wanted: Collection[ObjectRef] = ()
     free: frozenset[ObjectRef] = frozenset()
     source: tuple[str, str] = ("", "")
     """Repository and ref."""
     commit: str = ""
-    """The commit that `wanted` is of; empty if nothing is known yet."""
+    """The commit that `wanted` is of; empty if it did not answer yet what it was asked."""
+    since: float = 0.0
+    """When it came to that commit (monotonic seconds)."""
+    children: frozenset[str] = frozenset()
+    """ApplySet ids of the ClusterStates among `wanted`."""
     hurried: str = ""
     """The commit it was last hurried to."""
 
@@ -43,6 +55,11 @@ class Claims:
         """There is a ClusterState; what it declares is not known yet."""
         self._claimants[owner] = _Claimant(now)
 
+    def change(self, owner: str, now: float) -> None:
+        """The spec of a ClusterState is another one; until it says what it declares by that, what it declared before stands."""
+        if claimant := self._claimants.get(owner):
+            claimant.asked, claimant.commit = now, ""
+
     def leave(self, owner: str) -> None:
         """The ClusterState is gone; its objects are orphaned."""
         self._claimants.pop(owner, None)
@@ -59,10 +76,12 @@ class Claims:
         claimant = self._claimants.get(owner)
         if claimant is None:
             return
-        claimant.wanted = refs
+        if refs is not claimant.wanted:
+            claimant.wanted = refs
+            claimant.children = frozenset(_applyset(ref) for ref in refs if ref.group_kind == _KIND)
         if artifact is None or artifact.commit == claimant.commit:
             return
-        claimant.source, claimant.commit = (artifact.repository, artifact.ref), artifact.commit
+        claimant.source, claimant.commit, claimant.since = (artifact.repository, artifact.ref), artifact.commit, now
         if self._newest.get(claimant.source, ("", 0.0))[0] != artifact.commit:
             self._newest[claimant.source] = (artifact.commit, now)
 
@@ -84,15 +103,23 @@ class Claims:
         """Whether another ClusterState may soon come to declare what `owner` lets go; those that read the same repository are hurried."""
         ours = self._claimants.get(owner) or _Claimant(now)
         newest, since = self._newest.get(ours.source, ("", 0.0))
-        waiting = False
+        waiting = any(self._is_expecting(claimant, now) for claimant in self._claimants.values())
         for name, other in self._claimants.items():
             if name == owner:
                 continue
             if not other.commit:
-                waiting = waiting or now < other.joined + CATCH_UP_SECONDS
+                waiting = waiting or now < other.asked + CATCH_UP_SECONDS
             elif other.source == ours.source and other.commit != newest and now < since + CATCH_UP_SECONDS:
                 waiting = True
                 if other.hurried != newest:
                     other.hurried = newest
                     self.hurry(name)
         return waiting
+
+    def _is_expecting(self, parent: _Claimant, now: float) -> bool:
+        """Whether a ClusterState among what it declares does not exist yet."""
+        return now < parent.since + CATCH_UP_SECONDS and not parent.children <= self._claimants.keys()
+
+
+def _applyset(state: ObjectRef) -> str:
+    return applyset_id(name=state.name, namespace=state.namespace, kind=CLUSTER_STATE, group=GROUP)

@@ -8,7 +8,7 @@ from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.render import HelmValuesReference, ValuesReference
 from cvstate_operator.api.source import GitSource
 from cvstate_operator.objects.access import Access
-from cvstate_operator.objects.recipe import HelmRecipe, Recipe
+from cvstate_operator.objects.recipe import Capabilities, HelmRecipe, Recipe
 from cvstate_operator.reconcile.ports import References
 
 SECRET: Final = "Secret"  # noqa: S105 - a kind
@@ -30,7 +30,9 @@ async def access(references: References, git: GitSource, namespace: str, *, max_
     return Access(secret, credentials, keys)
 
 
-async def recipe(references: References, spec: ClusterStateSpec, *, name: str, namespace: str, max_age: float) -> Recipe:
+async def recipe(
+    references: References, spec: ClusterStateSpec, *, name: str, namespace: str, capabilities: Capabilities, max_age: float
+) -> Recipe:
     """How the ClusterState wants its source rendered.
 
     Raises:
@@ -50,12 +52,19 @@ async def recipe(references: References, spec: ClusterStateSpec, *, name: str, n
         target_namespace=target,
         helm=HelmRecipe(
             release_name=render.helm.release_name or name,
-            namespace=render.helm.namespace or target or namespace,
+            namespace=release_namespace(spec, namespace),
             values=render.helm.values,
             values_files=tuple(render.helm.values_files),
             values_documents=tuple(document for document in documents if document),
+            kube_version=capabilities.kube_version,
+            api_versions=capabilities.api_versions,
         ),
     )
+
+
+def release_namespace(spec: ClusterStateSpec, namespace: str) -> str:
+    """The namespace of a chart's release: objects that name none go there, as `helm install` does it. `namespace` is that of the ClusterState."""
+    return spec.render.helm.namespace or spec.render.target_namespace or namespace
 
 
 async def _variables(references: References, spec: ClusterStateSpec, namespace: str, max_age: float) -> Mapping[str, str] | None:

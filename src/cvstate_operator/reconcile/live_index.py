@@ -56,17 +56,21 @@ class LiveIndex:
     # -- what informers tell ---------------------------------------------------------------------------------------
 
     def known(self, resource: ApiResource) -> frozenset[ObjectRef]:
-        """Objects of one kind that are in the index."""
-        return frozenset(self._kinds.get(resource.gvk.group_kind, ()))
+        """Objects of one kind that are in the index as of this version."""
+        refs = self._kinds.get(resource.gvk.group_kind, ())
+        return frozenset(ref for ref in refs if self._objects[ref].resource.gvk == resource.gvk)
 
     def observed(self, resource: ApiResource, live: dict[str, Any]) -> None:
         """An object exists in this state."""
         meta = live["metadata"]
         ref = ObjectRef(resource.gvk.group, resource.gvk.kind, meta.get("namespace", ""), meta["name"])
         before = self._objects.get(ref)
-        if before and before.uid == meta["uid"] and not is_newer(meta["resourceVersion"], before.version):
+        same = before if before and before.uid == meta["uid"] else None
+        is_comparable = same is not None and same.resource.gvk == resource.gvk
+        if same and not is_newer(meta["resourceVersion"], same.version) and (is_comparable or meta["resourceVersion"] != same.version):
             return
-        now = _live(resource, live, baseline=before.baseline if before and before.uid == meta["uid"] else None)
+        # A baseline holds in the version it was learned in; the state we know is news if it comes in another one.
+        now = _live(resource, live, baseline=same.baseline if same and is_comparable else None)
         if now.is_member and not now.is_settled and not now.terminating:
             now = replace(now, snapshot=orjson.dumps(live))
         self._put(ref, now)
@@ -117,7 +121,7 @@ class LiveIndex:
             if seen and seen.owner != answer.owner:
                 self._tell(ref, seen.owner)
             return
-        if seen.uid == answer.uid:
+        if seen.uid == answer.uid and seen.resource.gvk == answer.resource.gvk:
             seen = replace(seen, baseline=answer.fingerprint)
             self._put(ref, replace(seen, snapshot=None) if seen.is_settled else seen)
         if not seen.is_settled or seen.terminating or seen.owner != answer.owner:

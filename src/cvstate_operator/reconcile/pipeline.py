@@ -17,6 +17,7 @@ from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, Objec
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import adoption, backoff, changes, crds, desired
 from cvstate_operator.plan.changes import Action, Change, Hold
+from cvstate_operator.reconcile import inputs
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.outcome import Done, Outcome, Render
 from cvstate_operator.reconcile.ports import ParentMetadata, World
@@ -78,6 +79,10 @@ class Pipeline:
     def stop(self) -> None:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
         self._writer.stopping = True
+
+    def changed(self) -> None:
+        """The spec is another one now: other ClusterStates delete nothing that this one may come to declare by it."""
+        self._world.index.claims.change(self._owner, self._world.clock.monotonic())
 
     async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> bool:
         """Look for a new commit; True if there is something new to tell, good or bad. `fresh`: ask the server now, whatever others learned lately."""
@@ -161,8 +166,9 @@ class Pipeline:
 
         if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
             await cluster.discover()
+        namespace = inputs.release_namespace(spec, self._namespace) if rendered.type == "Helm" else self._namespace
         self._desired = desired.place(
-            rendered.manifests, rendered.problems, resolve=resolve, namespace=self._namespace, target_namespace=spec.render.target_namespace
+            rendered.manifests, rendered.problems, resolve=resolve, namespace=namespace, target_namespace=spec.render.target_namespace
         )
         self.ledger.keep_only(self._desired.objects)
         unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self._desired.problems)
@@ -180,23 +186,32 @@ class Pipeline:
         """Watch every kind that members are or may be of; returns those that cannot be seen."""
         kinds = frozenset(ref.group_kind for ref in wanted.objects)
         possible = kinds | (self._marked_kinds or frozenset())
-        if possible != self._marked_kinds:
-            await self._world.reporter.write_parent(ParentMetadata(self._owner, possible))
-            self._marked_kinds = possible
+        await self._mark(possible)
         cluster = self._world.cluster
-        if any(cluster.any_version(kind) is None for kind in possible - kinds):
+        if resync_before is not None and any(cluster.any_version(kind) is None for kind in possible - kinds):
             await cluster.discover()
-        served = {gvk.group_kind: resource for gvk, resource in wanted.resources.items() if cluster.resource(gvk)}
-        former = {kind: resource for kind in possible - kinds if (resource := cluster.any_version(kind))}
-        blind = dict(await cluster.observe([*served.values(), *former.values()]))
+        # Each version that a manifest uses is watched on its own: drift shows only in the version that was applied.
+        served = [resource for gvk in wanted.resources if (resource := cluster.resource(gvk))]
+        former = [resource for kind in possible - kinds if (resource := cluster.any_version(kind))]
+        blind = dict(await cluster.observe([*served, *former]))
+        if former:
+            held = {ref.group_kind for ref in self._world.index.members(self._owner)}
+            seen = {kind for resource in former if cluster.any_version(kind := resource.gvk.group_kind)} - blind.keys()
+            await self._mark(possible - (seen - held))
         if resync_before is not None:
             try:
-                await cluster.resync([*served, *former], since=resync_before)
+                await cluster.resync(sorted({r.gvk.group_kind for r in (*served, *former)}), since=resync_before)
                 self._seen_all = True
             except errors.CvstateError:
                 # What the watches told still stands, but nothing may be deleted by it until a resync succeeds.
                 self._seen_all = False
         return blind
+
+    async def _mark(self, kinds: frozenset[GroupKind]) -> None:
+        """Write down which kinds members may be of, for whoever comes after us; before there are any, and after there were the last."""
+        if kinds != self._marked_kinds:
+            await self._world.reporter.write_parent(ParentMetadata(self._owner, kinds))
+            self._marked_kinds = kinds
 
     # -- plan ------------------------------------------------------------------------------------------------------
 
@@ -270,10 +285,15 @@ class Pipeline:
         return done
 
     async def _delete(self, doomed: Mapping[ObjectRef, Change], *, retry_all: bool) -> list[Done]:
-        now = self._world.clock.monotonic()
+        claims, clock = self._world.index.claims, self._world.clock
         done: list[Done] = []
         for ref, change in doomed.items():
+            now = clock.monotonic()
             if self._writer.stopping or (not retry_all and self.ledger.is_paused(ref, None, now)):
+                continue
+            # Each delete takes a request, and others say meanwhile what they declare.
+            if self._claimant(ref) or claims.catch_up(self._owner, now):
+                self._writer.prune_again_at = now + WAITING_SECONDS
                 continue
             if result := await self._writer.delete(change):
                 done.append(result)

@@ -12,7 +12,7 @@ from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
 from cvstate_operator.objects.manifest import Body, Manifest
-from cvstate_operator.objects.recipe import Recipe
+from cvstate_operator.objects.recipe import Capabilities, Recipe
 from cvstate_operator.plan.adoption import NameOwner
 from cvstate_operator.plan.changes import Change
 from cvstate_operator.reconcile.live_index import LiveIndex
@@ -90,6 +90,9 @@ class Cluster(Protocol):
 
     async def discover(self) -> None:
         """Ask anew which kinds are served."""
+
+    def capabilities(self) -> Capabilities:
+        """Its version and everything it serves, as of the last time it was asked."""
 
     async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, CvstateError]:
         """Watch these kinds from now on, and wait until each was listed once. Returns those that cannot be seen, with the reason."""

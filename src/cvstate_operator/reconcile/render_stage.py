@@ -38,8 +38,7 @@ class RenderStage:
         if not (full or due) and (is_same or self._failed_with is artifact):
             return False
         try:
-            max_age = 0.0 if full or due else parse_seconds(spec.interval)
-            recipe = await inputs.recipe(self._world.references, spec, name=self._name, namespace=self._namespace, max_age=max_age)
+            recipe = await self._recipe(spec, anew=full or due)
             if self._is_up_to_date(artifact, recipe):
                 self._made_of = (artifact, recipe)
                 self._succeed()
@@ -59,19 +58,35 @@ class RenderStage:
         """Rendered objects turned out to be damaged: make all of them again."""
         self._made_of = None
 
+    async def _recipe(self, spec: ClusterStateSpec, *, anew: bool) -> Recipe:
+        """How to render, read `anew` where it may have changed without a word."""
+        cluster = self._world.cluster
+        if anew and self.rendered and self.rendered.type == "Helm":
+            await cluster.discover()
+        return await inputs.recipe(
+            self._world.references,
+            spec,
+            name=self._name,
+            namespace=self._namespace,
+            capabilities=cluster.capabilities(),
+            max_age=0.0 if anew else parse_seconds(spec.interval),
+        )
+
     def _is_comparable(self, artifact: Artifact, recipe: Recipe) -> bool:
         """What changed since the last render can be told only within one directory of one repository."""
-        if self._made_of is None or self._made_of[1] != recipe:
+        if self._made_of is None or self.rendered is None:
             return False
-        before = self._made_of[0]
+        before, kind = self._made_of[0], self.rendered.type
+        if self._made_of[1].bearing_on(kind) != recipe.bearing_on(kind):
+            return False
         return (before.repository, before.path) == (artifact.repository, artifact.path)
 
     def _is_up_to_date(self, artifact: Artifact, recipe: Recipe) -> bool:
-        """Plain YAML depends on nothing but its own directory; a kustomization may use others."""
+        """A kustomization, a chart or a link may use other directories than its own; plain YAML does not, and says so in `Rendered.directory`."""
         if self._made_of is None or self.rendered is None or not self._is_comparable(artifact, recipe):
             return False
         before = self._made_of[0]
-        return before.directory == artifact.directory and (before.tree == artifact.tree or self.rendered.type == "Plain")
+        return before.tree == artifact.tree or self.rendered.directory == artifact.directory
 
     def _succeed(self) -> None:
         self.error = self._failed_with = self.again_at = None

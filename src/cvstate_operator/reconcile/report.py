@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -14,6 +14,8 @@ from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile.outcome import Done, Outcome
+
+_Entry = TypeVar("_Entry", dict[str, Any], str)
 
 LISTED: Final = 20
 """Problems and drifted fields listed in the status; the rest is counted (decision 11: the status does not grow with N)."""
@@ -250,7 +252,7 @@ def _render(outcome: Outcome) -> dict[str, Any] | None:
         "type": outcome.rendered.type,
         "digest": outcome.digest,
         "tool": outcome.rendered.tool,
-        "warnings": [one_line(warning, PROBLEM_CHARACTERS) for warning in outcome.rendered.warnings[:LISTED]],
+        "warnings": _listed(one_line(warning, PROBLEM_CHARACTERS) for warning in outcome.rendered.warnings),
     }
     return {key: value for key, value in entry.items() if value}
 
@@ -269,7 +271,7 @@ def _drift(outcome: Outcome) -> dict[str, Any] | None:
     return {"objects": len(outcome.drift), "fields": sum(len(d) for _, d in outcome.drift), "sample": _listed(sample)}
 
 
-def _listed(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _listed(entries: Iterable[_Entry]) -> list[_Entry]:
     """The first entries, as many as there is room for."""
     found, room = [], LISTED_BYTES
     for entry in islice(entries, LISTED):

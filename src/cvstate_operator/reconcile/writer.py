@@ -1,7 +1,7 @@
 """The writer: carries a plan out, object by object, and notes in the ledger how each of them went. Whatever goes wrong with one concerns it alone."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final
@@ -24,7 +24,7 @@ from cvstate_operator.reconcile.outcome import Done
 from cvstate_operator.reconcile.ports import World
 
 ESTABLISH_SECONDS: Final = 20.0
-"""How long passes wait for the kinds of a CRD that we applied. It takes well below a second on an idle API server (measured)."""
+"""How long a pass waits for the kinds of a CRD that it applied. It takes well below a second on an idle API server (measured)."""
 
 
 class Writer:
@@ -35,8 +35,8 @@ class Writer:
         self._ledger = ledger
         self._owner = owner
         self._name_owner = name_owner
-        self._coming: dict[Gvk, float] = {}
-        """Kinds whose CRD we applied, and until when they are waited for (monotonic seconds)."""
+        self._coming: set[Gvk] = set()
+        """Kinds that CRDs bring which were applied in this pass."""
         self.stopping = False
         """Once set, objects in hand are finished and no others are started."""
         self.lost_body = False
@@ -60,16 +60,26 @@ class Writer:
     # -- apply -----------------------------------------------------------------------------------------------------
 
     async def apply(self, plan: Sequence[Change], since: Mapping[ObjectRef, float]) -> list[Done]:
-        """Carry the plan out, wave by wave, in parallel within a wave."""
+        """Carry the plan out, wave by wave, in parallel within a wave; in each wave objects of kinds that are not served yet come last."""
         done: list[Done] = []
+        self._coming.clear()
         for _, wave in groupby(sorted(plan, key=lambda change: change.wave), key=lambda change: change.wave):
             batch = list(wave)
-            await self._await_kinds(batch)
-            queue = iter(batch)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(batch), self._world.parallel)):
-                    group.create_task(self._work(queue, since, done))
+            served, unserved = _parted(batch, by=self._lacks_kind)
+            await self._carry_out(served, since, done)
+            if unserved:
+                await self._await_kinds(unserved)
+                await self._carry_out(unserved, since, done)
         return done
+
+    async def _carry_out(self, batch: Sequence[Change], since: Mapping[ObjectRef, float], done: list[Done]) -> None:
+        queue = iter(batch)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(batch), self._world.parallel)):
+                group.create_task(self._work(queue, since, done))
+
+    def _lacks_kind(self, change: Change) -> bool:
+        return change.manifest is not None and self._world.cluster.resource(change.manifest.gvk) is None
 
     async def _work(self, queue: Iterator[Change], since: Mapping[ObjectRef, float], done: list[Done]) -> None:
         """One of several that take changes off the same queue until it is empty, or we are to stop."""
@@ -80,25 +90,19 @@ class Writer:
                 await self._settle(change, since[change.ref], done)
 
     async def _await_kinds(self, batch: Sequence[Change]) -> None:
-        """Wait until the kinds that CRDs of ours bring are served, and watch them.
-
-        A kind is waited for only if its CRD was accepted, and only until something else wants attention: the rest of the objects is not to suffer.
-        """
+        """Watch kinds that came to be served meanwhile; wait for those whose CRD was applied in this pass, unless something else wants attention."""
         cluster, clock = self._world.cluster, self._world.clock
-        missing = {change.manifest.gvk for change in batch if change.manifest and cluster.resource(change.manifest.gvk) is None}
-        if not missing:
-            return
+        missing = {change.manifest.gvk for change in batch if change.manifest}
+        deadline = clock.monotonic() + ESTABLISH_SECONDS
         pause = 0.05
         await self._discover()
-        while self._is_worth_waiting(missing) and not self._ledger.touched and not self.stopping:
+        while any(cluster.resource(gvk) is None for gvk in missing & self._coming):
+            if clock.monotonic() >= deadline or self._ledger.touched or self.stopping:
+                break
             await clock.sleep(pause)
             pause = min(pause * 2, 1.0)
             await self._discover()
         await cluster.observe([resource for gvk in missing if (resource := cluster.resource(gvk))])
-
-    def _is_worth_waiting(self, missing: Iterable[Gvk]) -> bool:
-        now = self._world.clock.monotonic()
-        return any(self._world.cluster.resource(gvk) is None and self._coming.get(gvk, now) > now for gvk in missing)
 
     async def _discover(self) -> None:
         with suppress(errors.CvstateError):
@@ -158,7 +162,7 @@ class Writer:
             resource = world.cluster.resource(change.manifest.gvk)
             world.index.written(change.ref, live, resource)
         if crds.is_crd(change.ref.group_kind):
-            self._coming.update(dict.fromkeys(crds.declared_resources([body]), world.clock.monotonic() + ESTABLISH_SECONDS))
+            self._coming.update(crds.declared_resources([body]))
         seconds = world.clock.monotonic() - since
         if action is Action.REPAIR:
             self._ledger.repaired(change.ref, world.clock.monotonic())
@@ -200,6 +204,14 @@ class Writer:
             return None
         self._ledger.forget([change.ref])
         return Done(change.ref, Action.PRUNE)
+
+
+def _parted(batch: Iterable[Change], *, by: Callable[[Change], bool]) -> tuple[list[Change], list[Change]]:
+    """Those for which `by` is false, and those for which it is true."""
+    parts: tuple[list[Change], list[Change]] = ([], [])
+    for change in batch:
+        parts[by(change)].append(change)
+    return parts
 
 
 def _last_writer(live: Mapping[str, Any]) -> str:

@@ -6,21 +6,20 @@ kustomize and Helm the directories they need are written into this process's own
 
 import hashlib
 import os
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import pygit2
 
 from cvstate_operator import errors
-from cvstate_operator.render import charts, kustomizations, listing
+from cvstate_operator.render import charts, checkout, kustomization_file, kustomizations, listing
 from cvstate_operator.render.globs import matcher
+from cvstate_operator.render.helm_chart import CHART_FILE
 from cvstate_operator.render.parse import Options, parse
 from cvstate_operator.render.store import Store
-
-KUSTOMIZATION_FILES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-CHART_FILE: Final = "Chart.yaml"
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -32,8 +31,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
             ({"kustomize" | "helm": path of the program}).
 
     Returns:
-        `type`, `tool`, `warnings`; `changed` {path: key of its content in the store} of new and changed files, `refused` {path: [reason, message]} of
-        entries that are never read, `gone` [path]; `indexes` {key: index} of contents that were rendered now.
+        `type`, `tool`, `warnings`; `changed` {path: key of its content} of new and changed files, `refused` {path: [reason, message]} of entries that are
+        never read, `gone` [path]; `indexes` {key: index, as the store tells it} of all contents in `changed`; `complete`: whether paths that are not told
+        are gone; `comparable`: whether the next render may name this one as `previous`.
 
     Raises:
         BuildFailedError: nothing can be said about any file.
@@ -54,7 +54,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _detect(directory: pygit2.Tree) -> str:
-    if any(name in directory for name in KUSTOMIZATION_FILES):
+    if any(name in directory for name in kustomization_file.FILE_NAMES):
         return "Kustomize"
     return "Helm" if CHART_FILE in directory else "Plain"
 
@@ -64,27 +64,28 @@ def _plain(
 ) -> dict[str, Any]:
     before = repository.get(request["previous"]) if request["previous"] else None
     options = Options.from_request(request["options"])
-    path = "" if request["path"] in (".", "./") else request["path"].strip("/").removeprefix("./")
     found = listing.compare(
         root,
         directory,
         before if isinstance(before, pygit2.Tree) else None,
-        path=path,
+        path=checkout.path_of(request),
         wanted=matcher(request["include"], request["exclude"]),
     )
-    changed, indexes = {}, {}
-    for where, blob in found.files.items():
-        key = changed[where] = f"{blob}-{options.key}" if options.key else blob
-        if key not in indexes and not store.has(key):
-            index, bodies = parse(repository[blob].read_raw(), options)
-            indexes[key] = store.write(key, index, bodies)
-    # Without a tree to compare with, everything is told, and what is not told is gone.
+    changed = {where: f"{blob}-{options.key}" if options.key else blob for where, blob in found.files.items()}
+    indexes = store.find(dict.fromkeys(changed.values()))
+    with store.write() as writing:
+        for where, key in changed.items():
+            if key not in indexes and key not in writing:
+                writing.add(key, *parse(repository[found.files[where]].read_raw(), options))
     return {
         "changed": changed,
         "refused": found.refused,
         "gone": found.gone,
-        "indexes": indexes,
+        "indexes": {**indexes, **writing.indexes},
+        # Without a tree to compare with, everything is told, and what is not told is gone.
         "complete": not isinstance(before, pygit2.Tree),
+        # Where a link leads may change although the link does not, so the next render has to look at all of them again.
+        "comparable": not found.has_links,
     }
 
 
@@ -97,18 +98,32 @@ def _whole(repository: pygit2.Repository, root: pygit2.Tree, kind: str, request:
         [kind, tool, str(root.id), request["path"], request["helm"] if kind == "Helm" else None], option=orjson.OPT_SORT_KEYS
     )
     key = hashlib.sha256(inputs).hexdigest()[:40] + (f"-{options.key}" if options.key else "")
-    indexes: dict[str, Any] = {}
-    if not store.has(key):
+    indexes = store.find([key])
+    if key not in indexes:
         text, warnings = builder.build(repository, root, request, Path(os.environ["HOME"]))
         index, bodies = parse(text, options)
         if index["problems"]:
-            _, name, reason, message, field = index["problems"][0]
-            more = f" (and {len(index['problems']) - 1} more)" if len(index["problems"]) > 1 else ""
-            kinds = {"VariableMissing": errors.VariableMissingError, "RenderTooLarge": errors.RenderTooLargeError}
-            raise kinds.get(reason, errors.BuildFailedError)(
-                f"what {tool} made of {request['path']} cannot be used: {name} {field} {message}{more}"
-            )
-        indexes[key] = store.write(key, {**index, "warnings": list(warnings)}, bodies)
-    where = "/".join(part for part in (request["path"].strip("./"), "kustomization.yaml" if kind == "Kustomize" else CHART_FILE) if part)
-    warnings = indexes[key]["warnings"] if key in indexes else store.index(key).get("warnings", [])
-    return {"tool": tool, "warnings": warnings, "changed": {where: key}, "refused": {}, "gone": [], "indexes": indexes, "complete": True}
+            raise _unusable(f"what {tool} made of {request['path']} cannot be used", index["problems"])
+        with store.write() as writing:
+            writing.add(key, {**index, "warnings": list(warnings)}, bodies)
+        indexes = writing.indexes
+    where = posixpath.join(checkout.path_of(request), "kustomization.yaml" if kind == "Kustomize" else CHART_FILE)
+    return {
+        "tool": tool,
+        "warnings": indexes[key]["warnings"],
+        "changed": {where: key},
+        "refused": {},
+        "gone": [],
+        "indexes": indexes,
+        "complete": True,
+        "comparable": False,
+    }
+
+
+def _unusable(what: str, problems: Sequence[Sequence[Any]]) -> errors.BuildFailedError:
+    """The first of the problems as an error, and how many more there are."""
+    _, name, reason, message, field = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    told = " ".join(part for part in (name, field, message) if part)
+    kinds = {"VariableMissing": errors.VariableMissingError, "RenderTooLarge": errors.RenderTooLargeError}
+    return kinds.get(reason, errors.BuildFailedError)(f"{what}: {told}{more}")

@@ -6,10 +6,8 @@ from typing import Any
 
 import pygit2
 
-from cvstate_operator import errors
 from cvstate_operator.objects.recipe import HelmRecipe
-from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.render import export, helm
+from cvstate_operator.render import checkout, export, helm
 
 
 def tool(tools: Mapping[str, str]) -> str:
@@ -27,22 +25,13 @@ def build(repository: pygit2.Repository, root: pygit2.Tree, request: Mapping[str
     Raises:
         BuildFailedError: whatever is wrong; then there is nothing.
     """
-    path = "" if request["path"] in (".", "./") else request["path"].strip("/")
+    path = checkout.path_of(request)
     recipe = HelmRecipe(**{**request["helm"], "values_documents": tuple(map(tuple, request["helm"]["values_documents"]))})
-    exported = home / "source"
-    exported.mkdir(mode=0o700)
-    written = export.export(repository, root, exported, [path])
-    if written.lfs_pointers:
-        raise errors.BuildFailedError(
-            f"{one_line(written.lfs_pointers[0])} is a Git LFS pointer, not the file itself; commit the file without LFS"
-        )
-    made = helm.template(exported, path, recipe, program=_program(request["tools"]), files=export.TreeFiles(repository, root))
-    return made.text, [f"{notice.reason}: {notice.message}" for notice in made.notices]
+    source = checkout.write(repository, root, [path], home)
+    # Values files may lie beside the chart, and are read from the commit itself.
+    made = helm.template(source, path, recipe, program=_program(request["tools"]), files=export.TreeFiles(repository, root))
+    return made.text, [str(notice) for notice in made.notices]
 
 
 def _program(tools: Mapping[str, str]) -> Path:
-    if "helm" not in tools:
-        raise errors.ToolMissingError(
-            f"the path holds a chart, and Helm is not installed beside the operator; install {helm.HELM_VERSION}, or set render.type: Plain"
-        )
-    return Path(tools["helm"])
+    return checkout.program_of(tools, "helm", wanted=helm.HELM_VERSION)

@@ -6,10 +6,13 @@ the file's name wherever it stands. Source: gitignore(5), without its negation.
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from cvstate_operator import errors
 
-MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
+MANIFEST_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+_DIRECTORIES: Final = "(?:[^/]+/)*?"
 
 
 def matcher(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
@@ -40,32 +43,60 @@ def _any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
 
 
 def _translate(glob: str) -> str:
+    """A regular expression that takes time in proportion to the path: what stands between two stars is matched at the first place it fits, for good.
+
+    That loses nothing, since a star takes whatever is left; without it `*a*a*a*b` would try every way to share a name out among the stars.
+    """
     glob = glob.removeprefix("./")
     if "/" not in glob.rstrip("/"):
         glob = "**/" + glob
-    if glob.endswith("/"):
-        glob += "**"
-    parts: list[str] = []
-    i = 0
-    while i < len(glob):
-        if glob.startswith("**/", i):
-            parts.append("(?:[^/]+/)*" if not parts or parts[-1] == "/" else "[^/]*/")
-            i += 3
-        elif glob.startswith("**", i):
-            parts.append(".*+" if i + 2 == len(glob) else "[^/]*")
-            i += 2
-        elif glob[i] == "*":
-            parts.append("[^/]*")
-            i += 1
-        elif glob[i] == "?":
-            parts.append("[^/]")
-            i += 1
-        elif glob[i] == "[" and (end := glob.find("]", i + 2)) > 0:
-            body, negated = glob[i + 1 : end], glob[i + 1] in "!^"
-            inside = re.sub(r"[\\^\[\]&~|]", r"\\\g<0>", body[1:] if negated else body)
-            parts.append(f"[{'^/' if negated else ''}{inside}]")
-            i = end + 1
+    names = glob.split("/")
+    if names[-1] in ("", "**"):
+        names[-1:] = ["**", "*"]
+    runs: list[list[str]] = [[]]
+    for name in names:
+        if name == "**":
+            runs.append([])
         else:
-            parts.append(re.escape(glob[i]) if glob[i] != "/" else "/")
-            i += 1
-    return "".join(parts)
+            runs[-1].append(_translate_name(name))
+    first, *others = runs
+    if not others:
+        return "/".join(first)
+    *middle, last = others
+    expressions = ["".join(f"{name}/" for name in first)]
+    expressions += [f"(?>{_DIRECTORIES}{''.join(f'{name}/' for name in run)})" for run in middle if run]
+    return "".join(expressions) + _DIRECTORIES + "/".join(last)
+
+
+def _translate_name(name: str) -> str:
+    runs = [""]
+    i = 0
+    while i < len(name):
+        end = name.find("]", i + 2) if name[i] == "[" else -1
+        if name[i] == "*":
+            runs.append("")
+        elif name[i] == "?":
+            runs[-1] += "[^/]"
+        elif end > 0:
+            runs[-1] += _one_of(name[i + 1 : end])
+            i = end
+        else:
+            runs[-1] += re.escape(name[i])
+        i += 1
+    first, *others = runs
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>[^/]*?{run})" for run in middle if run) + "[^/]*" + last
+
+
+def _one_of(characters: str) -> str:
+    """A set of characters; a slash is never one of them."""
+    negated = "^" if characters[0] in "!^" else ""
+    members = re.sub(
+        "(.)-(.)|.",
+        lambda found: f"{re.escape(found[1])}-{re.escape(found[2])}" if found[1] else re.escape(found[0]),
+        characters[len(negated) :],
+        flags=re.DOTALL,
+    )
+    return f"(?!/)[{negated}{members}]"

@@ -18,7 +18,8 @@ from typing import Final, TypeAlias
 
 from cvstate_operator import errors
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.render.files import link_escapes
+from cvstate_operator.render import export, paths
+from cvstate_operator.render.files import DiskFiles, link_escapes
 
 CHART_FILE: Final = "Chart.yaml"
 MAX_ARCHIVES: Final = 4
@@ -56,11 +57,10 @@ class Chart:
 
     def write(self, directory: Path) -> None:
         """Write the files below `directory`, which is made."""
-        directory.mkdir(mode=0o700)
+        for folder in sorted({"", *(posixpath.dirname(file) for file in self.files)}):
+            (directory / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         for file, content in self.files.items():
-            target = directory / file
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            target.write_bytes(content)
+            (directory / file).write_bytes(content)
 
     def changed(self, change: Change, limits: Limits = Limits()) -> "Chart":
         """The chart with `change` done to each file, those in packed charts included; their paths are like `charts/db-1.2.tgz/templates/x.yaml`.
@@ -82,81 +82,58 @@ def read(root: Path, path: str, *, limits: Limits = Limits()) -> Chart:
         BuildFailedError: there is no Chart.yaml, or a link leads nowhere.
         PathEscapesError: the path leads out of the repository.
         SymlinkEscapesError: a link leads out of the repository, into `.git` or in a circle.
+        SourceInvalidError: a file has a name that no file should have.
         RenderTooLargeError: a limit was reached.
     """
-    root = root.resolve()
-    path = inside(path, f"path {path}")
-    directory = _follow(root / path, root, path)
-    if directory is None or not directory.is_dir():
-        raise errors.PathNotFoundError(f"path {one_line(path or '.')} is not in the commit, or is no directory; correct it, or push it")
+    path = paths.inside(path, f"path {path}")
     reading = _Reading(root, path, limits)
+    directory = reading.files.directory(path)
+    if directory is None:
+        raise errors.PathNotFoundError(f"path {one_line(path or '.')} is not in the commit, or is no directory; correct it, or push it")
     reading.add(directory, "", above=())
-    if CHART_FILE not in reading.files:
+    if CHART_FILE not in reading.contents:
         raise errors.BuildFailedError(f"{one_line(path or '.')}: has no Chart.yaml; add it, or set spec.render.type")
-    return Chart(path, dict(sorted(reading.files.items())))
-
-
-def inside(path: str, where: str) -> str:
-    """`path` without `.` and `..`; the empty path is the repository.
-
-    Raises:
-        PathEscapesError: it leads out of the repository.
-    """
-    normal = posixpath.normpath(path or ".")
-    if "\0" in path or normal == ".." or normal.startswith(("../", "/")):
-        raise errors.PathEscapesError(f"{one_line(where, 200)} leads out of the repository; keep what it needs inside")
-    return "" if normal == "." else normal
+    return Chart(path, dict(sorted(reading.contents.items())))
 
 
 class _Reading:
     """Collects files of a directory and below."""
 
     def __init__(self, root: Path, path: str, limits: Limits) -> None:
+        self.files = DiskFiles(root)
+        self.contents: dict[str, bytes] = {}
         self._root = root
         self._path = path
         self._limits = limits
         self._size_bytes = 0
-        self.files: dict[str, bytes] = {}
 
-    def add(self, directory: Path, prefix: str, *, above: tuple[Path, ...]) -> None:
-        """Everything in `directory`, whose links are resolved and which lies in all of `above`."""
+    def add(self, directory: str, prefix: str, *, above: tuple[str, ...]) -> None:
+        """Take everything in `directory`, whose links are resolved and which lies in all of `above`."""
         if directory in above:
             raise link_escapes(posixpath.join(self._path, prefix), "leads in a circle")
-        for name in sorted(os.listdir(directory)):
-            if name == ".git":
+        with os.scandir(os.fsencode(self._root / directory)) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            if entry.name == b".git":
                 continue
-            file = f"{prefix}{name}"
-            found = _follow(directory / name, self._root, posixpath.join(self._path, file))
-            if found is None:
-                raise errors.BuildFailedError(f"{one_line(posixpath.join(self._path, file))}: the symbolic link leads nowhere; correct it")
-            if found.is_dir():
-                self.add(found, f"{file}/", above=(*above, directory))
+            name = export.check_name(entry.name, directory)
+            place = posixpath.join(directory, name)
+            # Only a link or a directory can lead to a directory; to ask for each file would take longer than all the rest.
+            may_be_directory = entry.is_symlink() or entry.is_dir()
+            below = self.files.directory(place) if may_be_directory else None
+            if below is None:
+                self._read(place, f"{prefix}{name}")
             else:
-                self._read(found, file)
+                self.add(below, f"{prefix}{name}/", above=(*above, directory))
 
-    def _read(self, found: Path, file: str) -> None:
-        if not found.is_file():
-            raise errors.BuildFailedError(f"{one_line(posixpath.join(self._path, file))}: is no regular file; remove it")
-        self._size_bytes += found.stat().st_size
-        if self._size_bytes > self._limits.max_bytes or len(self.files) >= self._limits.max_files:
+    def _read(self, place: str, file: str) -> None:
+        content = self.files.read(place)
+        if content is None:
+            raise errors.BuildFailedError(f"{one_line(place, 200)}: is no file, or a symbolic link that leads nowhere; correct it")
+        self._size_bytes += len(content)
+        if self._size_bytes > self._limits.max_bytes or len(self.contents) >= self._limits.max_files:
             raise _too_large(self._path, self._limits)
-        self.files[file] = found.read_bytes()
-
-
-def _follow(place: Path, root: Path, shown: str) -> Path | None:
-    """Where a path leads with its links followed; None if nowhere."""
-    try:
-        found = place.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as exc:
-        # A circle is a RuntimeError up to Python 3.12, and an OSError later.
-        if isinstance(exc, RuntimeError):
-            raise link_escapes(shown, "leads in a circle") from exc
-        return None
-    if not found.is_relative_to(root):
-        raise link_escapes(shown, "leads out of the repository")
-    if ".git" in found.relative_to(root).parts:
-        raise link_escapes(shown, "leads into .git")
-    return found
+        self.contents[file] = content
 
 
 class _Changing:
@@ -194,9 +171,15 @@ class _Changing:
                 raise _too_large(self._chart.where(where), self._limits)
             self._size_bytes += len(plain)
             with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-                return {member.name: self._member(archive, member, where) for member in archive if member.isreg()}
+                return {self._name(member, where): self._member(archive, member, where) for member in archive if member.isreg()}
         except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as exc:
             raise errors.BuildFailedError(f"{self._chart.where(where)}: is no packed chart; run helm dependency build again") from exc
+
+    def _name(self, member: tarfile.TarInfo, where: str) -> str:
+        # Helm writes it into a comment above each object, which a newline would end.
+        if not member.name.isprintable():
+            raise errors.BuildFailedError(f"{self._chart.where(where)}: holds a file with unprintable characters in its name; rename it")
+        return member.name
 
     def _member(self, archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> bytes:
         self._files += 1

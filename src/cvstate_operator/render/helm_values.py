@@ -1,11 +1,13 @@
-"""Values: what spec.render.helm gives a chart besides its own values.yaml and the values files, merged into one document. Pure.
+"""Values: what spec.render.helm gives a chart besides its own values.yaml and the values files, in layers for Helm to merge. Pure.
 
 Source: Flux's HelmRelease, whose order and merging users know: later documents win, maps are merged, lists and scalars are replaced, and null removes a
-default of the chart.
+default of the chart. Helm merges, since a null also takes back what a file before it said.
 """
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -17,11 +19,14 @@ MAX_INDEX: Final = 65536
 MIN_MASKED_CHARACTERS: Final = 4
 """Shorter values are no secrets, and masking them would make any message unreadable."""
 
+_QUOTED: Final = re.compile(r""""(?:\\.|[^"\\])*"|'[^']*'|`[^`]*`""")
+_ESCAPE: Final = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)")
+"""Source: Go, strconv.Quote, and the quoting of its package time."""
 _STEP: Final = re.compile(r"([^.\[\]]+)((?:\[[0-9]{1,6}\])*)(?:\.|$)")
 
 
-def merged(documents: Sequence[tuple[str, str]], inline: Mapping[str, Any]) -> dict[str, Any]:
-    """One map of all values.
+def layers(documents: Sequence[tuple[str, str]], inline: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Maps of values, lowest first.
 
     Args:
         documents: from ConfigMaps and Secrets, in order: where the text is to be put (`image.tag`, `hosts[0].name`), or an empty path and YAML.
@@ -30,15 +35,21 @@ def merged(documents: Sequence[tuple[str, str]], inline: Mapping[str, Any]) -> d
     Raises:
         BuildFailedError: a document is no YAML or no map, or a path is none. The message has no value in it.
     """
-    result: dict[str, Any] = {}
-    for number, (path, text) in enumerate(documents, 1):
-        where = f"spec.render.helm.valuesFrom[{number - 1}]"
+    found: list[Mapping[str, Any]] = []
+    so_far: dict[str, Any] = {}
+    for number, (path, text) in enumerate(documents):
+        where = f"spec.render.helm.valuesFrom[{number}]"
         if path:
-            result = _put(result, _steps(path, where), text)
+            steps = _steps(path, where)
+            # A list is replaced as a whole, so it comes with what documents before put into it.
+            top = str(steps[0])
+            new = [{top: _put(so_far.get(top), steps[1:], text)}]
         else:
-            for value in _parse(text, where):
-                result = merge(result, value)
-    return merge(result, inline)
+            new = _parse(text, where)
+        for values in new:
+            so_far = merge(so_far, values)
+        found += new
+    return (*found, inline)
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,21 +62,41 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked(text: str, documents: Sequence[tuple[str, str]]) -> str:
-    """`text` without any value of `documents`, which may come from Secrets."""
-    secrets: set[str] = set()
-    for path, content in documents:
-        secrets.update([content] if path else (leaf for value in _parse(content, "") for leaf in _leaves(value)))
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_MASKED_CHARACTERS:
-            text = text.replace(secret, MASK)
+    """One line of text without any value of `documents`, which may come from Secrets: as it is, a line of it, as base64, or in quotes, also in part."""
+    values = {value for path, content in documents for value in ([content] if path else _leaves(_parse(content, "")))}
+    known = {value for value in map(_bare, values) if len(value) >= MIN_MASKED_CHARACTERS}
+
+    def quoted(found: re.Match[str]) -> str:
+        bare = _bare(_ESCAPE.sub(" ", found[0]))
+        is_part = len(bare) >= MIN_MASKED_CHARACTERS and any(bare in value for value in known)
+        return f"{found[0][0]}{MASK}{found[0][-1]}" if is_part or any(value in bare for value in known) else found[0]
+
+    text = _QUOTED.sub(quoted, text)
+    forms = {form for value in values for form in _forms(value) if len(form) >= MIN_MASKED_CHARACTERS}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, MASK)
     return text
+
+
+def _forms(value: str) -> Iterator[str]:
+    """How a value may stand in an error whose white space was made one blank each."""
+    yield from (" ".join(form.split()) for form in (value, *value.splitlines()))
+    yield base64.b64encode(value.encode()).decode()
+
+
+def _bare(text: str) -> str:
+    """Letters and digits only: the same however it was quoted."""
+    return re.sub(r"\W+", "", text)
 
 
 def _parse(text: str, where: str) -> list[dict[str, Any]]:
     found, faults = yaml_reader.read(text.encode())
     if faults:
+        # The fault itself may name a part of the text.
         line = f" line {faults[0].line}" if faults[0].line else ""
-        raise errors.BuildFailedError(f"{where}{line}: {one_line(faults[0].message, 200)}")
+        raise errors.BuildFailedError(
+            f"{where}{line}: {faults[0].reason}; correct it (what is wrong is not shown, since it may be secret), or set targetPath for a single value"
+        )
     values = []
     for document in found:
         if not isinstance(document.value, dict):
@@ -81,8 +112,16 @@ def _leaves(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _leaves(item)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from (str(value), _as_go(value))
+    elif isinstance(value, str):
+        yield value
+
+
+def _as_go(number: float) -> str:
+    """A number with an exponent, as templates print large ones: 1.2345678e+07. Source: Go, fmt, verb %v of float64."""
+    digits, _, exponent = f"{Decimal(repr(float(number))).normalize():e}".partition("e")
+    return f"{digits}e{int(exponent):+03d}"
 
 
 def _steps(path: str, where: str) -> list[str | int]:

@@ -9,27 +9,25 @@ import os
 import posixpath
 import re
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.render import kustomization_file
+from cvstate_operator.render import kustomization_file, paths
 from cvstate_operator.render import program as runner
 from cvstate_operator.render.files import Files
 from cvstate_operator.render.kustomization_file import Reference
+from cvstate_operator.render.program import Limits
 
 KUSTOMIZE_VERSION: Final = "v5.8.2"
 """The version that is tested and shipped; v5.8.3 needs a module version that was never published. A test holds it in step with the go.mod it is built from."""
 
+DEFAULT_LIMITS: Final = Limits()
 MAX_ROOTS: Final = 1000
 """Directories of one kustomization, components and bases included."""
 MAX_DEPTH: Final = 50
 """Kustomizations in a row, each referring to the next."""
-MAX_MESSAGE_CHARACTERS: Final = 500
-
-_VERSION_SECONDS: Final = 20.0
 
 _MEANING: Final[tuple[tuple[str, type[errors.BuildFailedError]], ...]] = (
     ("external plugins disabled", errors.PluginRefusedError),
@@ -43,17 +41,6 @@ _MEANING: Final[tuple[tuple[str, type[errors.BuildFailedError]], ...]] = (
 
 _DETOUR: Final = re.compile(r"accumulation err='accumulating resources from '[^']*': '[^']*' must resolve to a file': ")
 """kustomize tries every directory as a file first, and says so in each error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one build may use."""
-
-    seconds: float = 60.0
-    """Wall clock. 500 objects take 0.4 s."""
-    max_output_bytes: int = 64 * 2**20
-    """YAML that is written; 5,000 Deployments are 20 MiB."""
-    memory_bytes: int = runner.MEMORY_BYTES
 
 
 def roots(files: Files, path: str) -> tuple[str, ...]:
@@ -71,7 +58,7 @@ def roots(files: Files, path: str) -> tuple[str, ...]:
         RenderTooLargeError: more directories than the limit.
         BuildFailedError: a directory or file is missing, a kustomization cannot be read, or they refer to each other in a circle.
     """
-    start = files.directory(_inside(path, path or "."))
+    start = files.directory(paths.inside(path, path))
     if start is None:
         raise errors.PathNotFoundError(f"path {one_line(path)} is not in the commit, or is no directory; correct it, or push it")
     walk = _Walk(files)
@@ -79,7 +66,7 @@ def roots(files: Files, path: str) -> tuple[str, ...]:
     return tuple(sorted(walk.found))
 
 
-def build(root: Path, path: str, *, program: Path, limits: Limits = Limits()) -> bytes:
+def build(root: Path, path: str, *, program: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """Build the kustomization at `path` below `root`, whose `roots` were checked, and return the YAML.
 
     Args:
@@ -97,9 +84,10 @@ def build(root: Path, path: str, *, program: Path, limits: Limits = Limits()) ->
     directory = "./" + path.strip("/")  # never taken for an option or a host
     command = [str(program), "build", "--load-restrictor", "LoadRestrictionsRootOnly", directory]
     try:
-        return _run(command, cwd=root, limits=limits)
+        with tempfile.TemporaryDirectory() as home:
+            return runner.run(command, home=Path(home), cwd=root, limits=limits)
     except runner.ProgramFailedError as exc:
-        raise _translate(exc, root) from exc
+        raise _translate(exc, root, path.strip("/")) from exc
 
 
 def version(program: Path) -> str:
@@ -108,35 +96,18 @@ def version(program: Path) -> str:
     Raises:
         ToolMissingError: kustomize is not there, or is something else.
     """
-    try:
-        told = _run([str(program), "version"], cwd=Path("/"), limits=Limits(seconds=_VERSION_SECONDS, max_output_bytes=4096))
-    except runner.ProgramFailedError as exc:
-        raise errors.ToolMissingError(f"{program} does not tell a version; install kustomize {KUSTOMIZE_VERSION} there") from exc
-    return one_line(told.decode(errors="replace").strip(), 40)
+    return runner.version([str(program), "version"], wanted=f"kustomize {KUSTOMIZE_VERSION}")
 
 
-def _run(command: list[str], *, cwd: Path, limits: Limits) -> bytes:
-    with tempfile.TemporaryDirectory() as home:
-        return runner.run(
-            command,
-            home=Path(home),
-            cwd=cwd,
-            seconds=limits.seconds,
-            max_output_bytes=limits.max_output_bytes,
-            memory_bytes=limits.memory_bytes,
-        )
-
-
-def _translate(failure: runner.ProgramFailedError, root: Path) -> errors.BuildFailedError:
-    """One of our errors for what kustomize said, with paths of the repository in place of ours."""
+def _translate(failure: runner.ProgramFailedError, root: Path, path: str) -> errors.BuildFailedError:
+    """One of our errors for what kustomize said, with paths of the repository in place of ours, and `path` if it names none."""
     said = [line for line in failure.stderr.splitlines() if line.strip() and not line.startswith("# Warning")]
     text = _DETOUR.sub("", " ".join(" ".join(said).split()).removeprefix("Error: "))
     real = os.path.realpath(root)
     text = re.sub(f"{re.escape(real)}(/|(?=[^\\w.-])|$)", lambda found: "" if found[1] else ".", text)
     kind = next((error for words, error in _MEANING if words in text), errors.BuildFailedError)
-    if len(text) > MAX_MESSAGE_CHARACTERS:  # the cause stands at the end
-        text = "…" + text[-MAX_MESSAGE_CHARACTERS + 1 :]
-    return kind(f"kustomize: {one_line(text, MAX_MESSAGE_CHARACTERS) or failure.message}")
+    where = "" if path in text else f"{one_line(path, 200)}: "
+    return kind(f"kustomize: {where}{runner.ending(text) or failure.message}")
 
 
 class _Walk:
@@ -170,7 +141,7 @@ class _Walk:
             self._follow(reference, directory, file, chain=(*chain, directory), plugins_of=plugins_of)
 
     def _follow(self, reference: Reference, directory: str, file: str, *, chain: tuple[str, ...], plugins_of: str | None) -> None:
-        target = _inside(posixpath.join(directory, reference.path), f"{reference.where}: {reference.path}")
+        target = paths.inside(posixpath.join(directory, reference.path), f"{reference.where}: {reference.path}")
         if reference.is_plugin:
             plugins_of = directory
         if reference.may_be_directory:
@@ -186,7 +157,7 @@ class _Walk:
         if reference.may_be_directory and plugins_of is not None and (target, plugins_of) not in self._checked:
             self._checked.add((target, plugins_of))
             for inner in kustomization_file.read_plugins(self._read(target), target):
-                _check_below(inner, _inside(posixpath.join(plugins_of, inner.path), f"{inner.where}: {inner.path}"), plugins_of)
+                _check_below(inner, paths.inside(posixpath.join(plugins_of, inner.path), f"{inner.where}: {inner.path}"), plugins_of)
 
     def _kustomization(self, directory: str) -> str:
         """Path of the kustomization file of a directory."""
@@ -201,16 +172,6 @@ class _Walk:
         if content is None:
             raise errors.BuildFailedError(f"{one_line(path)}: is not in the repository; add it")
         return content
-
-
-def _inside(path: str, where: str) -> str:
-    """`path` without `.` and `..`; the empty path is the repository."""
-    if "\0" in path:
-        raise errors.PathEscapesError(f"{one_line(where)}: is no path; correct it")
-    normal = posixpath.normpath(path)
-    if normal == ".." or normal.startswith(("../", "/")):
-        raise errors.PathEscapesError(f"{one_line(where, 200)} leads out of the repository; keep what it needs inside")
-    return "" if normal == "." else normal
 
 
 def _check_below(reference: Reference, target: str, directory: str) -> None:

@@ -3,7 +3,6 @@
 Two trees are compared from the top, and equal subtrees are skipped: after a commit the work is what it changed.
 """
 
-import posixpath
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import pygit2
 from pygit2.enums import FileMode
 
 from cvstate_operator import errors
+from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render.globs import MANIFEST_SUFFIXES
 
 MAX_FILES: Final = 100_000
@@ -26,6 +26,8 @@ MAX_DEPTH: Final = 64
 MAX_NAME_BYTES: Final = 1024
 MAX_LINKS: Final = 16
 """Most symbolic links in a row; Linux follows 40."""
+MAX_TARGET_BYTES: Final = 4096
+"""Longest target of a symbolic link: PATH_MAX of Linux."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class Listing:
     """Path to reason and message, of new or changed entries that are never read."""
     gone: list[str] = field(default_factory=list)
     """Paths that are not there any more, or are something else now."""
+    has_links: bool = False
+    """Whether one of the new or changed entries is a symbolic link."""
 
 
 def compare(root: pygit2.Tree, tree: pygit2.Tree, before: pygit2.Tree | None, *, path: str, wanted: Callable[[str], bool]) -> Listing:
@@ -56,15 +60,18 @@ def compare(root: pygit2.Tree, tree: pygit2.Tree, before: pygit2.Tree | None, *,
     found = Listing()
     prefix = f"{path}/" if path else ""
     for number, (where, entry, former) in enumerate(_differences(tree, before)):
-        if number > MAX_ENTRIES or len(found.files) > MAX_FILES:
+        if number >= MAX_ENTRIES or len(found.files) >= MAX_FILES:
             raise errors.RenderTooLargeError(
                 f"more than {MAX_FILES} manifest files or {MAX_ENTRIES} entries below the path; choose a narrower path"
             )
+        if entry is None and former is None:
+            continue
         shown = (prefix + where).encode(errors="backslashreplace").decode()
         if former is not None:
             found.gone.append(shown)
         if entry is None:
             continue
+        found.has_links |= entry.filemode == FileMode.LINK
         if objection := _objection(root, entry, prefix + where, wanted(where)):
             found.refused[shown] = objection
         elif isinstance(entry, pygit2.Blob) and entry.filemode != FileMode.LINK and wanted(where):
@@ -78,7 +85,7 @@ def compare(root: pygit2.Tree, tree: pygit2.Tree, before: pygit2.Tree | None, *,
 def _differences(
     tree: pygit2.Tree | None, before: pygit2.Tree | None, prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, pygit2.Object | None, pygit2.Object | None]]:
-    """(path, entry now, entry before) of everything but directories that differs; None for what is not there."""
+    """(path, entry now, entry before) of everything that differs; None for what is not there. A directory counts, but has neither."""
     if depth > MAX_DEPTH:
         raise errors.RenderTooLargeError(f"{prefix}: more than {MAX_DEPTH} directories in one another")
     now = {(entry.name or ""): entry for entry in tree or ()}
@@ -89,6 +96,7 @@ def _differences(
             continue
         subtree, former = (side if isinstance(side, pygit2.Tree) and _is_plain(name) else None for side in (new, old))
         if subtree is not None or former is not None:
+            yield f"{prefix}{name}", None, None
             yield from _differences(subtree, former, f"{prefix}{name}/", depth + 1)
         file, gone = (None if isinstance(side, pygit2.Tree) and _is_plain(name) else side for side in (new, old))
         if file is not None or gone is not None:
@@ -119,39 +127,61 @@ def _objection(root: pygit2.Tree, entry: pygit2.Object, path: str, is_wanted: bo
 
 
 def _judge_link(root: pygit2.Tree, path: str, is_wanted: bool) -> tuple[str, str] | None:
-    where = path
-    for _ in range(MAX_LINKS):
-        link = _entry(root, where)
-        if link is None:
-            return (
-                ("BuildFailed", "is a symbolic link to something that is not in the repository; commit the file itself")
-                if is_wanted
-                else None
-            )
-        if isinstance(link, pygit2.Tree):
-            return (
-                "BuildFailed",
-                f"is a symbolic link to the directory {where}, which is not followed; copy the files, or name that directory as the path",
-            )
-        if not stat.S_ISLNK(link.filemode):
-            return ("BuildFailed", f"is a symbolic link to {where}, which is not followed; copy the file") if is_wanted else None
-        target = link.data.decode(errors="replace") if isinstance(link, pygit2.Blob) else ""
-        where = posixpath.normpath(posixpath.join(posixpath.dirname(where), target))
-        parts = where.split("/")
-        if target.startswith("/") or ".." in parts or any(part.lower() == ".git" for part in parts):
-            return "SymlinkEscapes", "is a symbolic link that leads out of the repository; commit the file itself"
-    return "SymlinkEscapes", "is a symbolic link that leads in a circle; commit the file itself"
+    """A link is never followed, but what it would leave out unseen is told: any directory, and a file that is a manifest by the link's name."""
+    try:
+        where, target = _follow(root, path)
+    except errors.SymlinkEscapesError as exc:
+        return exc.reason, f"{exc.message}; commit the file itself"
+    if isinstance(target, pygit2.Tree):
+        hint = "copy the files, or name that directory as the path"
+        return "BuildFailed", f"is a symbolic link to the directory {one_line(where)}, which is not followed; {hint}"
+    if not is_wanted:
+        return None
+    if target is None:
+        return "BuildFailed", "is a symbolic link to something that is not in the repository; commit the file itself"
+    return "BuildFailed", f"is a symbolic link to {one_line(where)}, which is not followed; copy the file"
 
 
-def _entry(root: pygit2.Tree, path: str) -> pygit2.Object | None:
-    found: pygit2.Object | None = root
-    for part in path.split("/"):
-        if part == ".":
+def _follow(root: pygit2.Tree, path: str) -> tuple[str, pygit2.Object | None]:
+    """Where a path leads if all links are followed, and what is there: as the kernel would, name by name.
+
+    Raises:
+        SymlinkEscapesError: out of the repository, into `.git` or in a circle.
+    """
+    todo, done, trees, links = path.split("/")[::-1], list[str](), [root], 0
+    while todo:
+        name = todo.pop()
+        if name in ("", "."):
             continue
-        try:
-            found = found[part] if isinstance(found, pygit2.Tree) else None
-        except KeyError:
-            return None
-        if found is None:
-            return None
-    return found
+        if name.lower() == ".git" or (name == ".." and not done):
+            raise errors.SymlinkEscapesError("is a symbolic link that leads out of the repository")
+        if name == "..":
+            done.pop()
+            trees.pop()
+            continue
+        entry = _entry(trees[-1], name)
+        if isinstance(entry, pygit2.Tree):
+            done.append(name)
+            trees.append(entry)
+        elif entry is not None and stat.S_ISLNK(entry.filemode):
+            links += 1
+            target = _target(entry)
+            if links > MAX_LINKS:
+                raise errors.SymlinkEscapesError("is a symbolic link that leads in a circle")
+            if target.startswith("/"):
+                raise errors.SymlinkEscapesError("is a symbolic link that leads out of the repository")
+            todo += target.split("/")[::-1]
+        else:
+            return "/".join([*done, name]), None if todo else entry
+    return "/".join(done) or ".", trees[-1]
+
+
+def _target(link: pygit2.Object) -> str:
+    return link.data[:MAX_TARGET_BYTES].decode(errors="replace") if isinstance(link, pygit2.Blob) else ""
+
+
+def _entry(tree: pygit2.Tree, name: str) -> pygit2.Object | None:
+    try:
+        return tree[name]
+    except (KeyError, ValueError):  # ValueError: a zero byte in the name
+        return None

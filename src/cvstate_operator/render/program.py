@@ -15,10 +15,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from cvstate_operator import errors
+from cvstate_operator.objects.redaction import one_line
 
 GO_RESERVE_BYTES: Final = 1024 * 2**20
 """Address space that a Go program reserves and never uses. kustomize v5.8.2 does not start below 0.72 GiB, Helm v4.3.1 not below
@@ -27,12 +29,18 @@ MEMORY_BYTES: Final = 1024 * 2**20
 """What a program may use, unless the caller says otherwise. 500 objects take kustomize 37 MB."""
 MAX_ERROR_BYTES: Final = 2**16
 """What is kept of standard error; the rest is read and dropped."""
+MAX_MESSAGE_CHARACTERS: Final = 500
+"""What people are shown of a program's words."""
 FILE_BYTES: Final = 16 * 2**20
 """Largest file a program may write; rendering writes none but caches in its home."""
 NOWHERE: Final = "/nonexistent"
 """The PATH of a program: it finds neither git nor a plugin."""
 
 _CHUNK_BYTES: Final = 2**16
+_ESCAPED_CHARACTERS: Final = 10
+"""Longest way to write an unprintable character: `\\U000e0001`."""
+_VERSION_SECONDS: Final = 20.0
+_VERSION_BYTES: Final = 4096
 _OUT_OF_MEMORY: Final = ("out of memory", "cannot allocate memory", "failed to reserve")
 """What Go's runtime says before it gives up."""
 
@@ -41,6 +49,19 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _SECCOMP_MODE_FILTER: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use."""
+
+    seconds: float = 55.0
+    """Wall clock; less than the operator gives the whole render, so that the message can name the program. kustomize takes 0.4 s for 500 objects, Helm 0.1 s for the chart of `helm create` (measured)."""
+    max_output_bytes: int = 64 * 2**20
+    """YAML that is written; 5,000 Deployments are 20 MiB."""
+    memory_bytes: int | None = MEMORY_BYTES
+    """What it may use besides what Go reserves (`GO_RESERVE_BYTES`); None for no limit of ours. A limit of this process holds for the program as well, so
+    an isolated child needs both together."""
 
 
 class ProgramFailedError(errors.BuildFailedError):
@@ -59,10 +80,8 @@ def run(
     *,
     home: Path,
     cwd: Path,
-    seconds: float,
-    max_output_bytes: int,
+    limits: Limits,
     stdin: bytes = b"",
-    memory_bytes: int | None = MEMORY_BYTES,
     environment: Mapping[str, str] | None = None,
 ) -> bytes:
     """Run a program to its end and return its standard output.
@@ -71,11 +90,8 @@ def run(
         command: path of the program and its arguments; no shell, no search.
         home: a directory for it alone; becomes HOME and TMPDIR.
         cwd: where it runs.
-        seconds: wall clock; then it is killed with everything it started.
-        max_output_bytes: longest standard output.
+        limits: beyond them it is killed with everything it started.
         stdin: what it reads; an empty one is closed at once.
-        memory_bytes: what it may use besides what Go reserves (`GO_RESERVE_BYTES`); None for no limit of ours. A limit of this process holds for
-            the program as well, so an isolated child needs both together.
         environment: variables besides HOME, PATH, TMPDIR, LC_ALL and Go's own.
 
     Raises:
@@ -84,29 +100,57 @@ def run(
         RenderTooLargeError: too much output, or out of memory.
         ProgramFailedError: a non-zero exit.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + limits.seconds
     name = os.path.basename(command[0])
     with tempfile.TemporaryFile(dir=home) as input_file:
         input_file.write(stdin)
         input_file.seek(0)
-        process = _start(command, home=home, cwd=cwd, stdin=input_file, memory_bytes=memory_bytes, environment=environment or {})
+        process = _start(command, home=home, cwd=cwd, stdin=input_file, memory_bytes=limits.memory_bytes, environment=environment or {})
     try:
-        output, complaint = _read(process, deadline=deadline, max_output_bytes=max_output_bytes)
+        output, complaint = _read(process, deadline=deadline, max_output_bytes=limits.max_output_bytes)
         code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired):
         raise errors.RenderTimeoutError(
-            f"{name} did not finish within {seconds:g} s; make the source smaller, or raise the limit"
+            f"{name} did not finish within {limits.seconds:g} s; make the source smaller, or raise the limit"
         ) from None
     except OverflowError:
-        raise errors.RenderTooLargeError(f"{name} wrote more than {max_output_bytes // 2**20} MiB; split the source") from None
+        raise errors.RenderTooLargeError(f"{name} wrote more than {limits.max_output_bytes // 2**20} MiB; split the source") from None
     finally:
         _end(process)
     if code != 0:
         stderr = complaint.decode(errors="replace")
-        if memory_bytes is not None and any(words in stderr for words in _OUT_OF_MEMORY):
-            raise errors.RenderTooLargeError(f"{name} needed more than {memory_bytes // 2**20} MiB of memory; split the source")
+        if limits.memory_bytes is not None and any(words in stderr for words in _OUT_OF_MEMORY):
+            raise errors.RenderTooLargeError(f"{name} needed more than {limits.memory_bytes // 2**20} MiB of memory; split the source")
         raise ProgramFailedError(code, stderr)
     return output
+
+
+def version(command: Sequence[str], *, wanted: str) -> str:
+    """What a program says its version is, like `v5.8.2`.
+
+    Args:
+        command: that makes it say so, and nothing else.
+        wanted: name and version to install, for people: `kustomize v5.8.2`.
+
+    Raises:
+        ToolMissingError: the program is not there, or is something else.
+    """
+    limits = Limits(seconds=_VERSION_SECONDS, max_output_bytes=_VERSION_BYTES)
+    try:
+        with tempfile.TemporaryDirectory() as home:
+            told = run(command, home=Path(home), cwd=Path(home), limits=limits)
+    except errors.ToolMissingError:
+        raise
+    except errors.BuildFailedError as exc:
+        raise errors.ToolMissingError(f"{command[0]} does not tell a version; install {wanted} there") from exc
+    return one_line(told.decode(errors="replace").strip(), 40)
+
+
+def ending(text: str) -> str:
+    """What a program said, in one line of at most `MAX_MESSAGE_CHARACTERS`; the cause stands at the end, so the beginning goes first."""
+    last = text[-MAX_MESSAGE_CHARACTERS - 1 :]
+    shown = one_line(last, len(last) * _ESCAPED_CHARACTERS)
+    return shown if len(shown) <= MAX_MESSAGE_CHARACTERS else "…" + shown[-MAX_MESSAGE_CHARACTERS + 1 :]
 
 
 def _start(

@@ -1,7 +1,7 @@
 """The renderer: the parent's side of rendering. Reads only what our own child wrote, never the repository."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -43,24 +43,18 @@ class Renderer:
             BuildFailedError: nothing can be said about any file.
             CacheLostError: the repository must be fetched again.
         """
-        known = previous if previous and previous.type == "Plain" else None
-        answer = await self._run(artifact, recipe, known.directory if known else "")
-        if answer["complete"]:
-            known = None
-        pieces = dict(known.pieces) if known else {}
-        for path in answer["gone"]:
-            pieces.pop(path, None)
-        lost = await self._add(pieces, answer)
-        if lost:
-            # Damaged files of the store are gone by now; the second time they are made anew.
-            answer = await self._run(artifact, recipe, "")
-            pieces = {}
-            if await self._add(pieces, answer):
-                raise errors.BuildFailedError("rendered objects cannot be read back from the cache directory; is it full or damaged?")
+        answer = await self._run(artifact, recipe, previous.directory if previous else "")
+        # Beside the event loop: of 5,000 objects it takes 40 ms.
+        pieces = await asyncio.to_thread(_merged, {} if previous is None or answer["complete"] else previous.pieces, answer)
         if not any(piece.manifests for piece in pieces.values()) and answer["type"] != "Plain":
             raise errors.BuildFailedError(f"{answer['tool']} made no objects of {artifact.path}; nothing was applied or pruned")
-        ordered = dict(sorted(pieces.items()))
-        return Rendered(ordered, type=answer["type"], tool=answer["tool"], warnings=tuple(answer["warnings"]), directory=artifact.directory)
+        return Rendered(
+            pieces,
+            type=answer["type"],
+            tool=answer["tool"],
+            warnings=tuple(answer["warnings"]),
+            directory=artifact.directory if answer["comparable"] else "",
+        )
 
     def body(self, manifest: Manifest) -> Body:
         """The object to apply; the caller may change it.
@@ -104,30 +98,20 @@ class Renderer:
             except ChildFailedError as exc:
                 raise errors.BuildFailedError(f"rendering {artifact.path} failed: {exc.message}") from exc
 
-    async def _add(self, pieces: dict[str, Piece], answer: Mapping[str, Any]) -> bool:
-        """Put what the child told into `pieces`; True if something could not be read back from the store."""
-        missing = sorted({key for key in answer["changed"].values() if key not in answer["indexes"]})
-        stored = await asyncio.to_thread(self._read_back, missing) if missing else {}
-        for path, key in answer["changed"].items():
-            index = answer["indexes"].get(key) or stored.get(key)
-            if index is None:
-                return True
-            pieces[path] = _piece(path, key, index)
-        for path, (reason, message) in answer["refused"].items():
-            pieces[path] = Piece("", (), (Problem(path, 0, "", reason, message),))
-        return False
 
-    def _read_back(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        found = {}
-        for key in keys:
-            try:
-                found[key] = self._store.index(key)
-            except (OSError, ValueError):
-                self._store.discard(key)
-        return found
+def _merged(known: Mapping[str, Piece], answer: Mapping[str, Any]) -> dict[str, Piece]:
+    """What is known by path, with what the child told of it, sorted."""
+    pieces = dict(known)
+    for path in answer["gone"]:
+        pieces.pop(path, None)
+    for path, key in answer["changed"].items():
+        pieces[path] = _piece(path, answer["indexes"][key])
+    for path, (reason, message) in answer["refused"].items():
+        pieces[path] = Piece("", (), (Problem(path, 0, "", reason, message),))
+    return dict(sorted(pieces.items()))
 
 
-def _piece(path: str, key: str, index: Mapping[str, Any]) -> Piece:
+def _piece(path: str, index: Mapping[str, Any]) -> Piece:
     manifests = tuple(
         Manifest(
             gvk=Gvk.parse(api_version, kind),
@@ -135,9 +119,9 @@ def _piece(path: str, key: str, index: Mapping[str, Any]) -> Piece:
             name=name,
             digest=digest,
             origin=Origin(path, document, line),
-            body=BodyRef(key, index["start"] + offset, length),
+            body=BodyRef(index["file"], index["start"] + offset, length),
         )
         for api_version, kind, namespace, name, digest, document, line, offset, length in index["objects"]
     )
     problems = tuple(Problem(path, document, name, reason, message, field) for document, name, reason, message, field in index["problems"])
-    return Piece(key, manifests, problems)
+    return Piece(index["file"], manifests, problems)

@@ -140,7 +140,8 @@ def _float(text: str) -> float:
     _check_length(text)
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text[:40]} is out of the range of numbers; put it in quotes if it is a text")
+        # Not told as it is written: it may be a Secret's.
+        raise ValueError("a number that no double can hold; put it in quotes if it is a text")
     return value
 
 

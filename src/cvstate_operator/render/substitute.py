@@ -27,6 +27,7 @@ _SHOWN_CHARACTERS: Final = 60
 _BRACES: Final = re.compile(r"\$\{|\}")
 _LENGTH: Final = re.compile(r"#([A-Za-z_][A-Za-z0-9_]*)")
 _FORM: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:=|:-|=|-|\^\^?|,,?|##?|%%?|/[/#%]?|:)(.*))?", re.DOTALL)
+_BEGINNING: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]{0,30}(?!\w))?[^\w\s]{0,2}")
 _SPAN: Final = re.compile(r"([0-9]{1,9})(?::(-?[0-9]{1,9}))?")
 _REPLACEMENT: Final = re.compile(r"((?:\\[/\\]|[^/])*+)/(.*)", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\([/\\])")
@@ -132,9 +133,8 @@ def _end(text: str, start: int) -> int:
         depth += 1 if found[0] == "${" else -1
         if depth == 0:
             return found.start()
-    raise errors.BuildFailedError(
-        f"{one_line(text[start:], _SHOWN_CHARACTERS)} has no closing brace; write $${{ for a ${{ that is meant as text"
-    )
+    # Not a word of what follows: where no variable is meant, it may be part of a Secret.
+    raise errors.BuildFailedError("a ${ has no closing brace; close it, or write $${ for a ${ that is meant as text")
 
 
 def _changed(value: str, operator: str, word: str) -> str | None:
@@ -244,5 +244,12 @@ def _too_large(what: str) -> errors.RenderTooLargeError:
 
 
 def _refused(expression: str, why: str) -> errors.BuildFailedError:
-    shown = one_line(expression, _SHOWN_CHARACTERS)
-    return errors.BuildFailedError(f"${{{shown}}} is not understood: {why}; correct it, or write $${{{shown}}} to keep it as text")
+    begun = _begun(expression)
+    return errors.BuildFailedError(f"${{{begun}}} is not understood: {why}; correct it, or write $${{{begun}}} to keep it as text")
+
+
+def _begun(expression: str) -> str:
+    """As much of an expression as tells which one is meant; what follows may be part of a Secret."""
+    found = _BEGINNING.match(expression)
+    name = one_line(found[0], _SHOWN_CHARACTERS) if found else ""
+    return name if len(name) == len(expression) else f"{name}…"

@@ -46,13 +46,18 @@ def check_url(url: str, policy: AddressPolicy, *, has_credentials: bool) -> None
         parts = urlsplit(url)
         host, _ = (parts.hostname or "").lower().rstrip("."), parts.port
     except ValueError as exc:
-        raise errors.InvalidURLError(f"spec.source.git.url is no URL: {exc}") from exc
+        # Python's text repeats the URL, and a password may stand in it.
+        raise errors.InvalidURLError("spec.source.git.url is no URL: its host or port cannot be read; write https://HOST/PATH") from exc
     if parts.scheme == "file":
         if not policy.files:
             raise errors.URLNotAllowedError("file:// URLs are not allowed; use https://, or start the operator with --allow-file-urls")
         return
     if parts.scheme not in ("https", "ssh", "http"):
         raise errors.InvalidURLError("spec.source.git.url must begin with https:// or ssh://")
+    if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
+        raise errors.InvalidURLError(
+            "spec.source.git.url holds a user or password, which would be shown; put them into a Secret (secretRef)"
+        )
     if not host or host.startswith("-") or parts.path.startswith("/-"):
         raise errors.InvalidURLError("spec.source.git.url names no host, or one that begins with '-'; write https://HOST/PATH")
     if host in policy.hosts:
@@ -78,13 +83,15 @@ def check_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: 
     """
     if host in policy.hosts:
         return
-    plain = getattr(address, "ipv4_mapped", None) or address
+    plain = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
+    if plain.is_loopback:  # before the reserved ones: Python counts ::1 among them
+        if not policy.insecure:
+            raise errors.URLNotAllowedError(_refusal(host, "loopback"))
+        return
     if plain.is_link_local or plain in _METADATA_ADDRESSES:
         raise errors.URLNotAllowedError(_refusal(host, "link-local"))
     if plain.is_multicast or plain.is_reserved or (plain.is_unspecified and not policy.insecure):
         raise errors.URLNotAllowedError(_refusal(host, "special"))
-    if plain.is_loopback and not policy.insecure:
-        raise errors.URLNotAllowedError(_refusal(host, "loopback"))
 
 
 def _refusal(host: str, kind: str) -> str:

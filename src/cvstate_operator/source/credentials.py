@@ -5,6 +5,7 @@ The keys of the Secret are those of Flux, so that its users can keep their Secre
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,8 @@ from cvstate_operator import errors
 
 MIN_RSA_BITS: Final = 2048
 """Source: NIST SP 800-131A; Flux refuses shorter ones too."""
+_TOKEN: Final = re.compile(r"(?:[A-Za-z0-9._~+/-]+=*)?")
+"""Source: RFC 6750 §2.1, b64token."""
 _OLDER_NAMES: Final = {"ca.crt": "caFile", "tls.crt": "certFile", "tls.key": "keyFile"}
 
 
@@ -47,6 +50,10 @@ def for_http(secret: str, data: Mapping[str, bytes]) -> HttpCredentials:
     """
     found = _Secret(secret, data)
     token, user, password = found.line("bearerToken"), found.line("username"), found.line("password")
+    if not _TOKEN.fullmatch(token):
+        raise found.wrong("bearerToken", "holds a character that no token has; it is the bare token, without the word Bearer")
+    if ":" in user:
+        raise found.wrong("username", "holds a colon, which HTTP cannot carry there (RFC 7617); the password has a key of its own")
     if token and password:
         raise found.wrong("bearerToken", "stands beside password; keep one of them")
     if bool(user) != bool(password) and not token:
@@ -73,8 +80,12 @@ def for_ssh(secret: str, data: Mapping[str, bytes]) -> SshCredentials:
     identity, passphrase = found.get("identity"), found.line("password")
     if not identity.strip():
         raise found.wrong("identity", "is missing; ssh needs a private key there")
+    try:
+        text = identity.decode("ascii")
+    except UnicodeDecodeError as exc:
+        raise errors.AuthFailedError(found.wrong("identity", "is no private key in PEM or OpenSSH's form").message) from exc
     _check_identity(found, identity, passphrase)
-    return SshCredentials(identity.decode() if identity.endswith(b"\n") else identity.decode() + "\n", passphrase, found.get("known_hosts"))
+    return SshCredentials(text if text.endswith("\n") else text + "\n", passphrase, found.get("known_hosts"))
 
 
 class _Secret:
@@ -113,7 +124,12 @@ class _Secret:
         return raw.decode("ascii", "replace")
 
     def wrong(self, key: str, what: str) -> errors.InvalidSpecError:
-        return errors.InvalidSpecError(f"Secret {self._name}: key {key} {what}")
+        return errors.InvalidSpecError(f"Secret {self._name}: key {self._spelled(key)} {what}")
+
+    def _spelled(self, key: str) -> str:
+        """The key as the Secret has it."""
+        older = _OLDER_NAMES.get(key, "")
+        return older if older in self._data and not self._data.get(key) else key
 
 
 def _check_identity(found: _Secret, identity: bytes, passphrase: str) -> None:

@@ -2,21 +2,26 @@
 
 One bare repository per URL and Secret, shared by everything that uses both. The first fetch takes the wanted commit alone; later ones bring what is new
 since, so that it can be told whether a commit descends from the one applied last. Nothing is checked out.
+
+libgit2 does not say whether the server or the cached repository is to blame that a fetch failed, and a damaged one would fail for ever. So what fails with
+the cached one is tried once more with an empty one; that one stays only if it gave an answer.
 """
 
+import errno
 import fcntl
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import pygit2
-from pygit2.enums import FetchPrune
+from pygit2.enums import FetchPrune, RepositoryOpenFlag
 
 from cvstate_operator import errors
+from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.source import credentials, history, ssh
 from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.refs import Chosen, choose
@@ -27,6 +32,14 @@ MAX_REFS: Final = 100_000
 
 _NO_SUCH_OBJECT: Final = ("not our ref", "object not found", "no match for id", "target OID for the reference doesn't exist")
 """What servers and libgit2 1.9 say of a commit that is not there."""
+_LIBGIT2_ERRORS: Final = (pygit2.GitError, KeyError, ValueError)
+"""What pygit2 raises for any fault of a server, of an object, or of a file."""
+_FILE_ERRORS: Final = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS)
+"""Faults of a disk; libgit2 tells them only by the text of strerror(3)."""
+_TAGS: Final = "refs/tags/"
+_CACHED_REFS: Final = "refs/cvstate/"
+_PLAIN: Final = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.NO_DOTGIT | RepositoryOpenFlag.BARE
+"""This directory itself: by default libgit2 takes the next repository above it, should it be damaged."""
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -34,74 +47,159 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
-            `path`, `known` (commit that the caller has already, or empty), `baseline` (commit to descend from, or empty), `at` (`{commit, ref, short, tag}`
-            that an earlier look found: then the server is not asked; or null), `secret` (name) and `credentials` ({key: text in latin-1}), `verify`
-            (`{mode, keys}` or null), `policy` (of `AddressPolicy`).
+            `path`, `known` (commit that the caller has already, or empty), `baseline` (commit to descend from, or empty), `at` (`{name, short, commit,
+            tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}),
+            `verify` (`{mode, keys}` or null), `policy` (of `AddressPolicy`).
 
     Returns:
-        `{"commit", "ref", "short", "tag"}`, and, if the commit is not the known one, `tree`, `directory`, `committed_at`, `signed_by`.
+        `{"name", "short", "commit", "tag_object"}`, and, if the commit is not the known one, `tree`, `directory`, `committed_at`, `signed_by`.
 
     Raises:
-        CvstateError: of the source; also if only the server could tell (`at` was given, and more is needed): FetchFailedError.
+        CvstateError: of the source. FetchFailedError also if only the server could tell (`at` was given, and more is needed), and if the cache cannot be used.
     """
-    with _repository(Path(request["repository"])) as open_repository:
-        try:
-            return _look(open_repository(), request)
-        except (pygit2.GitError, KeyError, ValueError) as exc:
-            if request["at"]:
-                raise errors.FetchFailedError("the cached repository lacks what is needed") from exc
-            # Not the server's doing (that has errors of its own): what is cached is damaged. Once more, from nothing.
-            shutil.rmtree(request["repository"], ignore_errors=True)
-        try:
-            return _look(open_repository(), request)
-        except (pygit2.GitError, KeyError, ValueError) as exc:
-            raise errors.SourceInvalidError(f"the repository holds an object that cannot be read: {_one_line(exc)}") from exc
+    directory = Path(request["repository"])
+    try:
+        with _locked(directory):
+            return _found(directory, request)
+    except OSError as exc:
+        # The network has errors of its own by now; what is left are files.
+        what = "give its volume more room, or make it writable"
+        why = f"{exc.strerror}: {exc.filename}" if exc.strerror else str(exc)
+        raise errors.FetchFailedError(f"the operator's Git cache cannot be used: {one_line(why)}; {what}") from exc
 
 
-def _look(repository: pygit2.Repository, request: dict[str, Any]) -> dict[str, Any]:
-    chosen = Chosen(**request["at"]) if request["at"] else _from_server(repository, request)
+def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """One look; if it fails with a cached repository, a second one with an empty one, which takes the place of the other."""
+    if request["at"] or request["recall"]:
+        try:
+            repository = _open(directory)
+            return _judge(repository, Chosen(**request["at"]) if request["at"] else _recalled(repository, request), request)
+        except _LIBGIT2_ERRORS as exc:
+            raise errors.FetchFailedError("the cached repository lacks what is needed") from exc
+    if not directory.exists():
+        return _from_nothing(directory, request)
+    try:
+        repository = _open(directory)
+        return _judge(repository, _from_server(repository, request), request)
+    except _LIBGIT2_ERRORS:
+        return _made_anew(directory, request)
+
+
+def _recalled(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
+    """The commit of an earlier life, by the ref that led to it, if that did not go on since."""
+    heads: dict[str, str] = {}
+    for ref in repository.references.iterator():
+        if ref.name.startswith(_CACHED_REFS):
+            name = ref.name.replace(_CACHED_REFS, "refs/", 1)
+            heads[name] = str(ref.target)
+            if isinstance(repository[ref.target], pygit2.Tag):
+                heads[name + "^{}"] = str(ref.peel(pygit2.Commit).id)
+    try:
+        chosen = choose(request["ref"], heads, url=request["url"])
+    except errors.RefNotFoundError:
+        chosen = None
+    return chosen if chosen and chosen.commit == request["recall"] else Chosen(request["recall"], "", request["recall"], None)
+
+
+def _made_anew(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
+    fresh = directory.with_suffix(".new")
+    _remove(fresh)
+    try:
+        found = _from_nothing(fresh, request)
+        _remove(directory)
+        fresh.rename(directory)
+        return found
+    finally:
+        _remove(fresh)
+
+
+def _from_nothing(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """One look with an empty repository: what fails now is the server's doing, or that of who pushed."""
+    repository = _open(directory)
+    try:
+        chosen = _from_server(repository, request)
+    except _LIBGIT2_ERRORS as exc:
+        raise _translate(exc, request) from exc
+    try:
+        return _judge(repository, chosen, request)
+    except _LIBGIT2_ERRORS as exc:
+        raise errors.SourceInvalidError(f"the repository holds an object that cannot be read: {one_line(str(exc))}") from exc
+
+
+def _judge(repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any]) -> dict[str, Any]:
     found = {"name": chosen.name, "short": chosen.short, "commit": chosen.commit, "tag_object": chosen.tag_object}
     if chosen.commit == request["known"]:
         return found
     commit = repository[chosen.commit]
     if not isinstance(commit, pygit2.Commit):
         raise errors.SourceInvalidError(f"{request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
-    signer = ""
-    if request["verify"]:
-        # Loaded by the few fetches that need it, not by the fork server: the libraries for keys take 20 MB.
-        from cvstate_operator.source.signatures import Keys, verify
-
-        keys = Keys.parse({name: text.encode("latin-1") for name, text in request["verify"]["keys"].items()})
-        found_by = verify(
-            repository, commit=chosen.commit, tag=chosen.tag_object, mode=request["verify"]["mode"], keys=keys, now=datetime.now(UTC)
-        )
-        signer = str(found_by)
+    signer = _signer(repository, chosen, request["verify"]) if request["verify"] else ""
     if request["baseline"]:
         history.require_descendant(repository, chosen.commit, request["baseline"], selector=request["selector"])
     return {
         **found,
         "tree": str(commit.tree.id),
-        "directory": str(_directory(commit.tree, request["path"]).id),
+        "directory": str(_directory(repository, commit.tree, request["path"]).id),
         "committed_at": datetime.fromtimestamp(commit.commit_time, UTC).isoformat(),
         "signed_by": signer,
     }
 
 
+def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any]) -> str:
+    # Loaded by the few fetches that need it, not by the fork server: the libraries for keys take 20 MB.
+    from cvstate_operator.source.signatures import Keys, verify
+
+    keys = Keys.parse({name: text.encode("latin-1") for name, text in wanted["keys"].items()})
+    if chosen.tag_object:
+        repository.read(chosen.tag_object)  # one that is damaged here is no fault of its signature
+    # A ref outside refs/tags/ has no tag's name, so that a signed tag of another name cannot be passed off under it.
+    tag_name = chosen.name.removeprefix(_TAGS)
+    signer = verify(
+        repository, commit=chosen.commit, tag=chosen.tag_object, mode=wanted["mode"], keys=keys, now=datetime.now(UTC), tag_name=tag_name
+    )
+    return str(signer)
+
+
+# -- the repository -----------------------------------------------------------------------------------------------------
+
+
 @contextmanager
-def _repository(directory: Path) -> Iterator[Callable[[], pygit2.Repository]]:
-    """The bare repository, locked: two fetches into it go one after the other. One that cannot be opened is made anew."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Two fetches into one repository go one after the other."""
     directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    def open_repository() -> pygit2.Repository:
-        try:
-            return pygit2.Repository(str(directory))
-        except pygit2.GitError:
-            shutil.rmtree(directory, ignore_errors=True)
-            return pygit2.init_repository(str(directory), bare=True)
-
     with open(directory.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield open_repository
+        yield
+
+
+def _open(directory: Path) -> pygit2.Repository:
+    """The bare repository, swept; one that cannot be opened is made anew. Under the lock only."""
+    _sweep(directory)
+    try:
+        return pygit2.Repository(str(directory), _PLAIN)
+    except _LIBGIT2_ERRORS:
+        _remove(directory)
+    try:
+        return pygit2.init_repository(str(directory), bare=True)
+    except _LIBGIT2_ERRORS as exc:
+        raise OSError(str(exc)) from exc
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a killed fetch left: a lock of libgit2 would fail every later fetch, half a pack takes room for ever. Ours is the only writer."""
+    left = [*directory.glob("*.lock"), *directory.glob("refs/**/*.lock"), *directory.glob("objects/pack/*.lock")]
+    left += [
+        path for path in directory.glob("objects/pack/*") if "_git2_" in path.name or path.name.startswith("tmp_") or path.suffix == ".keep"
+    ]
+    for path in left:
+        path.unlink(missing_ok=True)
+
+
+def _remove(directory: Path) -> None:
+    if directory.is_dir() and not directory.is_symlink():
+        shutil.rmtree(directory, ignore_errors=True)
+    else:
+        directory.unlink(missing_ok=True)
 
 
 # -- the server ---------------------------------------------------------------------------------------------------------
@@ -120,18 +218,18 @@ def _from_server(repository: pygit2.Repository, request: dict[str, Any]) -> Chos
         callbacks = ssh.SshCallbacks(url, identity)
         try:
             return _Server(repository, url, request, callbacks=callbacks).fetch()
-        except errors.CvstateError as exc:
+        except (errors.CvstateError, *_LIBGIT2_ERRORS) as exc:
             raise callbacks.failure or exc from None
     relay = Relay(url, credentials.for_http(request["secret"], secret), policy)
     with relay.serve() as address:
         try:
             return _Server(repository, address, request).fetch()
-        except errors.CvstateError as exc:
+        except (errors.CvstateError, *_LIBGIT2_ERRORS) as exc:
             raise relay.failure or exc from None
 
 
 class _Server:
-    """One look at a server through libgit2."""
+    """One look at a server through libgit2. What libgit2 raises of fetching passes through; the cached repository may be the reason."""
 
     def __init__(
         self, repository: pygit2.Repository, address: str, request: dict[str, Any], callbacks: pygit2.RemoteCallbacks | None = None
@@ -144,24 +242,27 @@ class _Server:
     def fetch(self) -> Chosen:
         """Find the ref and bring its commit, with as much history as is needed."""
         commit = self._request["ref"].get("commit")
-        try:
-            return self._fetch_commit(commit) if commit else self._fetch_ref()
-        except (pygit2.GitError, KeyError, ValueError) as exc:
-            raise self._translate(exc) from exc
+        return self._fetch_commit(commit) if commit else self._fetch_ref()
 
     def _fetch_ref(self) -> Chosen:
-        heads = {}
-        for head in self._remote().list_heads(callbacks=self._callbacks):
-            heads[head.name or ""] = str(head.oid)
-            if len(heads) > MAX_REFS:
-                raise errors.RepoTooLargeError(f"the repository has more than {MAX_REFS} refs; follow one that has fewer")
-        chosen = choose(self._request["ref"], heads, url=self._request["url"])
+        chosen = choose(self._request["ref"], self._heads(), url=self._request["url"])
         if chosen.commit == self._request["known"]:
             return chosen
         wanted = [chosen.commit, *((chosen.tag_object,) if chosen.tag_object else ())]
         if not all(oid in self._repository for oid in wanted) or not self._has_history(chosen.commit):
-            self._fetch([f"+{chosen.name}:{chosen.name.replace('refs/', 'refs/cvstate/', 1)}"], commit=chosen.commit)
+            self._fetch([f"+{chosen.name}:{chosen.name.replace('refs/', _CACHED_REFS, 1)}"], commit=chosen.commit)
         return chosen
+
+    def _heads(self) -> dict[str, str]:
+        heads = {}
+        try:
+            for head in self._remote().list_heads(callbacks=self._callbacks):
+                heads[head.name or ""] = str(head.oid)
+                if len(heads) > MAX_REFS:
+                    raise errors.RepoTooLargeError(f"the repository has more than {MAX_REFS} refs; follow one that has fewer")
+        except _LIBGIT2_ERRORS as exc:  # nothing of the cached repository is in this
+            raise errors.FetchFailedError(f"cannot read {self._request['url']}: {one_line(str(exc))}") from exc
+        return heads
 
     def _fetch_commit(self, commit: str) -> Chosen:
         if commit not in self._repository or not self._has_history(commit):
@@ -171,9 +272,12 @@ class _Server:
                 # Git's default is to give only what a ref points at; so everything that refs reach.
                 everything = ["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"]
                 self._bring(everything, depth=history.WHOLE)
-        return Chosen(commit, "", str(self._repository[commit].id), None)
+                if commit not in self._repository:
+                    raise _ref_not_found(self._request) from None
+        return Chosen(commit, "", commit, None)
 
     def _fetch(self, refspecs: list[str], *, commit: str) -> None:
+        history.require_ends(self._repository)
         baseline = self._request["baseline"]
         if baseline and baseline != commit:
             if baseline not in self._repository:
@@ -201,18 +305,25 @@ class _Server:
     def _remote(self) -> pygit2.Remote:
         return self._repository.remotes.create_anonymous(self._address)
 
-    def _translate(self, error: Exception) -> errors.CvstateError:
-        """One of our errors for what libgit2 said; what went wrong on the way to the server, relay and callbacks know better."""
-        url, text = self._request["url"], str(error)
-        if isinstance(error, KeyError) or any(words in text for words in _NO_SUCH_OBJECT):
-            return errors.RefNotFoundError(f"{self._request['selector']} is not in {url}; correct spec.source.git.ref, or push it")
-        return errors.FetchFailedError(f"cannot read {url}: {_one_line(error)}")
+
+def _translate(error: Exception, request: dict[str, Any]) -> errors.CvstateError | OSError:
+    """One of our errors for what libgit2 said of an attempt from nothing; what went wrong on the way to the server, relay and callbacks know better."""
+    text = str(error)
+    if any(os.strerror(number) in text for number in _FILE_ERRORS):
+        return OSError(text)
+    if isinstance(error, KeyError) or any(words in text for words in _NO_SUCH_OBJECT):
+        return _ref_not_found(request)
+    return errors.FetchFailedError(f"cannot read {request['url']}: {one_line(text)}")
+
+
+def _ref_not_found(request: dict[str, Any]) -> errors.RefNotFoundError:
+    return errors.RefNotFoundError(f"{request['selector']} is not in {request['url']}; correct spec.source.git.ref, or push it")
 
 
 # -- the commit ---------------------------------------------------------------------------------------------------------
 
 
-def _directory(tree: pygit2.Tree, path: str) -> pygit2.Tree:
+def _directory(repository: pygit2.Repository, tree: pygit2.Tree, path: str) -> pygit2.Tree:
     for part in path.split("/"):
         if part in ("", "."):
             continue
@@ -222,9 +333,5 @@ def _directory(tree: pygit2.Tree, path: str) -> pygit2.Tree:
             raise errors.PathNotFoundError(f"path {path} is not in the commit; correct spec.source.git.path, or push it") from None
         if not isinstance(entry, pygit2.Tree):
             raise errors.PathNotFoundError(f"path {path} is no directory; give the directory that holds the manifests")
-        tree = entry
+        tree = repository[entry.id].peel(pygit2.Tree)  # read here, so that one that is missing is not taken for a path that is
     return tree
-
-
-def _one_line(error: Exception) -> str:
-    return orjson.dumps(" ".join(str(error).split())[:200]).decode().strip('"')

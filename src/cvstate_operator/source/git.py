@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cvstate_operator import errors
 from cvstate_operator.api.duration import parse_seconds
-from cvstate_operator.api.source import GitRef, GitSource
+from cvstate_operator.api.source import GitRef, GitSource, VerifyMode
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact
@@ -91,8 +91,7 @@ class GitSources:
             CvstateError: it is not there any more, or not acceptable.
         """
         request = self._request(git, access, known=None, baseline="")
-        at = {"name": commit, "short": "", "commit": commit, "tag_object": None}
-        answer = await self._run({**request, "at": at}, parse_seconds(git.timeout))
+        answer = await self._run({**request, "recall": commit}, parse_seconds(git.timeout))
         return self._artifact(git, request, answer, None)
 
     def forget(self, artifact: Artifact) -> None:
@@ -119,6 +118,8 @@ class GitSources:
         repository = str(self._cache.repository(git.url, access.secret))
         verified_with = _verified_with(git, access)
         same = known and (known.repository, known.path, known.verified_with) == (repository, git.path, verified_with)
+        # Another tag of a known commit, or the tag made anew, has a signature of its own.
+        same = same and (git.verify is None or git.verify.mode is VerifyMode.HEAD)
         return {
             "repository": repository,
             "url": git.url,
@@ -128,6 +129,7 @@ class GitSources:
             "known": known.commit if known and same else "",
             "baseline": baseline,
             "at": None,
+            "recall": "",
             "secret": access.secret,
             "credentials": _text(access.credentials),
             "verify": {"mode": git.verify.mode.value, "keys": _text(access.keys)} if git.verify else None,
@@ -154,7 +156,7 @@ class GitSources:
             assert known is not None  # the child answers so only for what we know  # noqa: S101
             # The same commit by another ref (a branch became a tag) is another revision, but nothing new.
             return known if (revision, ref) == (known.revision, known.ref) else replace(known, revision=revision, ref=ref)
-        return Artifact(
+        found = Artifact(
             repository=request["repository"],
             path=git.path,
             revision=revision,
@@ -167,6 +169,7 @@ class GitSources:
             signed_by=answer["signed_by"],
             verified_with=request["verified_with"],
         )
+        return known if known and found == replace(known, fetched_at=found.fetched_at) else found
 
 
 def _followed(ref: GitRef, name: str) -> str:

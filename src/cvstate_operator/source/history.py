@@ -4,6 +4,7 @@ Git promises immutable commits, not immutable refs: a force-push, a moved tag, o
 ref says then; we refuse unless spec.source.git.allowRewind says otherwise.
 """
 
+from pathlib import Path
 from typing import Final
 
 import pygit2
@@ -15,6 +16,21 @@ WHOLE: Final = 2**31 - 1
 SINCE_KNOWN: Final = 0
 """Depth that leaves the shallow boundary where it is and brings everything since (libgit2's GIT_FETCH_DEPTH_FULL; measured with 1.9: of 30 commits, only
 the new ones came)."""
+
+
+def require_ends(repository: pygit2.Repository) -> None:
+    """Read the commits where the cached history begins and ends.
+
+    A fetch builds on them: the server leaves out what they stand for. Were one of them lost, a descendant would look like a rewind.
+
+    Raises:
+        KeyError, ValueError, pygit2.GitError: one of them cannot be read.
+    """
+    for reference in repository.references.iterator():
+        repository[reference.target]
+    shallow = Path(repository.path, "shallow")
+    for line in shallow.read_text(errors="replace").splitlines() if shallow.exists() else ():
+        repository[line]
 
 
 def is_connected(repository: pygit2.Repository, commit: str, baseline: str) -> bool:
@@ -31,7 +47,7 @@ def require_descendant(repository: pygit2.Repository, commit: str, baseline: str
     if commit == baseline or is_connected(repository, commit, baseline):
         return
     back = commit in repository and baseline in repository and repository.descendant_of(baseline, commit)
-    how = "an older commit" if back else "a commit of another history"
+    how = "an older commit" if back else "which does not descend from it"
     raise errors.RewindRefusedError(
         f"{selector} went from {baseline[:12]} to {commit[:12]}, {how}; what was applied stays. Restore the history, or set spec.source.git.allowRewind: true"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import semantic_version
 
 from cvstate_operator import errors
-from cvstate_operator.api.versions import version_range
+from cvstate_operator.api.versions import VersionRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _name(ref: Mapping[str, str], heads: Mapping[str, str], url: str) -> tuple[s
 
 def _newest(wanted: str, heads: Mapping[str, str], url: str) -> str:
     """The tag with the highest version in the range; between equal versions (build metadata does not order) the last by name."""
-    spec = version_range(wanted)
+    spec = VersionRange(wanted)
     found = []
     for name in heads:
         tag = name.removeprefix("refs/tags/")

@@ -250,9 +250,9 @@ def test_without_the_program_a_kustomization_is_an_error_not_a_fault_of_the_file
         task.handle(request(tmp_path))
 
 
-def test_a_chart_is_not_taken_for_plain_files(tmp_path: Path):
+def test_without_the_program_a_chart_is_an_error_and_not_taken_for_plain_files(tmp_path: Path):
     write(tmp_path, {"Chart.yaml": "name: x\nversion: 1.0.0\n", "templates/a.yaml": "{{ .Values.x }}"})
-    with pytest.raises(errors.ToolMissingError, match="helm template"):
+    with pytest.raises(errors.ToolMissingError, match="helm"):
         task.handle(request(tmp_path))
 
 

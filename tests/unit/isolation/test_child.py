@@ -1,6 +1,6 @@
 """Isolation, with real child processes.
 
-Aspects: answers and errors travel · environment and limits · a child that hangs, crashes, eats memory · a fork server that dies · many at once.
+Aspects: answers and errors travel · environment and limits · a child that hangs, crashes, eats memory · a fork server that dies · a disk that fails · many at once.
 """
 
 import asyncio
@@ -138,3 +138,13 @@ async def test_a_fork_server_that_dies_fails_its_tasks_and_is_started_again(chil
 async def test_many_at_once_do_not_mix_their_answers(children: Children):
     found = await asyncio.gather(*(ask(children, "echo", text=str(i)) for i in range(60)))
     assert [answer["text"] for answer in found] == [str(i) for i in range(60)]
+
+
+async def test_a_directory_that_cannot_be_written_is_told_until_it_can(children: Children, tmp_path: Path):
+    (tmp_path / "scratch").write_text("a file, not a directory")
+    with pytest.raises(ChildFailedError, match="the cache directory cannot be written: File exists"):
+        await ask(children, "echo", text="x")
+    assert "cannot be written" in children.fault
+    (tmp_path / "scratch").unlink()
+    await ask(children, "echo", text="x")
+    assert children.fault == ""

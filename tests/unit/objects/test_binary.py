@@ -27,6 +27,21 @@ CONFIG_MAP = GroupKind("", "ConfigMap")
         pytest.param(SECRET, {"data": "x"}, "", id="no-map"),
         pytest.param(SECRET, {}, "", id="none"),
         pytest.param(CONFIG_MAP, {"data": {"a": "!"}, "binaryData": {"b": "!"}}, "binaryData.b", id="config-map"),
+        pytest.param(
+            GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+            {"webhooks": [{"clientConfig": {"caBundle": "aHVudGVyMg=="}}, {"clientConfig": {}}, {"clientConfig": {"caBundle": "${CA}"}}]},
+            "webhooks[2].clientConfig.caBundle",
+            id="webhook",
+        ),
+        pytest.param(
+            GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
+            {"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": "\n"}}}}},
+            "",
+            id="definition-with-none",
+        ),
+        pytest.param(GroupKind("apiregistration.k8s.io", "APIService"), {"spec": {"caBundle": "Cg"}}, "spec.caBundle", id="api-service"),
+        pytest.param(GroupKind("apiregistration.k8s.io", "APIService"), {"spec": ["caBundle"]}, "", id="another-shape"),
+        pytest.param(SECRET, {"data": {1: "!", "a": "!"}}, "data.1", id="keys-that-are-no-texts"),
         pytest.param(GroupKind("x", "Secret"), {"data": {"a": "!"}}, "", id="secret-of-another-group"),
     ],
 )

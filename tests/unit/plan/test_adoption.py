@@ -58,6 +58,15 @@ def test_fields_are_forced_only_on_what_is_ours(metadata: dict[str, Any], force:
             "Service s",
             id="controller-that-copied-our-label",
         ),
+        pytest.param(
+            {
+                "labels": {PART_OF_LABEL: OWNER},
+                "annotations": {DIGEST: "d"},
+                "ownerReferences": [{"kind": "Endpoints", "name": "s", "controller": True}],
+            },
+            "Endpoints s",
+            id="controller-that-copied-all-our-marks",
+        ),
     ],
 )
 def test_an_object_of_another_owner_is_left_to_it_by_name(metadata: dict[str, Any], name: str) -> None:

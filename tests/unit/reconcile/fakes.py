@@ -21,7 +21,7 @@ from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.objects.recipe import Recipe
+from cvstate_operator.objects.recipe import Capabilities, Recipe
 from cvstate_operator.plan.adoption import NameOwner
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.crds import declared_resources, is_crd
@@ -187,6 +187,9 @@ class FakeCluster:
         if self.discover_errors:
             raise self.discover_errors.pop(0)
         self._known = set(self.served)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities("v1.36.0", tuple(sorted({resource.gvk.api_version for resource in self._known})))
 
     async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
         for resource in resources:
@@ -395,7 +398,7 @@ class Stage:
         self.index = LiveIndex(self._touched)
         old, self.cluster = self.cluster, FakeCluster(self.index)
         vars(self.cluster).update({k: v for k, v in vars(old).items() if k not in ("index", "_watched")})
-        world = World(
+        self.world = World(
             source=self.git,
             renderer=self.git,
             references=self.references,
@@ -408,7 +411,7 @@ class Stage:
             parallel=8,
         )
         self.pipeline = Pipeline(
-            world,
+            self.world,
             owner=OWNER,
             name="state",
             namespace="default",

@@ -1,13 +1,18 @@
 """Claims.
 
-Aspects: who declares what · what is free · waiting for those who read the same ref · newcomers · those who are gone.
+Aspects: who declares what · what is free · waiting for those who read the same ref · newcomers · ClusterStates in Git · another spec · those who are gone.
 """
 
 import pytest
 
+from cvstate_operator.api.names import CLUSTER_STATE, CLUSTER_STATES, GROUP, VERSION
+from cvstate_operator.objects.identity import ApiResource, Gvk
+from cvstate_operator.objects.ownership import applyset_id
 from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS, Claims
 from tests.unit.builders import artifact, ref
 
+CHILD = ref("child", of=ApiResource(Gvk(GROUP, VERSION, CLUSTER_STATE), CLUSTER_STATES, True))
+CHILD_ID = applyset_id(name="child", namespace="default", kind=CLUSTER_STATE, group=GROUP)
 A, B = ref("a"), ref("b")
 OLD, NEW = artifact("1" * 40), artifact("2" * 40)
 LATE = 100.0
@@ -95,9 +100,41 @@ def test_a_newcomer_is_waited_for_until_it_said_what_it_declares(claims: Claims)
     assert not claims.catch_up("one", LATE)
 
 
+@pytest.mark.parametrize("owner", ["one", "two"])
+def test_a_clusterstate_that_stands_in_git_is_waited_for_before_it_exists(claims: Claims, owner: str) -> None:
+    """By its parent too: an object may move from there into it."""
+    claims.want("one", set(), NEW, LATE)
+    claims.want("two", {B, CHILD}, NEW, LATE)
+    assert claims.catch_up(owner, LATE)
+    claims.join(CHILD_ID, LATE + 1)
+    assert claims.catch_up(owner, LATE + 1)
+    claims.want(CHILD_ID, {A}, NEW, LATE + 1)
+    assert not claims.catch_up(owner, LATE + 1)
+
+
+def test_a_clusterstate_in_git_that_never_comes_is_waited_for_once_a_commit(claims: Claims) -> None:
+    claims.want("two", {B, CHILD}, OLD, LATE)
+    assert not claims.catch_up("one", LATE)
+    for commit, since in ((NEW, LATE), (artifact("3" * 40), LATE * 2)):
+        for owner in ("one", "two"):
+            claims.want(owner, {B, CHILD}, commit, since)
+        assert claims.catch_up("one", since + CATCH_UP_SECONDS - 0.1)
+        assert not claims.catch_up("one", since + CATCH_UP_SECONDS)
+
+
+def test_who_got_another_spec_is_waited_for_until_it_said_what_it_declares_by_that(claims: Claims) -> None:
+    claims.change("two", LATE)
+    assert claims.claimants(B) == ("two",), "what it declared before stands"
+    assert claims.catch_up("one", LATE)
+    assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS)
+    claims.want("two", {A}, OLD, LATE)
+    assert not claims.catch_up("one", LATE)
+
+
 def test_who_is_gone_or_never_joined_has_no_say(claims: Claims) -> None:
     claims.let_go("one", [A])
     claims.leave("one")
+    claims.change("one", LATE)
     claims.want("one", {A}, NEW, LATE)
     claims.let_go("one", [A])
     assert claims.claimants(A) == ()

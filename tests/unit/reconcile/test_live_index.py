@@ -1,7 +1,7 @@
 """The live index.
 
 Aspects: whose objects there are · copied labels · the echo of our own writes · changes while we write · what matters and what does not · changing owners ·
-who is told that an object became free · what is gone · verifying · replaced objects.
+who is told that an object became free · what is gone · verifying · replaced objects · versions of one kind.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from cvstate_operator.reconcile.live_index import LiveIndex
 from tests.unit.builders import CONFIG_MAP, OWNER, RIVAL, applied, ref
 
 A = ref("a")
+CONFIG_MAP_V2 = CONFIG_MAP._replace(gvk=CONFIG_MAP.gvk._replace(version="v2"))
 CONTROLLER = {"kind": "Service", "name": "s", "uid": "uid-2", "controller": True}
 Touched = list[tuple[str, ObjectRef]]
 
@@ -380,3 +381,35 @@ def test_an_object_without_managed_fields_or_labels_is_tolerated(index: LiveInde
     assert index.known(CONFIG_MAP) == {A}
     assert index.count("") == 0
     assert FIELD_MANAGER not in str(touched)
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_baseline_does_not_hold_in_another_version(index: LiveIndex, touched: Touched) -> None:
+    write(index, applied(version="5"))
+    index.observed(CONFIG_MAP_V2, applied(version="6"))
+    live = index.get(A)
+    assert live is not None
+    assert (live.baseline, live.snapshot is None, touched) == (None, False, [(OWNER, A)])
+
+
+def test_the_state_that_is_known_is_news_in_another_version(index: LiveIndex) -> None:
+    index.observed(CONFIG_MAP, applied(version="5"))
+    index.observed(CONFIG_MAP_V2, applied(version="5"))
+    assert (index.known(CONFIG_MAP), index.known(CONFIG_MAP_V2)) == (frozenset(), {A})
+
+
+def test_an_older_state_is_history_in_every_version(index: LiveIndex) -> None:
+    index.observed(CONFIG_MAP, applied(version="5"))
+    index.observed(CONFIG_MAP_V2, applied(version="4"))
+    assert index.known(CONFIG_MAP) == {A}
+
+
+def test_an_object_that_was_seen_in_another_version_during_our_write_is_looked_at(index: LiveIndex, touched: Touched) -> None:
+    index.writing(A)
+    index.observed(CONFIG_MAP_V2, applied(version="6"))
+    index.written(A, applied(version="5"), CONFIG_MAP)
+    live = index.get(A)
+    assert live is not None
+    assert (live.baseline, touched) == (None, [(OWNER, A)])

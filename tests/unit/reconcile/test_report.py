@@ -1,7 +1,7 @@
 """The report.
 
 Aspects: conditions for each situation · what the status says and how large it gets · texts are stable · revisions move only when they are reached ·
-events only for news · Secrets stay secret · work in progress · a spec that makes no sense.
+events only for news · Secrets stay secret · signatures · evidence of the render · work in progress · a spec that makes no sense · a pass that broke off.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan.changes import Action, Kept
 from cvstate_operator.reconcile import report
-from cvstate_operator.reconcile.outcome import Done, Outcome
+from cvstate_operator.reconcile.outcome import Done, Outcome, Render
 from tests.unit.builders import SECRET, artifact, problem, ref
 
 NOW = "2026-01-01T12:00:00Z"
@@ -475,3 +475,86 @@ def test_looking_at_an_earlier_status_does_not_change_it() -> None:
     events(OUTCOMES["open-drift"], before)
     report.progressing(before, generation=2, message="x", now=LATER)
     assert before == copy
+
+
+# -- signatures --------------------------------------------------------------------------------------------------------
+
+SIGNED = replace(CONVERGED, artifact=replace(FIRST, signed_by="openpgp:AB12"))
+
+
+def test_who_signed_a_commit_is_told_where_signatures_are_asked_for() -> None:
+    found = status(SIGNED)
+    assert found["source"]["signedBy"] == "openpgp:AB12"
+    assert conditions(SIGNED)["SourceVerified"] == ("True", "Verified")
+    assert "signed by openpgp:AB12" in next(c["message"] for c in found["conditions"] if c["type"] == "SourceVerified")
+    assert "SourceVerified" not in conditions(CONVERGED)
+    assert "signedBy" not in status(CONVERGED)["source"]
+
+
+@pytest.mark.parametrize("verdict", ["SignatureMissing", "SignatureInvalid"])
+@pytest.mark.parametrize("before", [SIGNED, CONVERGED, OUTCOMES["never-read"]], ids=["signed-before", "unsigned-before", "never-read"])
+def test_a_commit_without_a_good_signature_is_told_for_a_human(before: Outcome, verdict: str) -> None:
+    outcome = replace(before, source_error=errors.VerificationFailedError("main@sha1:2 is not signed", verdict=verdict))
+    found = conditions(outcome)
+    assert found["SourceVerified"] == ("False", verdict)
+    assert found["SourceReady"] == found["Ready"] == ("False", "VerificationFailed")
+    assert found["Stalled"] == ("True", "VerificationFailed")
+
+
+def test_another_failure_of_the_source_leaves_the_signature_of_what_is_in_use() -> None:
+    assert conditions(replace(SIGNED, source_error=REFUSED))["SourceVerified"] == ("True", "Verified")
+
+
+# -- evidence of the render --------------------------------------------------------------------------------------------
+
+CHART = replace(CONVERGED, rendered=Render("Helm", "helm v4.0.0", ("hook a was left out",)))
+
+
+def test_a_status_tells_how_the_commit_was_rendered() -> None:
+    assert status(CHART)["render"] == {"type": "Helm", "digest": "sha256:d", "tool": "helm v4.0.0", "warnings": ["hook a was left out"]}
+    assert status(replace(CONVERGED, rendered=Render("Plain", "", ())))["render"] == {"type": "Plain", "digest": "sha256:d"}
+
+
+def test_a_commit_that_could_not_be_rendered_leaves_the_evidence_of_the_last_one() -> None:
+    failed = replace(OUTCOMES["render-failed"], artifact=SECOND, rendered=CHART.rendered)
+    assert status(failed, status(CHART))["render"] == status(CHART)["render"]
+
+
+def test_warnings_are_few_short_and_on_one_line() -> None:
+    outcome = replace(CHART, rendered=Render("Helm", "helm", tuple(f"{n}\n" + "x" * 5000 for n in range(1000))))
+    warnings = status(outcome)["render"]["warnings"]
+    assert 10 <= len(warnings) <= report.LISTED
+    assert sum(len(warning.encode()) for warning in warnings) <= report.LISTED_BYTES
+    assert all(warning.isprintable() and len(warning) <= report.PROBLEM_CHARACTERS for warning in warnings)
+
+
+def test_the_event_of_a_change_names_commit_tree_and_render() -> None:
+    outcome = replace(CONVERGED, digest="sha256:" + "d" * 64, done=(Done(ref("a"), Action.CREATE),))
+    (event,) = events(outcome)
+    assert f"{FIRST.revision} (tree {FIRST.directory[:12]}, objects sha256:{'d' * 12})" in event[2]
+
+
+# -- a pass that broke off ---------------------------------------------------------------------------------------------
+
+
+def test_a_pass_that_an_error_ended_takes_ready_back_and_nothing_else() -> None:
+    before = status(SIGNED)
+    error = errors.NetworkError("the API server cannot be reached")
+    found = report.broken(error, previous=before, generation=3, now=LATER)
+    assert {c["type"]: (c["status"], c["reason"]) for c in found["conditions"]} == {
+        "Ready": ("False", error.reason),
+        "Reconciling": ("True", "ProgressingWithRetry"),
+        "SourceReady": ("True", "Fetched"),
+        "SourceVerified": ("True", "Verified"),
+        "Drifted": ("False", "NoDriftDetected"),
+    }
+    assert all(error.message in c["message"] for c in found["conditions"] if c["type"] in ("Ready", "Reconciling"))
+    assert {key: value for key, value in found.items() if key not in ("conditions", "observedGeneration")} == {
+        key: value for key, value in before.items() if key not in ("conditions", "observedGeneration")
+    }
+    assert found["observedGeneration"] == 3
+
+
+def test_a_first_pass_that_breaks_off_is_told_too() -> None:
+    found = report.broken(errors.NetworkError("away"), previous={}, generation=1, now=NOW)
+    assert {c["type"] for c in found["conditions"]} == {"Ready", "Reconciling"}

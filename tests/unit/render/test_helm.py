@@ -7,6 +7,7 @@ version is the one of the go.mod.
 
 import gzip
 import io
+import os
 import re
 import tarfile
 import time
@@ -111,17 +112,36 @@ def test_a_hostile_template_takes_linear_time(text: bytes) -> None:
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
+def merged(documents: tuple[tuple[str, str], ...], inline: dict[str, Any]) -> dict[str, Any]:
+    """As Helm merges the layers."""
+    found: dict[str, Any] = {}
+    for layer in helm_values.layers(documents, inline):
+        found = helm_values.merge(found, layer)
+    return found
+
+
 def test_values_of_later_documents_win_and_inline_ones_over_all() -> None:
     documents = (("", "a: {x: 1, v: 1, z: 1}\nlist: [1, 2]"), ("", "a: {v: 2, z: 2}\n---\nlist: [3]"), ("a.w", "2"))
-    assert helm_values.merged(documents, {"a": {"z": 3}}) == {"a": {"x": 1, "v": 2, "z": 3, "w": "2"}, "list": [3]}
+    assert merged(documents, {"a": {"z": 3}}) == {"a": {"x": 1, "v": 2, "z": 3, "w": "2"}, "list": [3]}
 
 
 def test_null_is_kept_for_helm_to_take_a_default_away() -> None:
-    assert helm_values.merged((("", "a: {b: 1}"),), {"a": None}) == {"a": None}
+    assert merged((("", "a: {b: 1}"),), {"a": None}) == {"a": None}
 
 
 def test_without_values_there_is_an_empty_map() -> None:
-    assert helm_values.merged((("", "# nothing\n"),), {}) == {}
+    assert merged((("", "# nothing\n"),), {}) == {}
+
+
+def test_each_document_is_a_layer_since_null_takes_back_what_a_file_said() -> None:
+    documents = (("", "a: null"), ("", "a: {b: 1}\nlist: [{x: 1}]"), ("list[0].y", "2"), ("c.d", "3"))
+    assert helm_values.layers(documents, {"e": 4}) == (
+        {"a": None},
+        {"a": {"b": 1}, "list": [{"x": 1}]},
+        {"list": [{"x": 1, "y": "2"}]},
+        {"c": {"d": "3"}},
+        {"e": 4},
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,26 +157,56 @@ def test_without_values_there_is_an_empty_map() -> None:
     ],
 )
 def test_a_target_path_puts_the_text_there(path: str, before: str, expected: dict[str, Any]) -> None:
-    assert helm_values.merged((("", before), (path, "t")), {}) == expected
+    assert merged((("", before), (path, "t")), {}) == expected
 
 
 @pytest.mark.parametrize("path", [".a", "a.", "a..b", "[0]", "a[", "a[x]", "a]b", "a[0]b", "a[-1]", "a[9999999]", "a[999999]"])
 def test_a_target_path_that_is_none_is_refused(path: str) -> None:
     with pytest.raises(errors.BuildFailedError, match=r"valuesFrom\[0\]: targetPath"):
-        helm_values.merged(((path, "t"),), {})
+        merged(((path, "t"),), {})
 
 
-@pytest.mark.parametrize("text", ["[secret]", "secret", "a: [secret", "secret: 1\nsecret: 2", "a: !secret b", "a: &x [*x]"])
-def test_a_document_that_is_no_map_is_refused_without_showing_its_values(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["[hunter2]", "hunter2", "a: [hunter2", "hunter2: 1\nhunter2: 2", "a: !hunter2 b", "a: *hunter2", "<<: hunter2", "a: @hunter2"]
+)
+def test_a_document_that_is_no_map_is_refused_without_showing_any_of_it(text: str) -> None:
     with pytest.raises(errors.BuildFailedError, match=r"valuesFrom\[1\]") as caught:
-        helm_values.merged((("", "a: b"), ("", text)), {})
+        merged((("", "a: b"), ("", text)), {})
     assert caught.value.message.isprintable()
+    assert "hunter2" not in caught.value.message
 
 
 def test_values_from_references_are_masked() -> None:
     documents = (("a.b", "one secret"), ("", "x: [{y: hunter22}, 123456, true]\nz: {w: abc}"))
     text = helm_values.masked("one secret, hunter22 and 123456; true, abc", documents)
     assert text == "***, *** and ***; true, abc"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("two\nlines of it", "bad two lines of it"),
+        ("a  b\tc d", "bad a b c d"),
+        ('say "hi"\nnow', r'bad "say \"hi\"\nnow"'),
+        ("-----BEGIN-----\nMIIEvQIBADANBg\n-----END-----", "bad MIIEvQIBADANBg"),
+        ("hunter22", "bad aHVudGVyMjI="),
+        ("2020-hunter22", "cannot parse \"-hunter22\" as '2006'"),
+        ("key=hunter22", "cannot read `hunter22`"),
+        ('hunter22 "x"\n', 'parsing "hunter22 \\"x\\"\\x0a"'),
+    ],
+    ids=["lines", "blanks", "quoted", "one line", "base64", "a part in quotes", "a part in backquotes", "escapes"],
+)
+def test_a_value_is_masked_however_it_is_told(value: str, said: str) -> None:
+    told = helm_values.masked(said, (("a", value),))
+    assert "***" in told
+    assert not any(part in told for part in ("lines", "b c", "hi", "MIIE", "hunter22", "aHVu"))
+
+
+@pytest.mark.parametrize(
+    ("number", "as_go"), [("12345678", "1.2345678e+07"), ("1.5e300", "1.5e+300"), ("12345678901234567890.5", "1.2345678901234567e+19")]
+)
+def test_a_large_number_is_masked_as_templates_print_it(number: str, as_go: str) -> None:
+    assert helm_values.masked(f"pin {as_go} of 7", (("", f"pin: {number}"),)) == "pin *** of 7"
 
 
 # -- the chart on disk -------------------------------------------------------------------------------------------------
@@ -210,8 +260,25 @@ def test_links_that_lead_out_or_in_a_circle_are_refused(tmp_path: Path, target: 
 def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     on_disk(tmp_path, {"c/Chart.yaml": "n"})
     (tmp_path / "c/x").symlink_to("absent")
-    with pytest.raises(errors.BuildFailedError, match="c/x: the symbolic link leads nowhere"):
+    with pytest.raises(errors.BuildFailedError, match="c/x: is no file, or a symbolic link that leads nowhere"):
         helm_chart.read(tmp_path, "c")
+
+
+@pytest.mark.parametrize("name", [b"a\nkind: Secret", b"a\x1b[31m", b"a\xff", b"a\xe2\x80\xa8b"])
+def test_a_file_whose_name_could_end_a_comment_is_refused(tmp_path: Path, name: bytes) -> None:
+    """Helm writes names of templates into comments between objects."""
+    on_disk(tmp_path, {"c/Chart.yaml": "n", "c/templates/a": "a"})
+    (tmp_path / os.fsdecode(b"c/templates/" + name)).write_text("b")
+    with pytest.raises(errors.SourceInvalidError, match="c/templates") as caught:
+        helm_chart.read(tmp_path, "c")
+    assert caught.value.message.isprintable()
+
+
+def test_a_packed_file_whose_name_could_end_a_comment_is_refused() -> None:
+    content = packed({"x/Chart.yaml": b"x", "x/templates/a\nkind: Secret": b"a"})
+    with pytest.raises(errors.BuildFailedError, match=r"c/charts/x\.tgz: holds a file with unprintable") as caught:
+        seen(Chart("c", {"charts/x.tgz": content}))
+    assert caught.value.message.isprintable()
 
 
 def test_links_that_multiply_a_chart_end_at_the_limit(tmp_path: Path) -> None:

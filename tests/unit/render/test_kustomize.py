@@ -448,22 +448,26 @@ def test_a_missing_program_is_told_with_its_path(tmp_path: Path) -> None:
     ("said", "kind", "message"),
     [
         ("Error: no such file '{root}/app/x.yaml'\n", errors.BuildFailedError, "kustomize: no such file 'app/x.yaml'"),
-        ("# Warning: 'bases' is deprecated.\nError: in '{root}'\n  twice\n", errors.BuildFailedError, "kustomize: in '.' twice"),
+        ("# Warning: 'bases' is deprecated.\nError: in '{root}'\n  twice\n", errors.BuildFailedError, "kustomize: app: in '.' twice"),
         (
             "Error: external plugins disabled; unable to load X\n",
             errors.PluginRefusedError,
-            "kustomize: external plugins disabled; unable to load X",
+            "kustomize: app: external plugins disabled; unable to load X",
         ),
-        ("Error: security; file '{root}/x' is not in\n", errors.PathEscapesError, "kustomize: security; file 'x' is not in"),
-        ("Error: dial tcp: socket: permission denied\n", errors.RemoteBaseRefusedError, "kustomize: dial tcp: socket: permission denied"),
-        ("\x1b[31m\n", errors.BuildFailedError, "kustomize: \\x1b[31m"),
-        ("", errors.BuildFailedError, "kustomize: exit code 1"),
+        ("Error: security; file '{root}/x' is not in\n", errors.PathEscapesError, "kustomize: app: security; file 'x' is not in"),
+        (
+            "Error: dial tcp: socket: permission denied\n",
+            errors.RemoteBaseRefusedError,
+            "kustomize: app: dial tcp: socket: permission denied",
+        ),
+        ("\x1b[31m\n", errors.BuildFailedError, "kustomize: app: \\x1b[31m"),
+        ("", errors.BuildFailedError, "kustomize: app: exit code 1"),
     ],
 )
 def test_what_kustomize_says_is_told_in_one_line_with_paths_of_the_repository(
     tmp_path: Path, said: str, kind: type[errors.CvstateError], message: str
 ) -> None:
     failure = program.ProgramFailedError(1, said.replace("{root}", str(tmp_path.resolve())))
-    error = kustomize._translate(failure, tmp_path)
+    error = kustomize._translate(failure, tmp_path, "app")
     assert type(error) is kind
     assert error.message == message

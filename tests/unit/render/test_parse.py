@@ -1,6 +1,6 @@
 """Parsing of whole files, as the child process does it.
 
-Aspects: the index cuts out the bodies · digests · problems with their place · LFS pointers · the store · options and their key · values never change
+Aspects: the index cuts out the bodies · digests · problems with their place · LFS pointers · options and their key · values never change
 the structure · variables from end to end.
 """
 

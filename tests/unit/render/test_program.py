@@ -15,6 +15,7 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.render import program
+from cvstate_operator.render.program import Limits
 
 
 def run(
@@ -32,10 +33,8 @@ def run(
         [sys.executable, "-I", "-c", code],
         home=tmp_path,
         cwd=tmp_path,
-        seconds=seconds,
-        max_output_bytes=max_output_bytes,
+        limits=Limits(seconds, max_output_bytes, memory_bytes),
         stdin=stdin,
-        memory_bytes=memory_bytes,
         environment=environment,
     )
 
@@ -117,7 +116,7 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Pa
     code = "/bin/sleep 600 & echo $! > inner; echo $$ > outer; wait"
     started = time.monotonic()
     with pytest.raises(errors.RenderTimeoutError):
-        program.run(["/bin/sh", "-c", code], home=tmp_path, cwd=tmp_path, seconds=2, max_output_bytes=1)
+        program.run(["/bin/sh", "-c", code], home=tmp_path, cwd=tmp_path, limits=Limits(seconds=2, max_output_bytes=1))
     assert time.monotonic() - started < 10
     assert not is_running(int((tmp_path / "outer").read_text()))
     inner = int((tmp_path / "inner").read_text())
@@ -132,7 +131,7 @@ def test_a_program_does_not_outlive_the_process_that_runs_it(tmp_path: Path) -> 
     sleeper = "import os, time; print(os.getpid(), file=open('new', 'w')); os.rename('new', 'pid'); time.sleep(600)"
     code = (
         "import sys\nfrom pathlib import Path\nfrom cvstate_operator.render import program\nhere = Path(sys.argv[1])\n"
-        f"program.run([sys.executable, '-I', '-c', {sleeper!r}], home=here, cwd=here, seconds=600, max_output_bytes=1)"
+        f"program.run([sys.executable, '-I', '-c', {sleeper!r}], home=here, cwd=here, limits=program.Limits(600, 1))"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as runner:
         deadline = time.monotonic() + 20
@@ -187,5 +186,23 @@ def test_what_is_no_program_is_told_with_its_path(tmp_path: Path, make: object) 
     if callable(make):
         make(path)
     with pytest.raises(errors.ToolMissingError) as caught:
-        program.run([str(path)], home=tmp_path, cwd=tmp_path, seconds=5, max_output_bytes=10)
+        program.run([str(path)], home=tmp_path, cwd=tmp_path, limits=Limits(seconds=5, max_output_bytes=10))
     assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(2)", "print('v' * 10_000)"], ids=["no such command", "something else"])
+def test_what_tells_no_version_is_not_the_program(tmp_path: Path, code: str) -> None:
+    with pytest.raises(errors.ToolMissingError, match=r"install kustomize v5\.8\.2"):
+        program.version([sys.executable, "-I", "-c", code], wanted="kustomize v5.8.2")
+
+
+def test_a_version_is_one_short_line() -> None:
+    assert program.version([sys.executable, "-I", "-c", "print('v1.2.3')"], wanted="x") == "v1.2.3"
+    assert program.version([sys.executable, "-I", "-c", "print('a\\x1b' * 99)"], wanted="x").isprintable()
+
+
+def test_of_a_long_complaint_the_end_is_told() -> None:
+    told = program.ending("first " + "x" * 1000 + "\nthe cause")
+    assert told.startswith("…x")
+    assert told.endswith("\\nthe cause")
+    assert len(told) == program.MAX_MESSAGE_CHARACTERS

@@ -197,6 +197,13 @@ def test_a_refusal_does_not_show_values() -> None:
     assert "s3cret" not in caught.value.message
 
 
+@pytest.mark.parametrize("text", ["pa${ssW0rd", "${a:?ssW0rd}", "${a ssW0rd}", "${$(ssW0rd)}", "${9ssW0rd}"])
+def test_a_refusal_does_not_show_what_may_be_part_of_a_password(text: str) -> None:
+    with pytest.raises(errors.BuildFailedError) as caught:
+        apply(text, a="x")
+    assert "ssW0rd" not in caught.value.message
+
+
 @given(st.text(max_size=50))
 def test_a_value_is_never_looked_at_again(value: str) -> None:
     kept = value.rstrip("\n")

@@ -1,263 +1,695 @@
-"""What is read of a commit, on real repositories.
+"""One look of the fetch child, at real repositories: through file:// and, where depth matters, from a real server over http.
 
-Aspects: which files are listed · what is never read · limits · finding the commit and the directory · doing nothing for a known commit.
+Aspects: finding the commit and the directory · doing nothing for a known commit · how much is brought · descent from the last commit · what an earlier
+look found · a damaged cache · what a killed fetch left · a cache that cannot be used · signed tags and their names.
 """
 
-import zlib
+import fcntl
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pygit2
 import pytest
-from pygit2.enums import FileMode, ObjectType
+from pygit2.enums import ObjectType
 
 from cvstate_operator import errors
+from cvstate_operator.cli.demo.git_server import GitServer, Repository
 from cvstate_operator.source import fetch
+from tests.support import signing
+from tests.support.faulty_git import FaultyGit, hang
+from tests.support.signing import SshKey
+from tests.support.waiting import until
+from tests.unit.source.looks import look
 
 SIGNATURE = pygit2.Signature("a", "a@example.io", 1_767_225_600, 0)
-Tree = dict[str, Any]
-"""Names to bytes (a file), a Tree (a directory) or (mode, bytes)."""
+APPS = {"apps/web/a.yaml": "a", "top.yaml": "t"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    with GitServer(tmp_path_factory.mktemp("git")) as running:
+        yield running
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> pygit2.Repository:
-    return pygit2.init_repository(str(tmp_path / "upstream.git"), bare=True)
+def upstream(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "upstream")
 
 
-def write(repository: pygit2.Repository, tree: Tree) -> pygit2.Oid:
-    """Write a tree as raw bytes: libgit2's own builder refuses names that other tools let through."""
-    entries = []
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            mode, oid = int(FileMode.TREE), write(repository, value)
-        elif isinstance(value, tuple):
-            mode, oid = int(value[0]), repository.create_blob(value[1])
-        else:
-            mode, oid = int(FileMode.BLOB), repository.create_blob(value)
-        raw_name = name.encode(errors="surrogateescape")
-        entries.append((raw_name + (b"/" if mode == FileMode.TREE else b""), f"{mode:o}".encode() + b" " + raw_name + b"\0" + oid.raw))
-    return repository.odb.write(ObjectType.TREE, b"".join(raw for _, raw in sorted(entries)))
+@pytest.fixture
+def served(server: GitServer, tmp_path: Path) -> tuple[Repository, str]:
+    """A repository of this test's own on the server, and its URL."""
+    name = tmp_path.name
+    return server.repository(name), server.url(name)
 
 
-def listed(repository: pygit2.Repository, tree: Tree) -> tuple[list[str], list[tuple[str, str]]]:
-    root = repository[write(repository, tree)]
-    assert isinstance(root, pygit2.Tree)
-    files, problems = fetch._list(root, "")
-    return [path for path, _, _ in files], [(path, reason) for path, reason, _ in problems]
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "r"
 
 
-def commit(repository: pygit2.Repository, tree: Tree, *, ref: str = "refs/heads/main") -> str:
-    parents = [repository.references[ref].target] if ref in repository.references else []
-    return str(repository.create_commit(ref, SIGNATURE, SIGNATURE, "message", write(repository, tree), parents))
+def looked(upstream: Repository, cache: Path, **more: Any) -> dict[str, Any]:
+    return look(cache, f"file://{upstream.directory}", **more)
 
 
-# -- listing -----------------------------------------------------------------------------------------------------------
+def objects(cache: Path) -> set[str]:
+    return {str(oid) for oid in pygit2.Repository(str(cache))}
 
 
-def test_manifest_files_of_all_directories_are_listed_in_order(repository: pygit2.Repository) -> None:
-    tree = {"b.yaml": b"b", "a": {"z.yml": b"z", "deep": {"er": {"x.json": b"{}"}}}, "a.yaml": b"a"}
-    assert listed(repository, tree) == (["a.yaml", "a/deep/er/x.json", "a/z.yml", "b.yaml"], [])
+def commits(cache: Path) -> set[str]:
+    repository = pygit2.Repository(str(cache))
+    return {str(oid) for oid in repository if repository.odb.read_header(oid)[0] == ObjectType.COMMIT}
 
 
-def test_a_file_is_known_by_path_blob_and_size(repository: pygit2.Repository) -> None:
-    root = repository[write(repository, {"a.yaml": b"hello"})]
-    assert isinstance(root, pygit2.Tree)
-    assert fetch._list(root, "apps/") == ([("apps/a.yaml", "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0", 5)], [])
-
-
-def test_other_files_are_passed_over(repository: pygit2.Repository) -> None:
-    tree = {
-        "README.md": b"",
-        "values.yaml.gotmpl": b"",
-        "x.YAML": b"",
-        "yaml": b"",
-        ".gitignore": b"",
-        "run.sh": (FileMode.BLOB_EXECUTABLE, b""),
-    }
-    assert listed(repository, tree) == ([], [])
-
-
-def test_a_hidden_or_executable_manifest_is_a_manifest(repository: pygit2.Repository) -> None:
-    assert listed(repository, {".a.yaml": b"", "b.yaml": (FileMode.BLOB_EXECUTABLE, b"")})[0] == [".a.yaml", "b.yaml"]
-
-
-@pytest.mark.parametrize(
-    ("entry", "path"),
-    [
-        pytest.param({"a.yaml": (FileMode.LINK, b"../../etc/passwd")}, "a.yaml", id="link-out-of-the-tree"),
-        pytest.param({"a.yaml": (FileMode.LINK, b"good.yaml")}, "a.yaml", id="link-within-the-tree"),
-        pytest.param({"module": (FileMode.COMMIT, b"")}, "module", id="submodule"),
-        pytest.param({"module.yaml": (FileMode.COMMIT, b"")}, "module.yaml", id="submodule-with-a-manifest's-name"),
-        pytest.param({".git": {"a.yaml": b""}}, ".git", id="git-directory"),
-        pytest.param({".GIT": {"a.yaml": b""}}, ".GIT", id="git-directory-in-capitals"),
-        pytest.param({"..": {"a.yaml": b""}}, "..", id="parent"),
-        pytest.param({".": {"a.yaml": b""}}, ".", id="itself"),
-        pytest.param({"a\nb.yaml": b""}, "a\nb.yaml", id="newline"),
-        pytest.param({"\x1b[2J.yaml": b""}, "\x1b[2J.yaml", id="terminal-escape"),
-        pytest.param({"a\u202eb.yaml": b""}, "a\u202eb.yaml", id="bidirectional-override"),
-        pytest.param({"caf\udce9.yaml": b""}, r"caf\udce9.yaml", id="latin-1"),
-        pytest.param({"x" * 1100 + ".yaml": b""}, "x" * 1100 + ".yaml", id="endless-name"),
-    ],
-)
-def test_what_is_never_read_is_told_and_harms_no_other_file(repository: pygit2.Repository, entry: Tree, path: str) -> None:
-    files, problems = listed(repository, {**entry, "good.yaml": b""})
-    assert files == ["good.yaml"]
-    assert problems == [(path, "SourceInvalid")]
-
-
-def test_a_link_that_is_no_manifest_is_passed_over(repository: pygit2.Repository) -> None:
-    assert listed(repository, {"latest": (FileMode.LINK, b"v1")}) == ([], [])
-
-
-def test_names_of_any_language_are_fine(repository: pygit2.Repository) -> None:
-    assert listed(repository, {"größe": {"世界 🎉.yaml": b""}}) == (["größe/世界 🎉.yaml"], [])
-
-
-def test_a_file_over_the_limit_is_told_and_left_out(repository: pygit2.Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "MAX_FILE_BYTES", 10)
-    assert listed(repository, {"big.yaml": b"x" * 11, "fits.yaml": b"x" * 10, "big.bin": b"x" * 11}) == (
-        ["fits.yaml"],
-        [("big.yaml", "RenderTooLarge")],
-    )
-
-
-@pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_TREE_ENTRIES"])
-def test_too_many_entries_end_the_listing(repository: pygit2.Repository, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    monkeypatch.setattr(fetch, limit, 3)
-    with pytest.raises(errors.RepoTooLargeError):
-        listed(repository, {f"{n}.yaml": b"" for n in range(5)})
-
-
-def test_a_tree_of_trees_is_walked_only_up_to_the_limit(repository: pygit2.Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Ten directories that hold ten times the same directory, and so on: few objects, 10^6 entries.
-    monkeypatch.setattr(fetch, "MAX_TREE_ENTRIES", 5000)
-    tree: Tree = {"a.yaml": b""}
-    oid = write(repository, tree)
-    for _ in range(6):
-        raw = b"".join(b"40000 " + str(n).encode() + b"\0" + oid.raw for n in range(10))
-        oid = repository.odb.write(ObjectType.TREE, raw)
-    root = repository[oid]
-    assert isinstance(root, pygit2.Tree)
-    with pytest.raises(errors.RepoTooLargeError):
-        fetch._list(root, "")
+def _id(upstream: Repository, what: str) -> str:
+    return upstream.git("rev-parse", what).strip()
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------
 
-APPS = {"apps": {"web": {"a.yaml": b"a"}}, "top.yaml": b"t"}
+
+def test_the_newest_commit_of_a_branch_is_found_with_its_trees(upstream: Repository, cache: Path) -> None:
+    upstream.commit({"old.yaml": "o"})
+    newest = upstream.commit(APPS)
+    assert looked(upstream, cache, path="apps") == {
+        "name": "refs/heads/main",
+        "short": "main",
+        "commit": newest,
+        "tag_object": None,
+        "tree": _id(upstream, "HEAD^{tree}"),
+        "directory": _id(upstream, "HEAD:apps"),
+        "committed_at": upstream.git("show", "-s", "--date=format-local:%Y-%m-%dT%H:%M:%S+00:00", "--format=%cd").strip(),
+        "signed_by": "",
+    }
 
 
-def handled(repository: pygit2.Repository, *, kind: str = "branch", name: str = "main", path: str = ".", known: str = "") -> dict[str, Any]:
-    upstream = Path(repository.path)
-    return fetch.handle(
-        {
-            "repository": str(upstream.parent / "cache" / "r"),
-            "url": f"file://{upstream}",
-            "ref": {"kind": kind, "name": name},
-            "path": path,
-            "known": known,
-        }
-    )
+@pytest.mark.parametrize("options", [("-a", "-m", "x"), ()], ids=["annotated", "lightweight"])
+def test_a_tag_stands_for_its_commit(upstream: Repository, cache: Path, options: tuple[str, ...]) -> None:
+    tagged = upstream.commit(APPS)
+    upstream.git("tag", *options, "v1")
+    upstream.commit({"later.yaml": ""})
+    found = looked(upstream, cache, ref={"tag": "v1"})
+    assert (found["commit"], found["short"]) == (tagged, "v1")
+    assert found["tag_object"] == (_id(upstream, "v1") if options else None)
 
 
-def test_the_newest_commit_of_a_branch_is_found(repository: pygit2.Repository) -> None:
-    commit(repository, {})
-    newest = commit(repository, APPS)
-    answer = handled(repository)
-    assert (answer["commit"], answer["committed_at"]) == (newest, "2026-01-01T00:00:00+00:00")
-    assert [path for path, _, _ in answer["files"]] == ["apps/web/a.yaml", "top.yaml"]
-    assert answer["problems"] == []
+def test_a_tag_of_a_tag_stands_for_the_commit_at_the_end(upstream: Repository, cache: Path) -> None:
+    tagged = upstream.commit(APPS)
+    upstream.git("tag", "-a", "-m", "x", "v1")
+    upstream.git("tag", "-a", "-m", "x", "v1-again", "v1")
+    assert looked(upstream, cache, ref={"tag": "v1-again"})["commit"] == tagged
 
 
-@pytest.mark.parametrize("annotated", [True, False], ids=["annotated", "lightweight"])
-def test_a_tag_stands_for_its_commit(repository: pygit2.Repository, annotated: bool) -> None:
-    tagged = commit(repository, APPS)
-    if annotated:
-        repository.create_tag("v1", pygit2.Oid(hex=tagged), ObjectType.COMMIT, SIGNATURE, "message")
-    else:
-        repository.references.create("refs/tags/v1", tagged)
-    commit(repository, {})
-    assert handled(repository, kind="tag", name="v1")["commit"] == tagged
-    assert handled(repository, kind="tag", name="v1", known=tagged) == {"commit": tagged}
+def test_a_ref_outside_branches_and_tags_is_found_by_its_full_name(upstream: Repository, cache: Path) -> None:
+    commit = upstream.commit(APPS)
+    upstream.git("update-ref", "refs/pull/7/head", commit)
+    upstream.commit({"later.yaml": ""})
+    found = looked(upstream, cache, ref={"name": "refs/pull/7/head"})
+    assert (found["commit"], found["name"], found["short"]) == (commit, "refs/pull/7/head", "refs/pull/7/head")
 
 
-def test_a_commit_is_found_by_its_id(repository: pygit2.Repository) -> None:
-    first = commit(repository, APPS)
-    commit(repository, {})
-    assert handled(repository, kind="commit", name=first)["commit"] == first
+def test_a_commit_is_found_by_its_id(upstream: Repository, cache: Path) -> None:
+    first = upstream.commit(APPS)
+    upstream.commit({"later.yaml": ""})
+    found = looked(upstream, cache, ref={"commit": first, "branch": "main"})
+    assert (found["commit"], found["short"], found["tag_object"]) == (first, "", None)
 
 
-def test_a_known_commit_is_not_listed_again(repository: pygit2.Repository) -> None:
-    newest = commit(repository, APPS)
-    assert handled(repository, known=newest) == {"commit": newest}
-
-
-def test_a_new_commit_is_seen_after_a_known_one(repository: pygit2.Repository) -> None:
-    known = handled(repository, known=commit(repository, {}))["commit"]
-    newest = commit(repository, APPS)
-    assert handled(repository, known=known)["commit"] == newest
-
-
-def test_a_branch_that_was_rewound_is_followed(repository: pygit2.Repository) -> None:
-    first, second = commit(repository, {}), commit(repository, APPS)
-    assert handled(repository)["commit"] == second
-    repository.references["refs/heads/main"].set_target(first)
-    assert handled(repository, known=second)["commit"] == first
+def test_a_known_commit_is_told_and_nothing_is_brought(upstream: Repository, cache: Path) -> None:
+    newest = upstream.commit(APPS)
+    assert looked(upstream, cache, known=newest) == {"name": "refs/heads/main", "short": "main", "commit": newest, "tag_object": None}
+    assert objects(cache) == set()
 
 
 @pytest.mark.parametrize(
-    ("path", "files"),
+    ("path", "tree"),
     [
-        pytest.param("apps", ["apps/web/a.yaml"], id="directory"),
-        pytest.param("apps/web", ["apps/web/a.yaml"], id="deeper"),
-        pytest.param("./apps/", ["apps/web/a.yaml"], id="with-dot-and-slash"),
-        pytest.param("./", ["apps/web/a.yaml", "top.yaml"], id="the-root"),
+        pytest.param("apps", "HEAD:apps", id="directory"),
+        pytest.param("./apps/web/", "HEAD:apps/web", id="with-dot-and-slash"),
+        pytest.param("./", "HEAD^{tree}", id="the-root"),
     ],
 )
-def test_files_are_named_from_the_root_of_the_repository(repository: pygit2.Repository, path: str, files: list[str]) -> None:
-    commit(repository, APPS)
-    assert [name for name, _, _ in handled(repository, path=path)["files"]] == files
+def test_the_directory_is_that_of_the_path(upstream: Repository, cache: Path, path: str, tree: str) -> None:
+    upstream.commit(APPS)
+    assert looked(upstream, cache, path=path)["directory"] == _id(upstream, tree)
 
 
 @pytest.mark.parametrize(
-    ("request_", "expected"),
+    ("more", "expected"),
     [
-        pytest.param({"name": "nowhere"}, errors.RefNotFoundError, id="no-such-branch"),
-        pytest.param({"kind": "tag", "name": "main"}, errors.RefNotFoundError, id="a-branch-is-no-tag"),
-        pytest.param({"kind": "commit", "name": "0" * 39 + "1"}, errors.RefNotFoundError, id="no-such-commit"),
+        pytest.param({"ref": {"branch": "nowhere"}}, errors.RefNotFoundError, id="no-such-branch"),
+        pytest.param({"ref": {"tag": "main"}}, errors.RefNotFoundError, id="a-branch-is-no-tag"),
+        pytest.param({"ref": {"semver": "^1"}}, errors.RefNotFoundError, id="no-version-in-the-range"),
+        pytest.param({"ref": {"commit": "0" * 39 + "1"}}, errors.RefNotFoundError, id="no-such-commit"),
         pytest.param({"path": "nowhere"}, errors.PathNotFoundError, id="no-such-path"),
         pytest.param({"path": "top.yaml"}, errors.PathNotFoundError, id="path-of-a-file"),
         pytest.param({"path": "top.yaml/x"}, errors.PathNotFoundError, id="path-through-a-file"),
     ],
 )
-def test_what_is_not_there_is_named(repository: pygit2.Repository, request_: dict[str, str], expected: type[errors.CvstateError]) -> None:
-    commit(repository, APPS)
-    with pytest.raises(expected):
-        handled(repository, **request_)
+def test_what_is_not_there_is_named(upstream: Repository, cache: Path, more: dict[str, Any], expected: type[errors.CvstateError]) -> None:
+    upstream.commit(APPS)
+    for _ in range(2):  # with an empty cache, and with one that was used
+        with pytest.raises(expected):
+            looked(upstream, cache, **more)
 
 
-def test_a_tag_of_a_tree_is_no_commit(repository: pygit2.Repository) -> None:
-    commit(repository, {})
-    repository.create_tag("tree", write(repository, APPS), ObjectType.TREE, SIGNATURE, "message")
-    with pytest.raises(errors.CvstateError):
-        handled(repository, kind="tag", name="tree")
+def test_a_tag_of_a_tree_is_no_commit(upstream: Repository, cache: Path) -> None:
+    upstream.commit(APPS)
+    upstream.git("tag", "-a", "-m", "x", "tree", "HEAD^{tree}")
+    with pytest.raises(errors.SourceInvalidError):
+        looked(upstream, cache, ref={"tag": "tree"})
 
 
-def test_a_repository_that_is_not_there_is_a_failure_that_may_pass(tmp_path: Path) -> None:
-    request = {
-        "repository": str(tmp_path / "c"),
-        "url": f"file://{tmp_path}/none",
-        "ref": {"kind": "branch", "name": "main"},
-        "path": ".",
-        "known": "",
-    }
+@pytest.mark.parametrize("ref", [{"branch": "main"}, {"commit": "0" * 39 + "1"}], ids=["branch", "commit"])
+def test_a_repository_that_is_not_there_is_a_failure_that_may_pass(tmp_path: Path, cache: Path, ref: dict[str, str]) -> None:
     with pytest.raises(errors.FetchFailedError):
-        fetch.handle(request)
+        look(cache, f"file://{tmp_path}/none", ref=ref)
 
 
-def test_a_broken_cache_is_made_anew(repository: pygit2.Repository) -> None:
-    newest = commit(repository, APPS)
-    cache = Path(repository.path).parent / "cache" / "r"
+def test_an_empty_repository_has_no_main(upstream: Repository, cache: Path) -> None:
+    with pytest.raises(errors.RefNotFoundError):
+        looked(upstream, cache)
+
+
+def test_an_object_that_git_would_not_make_is_the_source_s_fault(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    upstream.commit(APPS)
+    tree = signing.write(upstream, "tree", b"40000 apps\0" + bytes.fromhex(signing.write(upstream, "tree", b"garbage")))
+    bad = signing.write(upstream, "commit", f"tree {tree}\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx\n".encode())
+    upstream.git("update-ref", "refs/heads/main", bad)
+    with pytest.raises(errors.CvstateError) as caught:
+        look(cache, url, path="apps")
+    assert isinstance(caught.value, errors.SourceInvalidError | errors.FetchFailedError)
+    assert caught.value.message.isprintable()
+
+
+# -- how much is brought ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_look_brings_one_commit_alone(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    for number in range(5):
+        newest = upstream.commit({f"{number}.yaml": str(number)})
+    look(cache, url)
+    assert commits(cache) == {newest}
+    assert len(objects(cache)) == 1 + 1 + 5
+
+
+def test_a_later_look_brings_only_what_is_new(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    upstream.commit({f"{number}.yaml": str(number) * 1000 for number in range(50)})
+    known = look(cache, url)["commit"]
+    before, packs = objects(cache), set(cache.glob("objects/pack/*.pack"))
+    (cache / "still-the-same").touch()
+    between = upstream.commit({"new.yaml": "1"})
+    newest = upstream.commit({"new.yaml": "2"})
+    assert look(cache, url, known=known, baseline=known)["commit"] == newest
+    assert commits(cache) == {known, between, newest}
+    assert len(objects(cache) - before) == 6, "two commits, trees and blobs"
+    (pack,) = set(cache.glob("objects/pack/*.pack")) - packs
+    assert pack.stat().st_size < 2_000
+    assert (cache / "still-the-same").exists()
+
+
+def test_what_is_there_already_is_not_asked_for_again(served: tuple[Repository, str], server: GitServer, cache: Path) -> None:
+    upstream, url = served
+    upstream.commit(APPS)
+    look(cache, url)
+    asked = len(server.requests)
+    look(cache, url)
+    assert [request.method for request in server.requests[asked:]] == ["GET"]
+
+
+def test_a_commit_that_no_ref_points_at_is_brought_alone_where_the_server_gives_it(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    first = upstream.commit(APPS)
+    upstream.commit({"later.yaml": ""})
+    assert look(cache, url, ref={"commit": first})["commit"] == first
+    assert commits(cache) == {first}
+
+
+def test_a_commit_that_the_server_does_not_give_by_id_is_found_among_everything(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    upstream.git("config", "uploadpack.allowReachableSHA1InWant", "false")
+    first = upstream.commit(APPS)
+    second = upstream.commit({"later.yaml": ""})
+    assert look(cache, url, ref={"commit": first})["commit"] == first
+    assert commits(cache) == {first, second}
+
+
+def test_a_commit_that_is_nowhere_is_no_ref_over_http_either(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    upstream.commit(APPS)
+    for _ in range(2):
+        with pytest.raises(errors.RefNotFoundError):
+            look(cache, url, ref={"commit": "0" * 39 + "1"})
+
+
+def test_too_many_refs_are_refused(upstream: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "MAX_REFS", 3)
+    upstream.commit(APPS)
+    for name in "abcd":
+        upstream.git("branch", name)
+    with pytest.raises(errors.RepoTooLargeError):
+        looked(upstream, cache)
+
+
+# -- descent -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["file", "http"])
+def anywhere(request: pytest.FixtureRequest, upstream: Repository) -> tuple[Repository, str]:
+    """A repository and its URL, over each transport."""
+    if request.param == "file":
+        return upstream, f"file://{upstream.directory}"
+    found: tuple[Repository, str] = request.getfixturevalue("served")
+    return found
+
+
+def test_a_descendant_is_taken(anywhere: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = anywhere
+    baseline = upstream.commit(APPS)
+    look(cache, url)
+    for number in range(3):
+        newest = upstream.commit({"x.yaml": str(number)})
+    assert look(cache, url, baseline=baseline)["commit"] == newest
+
+
+@pytest.mark.parametrize("given_by_id", [True, False], ids=["baseline-is-given-by-id", "baseline-is-not-given"])
+def test_a_descendant_is_taken_though_the_cache_was_lost(served: tuple[Repository, str], cache: Path, given_by_id: bool) -> None:
+    upstream, url = served
+    upstream.git("config", "uploadpack.allowReachableSHA1InWant", str(given_by_id).lower())
+    upstream.commit(APPS)
+    baseline = upstream.commit({"x.yaml": "1"})
+    newest = upstream.commit({"x.yaml": "2"})
+    assert look(cache, url, baseline=baseline)["commit"] == newest
+    assert (len(commits(cache)) == 2) == given_by_id
+
+
+def test_the_baseline_itself_descends_from_itself(anywhere: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = anywhere
+    newest = upstream.commit(APPS)
+    assert look(cache, url, baseline=newest)["commit"] == newest
+
+
+def _back(upstream: Repository) -> None:
+    upstream.git("reset", "-q", "--hard", "HEAD~1")
+
+
+def _aside(upstream: Repository) -> None:
+    _back(upstream)
+    upstream.commit({"aside.yaml": ""})
+
+
+def _unrelated(upstream: Repository) -> None:
+    upstream.git("checkout", "-q", "--orphan", "other")
+    upstream.commit({"other.yaml": ""})
+    upstream.git("branch", "-M", "main")
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [pytest.param(_back, id="back"), pytest.param(_aside, id="aside"), pytest.param(_unrelated, id="unrelated")],
+)
+@pytest.mark.parametrize("has_cache", [True, False], ids=["with-cache", "cache-lost"])
+def test_a_rewritten_history_is_refused_until_it_is_allowed(
+    anywhere: tuple[Repository, str], cache: Path, rewrite: Callable[[Repository], None], has_cache: bool
+) -> None:
+    upstream, url = anywhere
+    upstream.commit(APPS)
+    baseline = upstream.commit({"x.yaml": "1"})
+    if has_cache:
+        look(cache, url)
+    rewrite(upstream)
+    for _ in range(2):
+        with pytest.raises(errors.RewindRefusedError):
+            look(cache, url, baseline=baseline)
+    assert look(cache, url, baseline="")["commit"] == _id(upstream, "main")
+
+
+# -- from what an earlier look found -------------------------------------------------------------------------------------
+
+
+def test_what_an_earlier_look_found_is_judged_without_the_server(upstream: Repository, cache: Path) -> None:
+    upstream.commit(APPS)
+    found = looked(upstream, cache)
+    at = {name: found[name] for name in ("name", "short", "commit", "tag_object")}
+    again = look(cache, "file:///nowhere", at=at, path="apps")
+    assert (again["commit"], again["directory"]) == (found["commit"], _id(upstream, "HEAD:apps"))
+
+
+@pytest.mark.parametrize("is_cached", [True, False], ids=["another-commit", "no-cache"])
+def test_what_the_cache_lacks_only_the_server_could_tell(upstream: Repository, cache: Path, is_cached: bool) -> None:
+    upstream.commit(APPS)
+    if is_cached:
+        looked(upstream, cache)
+    at = {"name": "refs/heads/main", "short": "main", "commit": "0" * 39 + "1", "tag_object": None}
+    with pytest.raises(errors.FetchFailedError):
+        looked(upstream, cache, at=at)
+
+
+# -- a damaged cache -----------------------------------------------------------------------------------------------------
+
+
+def _as_after_a_restart(cache: Path) -> Path:
+    """The same repository elsewhere: libgit2 keeps files that it has open for the life of a process, and a fetch child is a new one."""
+    return Path(shutil.copytree(cache, cache.with_name(f"{cache.name}-again")))
+
+
+def _read_whole(cache: Path, tree: str) -> int:
+    """How many files are below a tree; each was read."""
+    repository = pygit2.Repository(str(cache))
+    entries = list(repository[tree].peel(pygit2.Tree))
+    return sum(
+        _read_whole(cache, str(entry.id)) if isinstance(entry, pygit2.Tree) else len(repository.read(entry.id)) // 2 for entry in entries
+    )
+
+
+def _packs_cut(cache: Path) -> None:
+    for pack in cache.glob("objects/pack/*.pack"):
+        pack.chmod(0o600)
+        os.truncate(pack, pack.stat().st_size // 2)
+
+
+def _packs_emptied(cache: Path) -> None:
+    for pack in cache.glob("objects/pack/*.pack"):
+        pack.chmod(0o600)
+        os.truncate(pack, 0)
+
+
+def _packs_spoilt(cache: Path) -> None:
+    for pack in cache.glob("objects/pack/*.pack"):
+        _spoil(pack)
+
+
+def _spoil(pack: Path) -> None:
+    pack.chmod(0o600)
+    raw = pack.read_bytes()
+    # Head and hash stay, or libgit2 would not even open it.
+    pack.write_bytes(raw[:12] + bytes(byte ^ 0xFF for byte in raw[12:-20]) + raw[-20:])
+
+
+def _removed(pattern: str) -> Callable[[Path], None]:
+    def remove(cache: Path) -> None:
+        for path in list(cache.glob(pattern)):
+            path.unlink()
+
+    return remove
+
+
+def _written(name: str, content: bytes) -> Callable[[Path], None]:
+    def write(cache: Path) -> None:
+        (cache / name).write_bytes(content)
+
+    return write
+
+
+def _all_but_refs(cache: Path) -> None:
+    for path in cache.glob("objects/pack/*"):
+        path.unlink()
+
+
+DAMAGES = pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(_packs_cut, id="packs-cut"),
+        pytest.param(_packs_emptied, id="packs-emptied"),
+        pytest.param(_packs_spoilt, id="packs-spoilt"),
+        pytest.param(_removed("objects/pack/*.pack"), id="packs-gone"),
+        pytest.param(_removed("objects/pack/*.idx"), id="indexes-gone"),
+        pytest.param(_all_but_refs, id="objects-gone"),
+        pytest.param(_removed("HEAD"), id="head-gone"),
+        pytest.param(_written("HEAD", b"\x00\xffgarbage"), id="head-garbage"),
+        pytest.param(_written("config", b"[[[\x00garbage"), id="config-garbage"),
+        pytest.param(_written("refs/cvstate/heads/main", b"garbage"), id="ref-garbage"),
+        pytest.param(_written("packed-refs", b"garbage"), id="packed-refs-garbage"),
+        pytest.param(_written("shallow", b"garbage"), id="shallow-garbage"),
+    ],
+)
+
+
+@DAMAGES
+def test_a_damaged_cache_is_made_anew(anywhere: tuple[Repository, str], cache: Path, damage: Callable[[Path], None]) -> None:
+    upstream, url = anywhere
+    upstream.commit(APPS)
+    baseline = look(cache, url)["commit"]
+    cache = _as_after_a_restart(cache)
+    damage(cache)
+    newest = upstream.commit({"top.yaml": "changed"})
+    found = look(cache, url, baseline=baseline)
+    assert found["commit"] == newest
+    assert _read_whole(_as_after_a_restart(cache), found["directory"]) == 2
+    assert not cache.with_suffix(".new").exists()
+
+
+@DAMAGES
+def test_a_cache_that_lost_a_commit_it_should_have_is_made_anew(upstream: Repository, cache: Path, damage: Callable[[Path], None]) -> None:
+    newest = upstream.commit({"top.yaml": "t"})
+    looked(upstream, cache)
+    cache = _as_after_a_restart(cache)
+    damage(cache)
+    found = looked(upstream, cache)
+    assert found["commit"] == newest
+    assert _read_whole(_as_after_a_restart(cache), found["directory"]) == 1
+
+
+def test_a_repository_above_the_cache_is_not_taken_for_it(tmp_path: Path, upstream: Repository) -> None:
+    upstream.commit(APPS)
+    above = Repository(tmp_path / "work")
+    cache = above.directory / "cache" / "r"
     cache.mkdir(parents=True)
-    (cache / "HEAD").write_bytes(zlib.compress(b"garbage"))
-    assert handled(repository)["commit"] == newest
+    looked(upstream, cache)
+    assert (cache / "HEAD").exists()
+    assert above.git("for-each-ref") == ""
+
+
+def test_a_failing_server_does_not_cost_the_cache(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    upstream.commit(APPS)
+    known = look(cache, url)["commit"]
+    broken = Path(upstream.directory, ".git/objects")
+    newest = upstream.commit({"x.yaml": ""})
+    (broken / newest[:2] / newest[2:]).chmod(0o600)
+    (broken / newest[:2] / newest[2:]).write_bytes(b"garbage")
+    with pytest.raises(errors.CvstateError):
+        look(cache, url, baseline=known)
+    assert known in commits(cache)
+    assert not cache.with_suffix(".new").exists()
+
+
+# -- after a killed fetch -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HEAD.lock",
+        "config.lock",
+        "shallow.lock",
+        "packed-refs.lock",
+        "FETCH_HEAD.lock",
+        "refs/cvstate/heads/main.lock",
+        "objects/pack/pack_git2_a1b2c3d4",
+        "objects/pack/tmp_pack_a1b2c3",
+        "objects/pack/pack-0123.idx.lock",
+        "objects/pack/pack-0123.keep",
+    ],
+)
+def test_what_a_killed_fetch_left_is_swept_and_hinders_nobody(upstream: Repository, cache: Path, name: str) -> None:
+    baseline = upstream.commit(APPS)
+    looked(upstream, cache)
+    (cache / "still-the-same").touch()
+    (cache / name).write_bytes(b"half")
+    newest = upstream.commit({"x.yaml": "1"})
+    assert looked(upstream, cache, baseline=baseline)["commit"] == newest
+    assert not (cache / name).exists()
+    assert (cache / "still-the-same").exists(), "nothing was made anew for it"
+
+
+def test_a_branch_whose_name_looks_like_a_leftover_is_kept(upstream: Repository, cache: Path) -> None:
+    newest = upstream.commit(APPS)
+    upstream.git("branch", "tmp_git2_x")
+    looked(upstream, cache, ref={"branch": "tmp_git2_x"})
+    looked(upstream, cache)
+    assert (cache / "refs/cvstate/heads/tmp_git2_x").read_text().strip() == newest
+
+
+def test_a_fetch_that_was_really_killed_is_done_again(tmp_path: Path, cache: Path) -> None:
+    with FaultyGit(tmp_path / "git") as server:
+        upstream = server.repository("r")
+        newest = upstream.commit(APPS)
+        server.fault = hang
+        request: dict[str, Any] = {}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fetch, "handle", lambda given: request.update(given) or {})
+            look(cache, server.url("r"))
+        program = "import sys, orjson; from cvstate_operator.source import fetch; fetch.handle(orjson.loads(sys.stdin.buffer.read()))"
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as child:
+            assert child.stdin
+            child.stdin.write(orjson.dumps(request))
+            child.stdin.close()
+            until("the server was asked", lambda: server.requests)
+            child.kill()
+        server.fault = None
+        assert look(cache, server.url("r"))["commit"] == newest
+
+
+def test_a_look_waits_for_another_into_the_same_repository(upstream: Repository, cache: Path) -> None:
+    upstream.commit(APPS)
+    looked(upstream, cache)
+    done = threading.Event()
+
+    def work() -> None:
+        looked(upstream, cache)
+        done.set()
+
+    with open(cache.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert not done.wait(0.1)
+    assert done.wait(10)
+    thread.join()
+
+
+# -- a cache that cannot be used ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file may grow beyond that, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _unusable(url: str, cache: Path) -> None:
+    with pytest.raises(errors.FetchFailedError) as caught:
+        look(cache, url)
+    assert "Git cache cannot be used" in caught.value.message
+    assert "volume" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_cache_in_the_place_of_a_file_is_told(upstream: Repository, tmp_path: Path) -> None:
+    upstream.commit(APPS)
+    (tmp_path / "file").write_text("")
+    _unusable(f"file://{upstream.directory}", tmp_path / "file" / "r")
+
+
+def test_a_cache_where_nothing_can_be_made_is_told(upstream: Repository) -> None:
+    upstream.commit(APPS)
+    _unusable(f"file://{upstream.directory}", Path("/proc/self/cache/r"))
+
+
+def test_a_cache_that_is_too_small_is_told_and_works_again_with_room(anywhere: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = anywhere
+    upstream.commit({"random.yaml": os.urandom(50_000).hex()})
+    with largest_file(20_000):
+        _unusable(url, cache)
+    newest = upstream.commit({"x.yaml": ""})
+    assert look(cache, url)["commit"] == newest
+
+
+def test_a_cache_that_became_too_small_is_told_and_keeps_what_it_has(anywhere: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = anywhere
+    known = upstream.commit(APPS)
+    look(cache, url)
+    upstream.commit({"random.yaml": os.urandom(50_000).hex()})
+    with largest_file(20_000):
+        _unusable(url, cache)
+    assert known in commits(cache)
+
+
+def test_a_file_in_the_place_of_the_repository_is_replaced(upstream: Repository, cache: Path) -> None:
+    newest = upstream.commit(APPS)
+    cache.parent.mkdir()
+    cache.write_text("no repository")
+    assert looked(upstream, cache)["commit"] == newest
+
+
+# -- signed tags ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> SshKey:
+    return SshKey.make(tmp_path / "key")
+
+
+def _verify(key: SshKey, mode: str = "Tag") -> dict[str, Any]:
+    return {"mode": mode, "keys": {key.entry: key.public.decode("latin-1")}}
+
+
+@pytest.mark.parametrize("ref", [{"tag": "v1.0"}, {"name": "refs/tags/v1.0"}], ids=["by-tag", "by-name"])
+def test_a_signed_tag_is_accepted_under_its_own_name(upstream: Repository, cache: Path, signer: SshKey, ref: dict[str, str]) -> None:
+    upstream.commit(APPS)
+    signing.tag(upstream, signer, "v1.0")
+    assert looked(upstream, cache, ref=ref, verify=_verify(signer))["signed_by"].startswith("ssh:SHA256:")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [{"tag": "v2.0.0"}, {"name": "refs/tags/v2.0.0"}, {"semver": ">=2"}, {"name": "refs/heads/release"}, {"name": "refs/other/v1.0.0"}],
+    ids=["by-tag", "by-name", "by-range", "as-a-branch", "elsewhere"],
+)
+@pytest.mark.parametrize("mode", ["Tag", "TagAndHEAD"])
+def test_a_signed_tag_is_not_accepted_under_another_name(
+    upstream: Repository, cache: Path, signer: SshKey, ref: dict[str, str], mode: str
+) -> None:
+    signing.commit(upstream, signer)
+    tag = signing.tag(upstream, signer, "v1.0.0")
+    for name in ("refs/tags/v2.0.0", "refs/heads/release", "refs/other/v1.0.0"):
+        place = upstream.directory / ".git" / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"{tag}\n")
+    with pytest.raises(errors.VerificationFailedError) as caught:
+        looked(upstream, cache, ref=ref, verify=_verify(signer, mode))
+    assert caught.value.verdict == "SignatureInvalid"
+    assert looked(upstream, cache, ref={"tag": "v1.0.0"}, verify=_verify(signer, mode))["signed_by"]
+
+
+@pytest.mark.parametrize("ref", [{"branch": "main"}, {"tag": "light"}], ids=["branch", "lightweight-tag"])
+def test_a_tag_mode_wants_an_annotated_tag(upstream: Repository, cache: Path, signer: SshKey, ref: dict[str, str]) -> None:
+    signing.commit(upstream, signer)
+    upstream.git("tag", "light")
+    with pytest.raises(errors.VerificationFailedError) as caught:
+        looked(upstream, cache, ref=ref, verify=_verify(signer))
+    assert caught.value.verdict == "SignatureMissing"
+
+
+@pytest.mark.parametrize("by_another_look", [False, True], ids=["asked-for", "found-by-another-look"])
+def test_a_tag_object_that_is_damaged_in_the_cache_is_no_wrong_signature(
+    upstream: Repository, cache: Path, signer: SshKey, by_another_look: bool
+) -> None:
+    upstream.commit(APPS)
+    signing.tag(upstream, signer, "v1.0")
+    found = looked(upstream, cache, ref={"tag": "v1.0"}, verify=_verify(signer))
+    cache = _as_after_a_restart(cache)
+    _garble(cache, found["tag_object"])
+    if by_another_look:
+        with pytest.raises(errors.FetchFailedError):
+            looked(upstream, cache, at={name: found[name] for name in ("name", "short", "commit", "tag_object")}, verify=_verify(signer))
+    assert looked(upstream, cache, ref={"tag": "v1.0"}, verify=_verify(signer))["signed_by"]
+
+
+def _garble(cache: Path, object_id: str) -> None:
+    """Spoil one object of a cache, and no other."""
+    for pack in cache.glob("objects/pack/*.pack"):
+        pack = pack.rename(cache / pack.name)
+        with pack.open("rb") as packed:
+            subprocess.run(("git", "--git-dir", cache, "unpack-objects", "-q"), stdin=packed, check=True)
+    loose = cache / "objects" / object_id[:2] / object_id[2:]
+    loose.chmod(0o600)
+    loose.write_bytes(b"garbage")

@@ -1,21 +1,29 @@
 """The relay between libgit2 and the Git server, against a real server on the loopback interface.
 
-Aspects: answers pass through, also those of old servers · what the server refuses · redirects · who may use the relay · limits.
+Aspects: answers pass through, also those of old servers · what the server refuses · redirects · who may use the relay · limits · who gets credentials ·
+certificates of the server and of the client · where a name leads · Retry-After.
 """
 
 import re
+import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.source import relay as relay_module
+from cvstate_operator.source.address import AddressPolicy
+from cvstate_operator.source.credentials import HttpCredentials
 from cvstate_operator.source.relay import MAX_REDIRECTS, Relay
+from tests.support.credentials import Authority, KeyPair, bearer, self_signed, server_tls, token
 
 REFS = "/info/refs?service=git-upload-pack"
 Answer = Callable[[BaseHTTPRequestHandler], object]
@@ -31,7 +39,7 @@ class GitServer:
 
 
 @contextmanager
-def serving(answer: Answer, *, protocol: str = "HTTP/1.0") -> Iterator[GitServer]:
+def serving(answer: Answer, *, protocol: str = "HTTP/1.0", tls: ssl.SSLContext | None = None) -> Iterator[GitServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = protocol
 
@@ -45,7 +53,13 @@ def serving(answer: Answer, *, protocol: str = "HTTP/1.0") -> Iterator[GitServer
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that hangs up is what some tests are about."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         git = GitServer(answer, server.server_address[1])
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -278,3 +292,134 @@ def test_a_server_cannot_send_without_end(monkeypatch: pytest.MonkeyPatch) -> No
         with relay.serve() as address:
             assert ask(address + REFS)[0] == 502
     assert isinstance(relay.failure, errors.RepoTooLargeError)
+
+
+# -- credentials --------------------------------------------------------------------------------------------------------
+
+
+def test_credentials_go_to_the_server_and_not_into_the_relay_s_address() -> None:
+    canary = token()
+    with serving(content(b"refs")) as git, Relay(git.url, HttpCredentials(bearer(canary))).serve() as address:
+        assert ask(address + REFS)[0] == 200
+        assert canary not in address
+    assert git.asked[0][2]["Authorization"] == bearer(canary)
+
+
+def test_credentials_follow_a_redirect_on_the_same_host() -> None:
+    with serving(redirect("/moved/repo.git")) as git, Relay(git.url, HttpCredentials(bearer("t"))).serve() as address:
+        assert ask(address + REFS)[0] == 200
+    assert [headers.get("Authorization") for _, _, headers, _ in git.asked] == [bearer("t")] * 2
+
+
+def test_credentials_never_follow_a_redirect_to_another_host() -> None:
+    with serving(content(b"refs")) as other, serving(redirect(other.url.replace("127.0.0.1", "localhost"))) as git:
+        relay = Relay(git.url, HttpCredentials(bearer("t")))
+        with relay.serve() as address:
+            assert ask(address + REFS)[0] == 502
+    assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words"), [(HttpCredentials(bearer("canary")), "does not accept"), (HttpCredentials(), "wants credentials")]
+)
+def test_a_refusal_says_whether_credentials_were_sent(credentials: HttpCredentials, words: str) -> None:
+    with serving(code(401)) as git:
+        relay = Relay(git.url, credentials)
+        with relay.serve() as address:
+            ask(address + REFS)
+    assert relay.failure
+    assert words in relay.failure.message
+    assert "canary" not in relay.failure.message
+
+
+# -- TLS ----------------------------------------------------------------------------------------------------------------
+
+AUTHORITY = Authority()
+SERVER = AUTHORITY.issue("127.0.0.1", "localhost")
+
+
+@contextmanager
+def secured(tls: ssl.SSLContext) -> Iterator[str]:
+    """A server behind TLS; gives the URL of its repository."""
+    with serving(content(b"refs", length=True), tls=tls) as git:
+        yield git.url.replace("http://", "https://")
+
+
+def failure_of(url: str, credentials: HttpCredentials | None = None, policy: AddressPolicy | None = None) -> errors.CvstateError | None:
+    relay = Relay(url, credentials, policy)
+    with relay.serve() as address:
+        ask(address + REFS)
+    return relay.failure
+
+
+def test_a_certificate_of_the_given_authority_is_accepted() -> None:
+    with secured(server_tls(SERVER)) as url:
+        assert failure_of(url, HttpCredentials(authority=AUTHORITY.certificate)) is None
+
+
+@pytest.mark.parametrize(
+    ("pair", "authority"),
+    [
+        pytest.param(SERVER, "", id="unknown-authority"),
+        pytest.param(SERVER, Authority().certificate, id="another-authority"),
+        pytest.param(self_signed("127.0.0.1"), "", id="self-signed"),
+        pytest.param(AUTHORITY.issue("git.example.org"), AUTHORITY.certificate, id="another-name"),
+        pytest.param(AUTHORITY.issue("127.0.0.1", valid=-timedelta(hours=1)), AUTHORITY.certificate, id="expired"),
+    ],
+)
+def test_a_certificate_that_does_not_fit_is_refused_and_gets_no_credentials(pair: KeyPair, authority: str) -> None:
+    with secured(server_tls(pair)) as url:
+        failure = failure_of(url, HttpCredentials(bearer("canary"), authority))
+    assert isinstance(failure, errors.TLSInvalidError)
+    assert "canary" not in failure.message
+    assert failure.message.isprintable()
+
+
+def test_a_client_certificate_is_shown_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    client = AUTHORITY.issue()
+    given = HttpCredentials("", AUTHORITY.certificate, client.certificate.encode(), client.key.encode())
+    with secured(server_tls(SERVER, clients=AUTHORITY)) as url:
+        assert failure_of(url, given) is None
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o600"}
+
+
+@pytest.mark.parametrize("key", [AUTHORITY.issue().key, "no key"], ids=["of-another-certificate", "garbage"])
+def test_a_client_key_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with secured(server_tls(SERVER)) as url:
+        failure = failure_of(url, HttpCredentials("", AUTHORITY.certificate, AUTHORITY.issue().certificate.encode(), key.encode()))
+    assert isinstance(failure, errors.AuthFailedError)
+    assert "tls.key" in failure.message
+
+
+def test_a_server_without_tls_is_told_so() -> None:
+    with serving(content(b"refs")) as git:
+        assert isinstance(failure_of(git.url.replace("http://", "https://")), errors.TLSInvalidError)
+
+
+# -- where it leads ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "127.0.0.1", "::ffff:169.254.169.254"])
+def test_a_name_is_judged_by_where_it_leads_when_connecting(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    tried = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: [(2, 1, 6, "", (address, 80))])
+    monkeypatch.setattr(socket, "socket", lambda *args: tried.append(args))
+    relay = Relay("http://innocent.example.org/r", policy=AddressPolicy())
+    with pytest.raises(errors.URLNotAllowedError):
+        relay._open("innocent.example.org", 80)
+    assert tried == []
+
+
+# -- a pause -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("17", 17.0), ("0", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None), ("1e9", None), ("", None)]
+)
+def test_a_pause_that_the_server_asks_for_is_passed_on(value: str, seconds: float | None) -> None:
+    with serving(code(429, **{"Retry-After": value})) as git:
+        failure = failure_of(git.url)
+    assert isinstance(failure, errors.FetchFailedError)
+    assert failure.retry_after_seconds == seconds

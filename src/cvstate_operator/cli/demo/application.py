@@ -19,6 +19,7 @@ SELECTOR: Final = "app.kubernetes.io/part-of=webshop"
 REVIEWS: Final = f"{PATH}/services/reviews.yaml"
 RECOMMENDATIONS: Final = f"{PATH}/services/recommendations.yaml"
 _CHECKOUT: Final = f"{PATH}/services/checkout.yaml"
+_PAYMENT: Final = f"{PATH}/services/payment.yaml"
 _STOREFRONT: Final = f"{PATH}/web/storefront.yaml"
 
 Files = Mapping[str, str]
@@ -56,6 +57,11 @@ def broken_reviews(now: Files) -> dict[str, str]:
     """A new service whose second document has a slip (no colon), and a sound change of another file."""
     banner = _replaced(now[_STOREFRONT], "Free shipping this week", "Read what others say")
     return {REVIEWS: _replaced(_reviews(), "  replicas: 2\n", "  replicas 2\n"), _STOREFRONT: banner}
+
+
+def live_payments(now: Files) -> dict[str, str]:
+    """From now on real money: one object, and a change that nobody should slip in."""
+    return {_PAYMENT: _replaced(now[_PAYMENT], "value: sandbox", "value: live")}
 
 
 def mended_reviews() -> dict[str, str]:

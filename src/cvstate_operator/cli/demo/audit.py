@@ -5,7 +5,7 @@ Input: the log of a cluster that `python -m tests.cluster up` started; an existi
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +54,11 @@ class AuditLog:
 def to_objects(writes: Iterable[Write]) -> tuple[Write, ...]:
     """Without reports."""
     return tuple(write for write in writes if not write.is_report)
+
+
+def as_data(writes: Iterable[Write] | None) -> list[dict[str, str]] | None:
+    """For the JSON result; None if nobody counted them."""
+    return None if writes is None else [asdict(write) for write in writes]
 
 
 def _is_write(event: dict[str, Any]) -> bool:

@@ -3,14 +3,14 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cvstate_operator.cli.demo.wish import Transport, Wish
 from cvstate_operator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -32,21 +32,33 @@ def demo(
             resolve_path=True,
         ),
     ] = None,
+    git: Annotated[
+        Transport,
+        typer.Option(
+            help="How the operator reads the repository: http, or ssh with a host key and a key pair made on the spot, in a Secret."
+        ),
+    ] = Transport.HTTP,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, to play with, until Ctrl-C.")] = False,
     pace: Annotated[float, typer.Option(min=0, max=60, help="Seconds to read what comes next, before each step.")] = 1.5,
     result: Annotated[Path | None, typer.Option("--json", help="Write what was measured to this file.", dir_okay=False)] = None,
 ) -> None:
     """Show the whole job live: from a commit to a cluster that matches it, and stays so.
 
-    Starts a Kubernetes control plane (in a checkout; the first time its programs are built, which takes minutes), a Git server with a web shop of 50
-    objects, and the operator. Then fields are edited and objects deleted by hand, commits come, one is broken, files go. Each step is timed by the
-    demo's own watch of the API server. Nothing is left behind.
+    Starts a Kubernetes control plane (in a checkout; the first time its programs
+    are built, which takes minutes), a Git server with a web shop of 50 objects,
+    and the operator. Then fields are edited and objects deleted by hand, and
+    commits come: one lacks the signature that is asked for, one is broken, one
+    removes files. Each step is timed by the demo's own watch of the API server.
+    Nothing is left behind.
 
-    Exit codes: 0 everything was seen, 1 something was not, 2 the demo could not run, 130 Ctrl-C.
+    Exit codes: 0 everything was seen, 1 something was not, 2 the demo could not
+    run, 130 Ctrl-C.
 
     Examples:
 
       cvstate demo                           about half a minute
+
+      cvstate demo --git ssh                 the same, read over SSH
 
       cvstate demo --keep                    and then it is yours to play with
 
@@ -64,11 +76,11 @@ def demo(
         raise SettingsError(f"{result.parent} is no directory; choose another place for --json")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows question marks instead of ending the demo
-    wish = show.Wish(kubeconfig=kubeconfig, keep=keep, pace_seconds=pace)
+    wish = Wish(kubeconfig=kubeconfig, transport=git, keep=keep, pace_seconds=pace)
     findings = show.Findings()
     try:
-        with _termination_as_interrupt():
-            asyncio.run(show.play(wish, screen.make(Console(highlight=False, markup=False, emoji=False)), findings))
+        seen_on = screen.make(Console(highlight=False, markup=False, emoji=False), git)
+        asyncio.run(_until_interrupted(show.play(wish, seen_on, findings), findings))
     except KeyboardInterrupt:
         if not (keep and findings.is_complete):
             typer.echo("stopped; nothing was left running", err=True)
@@ -79,17 +91,27 @@ def demo(
         raise typer.Exit(NOT_SEEN)
 
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: everything is put away."""
-    before = {number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in (signal.SIGTERM, signal.SIGHUP)}
-    # A shell starts background jobs with SIGINT ignored; then the others would be lost too.
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+async def _until_interrupted(play: Coroutine[Any, Any, None], findings: "Findings") -> None:
+    """Play; Ctrl-C, SIGTERM and a closed terminal end it alike, and nothing disturbs it while it puts everything away.
+
+    Raises:
+        KeyboardInterrupt: it was ended before it was over.
+    """
+    import asyncio
+
+    show = asyncio.ensure_future(play)
+
+    def interrupt() -> None:
+        if not (findings.is_over or show.cancelling()):
+            show.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        await show
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _as_data(findings: "Findings") -> Mapping[str, Any]:

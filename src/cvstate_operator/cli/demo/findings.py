@@ -17,6 +17,13 @@ class Seen:
     """What else was seen, for the closing table."""
     measures: Mapping[str, Any] = field(default_factory=dict)
     """Everything measured, JSON data; keys carry the unit."""
+    is_left_out: bool = False
+    """Nothing was done, since this machine lacks something; the summary says what."""
+
+    @property
+    def took(self) -> str:
+        """The time for people; a dash if nothing was done."""
+        return "–" if self.is_left_out else duration(self.seconds)
 
 
 class NotSeenError(Exception):

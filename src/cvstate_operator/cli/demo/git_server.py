@@ -44,6 +44,16 @@ class Repository:
         self.git("commit", "-q", "-m", message, *(("--allow-empty",) if allow_empty else ()))
         return self.git("rev-parse", "HEAD").strip()
 
+    def sign_with(self, private_key: Path) -> None:
+        """Sign every commit from now on with this SSH key, also those that a person makes in the directory."""
+        for name, value in {"gpg.format": "ssh", "user.signingKey": str(private_key), "commit.gpgSign": "true"}.items():
+            self.git("config", name, value)
+
+    def amend(self) -> str:
+        """Make the last commit anew, with the same changes and message, and return its new id."""
+        self.git("commit", "-q", "--amend", "--no-edit")
+        return self.git("rev-parse", "HEAD").strip()
+
     def git(self, *args: str) -> str:
         """Run git here and return what it prints.
 

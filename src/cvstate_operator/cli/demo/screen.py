@@ -22,21 +22,34 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
+from cvstate_operator.cli.demo.findings import NotSeenError, Seen
 from cvstate_operator.cli.demo.steps import STEPS, Step
+from cvstate_operator.cli.demo.wish import Transport
 
 TITLES: Final = {"ready": "cluster and operator", **{step.key: step.title for step in STEPS}}
 """Every line of the list, by the key of its step."""
+READS: Final = {Transport.HTTP: "over HTTP", Transport.SSH: "over SSH, by a key in a Secret"}
+"""How the operator reads the repository, for the stories."""
 FRAMES_PER_SECOND: Final = 10
 LINES_KEPT: Final = 14
 """Happenings shown at most, however high the terminal is."""
-FIXED_LINES: Final = 17
+FIXED_LINES: Final = 18
 """Lines of the live view besides what happens: heads, steps, story, and one that must stay free below."""
 STORY_LINES: Final = 2
+"""Lines that the story takes, and a happening at most."""
+MARGIN: Final = 19
+"""Columns of the live view that happenings do not have: padding, seconds, who."""
+
+Happening = tuple[float, str, str]
+"""Seconds since the start, who, and what."""
 
 _WHO: Final = {"git": "magenta", "operator": "cyan", "someone": "yellow", "status": "red"}
-_COMMIT: Final = re.compile(r"sha1:([0-9a-f]{7})[0-9a-f]{33}")
+_COMMIT: Final = re.compile(r"(?:sha1:|\bcommit )([0-9a-f]{7})[0-9a-f]{5,33}\b")
+_DIGESTS: Final = re.compile(r" \(tree \w+, objects \w+:\w+\)")
+_FIELD: Final = re.compile(r" (?:/[^/\s]+){3,}/([^/\s]+) was ")
+_REGISTRY: Final = re.compile(r"\bghcr\.io/[\w-]+/")
 _OBJECT: Final = re.compile(r"(?:[\w.]+/)?([A-Z]\w+)/webshop-\w+/([\w-]+)")
+_SHORTER: Final = ((_COMMIT, r"\1"), (_DIGESTS, ""), (_FIELD, r" …/\1 was "), (_REGISTRY, ""), (_OBJECT, r"\1/\2"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +65,15 @@ class Invitation:
 class Screen:
     """For pipes and logs: one line per step. A context manager around the show."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, transport: Transport = Transport.HTTP) -> None:
         self._console = console
+        self._transport = transport
         self._step = "ready"
         self._is_open = False
         """The steps are over, and everything goes on."""
 
     def __enter__(self) -> Self:
-        self._console.print("Making ready: a cluster, a Git server, the operator …")
+        self._console.print(f"Making ready: a cluster, a Git server ({self._transport.name}), the operator …")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -74,7 +88,7 @@ class Screen:
 
     def finish(self, seen: Seen) -> None:
         """It was seen."""
-        self._console.print(f"ok  {TITLES[self._step]:22} {duration(seen.seconds):>8}  {seen.summary}", soft_wrap=True)
+        self._console.print(f"{'--' if seen.is_left_out else 'ok'}  {TITLES[self._step]:22} {seen.took:>8}  {seen.summary}", soft_wrap=True)
 
     def tell(self, who: str, what: str) -> None:
         """Something happens; here it is only shown when the steps are over."""
@@ -104,21 +118,26 @@ class Screen:
     def part(self) -> None:
         """It is over, and everything was seen: where to go from here."""
         name = "cvstate" if shutil.which("cvstate") else sys.argv[0]
-        _print_commands(
-            self._console, [(f"{name} demo --keep", "leaves it running, for you"), (f"{name} run --help", "on a cluster you have")]
-        )
+        other = next(transport for transport in Transport if transport is not self._transport)
+        commands = [
+            (f"{name} demo --keep", "leaves it running, for you"),
+            (f"{name} demo --git {other}", f"reads the repository {READS[other]}"),
+            (f"{name} run --help", "on a cluster you have"),
+        ]
+        self._console.print()
+        _print_commands(self._console, commands)
 
 
 class LiveScreen(Screen):
     """For terminals: the steps, the story of the running one, and what happens."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, transport: Transport = Transport.HTTP) -> None:
+        super().__init__(console, transport)
         self._started = self._step_started = time.monotonic()
         self._seen: dict[str, Seen] = {}
         self._is_waiting = False
-        self._story = "A cluster, a Git server and the operator are made ready."
-        self._happened: deque[tuple[float, str, str]] = deque(maxlen=LINES_KEPT)
+        self._story = f"A cluster, a Git server ({transport.name}) and the operator are made ready."
+        self._happened: deque[Happening] = deque(maxlen=LINES_KEPT)
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(self, console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True)
 
@@ -132,7 +151,7 @@ class LiveScreen(Screen):
 
     def begin(self, step: Step) -> None:
         """Show the story while the person reads it."""
-        self._step, self._story, self._is_waiting = step.key, step.story, True
+        self._step, self._story, self._is_waiting = step.key, step.story.format(git=READS[self._transport]), True
 
     def act(self) -> None:
         """Start the clock on the step's line."""
@@ -147,7 +166,7 @@ class LiveScreen(Screen):
         """Add a line; when the steps are over, below everything else."""
         line = (time.monotonic() - self._started, who, what)
         if self._is_open:
-            self._console.print(_happenings([line]))
+            self._console.print(_happenings([(*line[:2], _brief(what))]))
         else:
             self._happened.append(line)
 
@@ -157,12 +176,24 @@ class LiveScreen(Screen):
         super().conclude(seen, missed, log)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        newest = list(self._happened)[-max(2, console.height - FIXED_LINES) :]
         yield _head(time.monotonic() - self._started)
         yield Padding(self._steps(), (1, 1, 0, 1))
         yield Padding(_story(self._story, console), (1, 2))
         yield Rule(style="dim")
-        yield Padding(_happenings(newest), (0, 1))
+        yield Padding(_happenings(self._newest(console)), (0, 1))
+
+    def _newest(self, console: Console) -> list[Happening]:
+        """As many of the latest happenings as there is room for."""
+        room = max(STORY_LINES, console.height - FIXED_LINES)
+        newest: list[Happening] = []
+        # A copy: the terminal is drawn in another thread than the one in which things happen.
+        for at, who, what in reversed(list(self._happened)):
+            lines = _cut(_brief(what), console, console.width - MARGIN)
+            room -= len(lines)
+            if room < 0:
+                break
+            newest.insert(0, (at, who, "\n".join(lines)))
+        return newest
 
     def _steps(self) -> RenderableType:
         table = Table.grid(padding=(0, 1), expand=True)
@@ -176,7 +207,7 @@ class LiveScreen(Screen):
 
     def _row(self, key: str, title: str) -> tuple[RenderableType, ...]:
         if seen := self._seen.get(key):
-            return Text("✓", "green"), title, seen.summary, Text(duration(seen.seconds), "green")
+            return Text("–", "yellow") if seen.is_left_out else Text("✓", "green"), title, seen.summary, Text(seen.took, "green")
         if key != self._step:
             return Text("·", "dim"), Text(title, "dim"), "", ""
         if self._is_waiting:
@@ -184,9 +215,9 @@ class LiveScreen(Screen):
         return self._spinner, Text(title, "bold"), "", Text(f"{time.monotonic() - self._step_started:.1f} s", "cyan")
 
 
-def make(console: Console) -> Screen:
+def make(console: Console, transport: Transport) -> Screen:
     """The screen that fits where the output goes."""
-    return LiveScreen(console) if console.is_terminal else Screen(console)
+    return LiveScreen(console, transport) if console.is_terminal else Screen(console, transport)
 
 
 def _head(elapsed_seconds: float) -> RenderableType:
@@ -200,24 +231,32 @@ def _head(elapsed_seconds: float) -> RenderableType:
 
 def _story(text: str, console: Console) -> Text:
     """Text that always takes the same room, so that nothing below it jumps."""
-    lines = [line.plain.rstrip() for line in Text(text).wrap(console, console.width - 4)][:STORY_LINES]
+    lines = _cut(text, console, console.width - 4)
     return Text("\n".join(lines) + "\n" * (STORY_LINES - len(lines)), "italic")
 
 
-def _happenings(lines: Iterable[tuple[float, str, str]]) -> Table:
-    """Seconds since the start, who, and what; one line each."""
+def _cut(text: str, console: Console, width: int) -> list[str]:
+    """Two lines of a text at most; an ellipsis stands for the rest."""
+    lines = [line.plain.rstrip() for line in Text(text).wrap(console, width)]
+    return lines if len(lines) <= STORY_LINES else [*lines[: STORY_LINES - 1], f"{lines[STORY_LINES - 1][: width - 1]}…"]
+
+
+def _happenings(lines: Iterable[Happening]) -> Table:
+    """Seconds since the start, who, and what."""
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=7, justify="right", style="dim")
     table.add_column(width=8)
-    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(ratio=1, overflow="fold")
     for at, who, what in lines:
-        table.add_row(f"{at:.1f} s", Text(who, _WHO.get(who, "default")), Text(_brief(what)))
+        table.add_row(f"{at:.1f} s", Text(who, _WHO.get(who, "default")), Text(what))
     return table
 
 
 def _brief(what: str) -> str:
-    """Commits by seven digits, objects by kind and name: lines are short, and the namespaces say nothing here."""
-    return _OBJECT.sub(r"\1/\2", _COMMIT.sub(r"\1", what))
+    """Commits by seven digits, objects by kind and name, fields by their end: lines are short, and the rest says nothing here."""
+    for pattern, short in _SHORTER:
+        what = pattern.sub(short, what)
+    return what
 
 
 def _table(seen: Mapping[str, Seen]) -> Table:
@@ -229,7 +268,7 @@ def _table(seen: Mapping[str, Seen]) -> Table:
         what = Text(found.summary)
         if found.detail:
             what.append(f"\n{found.detail}", "dim")
-        table.add_row(TITLES[key], what, duration(found.seconds))
+        table.add_row(TITLES[key], what, found.took)
     return table
 
 
@@ -263,5 +302,10 @@ def _print_invitation(console: Console, invitation: Invitation) -> None:
 
 
 def _print_commands(console: Console, commands: Iterable[tuple[str, str]]) -> None:
-    for command, meaning in commands:
-        console.print(Text.assemble(("   $ ", "dim"), command, (f"   {meaning}" if meaning else "", "dim")), soft_wrap=True)
+    listed = list(commands)
+    width = max(len(command) for command, meaning in listed if meaning)
+    for command, meaning in listed:
+        console.print(
+            Text.assemble(("   $ ", "dim"), f"{command:{width}}" if meaning else command, (f"   {meaning}" if meaning else "", "dim")),
+            soft_wrap=True,
+        )

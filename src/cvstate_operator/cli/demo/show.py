@@ -9,34 +9,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-from cvstate_operator.cli.demo import application, cluster, ground, stage
+from cvstate_operator.cli.demo import application, cluster, ground, source, stage
 from cvstate_operator.cli.demo.application import Body
 from cvstate_operator.cli.demo.audit import AuditLog
 from cvstate_operator.cli.demo.cluster import Checkout, Cluster
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen
-from cvstate_operator.cli.demo.git_server import GitServer
 from cvstate_operator.cli.demo.observer import GLANCE_SECONDS, Observer
 from cvstate_operator.cli.demo.operator_process import OperatorProcess
 from cvstate_operator.cli.demo.screen import Invitation, Screen
+from cvstate_operator.cli.demo.source import Source
 from cvstate_operator.cli.demo.stage import Stage
 from cvstate_operator.cli.demo.steps import STEPS
+from cvstate_operator.cli.demo.wish import Wish
 from cvstate_operator.errors import SettingsError
-
-REPOSITORY: Final = "webshop"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the person asked for."""
-
-    kubeconfig: Path | None
-    """An existing cluster; None for one of our own."""
-    keep: bool
-    """Go on until Ctrl-C."""
-    pace_seconds: float
-    """Pause before each step."""
 
 
 @dataclass(slots=True)
@@ -50,6 +36,8 @@ class Findings:
     log: Path | None = None
     """The operator's log, if something did not happen."""
     seconds: float = 0.0
+    is_over: bool = False
+    """Nothing is left to do but to put everything away."""
 
     @property
     def is_complete(self) -> bool:
@@ -66,26 +54,28 @@ async def play(wish: Wish, screen: Screen, findings: Findings) -> None:
         findings: filled as the show goes on, so that nothing is lost when it is interrupted.
 
     Raises:
-        SettingsError: there is no cluster to play on, or it must not be used.
+        SettingsError: there is no cluster to play on, or it must not be used; a program or library is missing.
         CvstateError: the cluster refuses what the demo asks for.
     """
     if not shutil.which("git"):
         raise SettingsError("the demo needs git, which is not on PATH; install it")
+    source.check(wish.transport)
     checkout = None if wish.kubeconfig else cluster.find_checkout()
     if checkout:
         await checkout.build()
     started = time.monotonic()
     try:
-        with screen, _scratch() as scratch, GitServer(scratch / "git") as git:
+        with screen, _scratch() as scratch, source.served(wish.transport, scratch / "git") as git:
             async with _cluster(wish, checkout) as ours, ground.prepared(ours) as eyes, _operator(ours, scratch, findings) as operator:
-                on = _set(eyes, operator, git, ours, screen)
+                on = _set(eyes, operator, git, ours, scratch / "keys", screen)
                 version = (await eyes.send("GET", "/version"))["gitVersion"]
-                ready = Seen(f"Kubernetes {version}, operator ready", time.monotonic() - started)
+                ready = Seen(f"Kubernetes {version}, operator ready", time.monotonic() - started, _served(git))
                 await _play_steps(on, ready, wish, screen, findings)
                 findings.seconds = time.monotonic() - started
                 screen.conclude(findings.seen, findings.missed, operator.log)
                 if wish.keep and not findings.missed:
                     await _stay(on, screen, ours, checkout)
+                findings.is_over = True
                 if not findings.missed:
                     screen.part()
                 if not ours.is_own:
@@ -118,7 +108,7 @@ async def _pause(on: Stage, seconds: float) -> None:
 
 async def _stay(on: Stage, screen: Screen, ours: Cluster, checkout: Checkout | None) -> None:
     kubectl = str(await checkout.kubectl()) if checkout and not shutil.which("kubectl") else "kubectl"
-    screen.invite(Invitation(ours.admin_kubeconfig, kubectl, on.repository.directory, on.operator.log))
+    screen.invite(Invitation(ours.admin_kubeconfig, kubectl, on.source.repository.directory, on.operator.log))
     await _pause(on, float("inf"))
 
 
@@ -165,11 +155,15 @@ async def _operator(ours: Cluster, scratch: Path, findings: Findings) -> AsyncIt
             log.unlink(missing_ok=True)
 
 
-def _set(eyes: Observer, operator: OperatorProcess, git: GitServer, ours: Cluster, screen: Screen) -> Stage:
+def _served(git: Source) -> str:
+    """How the source is read, for the closing table."""
+    return f"Git at {git.url}" + (f"\n{' and '.join(git.secret)} in Secret {source.SECRET}" if git.secret else "")
+
+
+def _set(eyes: Observer, operator: OperatorProcess, git: Source, ours: Cluster, keys: Path, screen: Screen) -> Stage:
     """Everything in its place, and the observer's eyes open."""
     audit = AuditLog(ours.audit_log) if ours.audit_log else None
-    repository = git.repository(REPOSITORY)
-    on = Stage(eyes, operator, repository, git.url(REPOSITORY), audit, screen.tell)
+    on = Stage(eyes, operator, git, keys, audit, screen.tell)
 
     def note(change: str, event: Body) -> None:
         if change == "ADDED":

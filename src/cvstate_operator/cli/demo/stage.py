@@ -2,18 +2,20 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cvstate_operator.api import names
-from cvstate_operator.cli.demo import application, audit, observer
+from cvstate_operator.cli.demo import application, audit, observer, source
 from cvstate_operator.cli.demo.application import Body, Changes, Key
 from cvstate_operator.cli.demo.audit import AuditLog, Write
 from cvstate_operator.cli.demo.findings import NotSeenError
-from cvstate_operator.cli.demo.git_server import Repository
 from cvstate_operator.cli.demo.observer import Observer, Sight
 from cvstate_operator.cli.demo.operator_process import OperatorProcess
+from cvstate_operator.cli.demo.signing import SigningKey
+from cvstate_operator.cli.demo.source import Source
 
 NAMESPACE: Final = "cvstate-demo"
 NAME: Final = "webshop"
@@ -21,6 +23,8 @@ CLUSTER_STATE: Final = f"/apis/{names.API_VERSION}/namespaces/{NAMESPACE}/{names
 EVENTS: Final = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
 PATIENCE_SECONDS: Final = 30.0
 """How long a step waits for what it expects. Everything takes a few seconds at most on two idle cores; the rest is for busy machines."""
+EVENT_SECONDS: Final = 1.0
+"""How long an Event may come after the status that says the same."""
 
 _REPAIR: Final = re.compile(
     r"^(?P<object>\S+) (?:(?P<field>/\S*) was (?P<was>.*?) instead of (?P<declared>.*?)|was missing)"
@@ -51,8 +55,9 @@ class Stage:
 
     eyes: Observer
     operator: OperatorProcess
-    repository: Repository
-    repository_url: str
+    source: Source
+    keys: Path
+    """Directory for key pairs."""
     audit: AuditLog | None
     tell: Callable[[str, str], None]
     """Shows a line of what happens: who, and what."""
@@ -70,9 +75,38 @@ class Stage:
                 del self.files[path]
             else:
                 self.files[path] = text
-        commit = self.repository.commit(changes, message)
+        commit = self.source.repository.commit(changes, message)
         self.tell("git", f"{commit[:7]} {message}")
         return commit
+
+    def sign(self, key: SigningKey) -> str:
+        """Make the newest commit anew, signed, sign every one after it, and return its new id."""
+        self.source.repository.sign_with(key.private)
+        commit = self.source.repository.amend()
+        self.tell("git", f"{commit[:7]} the same change, signed (git commit --amend -S)")
+        return commit
+
+    async def give(self, name: str, entries: Mapping[str, str]) -> None:
+        """Put a Secret beside the ClusterState."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "stringData": dict(entries),
+        }
+        await self.eyes.send("PATCH", application.address(body), body, kind=observer.APPLY, fieldManager=observer.USER_AGENT)
+        self.tell("someone", f"kubectl create secret generic {name}  ({', '.join(entries)})")
+
+    async def declare(self, *, keys: str = "") -> None:
+        """Apply the ClusterState that points at the source.
+
+        Args:
+            keys: Secret with the keys that must have signed; empty takes commits as they come.
+        """
+        secret = source.SECRET if self.source.secret else ""
+        body = cluster_state(self.source.url, secret=secret, keys=keys)
+        self.tell("someone", f"kubectl apply  (verify: mode HEAD, keys of {keys})" if keys else f"kubectl apply  (url: {self.source.url})")
+        await self.eyes.send("PATCH", CLUSTER_STATE, body, kind=observer.APPLY, fieldManager=observer.USER_AGENT)
 
     async def call(self) -> str:
         """Ask for a reconcile now, as a push webhook would; returns the mark of this request."""
@@ -134,6 +168,23 @@ class Stage:
         sight = await self.see(claim, expected=f"condition Ready {ready} for commit {commit[:7]}", found=self.ready_message)
         return sight.value
 
+    async def see_refused(self, commit: str) -> Sight[Body]:
+        """Wait until the operator has refused a commit for its signature; the condition SourceVerified."""
+
+        def claim() -> Body | None:
+            condition = self.condition("SourceVerified")
+            return condition if condition.get("status") == "False" and commit[:12] in condition["message"] else None
+
+        return await self.see(claim, expected=f"condition SourceVerified False for commit {commit[:7]}", found=self.ready_message)
+
+    async def hear(self, reason: str) -> None:
+        """Give an Event of this reason a moment to come, so that what is shown stays in order; it is no claim."""
+
+        def heard() -> bool | None:
+            return any(note["reason"] == reason for note in self.notes) or None
+
+        await self.eyes.until(heard, seconds=EVENT_SECONDS, check=self.operator.check)
+
     async def see_repair(self, of: Key) -> Repair:
         """Wait for the operator's Event about an object that is not told yet, and take it."""
 
@@ -154,9 +205,9 @@ class Stage:
         status: dict[str, Any] = state.get("status") or {}
         return status
 
-    def condition(self) -> Body:
-        """The condition Ready; empty if there is none yet."""
-        return next((c for c in self.status().get("conditions", ()) if c["type"] == "Ready"), {})
+    def condition(self, kind: str = "Ready") -> Body:
+        """A condition by its type; empty if there is none."""
+        return next((c for c in self.status().get("conditions", ()) if c["type"] == kind), {})
 
     def ready_message(self) -> str:
         """The condition Ready in words."""
@@ -178,9 +229,19 @@ class Stage:
         return sum(write.is_report for write in self.audit.writes(since)) if self.audit else 0
 
 
-def cluster_state(url: str) -> Body:
-    """The ClusterState of the demo."""
-    git = {"url": url, "ref": {"branch": "main"}, "path": application.PATH, "interval": "10s"}
+def cluster_state(url: str, *, secret: str = "", keys: str = "") -> Body:
+    """The ClusterState of the demo.
+
+    Args:
+        url: of the repository.
+        secret: Secret with credentials for it; empty if anybody may read.
+        keys: Secret with the keys that must have signed the newest commit; empty: no signature is asked for.
+    """
+    git: Body = {"url": url, "ref": {"branch": "main"}, "path": application.PATH, "interval": "10s"}
+    if secret:
+        git["secretRef"] = {"name": secret}
+    if keys:
+        git["verify"] = {"mode": "HEAD", "secretRef": {"name": keys}}
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.CLUSTER_STATE,

@@ -25,6 +25,6 @@ class Finding:
     """A note does not change the exit code."""
 
     @classmethod
-    def of(cls, problem: Problem, *, line: int) -> "Finding":
+    def of(cls, problem: Problem, *, line: int, level: Level = "error") -> "Finding":
         """The same as a finding."""
-        return cls(problem.file, line, problem.object, problem.field, problem.reason, problem.message, problem.document)
+        return cls(problem.file, line, problem.object, problem.field, problem.reason, problem.message, problem.document, level)

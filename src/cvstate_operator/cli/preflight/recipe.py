@@ -11,8 +11,9 @@ import orjson
 from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
+from cvstate_operator.objects.identity import Gvk
 from cvstate_operator.objects.manifest import Body
-from cvstate_operator.objects.recipe import HelmRecipe, Recipe
+from cvstate_operator.objects.recipe import Capabilities, HelmRecipe, Recipe
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.render.files import DiskFiles
@@ -60,6 +61,19 @@ def order(request: Mapping[str, Any]) -> Order:
     return Order(root, "" if path == "." else path, namespace, _with_options(recipe, request))
 
 
+def for_cluster(order: Order, schemas: Mapping[str, Any]) -> Order:
+    """The order with what charts may ask of a cluster: its version, and the kinds it serves.
+
+    Args:
+        order: what to render.
+        schemas: of `openapi.compact`.
+    """
+    kinds = [Gvk(group, version, kind) for group, version, kind, *_ in schemas["kinds"]]
+    served = {gvk.api_version for gvk in kinds} | {f"{gvk.api_version}/{gvk.kind}" for gvk in kinds}
+    helm = replace(order.recipe.helm, kube_version=schemas["version"], api_versions=tuple(sorted(served)))
+    return replace(order, recipe=replace(order.recipe, helm=helm))
+
+
 def _with_options(recipe: Recipe, request: Mapping[str, Any]) -> Recipe:
     """The recipe with what the command line says, which wins."""
     given: dict[str, str] = request["variables"]
@@ -76,7 +90,7 @@ def _recipe(spec: ClusterStateSpec, *, name: str, namespace: str) -> Recipe:
     """As the operator makes it, but for ConfigMaps and Secrets, which are in the cluster: --vars stands in for them."""
     helm = spec.render.helm.model_copy(update={"values_from": []})
     spec = spec.model_copy(update={"render": spec.render.model_copy(update={"helm": helm})})
-    return asyncio.run(inputs.recipe(_Nothing(), spec, name=name, namespace=namespace, max_age=0.0))
+    return asyncio.run(inputs.recipe(_Nothing(), spec, name=name, namespace=namespace, capabilities=Capabilities(), max_age=0.0))
 
 
 class _Nothing:

@@ -12,9 +12,22 @@ from cvstate_operator.cli.preflight import files
 from cvstate_operator.cli.preflight.recipe import Order
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.render import helm, kustomization_file, kustomize
-from cvstate_operator.render.build import CHART_FILE
 from cvstate_operator.render.files import DiskFiles
 from cvstate_operator.render.globs import matcher
+from cvstate_operator.render.helm_chart import CHART_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What an order stands for."""
+
+    texts: tuple["Text", ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """What cannot be read or rendered."""
+    notes: tuple[Problem, ...] = ()
+    """What somebody should know though the render is good."""
+    namespace: str = ""
+    """Where a chart's objects go that name none; empty if that is as for every source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,7 @@ class Text:
     """Whether lines of `content` are lines of `file`."""
 
 
-def texts(order: Order, tools: Mapping[str, str]) -> tuple[list[Text], list[Problem]]:
+def render(order: Order, tools: Mapping[str, str]) -> Rendering:
     """Everything to look at, and what cannot be.
 
     Args:
@@ -45,12 +58,11 @@ def texts(order: Order, tools: Mapping[str, str]) -> tuple[list[Text], list[Prob
         return _plain(order, target)
     file = _main_file(target, kind)
     try:
-        content = _kustomize(order, tools) if kind == "Kustomize" else _helm(order, tools)
+        return _kustomize(order, tools, file) if kind == "Kustomize" else _helm(order, tools, file)
     except errors.ToolMissingError:
         raise
-    except errors.BuildFailedError as exc:
-        return [], [Problem(file, 0, "", exc.reason, exc.message)]
-    return [Text(file, content, is_source=False)], []
+    except (errors.BuildFailedError, errors.SourceInvalidError) as exc:
+        return Rendering(problems=(Problem(file, 0, "", exc.reason, exc.message),))
 
 
 def _detect(target: Path) -> str:
@@ -64,7 +76,7 @@ def _main_file(target: Path, kind: str) -> str:
     return next((name for name in candidates if (target / name).is_file()), "")
 
 
-def _plain(order: Order, target: Path) -> tuple[list[Text], list[Problem]]:
+def _plain(order: Order, target: Path) -> Rendering:
     wanted = matcher(order.recipe.include, order.recipe.exclude)
     paths, problems = files.listed(target)
     found = []
@@ -76,17 +88,23 @@ def _plain(order: Order, target: Path) -> tuple[list[Text], list[Problem]]:
         except (errors.SourceInvalidError, errors.RenderTooLargeError) as exc:
             problems.append(Problem(path, 0, "", exc.reason, exc.message))
     # A directory is wanted if a manifest in it would be.
-    return found, [problem for problem in problems if wanted(problem.file + "_.yaml" if problem.file.endswith("/") else problem.file)]
+    told = [problem for problem in problems if wanted(problem.file + "_.yaml" if problem.file.endswith("/") else problem.file)]
+    return Rendering(tuple(found), tuple(told))
 
 
-def _kustomize(order: Order, tools: Mapping[str, str]) -> bytes:
-    if "kustomize" not in tools:
-        raise errors.ToolMissingError(f"kustomize is not installed; put {kustomize.KUSTOMIZE_VERSION} on PATH, or check with --type plain")
+def _kustomize(order: Order, tools: Mapping[str, str], file: str) -> Rendering:
+    program = _program(tools, "kustomize", kustomize.KUSTOMIZE_VERSION)
     kustomize.roots(DiskFiles(order.root), order.path)
-    return kustomize.build(order.root, order.path, program=Path(tools["kustomize"]))
+    return Rendering((Text(file, kustomize.build(order.root, order.path, program=program), is_source=False),))
 
 
-def _helm(order: Order, tools: Mapping[str, str]) -> bytes:
-    if "helm" not in tools:
-        raise errors.ToolMissingError(f"Helm is not installed; put {helm.HELM_VERSION} on PATH, or check with --type plain")
-    return helm.template(order.root, order.path, order.recipe.helm, program=Path(tools["helm"])).text
+def _helm(order: Order, tools: Mapping[str, str], file: str) -> Rendering:
+    made = helm.template(order.root, order.path, order.recipe.helm, program=_program(tools, "helm", helm.HELM_VERSION))
+    notes = tuple(Problem(file, 0, "", notice.reason, notice.message) for notice in made.notices)
+    return Rendering((Text(file, made.text, is_source=False),), notes=notes, namespace=order.recipe.helm.namespace)
+
+
+def _program(tools: Mapping[str, str], name: str, wanted: str) -> Path:
+    if name not in tools:
+        raise errors.ToolMissingError(f"{name} is not installed; put {wanted} on PATH or into $CVSTATE_TOOLS, or check with --type plain")
+    return Path(tools[name])

@@ -38,6 +38,8 @@ class _Input:
     bodies: list[Body] = field(default_factory=list)
     """In the order of `manifests`."""
     problems: list[Problem] = field(default_factory=list)
+    notes: tuple[Problem, ...] = ()
+    """What the render told."""
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
     """Line on which a document of a file starts; not of what a program made."""
     namespace: str = ""
@@ -59,17 +61,20 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `{"objects", "files", "findings": [Finding as a mapping]}`.
     """
-    found = _read(request)
-    known, is_whole = _catalogue(request.get("cluster"))
+    cluster = request.get("cluster")
+    schemas = openapi.compact(cluster["openapi"], version=cluster["version"]) if cluster else builtin.load()
+    found = _read(request, schemas)
+    known = _catalogue(schemas, cluster)
     for definition in catalogue.definitions(found.bodies):
         known.add(definition)
-    problems, notes = _judge(found, known, cluster_is_asked=is_whole)
+    problems, notes = _judge(found, known, cluster_is_asked=cluster is not None)
     if not found.manifests and not problems:
         message = "declares no objects; correct the path: the operator would prune nothing and report EmptyRender"
         problems.append((Problem("", 0, "", "EmptyRender", message), ()))
     findings = _placed(problems, found)
     told = _placed(notes, found)
     findings += told if request["strict"] else [replace(note, level="note") for note in told]
+    findings += [Finding.of(note, line=0, level="note") for note in found.notes]
     shown = _spelled(request["shown"], found.prefix)
     return {
         "objects": len(found.manifests),
@@ -78,8 +83,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(request: Mapping[str, Any]) -> _Input:
-    """Everything that was rendered."""
+def _read(request: Mapping[str, Any], schemas: Mapping[str, Any]) -> _Input:
+    """Everything that was rendered; charts for a cluster with the kinds in `schemas`."""
     found = _Input(namespace=request["namespace"])
     if "text" in request:
         options = parse.Options(variables=request["variables"] or None)
@@ -88,12 +93,13 @@ def _read(request: Mapping[str, Any]) -> _Input:
     order = recipe.order(request)
     how = order.recipe
     options = parse.Options(how.variables, how.strict, how.common_labels, how.target_namespace)
-    texts, found.problems = rendering.texts(order, request["tools"])
-    for text in texts:
+    rendered = rendering.render(recipe.for_cluster(order, schemas), request["tools"])
+    found.problems, found.notes = list(rendered.problems), rendered.notes
+    for text in rendered.texts:
         _take(found, text, options)
     if request["clusterstate"]:
         found.prefix = order.path
-    found.namespace, found.target_namespace = order.namespace, how.target_namespace
+    found.namespace, found.target_namespace = rendered.namespace or order.namespace, how.target_namespace
     return found
 
 
@@ -115,17 +121,16 @@ def _take(found: _Input, text: Text, options: parse.Options) -> None:
     ]
 
 
-def _catalogue(cluster: Mapping[str, Any] | None) -> tuple[Catalogue, bool]:
-    """The kinds to judge by, and whether a cluster named them, so that others are wrong."""
+def _catalogue(schemas: Mapping[str, Any], cluster: Mapping[str, Any] | None) -> Catalogue:
+    """The kinds to judge by: those of the cluster, or else those that are built in."""
     if cluster is None:
-        known = Catalogue(builtin.load())
+        known = Catalogue(schemas)
         known.add(cluster_state_crd())
-        return known, False
-    groups = {group for group, *_ in builtin.load()["kinds"]}
-    known = Catalogue(openapi.compact(cluster["openapi"], version=cluster["version"]), groups=groups)
+        return known
+    known = Catalogue(schemas, groups={group for group, *_ in builtin.load()["kinds"]})
     for definition in cluster["definitions"]:
         known.add(definition)
-    return known, True
+    return known
 
 
 # -- judging -------------------------------------------------------------------------------------------------------

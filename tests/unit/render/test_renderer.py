@@ -1,0 +1,324 @@
+"""The renderer with real child processes.
+
+Aspects: manifests and their bodies · only what a commit changed · bad files hold nothing but themselves · the same commit, the same digests · children that
+hang, die or eat memory · a store or repository that is lost.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pygit2
+import pytest
+
+from cvstate_operator import errors
+from cvstate_operator.isolation.child import Children, Limits
+from cvstate_operator.objects.artifact import Artifact, Rendered
+from cvstate_operator.objects.identity import Gvk
+from cvstate_operator.objects.manifest import Origin
+from cvstate_operator.objects.recipe import Recipe
+from cvstate_operator.render import renderer as module
+from cvstate_operator.render.renderer import Renderer
+from cvstate_operator.render.store import Store
+from tests.unit.builders import artifact
+from tests.unit.render.trees import Tree, link, write
+
+PLAIN = Recipe()
+
+
+def config_map(name: str, data: str = "x") -> str:
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: {data}}}\n"
+
+
+class Place:
+    """A repository, a store and a renderer."""
+
+    def __init__(self, directory: Path, children: Children) -> None:
+        self.repository = pygit2.init_repository(str(directory / "r.git"), bare=True)
+        self.store = Store(directory / "rendered")
+        self.renderer = Renderer(self.store, children, tools={})
+        self.answers: list[dict[str, Any]] = []
+        run = children.run
+
+        async def noted(*args: Any, **kwargs: Any) -> dict[str, Any]:
+            self.answers.append(await run(*args, **kwargs))
+            return self.answers[-1]
+
+        children.run = noted  # type: ignore[method-assign]
+
+    def commit(self, tree: Tree, *, path: str = ".") -> Artifact:
+        root = write(self.repository, tree)
+        directory = root if path == "." else root[path]
+        return artifact(str(root.id), repository=self.repository.path, path=path, tree=str(root.id), directory=str(directory.id))
+
+    async def render(self, tree: Tree, recipe: Recipe = PLAIN, *, previous: Rendered | None = None) -> Rendered:
+        return await self.renderer.render(self.commit(tree), recipe, previous=previous)
+
+
+@pytest.fixture
+async def children(tmp_path: Path) -> AsyncIterator[Children]:
+    running = Children(tmp_path / "scratch", preload=(module.TASK,))
+    yield running
+    await running.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, children: Children) -> Place:
+    return Place(tmp_path, children)
+
+
+def names(rendered: Rendered) -> list[str]:
+    return [manifest.name for manifest in rendered.manifests]
+
+
+def described(rendered: Rendered) -> list[tuple[Any, ...]]:
+    """What a render says, whatever file of the store holds it."""
+    return [*((m.ref, m.digest, m.origin) for m in rendered.manifests), *((problem,) for problem in rendered.problems)]
+
+
+# -- manifests ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_manifest_says_what_it_is_and_where_it_stands(place: Place) -> None:
+    deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b, namespace: web}\n"
+    rendered = await place.render({"d": {"a.yaml": config_map("a") + "---\n" + deployment}})
+    first, second = rendered.manifests
+    assert (second.gvk, second.namespace, second.name) == (Gvk("apps", "v1", "Deployment"), "web", "b")
+    assert second.origin == Origin("d/a.yaml", 2, 6)
+    assert place.renderer.body(first)["data"] == {"a": "x"}
+    assert place.renderer.body(second)["metadata"] == {"name": "b", "namespace": "web"}
+    assert (rendered.type, rendered.tool, rendered.warnings, rendered.problems) == ("Plain", "", (), ())
+
+
+async def test_a_body_may_be_changed_by_who_asked_for_it(place: Place) -> None:
+    (manifest,) = (await place.render({"a.yaml": config_map("a")})).manifests
+    place.renderer.body(manifest)["data"]["a"] = "changed"
+    assert place.renderer.body(manifest)["data"]["a"] == "x"
+
+
+async def test_the_recipe_reaches_the_child(place: Place) -> None:
+    tree: Tree = {"a.yaml": config_map("a", "${v}"), "b.yaml": config_map("b"), "c.yaml": config_map("c")}
+    recipe = Recipe(include=("[ab].yaml",), exclude=("b.*",), variables={"v": "filled"}, common_labels={"team": "x"})
+    (manifest,) = (await place.render(tree, recipe)).manifests
+    body = place.renderer.body(manifest)
+    assert (body["data"], body["metadata"]["labels"]) == ({"a": "filled"}, {"team": "x"})
+
+
+async def test_a_directory_without_manifests_gives_nothing_and_is_no_error(place: Place) -> None:
+    rendered = await place.render({"README.md": ""})
+    assert (rendered.manifests, rendered.problems) == ((), ())
+
+
+# -- only what a commit changed ----------------------------------------------------------------------------------------
+
+
+async def test_after_a_commit_only_its_files_are_told_by_the_child(place: Place) -> None:
+    tree: Tree = {f"{n:03}.yaml": config_map(f"m{n}") for n in range(100)}
+    first = await place.render(tree)
+    now: Tree = {**tree, "000.yaml": config_map("m0", "changed"), "d": {"new.yaml": config_map("new")}}
+    del now["001.yaml"]
+    second = await place.render(now, previous=first)
+    assert list(place.answers[-1]["changed"]) == ["000.yaml", "d/new.yaml"]
+    assert len(place.answers[-1]["indexes"]) == 2
+    assert names(second) == ["m0", *(f"m{n}" for n in range(2, 100)), "new"]
+    assert all(second.pieces[path] is first.pieces[path] for path in first.pieces if path not in ("000.yaml", "001.yaml"))
+    assert place.renderer.body(second.manifests[0])["data"] == {"a": "changed"}
+
+
+async def test_step_by_step_and_at_once_lead_to_the_same(place: Place) -> None:
+    steps: list[Tree] = [
+        {"a.yaml": config_map("a"), "bad.yaml": "a: ["},
+        {"a.yaml": config_map("a"), "bad.yaml": config_map("good")},
+        {"a.yaml": link("bad.yaml"), "bad.yaml": config_map("good")},
+        {"a.yaml": {"x.yaml": config_map("x")}, "bad.yaml": "a: 1\na: 2"},
+        {"l": link("d"), "d": {"y.yaml": config_map("y1")}},
+        {"l": link("d"), "d": config_map("no manifest any more")},
+        {"l.yaml": link("d"), "d": config_map("no manifest any more")},
+    ]
+    rendered = None
+    for tree in steps:
+        rendered = await place.render(tree, previous=rendered)
+        assert described(rendered) == described(await place.render(tree))
+
+
+async def test_a_problem_goes_with_the_file_that_had_it(place: Place) -> None:
+    first = await place.render({"a.yaml": "a: [", "l.yaml": link("a.yaml"), "m": (0o160000, b"")})
+    assert [problem.file for problem in first.problems] == ["a.yaml", "l.yaml", "m"]
+    second = await place.render({"a.yaml": config_map("a")}, previous=first)
+    assert (names(second), second.problems) == (["a"], ())
+
+
+async def test_a_render_of_an_earlier_tree_that_the_repository_lost_is_not_relied_on(place: Place) -> None:
+    first = await place.render({"a.yaml": config_map("a"), "b.yaml": config_map("b")})
+    forgotten = Rendered(first.pieces, directory="1" * 40)
+    assert names(await place.render({"b.yaml": config_map("b")}, previous=forgotten)) == ["b"]
+
+
+# -- bad files ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bad_file_is_a_problem_and_its_neighbours_are_rendered(place: Place) -> None:
+    tree: Tree = {
+        "bad.yaml": "a: [",
+        "encrypted.yaml": config_map("e", "'ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]'"),
+        "good.yaml": config_map("good"),
+        "half.yaml": config_map("half") + "---\nkind: ConfigMap\n",
+        "lfs.yaml": "version https://git-lfs.github.com/spec/v1\n",
+        "link.yaml": link("../outside"),
+    }
+    rendered = await place.render(tree)
+    assert names(rendered) == ["good", "half"]
+    assert [(problem.file, problem.document, problem.reason) for problem in rendered.problems] == [
+        ("bad.yaml", 1, "YAMLInvalid"),
+        ("encrypted.yaml", 1, "PolicyViolation"),
+        ("half.yaml", 2, "BuildFailed"),
+        ("lfs.yaml", 0, "BuildFailed"),
+        ("link.yaml", 0, "SymlinkEscapes"),
+    ]
+
+
+async def test_a_problem_that_was_known_before_is_still_told(place: Place) -> None:
+    tree: Tree = {"bad.yaml": "a: [", "link.yaml": link("../outside"), "good.yaml": config_map("good")}
+    first = await place.render(tree)
+    second = await place.render({**tree, "good.yaml": config_map("better")}, previous=first)
+    assert second.problems == first.problems
+    assert len(second.problems) == 2
+
+
+@pytest.mark.parametrize("kind", ["Kustomize", "Helm"])
+async def test_without_its_program_nothing_is_rendered(place: Place, kind: str) -> None:
+    with pytest.raises(errors.ToolMissingError):
+        await place.render({"a.yaml": config_map("a")}, Recipe(type=kind))
+
+
+async def test_a_program_that_makes_nothing_has_failed(place: Place, children: Children) -> None:
+    async def nothing(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        index = {"file": "f", "start": 0, "objects": [], "problems": []}
+        told = {"changed": {"k.yaml": "key"}, "indexes": {"key": index}, "refused": {}, "gone": []}
+        return {**told, "type": "Helm", "tool": "helm 4", "warnings": [], "complete": True, "comparable": False}
+
+    children.run = nothing  # type: ignore[method-assign]
+    with pytest.raises(errors.BuildFailedError, match="helm 4 made no objects"):
+        await place.render({})
+
+
+# -- the same commit, the same digests ---------------------------------------------------------------------------------
+
+
+async def test_equal_commits_give_equal_renders_anywhere_and_any_time(tmp_path: Path, children: Children) -> None:
+    tree: Tree = {"b.yaml": config_map("b"), "a": {"a.yaml": config_map("a")}, "bad.yaml": "a: [", "c.yaml": config_map("c")}
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        place = Place(tmp_path / name, children)
+        rendered = await place.render(tree)
+        again = await place.render(tree)
+        assert again == rendered
+        found.append(described(rendered))
+    assert found[0] == found[1]
+
+
+async def test_the_digest_of_an_object_does_not_depend_on_its_file(place: Place) -> None:
+    one = await place.render({"a.yaml": config_map("a") + "---\n" + config_map("b")})
+    two = await place.render(
+        {"y.yaml": config_map("b"), "z.json": '{"kind":"ConfigMap","data":{"a":"x"},"metadata":{"name":"a"},"apiVersion":"v1"}'}
+    )
+    assert {m.ref: m.digest for m in one.manifests} == {m.ref: m.digest for m in two.manifests}
+
+
+async def test_renders_at_the_same_time_do_not_disturb_each_other(place: Place) -> None:
+    tree: Tree = {f"{n:03}.yaml": config_map(f"m{n}") for n in range(200)}
+    found = await asyncio.gather(*(place.render(tree) for _ in range(6)))
+    assert all(rendered == found[0] for rendered in found)
+    assert place.renderer.body(found[0].manifests[199])["metadata"]["name"] == "m199"
+
+
+# -- children ----------------------------------------------------------------------------------------------------------
+
+LARGE: Tree = {f"{n}.yaml": "---\n".join(config_map(f"m{n}-{i}") for i in range(1000)) for n in range(20)}
+
+
+async def test_a_render_that_takes_too_long_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.render({})
+    monkeypatch.setattr(module, "LIMITS", Limits(wall_seconds=0.1))
+    started = time.monotonic()
+    with pytest.raises(errors.RenderTimeoutError, match=r"rendering \. was not finished within"):
+        await place.render(LARGE)
+    assert time.monotonic() - started < 5
+    monkeypatch.undo()
+    assert names(await place.render({"a.yaml": config_map("a")})) == ["a"]
+
+
+async def test_a_render_that_eats_too_much_memory_fails(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.render({})
+    monkeypatch.setattr(module, "LIMITS", Limits(wall_seconds=20, memory_bytes=2**20))
+    with pytest.raises(errors.BuildFailedError) as caught:
+        await place.render({"a.yaml": "a: " + "x" * 10_000_000})
+    assert caught.value.reason == "BuildFailed"
+    monkeypatch.undo()
+    assert names(await place.render({"a.yaml": config_map("a")})) == ["a"]
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        children = [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return [found for child in children for found in (*descendants(child), child)]
+
+
+async def test_a_render_that_is_killed_fails_and_leaves_nothing_half_done(place: Place) -> None:
+    await place.render({})
+    before = set(descendants(os.getpid()))
+    task = asyncio.create_task(place.render(LARGE))
+    async with asyncio.timeout(10):
+        while not (born := set(descendants(os.getpid())) - before):
+            await asyncio.sleep(0.005)
+    for pid in born:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(errors.BuildFailedError, match="SIGKILL"):
+        await task
+    assert not [name for name in (os.listdir(place.store.directory) if place.store.directory.exists() else ()) if name[0] != "."]
+    assert len((await place.render(LARGE)).manifests) == 20_000
+
+
+# -- what is lost ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["removed", "garbage"])
+async def test_a_body_that_was_lost_is_told_and_made_again(place: Place, damage: str) -> None:
+    tree: Tree = {"a.yaml": config_map("a")}
+    rendered = await place.render(tree)
+    path = place.store.directory / rendered.pieces["a.yaml"].key
+    path.unlink() if damage == "removed" else path.write_bytes(b"?" * 1000)
+    with pytest.raises(errors.BuildFailedError, match="lost from the cache"):
+        place.renderer.body(rendered.manifests[0])
+    again = await place.render(tree)
+    assert place.renderer.body(again.manifests[0])["data"] == {"a": "x"}
+
+
+async def test_a_store_that_vanishes_is_made_anew(place: Place) -> None:
+    first = await place.render({"a.yaml": config_map("a")})
+    shutil.rmtree(place.store.directory)
+    second = await place.render({"a.yaml": config_map("a")})
+    assert second == first
+    assert place.renderer.body(second.manifests[0])["metadata"] == {"name": "a"}
+
+
+async def test_a_repository_that_vanishes_has_to_be_fetched_again(place: Place) -> None:
+    found = place.commit({"a.yaml": config_map("a")})
+    shutil.rmtree(place.repository.path)
+    with pytest.raises(errors.CacheLostError):
+        await place.renderer.render(found, Recipe(), previous=None)
+
+
+async def test_a_store_that_cannot_be_written_is_a_failed_build(place: Place) -> None:
+    place.store.directory.parent.mkdir()
+    place.store.directory.write_text("a file in its place")
+    with pytest.raises(errors.BuildFailedError, match=r"rendering \. failed"):
+        await place.render({"a.yaml": config_map("a")})

@@ -1,0 +1,32 @@
+"""Requests to the fetch child, and repositories to fetch from."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cvstate_operator.source import fetch
+from cvstate_operator.source.address import AddressPolicy
+
+POLICY = AddressPolicy(files=True, insecure=True)
+
+
+def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """One look at `url`, with the bare repository `cache`; `more` are further members of the request."""
+    ref = ref or {"branch": "main"}
+    kind = next(kind for kind in ("commit", "name", "semver", "tag", "branch") if kind in ref)
+    request = {
+        "repository": str(cache),
+        "url": url,
+        "ref": ref,
+        "selector": f"{kind} {ref[kind]}",
+        "path": ".",
+        "known": "",
+        "baseline": "",
+        "at": None,
+        "recall": "",
+        "secret": "",
+        "credentials": {},
+        "verify": None,
+        "policy": asdict(POLICY),
+    }
+    return fetch.handle({**request, **more})

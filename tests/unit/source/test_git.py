@@ -1,0 +1,409 @@
+"""The parent's side of fetching, with real repositories; the child's work is done in a thread here, and once by a real child process.
+
+Aspects: one look serves everyone who follows the same ref · who does not share · the memo: its age, failures, Retry-After · known, baseline and rewind ·
+recall from the cache · forget · what a child that died or hung means · revisions and refs as users see them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvstate_operator import errors
+from cvstate_operator.api.source import GitSource
+from cvstate_operator.cli.demo.git_server import Repository
+from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.objects.access import Access
+from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.source import fetch
+from cvstate_operator.source.address import AddressPolicy
+from cvstate_operator.source.cache import GitCache
+from cvstate_operator.source.git import CONCURRENT_FETCHES, CONCURRENT_PER_HOST, TASK, GitSources
+from tests.support import signing
+from tests.support.signing import SshKey
+
+POLICY = AddressPolicy(files=True, insecure=True)
+Work = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class InProcess(Children):
+    """Does the task in a thread of this process, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.limits: list[Limits] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.work: Work = self.really
+
+    async def run(self, task: str, request: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
+        assert task == TASK
+        self.requests.append(request)
+        self.limits.append(limits)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self.work(request)
+        finally:
+            self.at_once -= 1
+
+    @staticmethod
+    async def really(request: dict[str, Any]) -> dict[str, Any]:
+        return await asyncio.to_thread(fetch.handle, request)
+
+    @property
+    def asked(self) -> int:
+        """How often a server was asked, rather than the cache alone."""
+        return sum(not request["at"] for request in self.requests)
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Repository:
+    repository = Repository(tmp_path / "upstream")
+    repository.commit({"apps/a.yaml": "a", "b.yaml": "b"})
+    return repository
+
+
+@pytest.fixture
+def children() -> InProcess:
+    return InProcess()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> GitCache:
+    return GitCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def sources(cache: GitCache, children: InProcess) -> GitSources:
+    return GitSources(cache, children, POLICY)
+
+
+def source(upstream: Repository, **more: Any) -> GitSource:
+    return GitSource.model_validate({"url": f"file://{upstream.directory}", **more})
+
+
+async def fetched(
+    sources: GitSources,
+    git: GitSource,
+    *,
+    access: Access | None = None,
+    known: Artifact | None = None,
+    baseline: str = "",
+    max_age: float = 0,
+) -> Artifact:
+    return await sources.fetch(git, access=access or Access(), known=known, baseline=baseline, max_age=max_age)
+
+
+def fails(error: Exception) -> Work:
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        raise error
+
+    return work
+
+
+# -- one look for many ---------------------------------------------------------------------------------------------------
+
+
+async def test_two_who_follow_the_same_ref_at_once_share_one_look(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    first, second = await asyncio.gather(
+        fetched(sources, source(upstream), max_age=60), fetched(sources, source(upstream, path="apps"), max_age=60)
+    )
+    assert children.asked == 1
+    assert children.most_at_once == 1
+    assert first.commit == second.commit
+    assert first.directory != second.directory
+
+
+async def test_a_hundred_share_one_look(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    found = await asyncio.gather(*(fetched(sources, source(upstream), max_age=60) for _ in range(100)))
+    assert children.asked == 1
+    assert len({artifact.commit for artifact in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "access"),
+    [
+        pytest.param({}, Access("team/auth", {"username": b"u", "password": b"p"}), id="another-secret"),
+        pytest.param({"ref": {"tag": "v1"}}, Access(), id="another-ref"),
+    ],
+)
+async def test_others_ask_for_themselves(
+    upstream: Repository, sources: GitSources, children: InProcess, more: dict[str, Any], access: Access
+) -> None:
+    upstream.git("tag", "v1")
+    await fetched(sources, source(upstream), max_age=60)
+    await fetched(sources, source(upstream, **more), access=access, max_age=60)
+    assert children.asked == 2
+
+
+async def test_another_secret_means_another_repository_on_disk(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    one = await fetched(sources, source(upstream), access=Access("a/auth"))
+    other = await fetched(sources, source(upstream), access=Access("b/auth"))
+    assert one.repository != other.repository
+
+
+async def test_few_children_ask_one_host_at_a_time(tmp_path: Path, sources: GitSources, children: InProcess) -> None:
+    go = asyncio.Event()
+
+    async def wait(request: dict[str, Any]) -> dict[str, Any]:
+        await go.wait()
+        raise errors.FetchFailedError("enough")
+
+    children.work = wait
+    urls = [f"https://h{host}.example.org/r{number}" for host in range(2) for number in range(10)]
+    tasks = [asyncio.ensure_future(fetched(sources, GitSource.model_validate({"url": url}))) for url in urls]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert children.at_once == 2 * CONCURRENT_PER_HOST
+    go.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert children.most_at_once <= CONCURRENT_FETCHES
+
+
+# -- the memo ------------------------------------------------------------------------------------------------------------
+
+
+async def test_with_age_zero_the_server_is_asked_again(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    await fetched(sources, source(upstream), max_age=60)
+    newest = upstream.commit({"c.yaml": "c"})
+    assert (await fetched(sources, source(upstream), max_age=60)).commit != newest
+    assert (await fetched(sources, source(upstream), max_age=0)).commit == newest
+    assert (await fetched(sources, source(upstream), max_age=60)).commit == newest
+    assert children.asked == 2
+
+
+async def test_a_memo_that_the_cache_cannot_serve_asks_the_server(
+    upstream: Repository, sources: GitSources, children: InProcess, cache: GitCache
+) -> None:
+    first = await fetched(sources, source(upstream), max_age=60)
+    cache.discard(first.repository)
+    assert (await fetched(sources, source(upstream), max_age=60)).commit == first.commit
+    assert children.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "is_shared"),
+    [
+        pytest.param(errors.FetchFailedError("down"), True, id="server-down"),
+        pytest.param(errors.AuthFailedError("no"), True, id="credentials"),
+        pytest.param(errors.RefNotFoundError("no"), True, id="no-such-ref"),
+        pytest.param(errors.PathNotFoundError("no"), False, id="path-of-one"),
+        pytest.param(errors.VerificationFailedError("no"), False, id="keys-of-one"),
+        pytest.param(errors.RewindRefusedError("no"), False, id="history-of-one"),
+    ],
+)
+async def test_a_failure_is_shared_if_it_is_no_one_s_own(
+    upstream: Repository, sources: GitSources, children: InProcess, error: errors.CvstateError, is_shared: bool
+) -> None:
+    children.work = fails(error)
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            await fetched(sources, source(upstream), max_age=60)
+    assert children.asked == (1 if is_shared else 2)
+    children.work = children.really
+    assert await fetched(sources, source(upstream), max_age=0)
+
+
+async def test_a_server_that_asks_for_a_pause_is_left_alone(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    children.work = fails(errors.FetchFailedError("busy", retry_after_seconds=60))
+    for _ in range(3):
+        with pytest.raises(errors.FetchFailedError):
+            await fetched(sources, source(upstream), max_age=0)
+    assert children.asked == 1
+
+
+# -- known and baseline ---------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_known_comes_back_as_it_is(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    known = await fetched(sources, source(upstream))
+    assert await fetched(sources, source(upstream), known=known) is known
+    assert children.requests[-1]["known"] == known.commit
+
+
+async def test_the_same_commit_by_another_ref_is_another_revision_of_the_same(upstream: Repository, sources: GitSources) -> None:
+    known = await fetched(sources, source(upstream))
+    upstream.git("tag", "v1")
+    found = await fetched(sources, source(upstream, ref={"tag": "v1"}), known=known)
+    assert found == replace(known, revision=f"v1@sha1:{known.commit}", ref="tag v1")
+
+
+async def test_another_path_of_a_known_commit_is_looked_at(upstream: Repository, sources: GitSources) -> None:
+    known = await fetched(sources, source(upstream))
+    found = await fetched(sources, source(upstream, path="apps"), known=known)
+    assert (found.commit, found.path) == (known.commit, "apps")
+    assert found.directory != known.directory
+
+
+async def test_a_known_commit_is_verified_once_that_is_asked_for(tmp_path: Path, upstream: Repository, sources: GitSources) -> None:
+    known = await fetched(sources, source(upstream))
+    key, other = SshKey.make(tmp_path / "keys"), SshKey.make(tmp_path / "keys")
+    git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
+    with pytest.raises(errors.VerificationFailedError):
+        await fetched(sources, git, access=Access(keys={key.entry: key.public}), known=known)
+    signing.commit(upstream, key)
+    signed = await fetched(sources, git, access=Access(keys={key.entry: key.public}), known=known)
+    assert key.fingerprint in signed.signed_by
+    with pytest.raises(errors.VerificationFailedError):
+        await fetched(sources, git, access=Access(keys={other.entry: other.public}), known=signed)
+
+
+async def test_another_tag_of_a_known_commit_needs_its_own_signature(tmp_path: Path, upstream: Repository, sources: GitSources) -> None:
+    key = SshKey.make(tmp_path / "key")
+    access = Access(keys={key.entry: key.public})
+    signing.tag(upstream, key, "v1.0.0")
+    upstream.git("-c", "tag.gpgSign=false", "tag", "-a", "-m", "unsigned", "v2.0.0")
+    verify = {"mode": "Tag", "secretRef": {"name": "keys"}}
+    signed = await fetched(sources, source(upstream, ref={"tag": "v1.0.0"}, verify=verify), access=access)
+    assert await fetched(sources, source(upstream, ref={"tag": "v1.0.0"}, verify=verify), access=access, known=signed) is signed
+    with pytest.raises(errors.VerificationFailedError):
+        await fetched(sources, source(upstream, ref={"tag": "v2.0.0"}, verify=verify), access=access, known=signed)
+
+
+async def test_a_rewind_is_refused_and_taken_once_allowed(upstream: Repository, sources: GitSources) -> None:
+    first = await fetched(sources, source(upstream))
+    baseline = upstream.commit({"c.yaml": "c"})
+    known = await fetched(sources, source(upstream), known=first, baseline=first.commit)
+    assert known.commit == baseline
+    upstream.git("reset", "-q", "--hard", "HEAD~1")
+    with pytest.raises(errors.RewindRefusedError):
+        await fetched(sources, source(upstream), known=known, baseline=baseline)
+    allowed = await fetched(sources, source(upstream, allowRewind=True), known=known, baseline=baseline)
+    assert allowed.commit == first.commit
+
+
+# -- recall and forget ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_earlier_commit_is_recalled_without_the_server(upstream: Repository, cache: GitCache, children: InProcess) -> None:
+    before = await fetched(GitSources(cache, children, POLICY), source(upstream, path="apps"))
+    upstream.directory.rename(upstream.directory.with_name("gone"))
+    found = await GitSources(cache, children, POLICY).recall(source(upstream, path="apps"), access=Access(), commit=before.commit)
+    assert (found.commit, found.tree, found.directory) == (before.commit, before.tree, before.directory)
+    assert found.revision == before.revision == f"main@sha1:{before.commit}"
+
+
+async def test_a_commit_that_its_branch_has_left_is_recalled_by_its_id(upstream: Repository, cache: GitCache, children: InProcess) -> None:
+    before = await fetched(GitSources(cache, children, POLICY), source(upstream))
+    upstream.commit({"c.yaml": "c"})
+    await fetched(GitSources(cache, children, POLICY), source(upstream), baseline=before.commit)
+    found = await GitSources(cache, children, POLICY).recall(source(upstream), access=Access(), commit=before.commit)
+    assert found.revision == f"sha1:{before.commit}"
+
+
+async def test_a_signed_tag_is_recalled_with_its_signature(
+    tmp_path: Path, upstream: Repository, cache: GitCache, children: InProcess
+) -> None:
+    key = SshKey.make(tmp_path / "key")
+    signing.tag(upstream, key, "v1.0.0")
+    access = Access(keys={key.entry: key.public})
+    git = source(upstream, ref={"semver": "^1.0"}, verify={"mode": "Tag", "secretRef": {"name": "keys"}})
+    before = await fetched(GitSources(cache, children, POLICY), git, access=access)
+    found = await GitSources(cache, children, POLICY).recall(git, access=access, commit=before.commit)
+    assert found == replace(before, fetched_at=found.fetched_at)
+    assert key.fingerprint in found.signed_by
+
+
+async def test_what_is_not_in_the_cache_is_not_recalled(upstream: Repository, sources: GitSources) -> None:
+    with pytest.raises(errors.FetchFailedError):
+        await sources.recall(source(upstream), access=Access(), commit="1" * 40)
+
+
+async def test_what_is_recalled_is_verified_anew(tmp_path: Path, upstream: Repository, sources: GitSources) -> None:
+    before = await fetched(sources, source(upstream))
+    key = SshKey.make(tmp_path / "key")
+    git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
+    with pytest.raises(errors.VerificationFailedError):
+        await sources.recall(git, access=Access(keys={key.entry: key.public}), commit=before.commit)
+
+
+async def test_what_is_forgotten_is_fetched_again(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    artifact = await fetched(sources, source(upstream), max_age=60)
+    sources.forget(artifact)
+    assert not Path(artifact.repository).exists()
+    again = await fetched(sources, source(upstream), max_age=60)
+    assert (again.commit, children.asked) == (artifact.commit, 2)
+    assert Path(again.repository).exists()
+
+
+async def test_forgetting_one_repository_keeps_the_others(
+    tmp_path: Path, upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    other = Repository(tmp_path / "other")
+    other.commit({"x.yaml": ""})
+    artifact = await fetched(sources, source(upstream), max_age=60)
+    await fetched(sources, source(other), max_age=60)
+    sources.forget(artifact)
+    await fetched(sources, source(other), max_age=60)
+    assert children.asked == 2
+
+
+# -- children -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_child_that_died_costs_the_cache_and_is_a_failure_that_may_pass(
+    upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    artifact = await fetched(sources, source(upstream))
+    children.work = fails(ChildFailedError("the child process ended with signal SIGBUS"))
+    with pytest.raises(errors.FetchFailedError):
+        await fetched(sources, source(upstream))
+    assert not Path(artifact.repository).exists()
+    children.work = children.really
+    assert (await fetched(sources, source(upstream))).commit == artifact.commit
+
+
+async def test_a_child_that_ran_out_of_time_keeps_the_cache(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    artifact = await fetched(sources, source(upstream))
+    children.work = fails(ChildTimeoutError("not finished within 1 s"))
+    with pytest.raises(errors.FetchTimeoutError, match=r"spec\.source\.git\.timeout"):
+        await fetched(sources, source(upstream))
+    assert Path(artifact.repository).exists()
+
+
+async def test_the_time_of_the_source_is_that_of_the_child(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    await fetched(sources, source(upstream, timeout="7s"))
+    assert children.limits[0].wall_seconds == 7
+
+
+async def test_a_url_that_is_not_allowed_starts_no_child(sources: GitSources, children: InProcess) -> None:
+    with pytest.raises(errors.URLNotAllowedError):
+        await fetched(sources, GitSource.model_validate({"url": "https://169.254.169.254/r"}))
+    assert children.requests == []
+
+
+async def test_a_real_child_process_brings_the_same(tmp_path: Path, upstream: Repository, sources: GitSources) -> None:
+    real = Children(tmp_path / "scratch", preload=[TASK])
+    try:
+        found = await fetched(GitSources(GitCache(tmp_path / "real"), real, POLICY), source(upstream), access=Access("a/b", {"x": b"\xff"}))
+    finally:
+        await real.close()
+    expected = await fetched(sources, source(upstream))
+    assert found == replace(expected, repository=found.repository, fetched_at=found.fetched_at)
+
+
+# -- what users see -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ref", "revision", "followed"),
+    [
+        ({}, "main@sha1:{}", "branch main"),
+        ({"tag": "v1.2.0"}, "v1.2.0@sha1:{}", "tag v1.2.0"),
+        ({"semver": "^1"}, "v1.2.0@sha1:{}", "semver ^1 (refs/tags/v1.2.0)"),
+        ({"name": "refs/heads/main"}, "refs/heads/main@sha1:{}", "name refs/heads/main"),
+        ({"commit": "{}", "semver": "^1"}, "sha1:{}", "commit {}"),
+    ],
+    ids=["branch", "tag", "semver", "name", "commit"],
+)
+async def test_a_revision_says_what_was_followed_and_where_it_led(
+    upstream: Repository, sources: GitSources, ref: dict[str, str], revision: str, followed: str
+) -> None:
+    upstream.git("tag", "v1.2.0")
+    commit = upstream.git("rev-parse", "HEAD").strip()
+    found = await fetched(sources, source(upstream, ref={kind: value.format(commit) for kind, value in ref.items()}))
+    assert (found.revision, found.ref) == (revision.format(commit), followed.format(commit))
