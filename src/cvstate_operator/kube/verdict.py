@@ -62,6 +62,8 @@ def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str |
 def _forbidden(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.CvstateError:
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return errors.NamespaceTerminatingError("the namespace is being deleted; wait until it is gone, or take the object out of Git")
+    if "custom resource definition is terminating" in message:
+        return errors.KindUnknownError("its CustomResourceDefinition is being deleted; wait until it is gone, and have it installed again")
     if "exceeded quota" in message:
         return errors.QuotaExceededError(f"{_short(message)}; raise the quota or lower the request")
     if "denied" in message and ("admission webhook" in message or "ValidatingAdmissionPolicy" in message):

@@ -9,10 +9,11 @@ import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pygit2
+from pygit2.enums import RepositoryOpenFlag
 
 from cvstate_operator import errors
 from cvstate_operator.render import charts, checkout, kustomization_file, kustomizations, listing
@@ -20,6 +21,9 @@ from cvstate_operator.render.globs import matcher
 from cvstate_operator.render.helm_chart import CHART_FILE
 from cvstate_operator.render.parse import Options, parse
 from cvstate_operator.render.store import Store
+
+_PLAIN: Final = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.NO_DOTGIT | RepositoryOpenFlag.BARE
+"""This directory itself, not one above it."""
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         CacheLostError: the repository lacks objects.
     """
     try:
-        repository = pygit2.Repository(request["repository"])
+        repository = pygit2.Repository(request["repository"], _PLAIN)
         root, directory = repository[request["tree"]], repository[request["directory"]]
         if not (isinstance(root, pygit2.Tree) and isinstance(directory, pygit2.Tree)):
             raise KeyError(request["tree"])

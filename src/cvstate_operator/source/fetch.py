@@ -214,10 +214,10 @@ def _from_server(repository: pygit2.Repository, request: dict[str, Any]) -> Chos
         return _Server(repository, url, request).fetch()
     if url.startswith("ssh://"):
         identity = credentials.for_ssh(request["secret"], secret)
-        ssh.prepare(url, identity, policy)
+        address = ssh.prepare(url, identity, policy)
         callbacks = ssh.SshCallbacks(url, identity)
         try:
-            return _Server(repository, url, request, callbacks=callbacks).fetch()
+            return _Server(repository, address, request, callbacks=callbacks).fetch()
         except (errors.CvstateError, *_LIBGIT2_ERRORS) as exc:
             raise callbacks.failure or exc from None
     relay = Relay(url, credentials.for_http(request["secret"], secret), policy)

@@ -62,8 +62,7 @@ class Relay:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """Run the relay; gives the URL that libgit2 is to use."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/{self._secret}"
@@ -268,3 +267,10 @@ def _reply(request: BaseHTTPRequestHandler, kind: str, chunks: Iterator[bytes]) 
 def _why(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:200]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """libgit2 hung up; it, or `Relay.failure`, says why."""
