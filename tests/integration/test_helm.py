@@ -693,6 +693,7 @@ def test_a_hook_that_changes_each_time_does_no_harm_when_it_is_left_out(tmp_path
 
 
 def test_lookup_finds_nothing_and_is_told(tmp_path: Path, binary: Path) -> None:
+    """C16."""
     line = '{{ (lookup "v1" "Secret" "kube-system" "token") | toJson | quote }}'
     rendered = render(tmp_path, {"Chart.yaml": named("l"), "templates/a.yaml": config(line)}, binary)
     assert data(rendered) == {"a": "{}"}

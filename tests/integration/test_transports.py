@@ -1,7 +1,7 @@
 """Transports on a real operator and API server: what a Secret holds is enough to read the repository, what it lacks is named, and none of it ever shows.
 
 Aspects: https and its certificates · user, password, token · ssh, its keys and host keys · a Secret that is missing or mended · redirects · where credentials
-must not be found · how often a server is asked.
+must not be found · how often a server is asked. (C27, C30–C35: C31 changed host key, C32 unusable key, C33 certificates, C34 CA bundles of the list of bad input.)
 """
 
 import base64

@@ -17,7 +17,7 @@ _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 
 def read(payload: bytes) -> Any:
-    """Parse JSON of any depth; below `LEVELS` more than the usual it may hold null instead of what was sent.
+    """Parse JSON of any depth: whole if orjson can read it, else with null for what lies deeper than `LEVELS`.
 
     Raises:
         orjson.JSONDecodeError: it is no JSON.

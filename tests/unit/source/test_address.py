@@ -1,7 +1,7 @@
 """Which URLs and hosts may be asked.
 
 Aspects: schemes · users and passwords in a URL · addresses that only the operator can reach, however they are written · private ranges · the loopback
-interface · hosts that the owner allows · URLs that are none.
+interface · hosts that the owner allows · URLs that are none. (C20–C22, C24, C25, C28, C29 of the list of bad input.)
 """
 
 from contextlib import suppress

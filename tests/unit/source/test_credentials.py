@@ -1,7 +1,7 @@
 """What a Secret for a Git source holds, by the keys that Flux gives them.
 
 Aspects: user and password · token · authorities and client certificates, by both names · SSH keys, encrypted or not · keys that are missing, wrong or do
-not fit · no value ever shows.
+not fit · no value ever shows. (C32 and C34 of the list of bad input.)
 """
 
 import base64

@@ -1,7 +1,7 @@
 """One look of the fetch child, at real repositories: through file:// and, where depth matters, from a real server over http.
 
 Aspects: finding the commit and the directory · doing nothing for a known commit · how much is brought · descent from the last commit · what an earlier
-look found · a damaged cache · what a killed fetch left · a cache that cannot be used · signed tags and their names.
+look found · a damaged cache · what a killed fetch left · a cache that cannot be used · signed tags and their names. (C37 of the list of bad input: a tag of a tree, objects that git would not make.)
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """The relay between libgit2 and the Git server, against a real server on the loopback interface.
 
 Aspects: answers pass through, also those of old servers · what the server refuses · redirects · who may use the relay · limits · who gets credentials ·
-certificates of the server and of the client · where a name leads · Retry-After.
+certificates of the server and of the client · where a name leads · Retry-After. (C26, C27, C33, C35 of the list of bad input.)
 """
 
 import re
@@ -332,10 +332,57 @@ def test_a_refusal_says_whether_credentials_were_sent(credentials: HttpCredentia
     assert "canary" not in relay.failure.message
 
 
+@pytest.mark.parametrize("scheme", ["Negotiate", "Basic", "X-Odd realm=a", ""])
+def test_credentials_that_are_refused_are_sent_once_whatever_the_server_wants(scheme: str) -> None:
+    """C35."""
+    with serving(code(401, **{"WWW-Authenticate": scheme})) as git:
+        failure = failure_of(git.url, HttpCredentials(bearer("canary")))
+    assert isinstance(failure, errors.AuthFailedError)
+    assert len(git.asked) == 1
+
+
 # -- TLS ----------------------------------------------------------------------------------------------------------------
 
 AUTHORITY = Authority()
 SERVER = AUTHORITY.issue("127.0.0.1", "localhost")
+
+
+SHA1_AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBfjCCASWgAwIBAgIUcQWLyWZJSWwLgcI5B3Qx1T2SlgwwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJYXV0aG9yaXR5MCAXDTI2MTEyMTExNDEyOVoYDzIxMjYxMDI4
+MTE0MTI5WjAUMRIwEAYDVQQDDAlhdXRob3JpdHkwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATKhLSAmBG6igetnkKhcbwuj4jF+JfxlIrM1oWlRnnDLh+s4oE5wT0X
+S05O1VSKDh2HW7FIDIHc6Ak3Byt5LMYRo1MwUTAdBgNVHQ4EFgQUwFU4tcvdpHsi
+LVwp/Fm6XBXsytUwHwYDVR0jBBgwFoAUwFU4tcvdpHsiLVwp/Fm6XBXsytUwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiAwgqZjQI6VER7bViJIYIi2
+UUln7vOsKzbYZBfb3XNpCQIgWvrEi2CzHZje7tDsstRaGPaLQL808mBzinGrGG+7
+8Lw=
+-----END CERTIFICATE-----
+"""
+SHA1_SERVER = KeyPair(
+    """\
+-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUaaqFH0j+RbBizMfIQvnjaqInCwUwCQYHKoZIzj0EATAU
+MRIwEAYDVQQDDAlhdXRob3JpdHkwIBcNMjYxMTIxMTE0MTI5WhgPMjEyNjEwMjgx
+MTQxMjlaMBExDzANBgNVBAMMBnNlcnZlcjBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABCxO0jB2am4gmIH0i7T+Mna7jZ6Ndx/lY4dhmEUF6YNP+2QVVCiTxLcRci3q
+AAOLV3TqCwjf71UIirL3jjDeOvKjczBxMA8GA1UdEQQIMAaHBH8AAAEwEwYDVR0l
+BAwwCgYIKwYBBQUHAwEwCQYDVR0TBAIwADAdBgNVHQ4EFgQUzcaNhsXsoG/uRscL
+l7/W2akNKYcwHwYDVR0jBBgwFoAUwFU4tcvdpHsiLVwp/Fm6XBXsytUwCQYHKoZI
+zj0EAQNJADBGAiEAs4Zj8OmK/LJti+usCZN3DMy7JSqE7KSbXCg3dXapRXICIQDQ
+FK1oKgZuJDjpBmDD0DY3eCDoEDXkKmo74dY8W7t7Ow==
+-----END CERTIFICATE-----
+""",
+    """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgEIWGOtjDyELaz7Fo
+xjYXEmyXGwF4bRYkp/dowH33CYOhRANCAAQsTtIwdmpuIJiB9Iu0/jJ2u42ejXcf
+5WOHYZhFBemDT/tkFVQok8S3EXIt6gADi1d06gsI3+9VCIqy944w3jry
+-----END PRIVATE KEY-----
+""",
+)
+"""A certificate for 127.0.0.1 signed with SHA-1, by openssl(1), until 2126: no library makes one any more. Of no use to anybody else."""
 
 
 @contextmanager
@@ -365,6 +412,7 @@ def test_a_certificate_of_the_given_authority_is_accepted() -> None:
         pytest.param(self_signed("127.0.0.1"), "", id="self-signed"),
         pytest.param(AUTHORITY.issue("git.example.org"), AUTHORITY.certificate, id="another-name"),
         pytest.param(AUTHORITY.issue("127.0.0.1", valid=-timedelta(hours=1)), AUTHORITY.certificate, id="expired"),
+        pytest.param(SHA1_SERVER, SHA1_AUTHORITY, id="signed-with-sha1"),
     ],
 )
 def test_a_certificate_that_does_not_fit_is_refused_and_gets_no_credentials(pair: KeyPair, authority: str) -> None:

@@ -1,7 +1,7 @@
 """Whom libgit2 trusts over SSH and who we are, against a real SSH server on the loopback interface.
 
 Aspects: a look with a key, plain or encrypted · hosts that known_hosts does not list, or lists with another key · each form of known_hosts · keys that
-the server does not accept · where a name leads · what is missing.
+the server does not accept · where a name leads · what is missing. (C26, C30, C31 of the list of bad input.)
 """
 
 import socket
