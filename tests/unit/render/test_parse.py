@@ -261,8 +261,8 @@ def test_a_value_as_a_key_is_one_key(value: str) -> None:
     ("text", "reason", "message"),
     [
         ("data:\n  a: ${region}", "VariableMissing", "line 5: variable region has no value; give it in render.substitute"),
-        ("data: {a: ${A:-$(id)}}", "BuildFailed", "line 4: ${A:-$(id)} is not understood: no command is run"),
-        ("data: {a: ${a${b}}}", "BuildFailed", "line 4: ${a${b}} is not understood"),
+        ("data: {a: ${A:-$(id)}}", "BuildFailed", "line 4: ${A:-…} is not understood: no command is run"),
+        ("data: {a: ${a${b}}}", "BuildFailed", "line 4: ${a${…} is not understood"),
         ("data: {a: '${big}'}", "RenderTooLarge", "line 4: variable big has more than 1 MiB"),
         ("data: {a: x, ${a}: y}", "DuplicateKey", "line 4: key '${a}' becomes the same as 'a'"),
     ],
