@@ -27,6 +27,8 @@ pytestmark = pytest.mark.integration
 
 SECONDS = 10.0
 """Longest until a bad commit is told. On a quiet machine it takes well below two seconds, but for the few that meet a limit of their own."""
+HEALED_SECONDS = 30.0
+"""Longest until a good commit is applied after it: a render of the bad one may still be under way."""
 
 
 def commit_tree(world: World, tree: Tree, beside: Tree) -> str:
@@ -109,7 +111,7 @@ def test_a_bad_commit_ends_in_its_reason_and_nothing_is_lost(world: World, case:
         return
     commit_tree(world, {"sound.yaml": SOUND}, {})
     declare(world, {})
-    until("it heals", lambda: world.condition().get("status") == "True", seconds=SECONDS)
+    until("it heals", lambda: world.condition().get("status") == "True", seconds=HEALED_SECONDS)
     assert world.api.get(world.path("configmaps", "gone")) is None, "what left Git goes once everything is understood"
 
 
