@@ -132,7 +132,9 @@ COMMITS: dict[str, BadCommit] = {
     "C47-long-integer": yaml_file(f"a: {'9' * 5000}\n", "YAMLInvalid"),
     "C47-large-float": yaml_file("a: 1e400\n", "YAMLInvalid"),
     "C48-nul": yaml_file(b"a: \0\n", "YAMLInvalid"),
-    "C48-byte-order-mark-inside": yaml_file("apiVersion: v1\n\ufeffkind: ConfigMap\nmetadata: {name: bad}\n", "YAMLInvalid", "byte order mark"),
+    "C48-byte-order-mark-inside": yaml_file(
+        "apiVersion: v1\n\ufeffkind: ConfigMap\nmetadata: {name: bad}\n", "YAMLInvalid", "byte order mark"
+    ),
     "C48-utf-16": yaml_file("a: b\n".encode("utf-16"), "YAMLInvalid"),
     "C48-latin-1": yaml_file("a: é\n".encode("latin-1"), "YAMLInvalid"),
     "C48-tabs": yaml_file("a:\n\t- b\n", "YAMLInvalid"),

@@ -1,11 +1,11 @@
 """The ledger: what one ClusterState remembers between passes: which objects need a look, which failed, which drifted. No I/O, no clock."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.errors import CvstateError, OwnerConflictError, TerminalError, TerminatingError
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import backoff
@@ -104,6 +104,12 @@ class Ledger:
             self.deferred.pop(ref, None)
             self.repairs.pop(ref, None)
             self.present.discard(ref)
+
+    def retry(self, kinds: Collection[GroupKind], now: float) -> None:
+        """What kept objects of these kinds from being applied is over: their pauses end."""
+        for ref, failure in self.failures.items() if kinds else ():
+            if ref.group_kind in kinds:
+                self.failures[ref] = replace(failure, retry_at=min(now, failure.retry_at))
 
     def keep_only(self, desired: Mapping[ObjectRef, Manifest]) -> None:
         """Forget everything about objects that are no longer desired."""

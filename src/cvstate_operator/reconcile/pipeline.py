@@ -25,6 +25,8 @@ from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.source_stage import Baseline, SourceStage
 from cvstate_operator.reconcile.writer import Writer
 
+BLIND_SECONDS: Final = 5.0
+"""How often it looks whether a kind can be seen again; the informer tries as often. Costs no request of its own."""
 WAITING_SECONDS: Final = 0.25
 """How often a prune looks whether it still has to wait for other ClusterStates. Costs no request."""
 HANDED_OVER_SECONDS: Final = 10.0
@@ -73,6 +75,8 @@ class Pipeline:
         self._pruning = changes.Pruning()
         self._pending: tuple[ObjectRef, ...] = ()
         self._seen_all = True
+        self._blind: frozenset[GroupKind] = frozenset()
+        """Kinds that could not be seen in the last pass."""
         self.ledger = Ledger()
         self._writer = Writer(world, self.ledger, owner=owner, name_owner=name_owner)
 
@@ -117,8 +121,10 @@ class Pipeline:
         if self._desired is None:
             return self._outcome(spec, ())
         self._unfinished = True
-        blind = await self._observe(self._desired, resync_before=started if full else None)
+        before, blind = self._blind, await self._observe(self._desired, resync_before=started if full else None)
+        self._blind = frozenset(blind)
         due = self._world.clock.monotonic()
+        self.ledger.retry(before - self._blind, due)
         looked_at = self.ledger.take(due)
         if full or fresh:
             looked_at = {**dict.fromkeys(self._desired.objects, due), **looked_at}
@@ -333,6 +339,7 @@ class Pipeline:
             )
         timers = (
             self.ledger.next_retry(),
+            self._world.clock.monotonic() + BLIND_SECONDS if self._blind else None,
             self._place_again_at,
             self._writer.prune_again_at,
             self._render.again_at,

@@ -12,6 +12,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.reconcile import pipeline
 from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, RIVAL, SECRET, WEBHOOK, WIDGET, applied, body, problem, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
@@ -619,6 +620,19 @@ async def test_objects_of_a_kind_that_cannot_be_seen_are_marked_and_nothing_is_d
     assert [(p.object, p.reason) for p in outcome.problems] == [("Secret/default/s", "Forbidden")]
     assert stage.names() == {"a", "b"}
     assert outcome.unpruned == (ref("b"),)
+
+
+async def test_once_a_kind_can_be_seen_its_objects_wait_no_longer_and_pruning_goes_on(stage: Stage) -> None:
+    await stage.commit(A, B)
+    kind = SECRET.gvk.group_kind
+    stage.cluster.forbidden[kind] = errors.ForbiddenError("cannot list secrets")
+    outcome = await stage.commit(A, body("s", of=SECRET))
+    assert outcome.next_pass_at is not None
+    assert outcome.next_pass_at - stage.clock.seconds <= pipeline.BLIND_SECONDS
+    del stage.cluster.forbidden[kind]
+    outcome = await stage.wait(outcome)
+    assert outcome.is_converged
+    assert stage.names() == {"a", "s"}
 
 
 async def test_a_former_kind_that_cannot_be_seen_holds_every_delete(stage: Stage) -> None:
