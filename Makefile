@@ -6,7 +6,7 @@ STAMP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256
 RUFF_PATHS := src tests
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup demo test test-unit lint format crds docs schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit lint format crds docs schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -22,6 +22,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 programs: setup  ## Build the Kubernetes programs for tests and demo (once; about 6 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster build
+
+tools: setup  ## Build kustomize and Helm from their Go modules (once; about 2 minutes), into .venv/bin or DEST=directory
+	$(BIN)/python -m tests.cluster build kustomize helm
+	install -D -t $(or $(DEST),$(BIN)) $$($(BIN)/python -m tests.cluster path kustomize) $$($(BIN)/python -m tests.cluster path helm)
 
 demo: programs  ## Show the main job, live, on a cluster of its own
 	$(BIN)/cvstate demo

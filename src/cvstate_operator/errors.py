@@ -277,7 +277,7 @@ class RepoTooLargeError(TerminalError):
 
 
 class SourceInvalidError(TerminalError):
-    """The commit holds something that is never read: a link out of the tree, a submodule, a name that is not allowed."""
+    """What the ref leads to is no commit, or cannot be read."""
 
     reason = "SourceInvalid"
 

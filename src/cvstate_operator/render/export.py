@@ -172,7 +172,7 @@ def export(
 
     Raises:
         PathNotFoundError: a directory is not in the tree.
-        SourceInvalidError: a submodule, a name that is not allowed, or two entries of one name.
+        BuildFailedError: a submodule, a name that is not allowed, or two entries of one name.
         SymlinkEscapesError: a link leads out of the tree, into `.git`, or in a circle.
         RenderTooLargeError: a limit was reached.
     """
@@ -240,7 +240,7 @@ class _Export:
             names.add(name)
             self._count(inside)
             if entry.filemode == FileMode.COMMIT:
-                raise errors.SourceInvalidError(f"{one_line(inside)}: is a submodule, which is not followed; copy the files")
+                raise errors.BuildFailedError(f"{one_line(inside)}: is a submodule, which is not followed; copy the files")
             if stat.S_ISLNK(entry.filemode):
                 self._follow(inside)
             else:
@@ -257,11 +257,11 @@ class _Export:
         if self._files > self._limits.max_files:
             raise errors.RenderTooLargeError(f"more than {self._limits.max_files} files to render; choose a narrower path")
         if len(path.encode()) > MAX_PATH_BYTES:
-            raise errors.SourceInvalidError(f"{one_line(path)}: path longer than {MAX_PATH_BYTES} bytes; shorten it")
+            raise errors.BuildFailedError(f"{one_line(path)}: path longer than {MAX_PATH_BYTES} bytes; shorten it")
 
     def _write(self, path: str, blob: pygit2.Object) -> None:
         if not isinstance(blob, pygit2.Blob):
-            raise errors.SourceInvalidError(f"{one_line(path)}: is neither a file nor a directory; remove it")
+            raise errors.BuildFailedError(f"{one_line(path)}: is neither a file nor a directory; remove it")
         size = self._tree.size_of(blob)
         if size > self._limits.max_file_bytes:
             raise too_large(path, self._limits.max_file_bytes)
@@ -290,15 +290,15 @@ def _entry(tree: pygit2.Tree, name: str) -> pygit2.Object | None:
         return None
 
 
-def _two_of_one_name(path: str) -> errors.SourceInvalidError:
-    return errors.SourceInvalidError(f"{one_line(path)}: two entries have this name; make the commit anew")
+def _two_of_one_name(path: str) -> errors.BuildFailedError:
+    return errors.BuildFailedError(f"{one_line(path)}: two entries have this name; make the commit anew")
 
 
 def check_name(raw: bytes, directory: str) -> str:
     """The name of a tree entry.
 
     Raises:
-        SourceInvalidError: no name that a file should have: `..`, `.git` in any spelling, control characters, no UTF-8, too long.
+        BuildFailedError: no name that a file should have: `..`, `.git` in any spelling, control characters, no UTF-8, too long.
     """
     try:
         name = raw.decode()
@@ -312,7 +312,7 @@ def check_name(raw: bytes, directory: str) -> str:
         or is_git_directory(name)
     ):
         shown = one_line(raw.decode(errors="backslashreplace"), 80)
-        raise errors.SourceInvalidError(f"{one_line(directory or '.')}: file name {shown} is not allowed; rename the file")
+        raise errors.BuildFailedError(f"{one_line(directory or '.')}: file name {shown} is not allowed; rename the file")
     return name
 
 

@@ -64,13 +64,12 @@ def template(
 
     Raises:
         PathNotFoundError: there is no such directory.
-        SourceInvalidError: a file has a name that no file should have.
         PathEscapesError: a path, a link or a schema leads out of the repository, or .Files out of the chart.
         RemoteBaseRefusedError: a schema is on the network.
         ToolMissingError: helm is not there.
         RenderTimeoutError: not finished in time.
         RenderTooLargeError: more files, memory or output than the limits.
-        BuildFailedError: a dependency is not in charts/, a function is not allowed, the result is another each time, or Helm says no.
+        BuildFailedError: a file has a name that no file should have, a dependency is not in charts/, a function is not allowed, the result is another each time, or Helm says no.
     """
     chart = helm_chart.read(root, path, limits=limits.chart)
     values = _values(chart, recipe, files or DiskFiles(root))

@@ -79,10 +79,9 @@ def read(root: Path, path: str, *, limits: Limits = Limits()) -> Chart:
 
     Raises:
         PathNotFoundError: there is no such directory.
-        BuildFailedError: there is no Chart.yaml, or a link leads nowhere.
+        BuildFailedError: there is no Chart.yaml, a link leads nowhere, or a file has a name that no file should have.
         PathEscapesError: the path leads out of the repository.
         SymlinkEscapesError: a link leads out of the repository, into `.git` or in a circle.
-        SourceInvalidError: a file has a name that no file should have.
         RenderTooLargeError: a limit was reached.
     """
     path = paths.inside(path, f"path {path}")

@@ -141,7 +141,7 @@ def test_nothing_is_written_through_a_link_of_the_same_name(repository: pygit2.R
     blob = repository.create_blob(b"b")
     directory = write(repository, {})
     tree = write_entries(repository, [(b"a", FileMode.LINK, blob), (b"a", FileMode.TREE, outside.id), (b"b", FileMode.TREE, directory.id)])
-    with pytest.raises(errors.SourceInvalidError):
+    with pytest.raises(errors.BuildFailedError):
         export.export(repository, tree, into, [""])
     assert files_of(into) == {}
 
@@ -173,7 +173,7 @@ def test_nothing_is_written_through_a_link_of_the_same_name(repository: pygit2.R
 )
 @pytest.mark.parametrize("is_directory", [False, True], ids=["file", "directory"])
 def test_a_name_that_no_file_should_have_is_refused(repository: pygit2.Repository, into: Path, name: str, is_directory: bool) -> None:
-    with pytest.raises(errors.SourceInvalidError) as caught:
+    with pytest.raises(errors.BuildFailedError) as caught:
         exported(repository, {"a": {name: {"x": "1"} if is_directory else "1"}}, into)
     assert caught.value.message.isprintable()
     assert files_of(into) == {}
@@ -191,7 +191,7 @@ def test_a_path_longer_than_a_kilobyte_is_refused(repository: pygit2.Repository,
     tree: Tree = {"x": "1"}
     for _ in range(5):
         tree = {"d" * 250: tree}
-    with pytest.raises(errors.SourceInvalidError):
+    with pytest.raises(errors.BuildFailedError):
         exported(repository, tree, into)
 
 
@@ -199,7 +199,7 @@ def test_a_path_longer_than_a_kilobyte_is_refused(repository: pygit2.Repository,
 
 
 def test_a_submodule_in_an_exported_directory_is_refused_by_name(repository: pygit2.Repository, into: Path) -> None:
-    with pytest.raises(errors.SourceInvalidError) as caught:
+    with pytest.raises(errors.BuildFailedError) as caught:
         exported(repository, {"a": {"vendor": SUBMODULE}}, into)
     assert "a/vendor" in caught.value.message
 

@@ -269,7 +269,7 @@ def test_a_file_whose_name_could_end_a_comment_is_refused(tmp_path: Path, name: 
     """Helm writes names of templates into comments between objects."""
     on_disk(tmp_path, {"c/Chart.yaml": "n", "c/templates/a": "a"})
     (tmp_path / os.fsdecode(b"c/templates/" + name)).write_text("b")
-    with pytest.raises(errors.SourceInvalidError, match="c/templates") as caught:
+    with pytest.raises(errors.BuildFailedError, match="c/templates") as caught:
         helm_chart.read(tmp_path, "c")
     assert caught.value.message.isprintable()
 

@@ -1,9 +1,10 @@
 """Where the official programs are found.
 
-Aspects: PATH · our own variable wins · what is missing or no program is absent.
+Aspects: PATH · beside Python · our own variable wins · what is missing or no program is absent.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ def install(directory: Path, *names: str, mode: int = 0o755) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     monkeypatch.delenv(tools.TOOLS_VARIABLE, raising=False)
 
 
@@ -41,6 +43,14 @@ def test_our_own_variable_wins_over_path_for_each_program(tmp_path: Path, monkey
     monkeypatch.setenv("PATH", str(system))
     monkeypatch.setenv(tools.TOOLS_VARIABLE, os.pathsep.join(map(str, (first, second))))
     assert tools.find() == {"helm": str(first / "helm"), "kustomize": str(system / "kustomize")}
+
+
+def test_what_lies_beside_python_wins_over_path_but_not_over_our_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside, system, ours = install(tmp_path / "venv", "helm", "kustomize"), install(tmp_path / "c", "helm"), install(tmp_path / "a", "helm")
+    monkeypatch.setenv("PATH", str(system))
+    assert tools.find() == {"helm": str(beside / "helm"), "kustomize": str(beside / "kustomize")}
+    monkeypatch.setenv(tools.TOOLS_VARIABLE, str(ours))
+    assert tools.find() == {"helm": str(ours / "helm"), "kustomize": str(beside / "kustomize")}
 
 
 def test_an_empty_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
