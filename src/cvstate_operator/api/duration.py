@@ -20,6 +20,7 @@ MAX_SECONDS: Final = 366 * 24 * 3600.0
 
 
 MIN_INTERVAL_SECONDS: Final = 1.0
+MAX_TIMEOUT_SECONDS: Final = 600.0
 
 
 def parse_seconds(text: str) -> float:
@@ -64,6 +65,25 @@ Interval = Annotated[
     AfterValidator(_check_interval),
 ]
 """A Go duration between repetitions: short ones would keep the operator and the server busy with nothing else."""
+
+
+def _check_timeout(text: str) -> str:
+    if not 0 < parse_seconds(text) <= MAX_TIMEOUT_SECONDS:
+        raise ValueError("must be longer than zero, and 10m or shorter")
+    return text
+
+
+_TIMEOUT_RULE: Final[JsonDict] = {
+    "rule": "duration(self) > duration('0s') && duration(self) <= duration('10m')",
+    "message": "must be longer than zero, and 10m or shorter",
+}
+
+Timeout = Annotated[
+    str,
+    Field(pattern=PATTERN, max_length=32, json_schema_extra={"x-kubernetes-validations": [_TIMEOUT_RULE]}),
+    AfterValidator(_check_timeout),
+]
+"""A Go duration for which something may keep others waiting."""
 
 
 def human(seconds: float) -> str:

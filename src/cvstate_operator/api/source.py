@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from cvstate_operator.api.duration import Duration, Interval
+from cvstate_operator.api.duration import Duration, Interval, Timeout
 from cvstate_operator.api.model import ApiModel, LocalReference, rule
 from cvstate_operator.api.versions import VersionRange
 
@@ -137,7 +137,7 @@ class GitSource(ApiModel):
     verify: Verify | None = Field(None, description="Signatures that must be there. What is not signed is never rendered.")
     webhook: Webhook | None = Field(None, description="Push notifications for this repository. Absent: only polling.")
     interval: Interval = Field("1m", description="How often to look for a new commit.")
-    timeout: Duration = Field("1m", description="How long one look may take before it is stopped and counted as failed.")
+    timeout: Timeout = Field("1m", description="How long one look may take before it is stopped and counted as failed; 10m at most.")
     stale_after: Duration | None = Field(
         None, description="Without a successful look for so long the source is stale: SourceReady is False with reason SourceStale."
     )

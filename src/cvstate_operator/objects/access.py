@@ -16,6 +16,8 @@ class Access:
     """Its data."""
     keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Data of the Secret with public keys, if signatures are asked for."""
+    namespace: str = ""
+    """Who asks: fetches at a time are counted by it."""
 
     @property
     def keys_digest(self) -> str:

@@ -27,7 +27,7 @@ async def access(references: References, git: GitSource, namespace: str, *, max_
         credentials = dict(await references.read(SECRET, namespace, git.secret_ref.name, max_age=max_age))
     if git.verify:
         keys = dict(await references.read(SECRET, namespace, git.verify.secret_ref.name, max_age=max_age))
-    return Access(secret, credentials, keys)
+    return Access(secret, credentials, keys, namespace)
 
 
 async def recipe(

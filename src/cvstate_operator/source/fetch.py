@@ -73,7 +73,10 @@ def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
     if request["at"] or request["recall"]:
         try:
             repository = _open(directory)
-            return _judge(repository, Chosen(**request["at"]) if request["at"] else _recalled(repository, request), request)
+            chosen = Chosen(**request["at"]) if request["at"] else _recalled(repository, request)
+            if request["baseline"] and not history.is_decidable(repository, chosen.commit, request["baseline"]):
+                raise KeyError(request["baseline"])
+            return _judge(repository, chosen, request)
         except _LIBGIT2_ERRORS as exc:
             raise errors.FetchFailedError("the cached repository lacks what is needed") from exc
     if not directory.exists():
@@ -86,19 +89,20 @@ def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recalled(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
-    """The commit of an earlier life, by the ref that led to it, if that did not go on since."""
+    """The commit of an earlier life, by a ref that led to it. Of tags that were moved since, the objects are kept (`_keep`)."""
+    wanted = request["recall"]
     heads: dict[str, str] = {}
     for ref in repository.references.iterator():
-        if ref.name.startswith(_CACHED_REFS):
-            name = ref.name.replace(_CACHED_REFS, "refs/", 1)
-            heads[name] = str(ref.target)
-            if isinstance(repository[ref.target], pygit2.Tag):
-                heads[name + "^{}"] = str(ref.peel(pygit2.Commit).id)
+        target = repository[ref.target]
+        if isinstance(target, pygit2.Tag) and str(ref.peel(pygit2.Commit).id) == wanted:
+            heads[_TAGS + str(target.name)] = str(target.id)
+            heads[f"{_TAGS}{target.name}^{{}}"] = wanted
+        elif str(ref.target) == wanted:
+            heads.setdefault(ref.name.replace(_CACHED_REFS, "refs/", 1), wanted)
     try:
-        chosen = choose(request["ref"], heads, url=request["url"])
+        return choose(request["ref"], heads, url=request["url"])
     except errors.RefNotFoundError:
-        chosen = None
-    return chosen if chosen and chosen.commit == request["recall"] else Chosen(request["recall"], "", request["recall"], None)
+        return Chosen(wanted, "", wanted, None)
 
 
 def _made_anew(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +137,9 @@ def _judge(repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any
     commit = repository[chosen.commit]
     if not isinstance(commit, pygit2.Commit):
         raise errors.SourceInvalidError(f"{request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
-    signer = _signer(repository, chosen, request["verify"]) if request["verify"] else ""
+    # What was applied once stays the last good state although its key expired since; it is judged as of then.
+    now = datetime.fromtimestamp(commit.commit_time, UTC) if request["recall"] else datetime.now(UTC)
+    signer = _signer(repository, chosen, request["verify"], now) if request["verify"] else ""
     if request["baseline"]:
         history.require_descendant(repository, chosen.commit, request["baseline"], selector=request["selector"])
     return {
@@ -145,7 +151,7 @@ def _judge(repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any
     }
 
 
-def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any]) -> str:
+def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any], now: datetime) -> str:
     # Loaded by the few fetches that need it, not by the fork server: the libraries for keys take 20 MB.
     from cvstate_operator.source.signatures import Keys, verify
 
@@ -154,9 +160,7 @@ def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any
         repository.read(chosen.tag_object)  # one that is damaged here is no fault of its signature
     # A ref outside refs/tags/ has no tag's name, so that a signed tag of another name cannot be passed off under it.
     tag_name = chosen.name.removeprefix(_TAGS)
-    signer = verify(
-        repository, commit=chosen.commit, tag=chosen.tag_object, mode=wanted["mode"], keys=keys, now=datetime.now(UTC), tag_name=tag_name
-    )
+    signer = verify(repository, commit=chosen.commit, tag=chosen.tag_object, mode=wanted["mode"], keys=keys, now=now, tag_name=tag_name)
     return str(signer)
 
 
@@ -249,9 +253,15 @@ class _Server:
         if chosen.commit == self._request["known"]:
             return chosen
         wanted = [chosen.commit, *((chosen.tag_object,) if chosen.tag_object else ())]
-        if not all(oid in self._repository for oid in wanted) or not self._has_history(chosen.commit):
+        if not all(oid in self._repository for oid in wanted) or not self._is_decidable(chosen.commit):
             self._fetch([f"+{chosen.name}:{chosen.name.replace('refs/', _CACHED_REFS, 1)}"], commit=chosen.commit)
+            self._keep(chosen.tag_object)
         return chosen
+
+    def _keep(self, tag_object: str | None) -> None:
+        """Give a tag's object a ref of its own: a tag of the same name that is refused must not hide the one that was applied."""
+        if tag_object:
+            self._repository.references.create(f"{_CACHED_REFS}objects/{tag_object}", tag_object, force=True)
 
     def _heads(self) -> dict[str, str]:
         heads = {}
@@ -265,7 +275,7 @@ class _Server:
         return heads
 
     def _fetch_commit(self, commit: str) -> Chosen:
-        if commit not in self._repository or not self._has_history(commit):
+        if commit not in self._repository or not self._is_decidable(commit):
             try:
                 self._fetch([f"+{commit}:refs/cvstate/commits/{commit}"], commit=commit)
             except (pygit2.GitError, KeyError):
@@ -283,6 +293,8 @@ class _Server:
             if baseline not in self._repository:
                 self._fetch_baseline(baseline)
             self._bring(refspecs, depth=history.SINCE_KNOWN)
+            if not self._is_decidable(commit):
+                self._bring(refspecs, depth=history.WHOLE)
         else:
             self._bring(refspecs, depth=1)
 
@@ -293,9 +305,9 @@ class _Server:
         except (pygit2.GitError, KeyError):
             return
 
-    def _has_history(self, commit: str) -> bool:
+    def _is_decidable(self, commit: str) -> bool:
         baseline = self._request["baseline"]
-        return not baseline or baseline == commit or history.is_connected(self._repository, commit, baseline)
+        return not baseline or history.is_decidable(self._repository, commit, baseline)
 
     def _bring(self, refspecs: list[str], *, depth: int) -> None:
         # libgit2 cannot fetch a shallow history from a local directory; then it is a whole one.

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +23,10 @@ CONCURRENT_FETCHES: Final = 32
 """Child processes at a time; each is mostly waiting for the network."""
 CONCURRENT_PER_HOST: Final = 4
 """So that one server that hangs does not hold up the sources of others."""
+CONCURRENT_PER_NAMESPACE: Final = 8
+"""So that one tenant whose servers all hang does not hold up those of others."""
+REVERIFY_SECONDS: Final = 600.0
+"""How often the signature of a commit that is known is checked again: keys expire. It takes a tenth of a second of CPU."""
 LONGEST_ASKED_SECONDS: Final = 600.0
 """A server that asks for a longer pause is asked again after this one all the same."""
 
@@ -50,7 +55,11 @@ class GitSources:
         self._children = children
         self._policy = policy
         self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
-        self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._hosts: dict[tuple[str, str], asyncio.Semaphore] = {}
+        """By namespace and host: who waits for a host holds up nobody of another namespace."""
+        self._namespaces: dict[str, asyncio.Semaphore] = {}
+        self._verified: dict[tuple[str, str], tuple[str, float]] = {}
+        """By repository, and demand and keys: the commit that was verified last, and when (monotonic seconds)."""
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._looks: dict[tuple[str, str], _Look] = {}
 
@@ -68,20 +77,19 @@ class GitSources:
             TransientError: FetchFailed, FetchTimeout: the repository could not be read now.
             TerminalError: InvalidSpec, URLNotAllowed, AuthFailed, HostKeyUnknown, RefNotFound, VerificationFailed, RewindRefused, ….
         """
-        loop = asyncio.get_running_loop()
-        since = loop.time() - max_age
+        since = asyncio.get_running_loop().time() - max_age
         request = self._request(git, access, known=known, baseline="" if git.allow_rewind else baseline)
         key = (request["repository"], git.ref.selector)
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with self._turn(git, self._locks.setdefault(key, asyncio.Lock())):
             look = self._looks.get(key)
             if look is None or max(look.began, look.until) < since:
-                return await self._ask(key, git, request, known)
+                return await self._ask(key, git, request, known, access.namespace)
             if look.error:
                 raise look.error
             try:
                 answer = await self._run({**request, "at": look.found}, parse_seconds(git.timeout))
             except errors.FetchFailedError:
-                return await self._ask(key, git, request, known)
+                return await self._ask(key, git, request, known, access.namespace)
         return self._artifact(git, request, answer, known)
 
     async def recall(self, git: GitSource, *, access: Access, commit: str) -> Artifact:
@@ -99,11 +107,26 @@ class GitSources:
         self._looks = {key: look for key, look in self._looks.items() if key[0] != artifact.repository}
         self._cache.discard(artifact.repository)
 
-    async def _ask(self, key: tuple[str, str], git: GitSource, request: dict[str, Any], known: Artifact | None) -> Artifact:
+    @asynccontextmanager
+    async def _turn(self, git: GitSource, *locks: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
+        """Hold all locks; waiting for them takes no longer than a look itself may."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(parse_seconds(git.timeout)):
+                    for lock in locks:
+                        await stack.enter_async_context(lock)
+            except TimeoutError:
+                raise errors.FetchTimeoutError(
+                    f"reading {git.url} had to wait for other fetches longer than {git.timeout}; it is tried again"
+                ) from None
+            yield
+
+    async def _ask(self, key: tuple[str, str], git: GitSource, request: dict[str, Any], known: Artifact | None, namespace: str) -> Artifact:
         began = asyncio.get_running_loop().time()
-        host = urlsplit(git.url).netloc
+        host = self._hosts.setdefault((namespace, (urlsplit(git.url).hostname or "").lower()), asyncio.Semaphore(CONCURRENT_PER_HOST))
+        tenant = self._namespaces.setdefault(namespace, asyncio.Semaphore(CONCURRENT_PER_NAMESPACE))
         try:
-            async with self._hosts.setdefault(host, asyncio.Semaphore(CONCURRENT_PER_HOST)), self._slots:
+            async with self._turn(git, host, tenant, self._slots):
                 answer = await self._run(request, parse_seconds(git.timeout))
         except errors.CvstateError as exc:
             # What is wrong with this ClusterState's own keys, path or history is no news for the others.
@@ -119,7 +142,7 @@ class GitSources:
         verified_with = _verified_with(git, access)
         same = known and (known.repository, known.path, known.verified_with) == (repository, git.path, verified_with)
         # Another tag of a known commit, or the tag made anew, has a signature of its own.
-        same = same and (git.verify is None or git.verify.mode is VerifyMode.HEAD)
+        same = same and (git.verify is None or (git.verify.mode is VerifyMode.HEAD and self._is_verified(repository, verified_with, known)))
         return {
             "repository": repository,
             "url": git.url,
@@ -136,6 +159,10 @@ class GitSources:
             "policy": asdict(self._policy),
             "verified_with": verified_with,
         }
+
+    def _is_verified(self, repository: str, verified_with: str, known: Artifact | None) -> bool:
+        commit, at = self._verified.get((repository, verified_with), ("", 0.0))
+        return known is not None and commit == known.commit and asyncio.get_running_loop().time() < at + REVERIFY_SECONDS
 
     async def _run(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         try:
@@ -169,6 +196,8 @@ class GitSources:
             signed_by=answer["signed_by"],
             verified_with=request["verified_with"],
         )
+        if git.verify:
+            self._verified[found.repository, found.verified_with] = (found.commit, asyncio.get_running_loop().time())
         return known if known and found == replace(known, fetched_at=found.fetched_at) else found
 
 

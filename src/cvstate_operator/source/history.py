@@ -33,9 +33,19 @@ def require_ends(repository: pygit2.Repository) -> None:
         repository[line]
 
 
-def is_connected(repository: pygit2.Repository, commit: str, baseline: str) -> bool:
-    """Whether `repository` holds enough to say that `commit` descends from `baseline`."""
-    return commit in repository and baseline in repository and bool(repository.descendant_of(commit, baseline))
+def is_decidable(repository: pygit2.Repository, commit: str, baseline: str) -> bool:
+    """Whether `repository` holds enough to say whether `commit` descends from `baseline`.
+
+    In a shallow history only a connection that is there says something. Somebody else who follows another ref of the same repository, or came first after
+    the cache was lost, may have drawn its boundary between the two.
+    """
+    if commit == baseline:
+        return True
+    if commit not in repository:
+        return False
+    if not repository.is_shallow:
+        return True
+    return baseline in repository and bool(repository.descendant_of(commit, baseline) or repository.descendant_of(baseline, commit))
 
 
 def require_descendant(repository: pygit2.Repository, commit: str, baseline: str, *, selector: str) -> None:
@@ -44,9 +54,10 @@ def require_descendant(repository: pygit2.Repository, commit: str, baseline: str
     Raises:
         RewindRefusedError: it does not.
     """
-    if commit == baseline or is_connected(repository, commit, baseline):
+    is_known = commit in repository and baseline in repository
+    if commit == baseline or (is_known and repository.descendant_of(commit, baseline)):
         return
-    back = commit in repository and baseline in repository and repository.descendant_of(baseline, commit)
+    back = is_known and repository.descendant_of(baseline, commit)
     how = "an older commit" if back else "which does not descend from it"
     raise errors.RewindRefusedError(
         f"{selector} went from {baseline[:12]} to {commit[:12]}, {how}; what was applied stays. Restore the history, or set spec.source.git.allowRewind: true"

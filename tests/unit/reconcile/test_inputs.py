@@ -35,14 +35,14 @@ async def access(known: FakeReferences, **git: Any) -> Access:
 
 async def test_a_public_source_needs_nothing() -> None:
     known = references()
-    assert await access(known) == Access("", {}, {})
+    assert await access(known) == Access(namespace="team")
     assert known.reads == []
 
 
 async def test_credentials_and_keys_are_read_from_the_own_namespace() -> None:
     known = references(auth={"username": b"u", "password": b"p"}, keys={"a.sshpub": b"k"})
     found = await access(known, secretRef={"name": "auth"}, verify={"secretRef": {"name": "keys"}})
-    assert found == Access("team/auth", {"username": b"u", "password": b"p"}, {"a.sshpub": b"k"})
+    assert found == Access("team/auth", {"username": b"u", "password": b"p"}, {"a.sshpub": b"k"}, "team")
     assert known.reads == [("Secret", "auth", 7.0), ("Secret", "keys", 7.0)]
 
 

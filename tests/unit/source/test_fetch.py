@@ -275,6 +275,21 @@ def anywhere(request: pytest.FixtureRequest, upstream: Repository) -> tuple[Repo
     return found
 
 
+def _back(upstream: Repository) -> None:
+    upstream.git("reset", "-q", "--hard", "HEAD~1")
+
+
+def _aside(upstream: Repository) -> None:
+    _back(upstream)
+    upstream.commit({"aside.yaml": ""})
+
+
+def _unrelated(upstream: Repository) -> None:
+    upstream.git("checkout", "-q", "--orphan", "other")
+    upstream.commit({"other.yaml": ""})
+    upstream.git("branch", "-M", "main")
+
+
 def test_a_descendant_is_taken(anywhere: tuple[Repository, str], cache: Path) -> None:
     upstream, url = anywhere
     baseline = upstream.commit(APPS)
@@ -295,25 +310,52 @@ def test_a_descendant_is_taken_though_the_cache_was_lost(served: tuple[Repositor
     assert (len(commits(cache)) == 2) == given_by_id
 
 
+def test_a_boundary_that_another_look_drew_is_no_rewind(served: tuple[Repository, str], cache: Path) -> None:
+    """Two ClusterStates share the repository: one follows prod, the other came later and follows main, whose newest commit alone was brought."""
+    upstream, url = served
+    baseline = upstream.commit(APPS)
+    upstream.git("branch", "prod")
+    look(cache, url, ref={"branch": "prod"})
+    for number in range(3):
+        newest = upstream.commit({"x.yaml": str(number)})
+    look(cache, url)
+    upstream.git("branch", "-f", "prod", "main")
+    assert look(cache, url, ref={"branch": "prod"}, baseline=baseline)["commit"] == newest
+
+
+def test_after_a_lost_cache_who_looks_first_does_not_matter(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    commits = [upstream.commit({"x.yaml": str(number)}) for number in range(4)]
+    look(cache, url, baseline=commits[3])
+    assert look(cache, url, baseline=commits[0])["commit"] == commits[3]
+
+
+def test_what_another_found_is_not_judged_beyond_the_boundary(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    commits = [upstream.commit({"x.yaml": str(number)}) for number in range(4)]
+    found = look(cache, url)
+    at = {name: found[name] for name in ("name", "short", "commit", "tag_object")}
+    with pytest.raises(errors.FetchFailedError, match="lacks what is needed"):
+        look(cache, url, at=at, baseline=commits[0])
+
+
+@pytest.mark.parametrize("rewrite", [_back, _aside, _unrelated])
+def test_beyond_the_boundary_a_rewind_is_still_one(
+    served: tuple[Repository, str], cache: Path, rewrite: Callable[[Repository], None]
+) -> None:
+    upstream, url = served
+    upstream.commit(APPS)
+    baseline = upstream.commit({"x.yaml": "1"})
+    rewrite(upstream)
+    look(cache, url)
+    with pytest.raises(errors.RewindRefusedError):
+        look(cache, url, baseline=baseline)
+
+
 def test_the_baseline_itself_descends_from_itself(anywhere: tuple[Repository, str], cache: Path) -> None:
     upstream, url = anywhere
     newest = upstream.commit(APPS)
     assert look(cache, url, baseline=newest)["commit"] == newest
-
-
-def _back(upstream: Repository) -> None:
-    upstream.git("reset", "-q", "--hard", "HEAD~1")
-
-
-def _aside(upstream: Repository) -> None:
-    _back(upstream)
-    upstream.commit({"aside.yaml": ""})
-
-
-def _unrelated(upstream: Repository) -> None:
-    upstream.git("checkout", "-q", "--orphan", "other")
-    upstream.commit({"other.yaml": ""})
-    upstream.git("branch", "-M", "main")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.api.source import GitSource
+from cvstate_operator.api.source import GitRef, GitSource
 from cvstate_operator.cli.demo.git_server import Repository
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
 from cvstate_operator.objects.access import Access
@@ -164,6 +164,44 @@ async def test_few_children_ask_one_host_at_a_time(tmp_path: Path, sources: GitS
     assert children.most_at_once <= CONCURRENT_FETCHES
 
 
+async def test_one_tenant_whose_servers_hang_holds_up_nobody_else(sources: GitSources, children: InProcess) -> None:
+    go = asyncio.Event()
+
+    async def wait(request: dict[str, Any]) -> dict[str, Any]:
+        if "evil" in request["url"]:
+            await go.wait()
+        raise errors.FetchFailedError("asked")
+
+    children.work = wait
+    urls = [f"https://h{number}.evil.example.org/r" for number in range(2 * CONCURRENT_FETCHES)]
+    hung = [
+        asyncio.ensure_future(fetched(sources, GitSource.model_validate({"url": url}), access=Access(namespace="evil"))) for url in urls
+    ]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    with pytest.raises(errors.FetchFailedError, match="asked"):
+        await fetched(sources, GitSource.model_validate({"url": "https://h0.example.org/r"}), access=Access(namespace="good"))
+    go.set()
+    await asyncio.gather(*hung, return_exceptions=True)
+
+
+async def test_waiting_for_others_takes_no_longer_than_a_look_may(sources: GitSources, children: InProcess) -> None:
+    go = asyncio.Event()
+
+    async def wait(request: dict[str, Any]) -> dict[str, Any]:
+        await go.wait()
+        raise errors.FetchFailedError("asked")
+
+    children.work = wait
+    git = GitSource.model_validate({"url": "https://h.example.org/r", "timeout": "50ms"})
+    first = asyncio.ensure_future(fetched(sources, git))
+    await asyncio.sleep(0)
+    with pytest.raises(errors.FetchTimeoutError, match="had to wait"):
+        await fetched(sources, git)
+    go.set()
+    await asyncio.gather(first, return_exceptions=True)
+
+
 # -- the memo ------------------------------------------------------------------------------------------------------------
 
 
@@ -264,6 +302,22 @@ async def test_another_tag_of_a_known_commit_needs_its_own_signature(tmp_path: P
         await fetched(sources, source(upstream, ref={"tag": "v2.0.0"}, verify=verify), access=access, known=signed)
 
 
+async def test_a_known_signature_is_checked_again_now_and_then(
+    tmp_path: Path, upstream: Repository, sources: GitSources, children: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys expire."""
+    key = SshKey.make(tmp_path / "key")
+    signing.commit(upstream, key)
+    access = Access(keys={key.entry: key.public})
+    git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
+    known = await fetched(sources, git, access=access)
+    assert await fetched(sources, git, access=access, known=known) is known
+    assert children.requests[-1]["known"] == known.commit
+    monkeypatch.setattr("cvstate_operator.source.git.REVERIFY_SECONDS", 0.0)
+    assert await fetched(sources, git, access=access, known=known) is known
+    assert children.requests[-1]["known"] == ""
+
+
 async def test_a_rewind_is_refused_and_taken_once_allowed(upstream: Repository, sources: GitSources) -> None:
     first = await fetched(sources, source(upstream))
     baseline = upstream.commit({"c.yaml": "c"})
@@ -306,6 +360,24 @@ async def test_a_signed_tag_is_recalled_with_its_signature(
     found = await GitSources(cache, children, POLICY).recall(git, access=access, commit=before.commit)
     assert found == replace(before, fetched_at=found.fetched_at)
     assert key.fingerprint in found.signed_by
+
+
+async def test_a_tag_that_was_refused_does_not_hide_the_one_that_was_applied(
+    tmp_path: Path, upstream: Repository, cache: GitCache, children: InProcess
+) -> None:
+    key = SshKey.make(tmp_path / "key")
+    access = Access(keys={key.entry: key.public})
+    git = source(upstream, ref={"semver": "^1.0"}, verify={"mode": "Tag", "secretRef": {"name": "keys"}})
+    signing.tag(upstream, key, "v1.0.0")
+    before = await fetched(GitSources(cache, children, POLICY), git, access=access)
+    upstream.commit({"c.yaml": "c"})
+    upstream.git("-c", "tag.gpgSign=false", "tag", "-f", "-a", "-m", "moved", "v1.0.0")
+    upstream.git("-c", "tag.gpgSign=false", "tag", "-a", "-m", "newer", "v1.1.0")
+    for ref in ({"semver": "^1.0"}, {"tag": "v1.0.0"}):
+        with pytest.raises(errors.VerificationFailedError):
+            await fetched(GitSources(cache, children, POLICY), git.model_copy(update={"ref": GitRef.model_validate(ref)}), access=access)
+    found = await GitSources(cache, children, POLICY).recall(git, access=access, commit=before.commit)
+    assert found == replace(before, fetched_at=found.fetched_at)
 
 
 async def test_what_is_not_in_the_cache_is_not_recalled(upstream: Repository, sources: GitSources) -> None:

@@ -70,9 +70,28 @@ def test_going_aside_is_told_without_a_guess(repo: Repo) -> None:
 def test_what_is_not_there_does_not_pass(repo: Repo, missing: str) -> None:
     there = repo.commit("a")
     commit, baseline = (ABSENT, there) if missing == "commit" else (there, ABSENT)
-    assert not history.is_connected(repo.git, commit, baseline)
     with pytest.raises(errors.RewindRefusedError):
         require(repo, commit, baseline)
+
+
+def test_in_a_whole_history_everything_can_be_told(repo: Repo) -> None:
+    first = repo.commit("a")
+    assert history.is_decidable(repo.git, first, ABSENT)
+    assert not history.is_decidable(repo.git, ABSENT, first)
+    assert history.is_decidable(repo.git, ABSENT, ABSENT)
+
+
+def test_in_a_shallow_history_only_a_connection_tells_something(repo: Repo) -> None:
+    first = repo.commit("a")
+    second = repo.commit("b", first)
+    cut = repo.commit("c", second)
+    last = repo.commit("d", cut)
+    Path(repo.git.path, "shallow").write_text(f"{cut}\n")
+    git = pygit2.Repository(repo.git.path)
+    assert history.is_decidable(git, last, cut)
+    assert history.is_decidable(git, cut, last)
+    assert not history.is_decidable(git, last, first)
+    assert not history.is_decidable(git, last, ABSENT)
 
 
 def test_a_history_with_a_hole_is_a_fault_and_no_rewind(repo: Repo) -> None:
