@@ -111,7 +111,10 @@ def test_a_bad_commit_ends_in_its_reason_and_nothing_is_lost(world: World, case:
         return
     commit_tree(world, {"sound.yaml": SOUND}, {})
     declare(world, {})
-    until("it heals", lambda: world.condition().get("status") == "True", seconds=HEALED_SECONDS)
+    try:
+        until("it heals", lambda: world.condition().get("status") == "True", seconds=HEALED_SECONDS)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; status: {world.state().get('status')}") from None
     assert world.api.get(world.path("configmaps", "gone")) is None, "what left Git goes once everything is understood"
 
 

@@ -24,7 +24,6 @@ from tests.support import signing
 from tests.support.openpgp_maker import PacketCertificate, PacketKey, detached
 from tests.support.signing import HAS_GPG, GpgKey, SigningKey, SshKey
 
-NOW = datetime.now(UTC)
 """git and gpg sign with the machine's clock."""
 KINDS = ["gpg ed25519", "gpg rsa3072", "ssh ed25519", "ssh rsa", "ssh ecdsa"]
 
@@ -84,7 +83,7 @@ def verify(
 ) -> str:
     opened = pygit2.Repository(str(repository.directory))
     commit_id = repository.git("rev-parse", commit).strip() if len(commit) != 40 else commit
-    return str(signatures.verify(opened, commit=commit_id, tag=tag, mode=mode, keys=keys, now=NOW, tag_name=tag_name))
+    return str(signatures.verify(opened, commit=commit_id, tag=tag, mode=mode, keys=keys, now=datetime.now(UTC), tag_name=tag_name))
 
 
 def refused(repository: Repository, keys: Keys, commit: str = "HEAD", *, verdict: str = "SignatureInvalid", **more: str | None) -> str:
@@ -473,7 +472,7 @@ def test_no_flipped_bit_of_a_commit_is_accepted(tool: str, ring: KeyRing, reposi
         changed[at // 8] ^= 1 << at % 8
         commit = str(opened.write(ObjectType.COMMIT, bytes(changed)))
         with pytest.raises(VerificationFailedError):
-            signatures.verify(opened, commit=commit, tag=None, mode="HEAD", keys=trusted, now=NOW)
+            signatures.verify(opened, commit=commit, tag=None, mode="HEAD", keys=trusted, now=datetime.now(UTC))
 
 
 SIGNED_LINES = signing.insert_signature(
