@@ -2,11 +2,11 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from cvstate_operator.api.duration import Duration, Interval, Timeout
+from cvstate_operator.api.duration import Duration, Interval, Timeout, parse_seconds
 from cvstate_operator.api.model import ApiModel, LocalReference, rule
 from cvstate_operator.api.versions import VersionRange
 
@@ -110,6 +110,17 @@ class Webhook(ApiModel):
 class GitSource(ApiModel):
     """A Git repository."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "!has(self.staleAfter) || !has(self.interval) || duration(self.staleAfter) >= duration(self.interval) + duration(self.interval)",
+                    "staleAfter must be twice the interval or longer: a source is not stale because nobody looked",
+                )
+            ]
+        }
+    )
+
     url: Annotated[str, Field(pattern=URL_PATTERN, max_length=2048)] = Field(
         description="Address of the repository: https://, ssh://, http://, or file:// where the operator allows it. No password in it; see secretRef."
     )
@@ -144,6 +155,12 @@ class GitSource(ApiModel):
     allow_rewind: bool = Field(
         False, description="Take a commit that does not descend from the one applied last, as after a force-push. Otherwise it is refused."
     )
+
+    @model_validator(mode="after")
+    def _looks_before_it_is_stale(self) -> Self:
+        if self.stale_after and parse_seconds(self.stale_after) < 2 * parse_seconds(self.interval):
+            raise ValueError("staleAfter must be twice the interval or longer: a source is not stale because nobody looked")
+        return self
 
 
 class Source(ApiModel):

@@ -59,6 +59,13 @@ class ProblemStatus(ApiModel):
     field: str | None = Field(None, description="Path of the field to blame.")
 
 
+class AppliedFrom(ApiModel):
+    """What was followed to the revision that was applied last."""
+
+    url: str = Field(description="Address of the repository.")
+    ref: str = Field(description="What was followed, and which ref that was: 'branch main', 'semver ^1.2 (refs/tags/v1.2.7)'.")
+
+
 class RenderStatus(ApiModel):
     """How the newest commit was rendered."""
 
@@ -88,6 +95,9 @@ class ClusterStateStatus(ApiModel):
     source: SourceStatus | None = Field(None, description="The newest commit that was read.")
     last_attempted_revision: str | None = Field(None, description="The revision that was last tried.")
     last_applied_revision: str | None = Field(None, description="The revision that was last applied without a problem.")
+    last_applied_from: AppliedFrom | None = Field(
+        None, description="Where that revision came from: only of the same URL and ref can a newer one be a rewind."
+    )
     render: RenderStatus | None = Field(None, description="How the newest commit was rendered.")
     inventory: InventoryStatus | None = Field(None, description="The objects that belong to this ClusterState.")
     drift: DriftStatus | None = Field(None, description="Drift that is open now; absent if there is none.")

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -60,8 +61,10 @@ class _Children:
                 _kill_group(pid)
 
     def reap(self) -> list[dict[str, int]]:
-        """Take leave of every child that ended, and of whatever it left behind."""
+        """Take leave of every child that ended, and of whatever it left behind, also of what left its group: orphans become ours, and no task is to have any."""
         reports = []
+        for pid in _adopted() - self._ids.keys():
+            _kill_group(pid)
         with contextlib.suppress(ChildProcessError):  # none is left
             while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 _kill_group(found.si_pid)
@@ -109,6 +112,15 @@ def _serve(control: socket.socket, ended: tuple[int, int]) -> None:
                 continue
             with socket.socket(fileno=descriptors[0]) as connection:
                 children.start(order, connection, inherited)
+
+
+def _adopted() -> set[int]:
+    """Every child of this process. Source: proc(5), /proc/PID/task/TID/children; a kernel without it leaves orphans to the end of this process."""
+    pid = os.getpid()
+    try:
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except OSError:
+        return set()
 
 
 def _kill_group(pid: int) -> None:

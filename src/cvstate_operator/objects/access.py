@@ -22,5 +22,14 @@ class Access:
     @property
     def keys_digest(self) -> str:
         """Differs when a key does; empty without keys."""
-        parts = "".join(f"{name}\0{hashlib.sha256(value).hexdigest()}\n" for name, value in sorted(self.keys.items()))
-        return hashlib.sha256(parts.encode()).hexdigest()[:16] if parts else ""
+        return _digest(self.keys)
+
+    @property
+    def credentials_digest(self) -> str:
+        """Differs when a credential does; empty without credentials."""
+        return _digest(self.credentials)
+
+
+def _digest(data: Mapping[str, bytes]) -> str:
+    parts = "".join(f"{name}\0{hashlib.sha256(value).hexdigest()}\n" for name, value in sorted(data.items()))
+    return hashlib.sha256(parts.encode()).hexdigest()[:16] if parts else ""

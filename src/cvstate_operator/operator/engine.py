@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -78,7 +79,10 @@ class Engine:
         self._store = Store(settings.cache / "rendered")
         insecure = settings.allow_insecure_sources
         policy = AddressPolicy(
-            files=settings.allow_file_urls, insecure=not in_cluster() if insecure is None else insecure, hosts=settings.allow_git_hosts
+            files=settings.allow_file_urls,
+            insecure=not in_cluster() if insecure is None else insecure,
+            hosts=settings.allow_git_hosts,
+            api_server=os.environ.get("KUBERNETES_SERVICE_HOST", ""),
         )
         self._source = GitSources(self._git_cache, self._children, policy)
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
@@ -167,6 +171,7 @@ class Engine:
         while True:
             await asyncio.sleep(pause)
             pause = COLLECT_SECONDS
+            self._source.tidy()
             used = frozenset().union(*(actor.store_keys for actor in self._actors.values()))
             try:
                 left = {

@@ -68,6 +68,9 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         else before,
         "lastAttemptedRevision": revision or previous.get("lastAttemptedRevision"),
         "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
+        "lastAppliedFrom": {"url": outcome.url, "ref": artifact.ref}
+        if artifact and outcome.is_converged
+        else previous.get("lastAppliedFrom"),
         "render": _render(outcome) or previous.get("render"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
         "drift": _drift(outcome),

@@ -27,7 +27,7 @@ NO_BASELINE = Baseline("", "", "")
 
 def baseline_of(status: Mapping[str, Any]) -> Baseline:
     """What an earlier life of the operator noted in the status."""
-    source = status.get("source") or {}
+    source = status.get("lastAppliedFrom") or {}
     commit = str(status.get("lastAppliedRevision") or "").rpartition("sha1:")[2]
     if len(commit) != 40 or not commit.isalnum():
         return NO_BASELINE
@@ -85,17 +85,16 @@ class SourceStage:
     def error(self, spec: ClusterStateSpec) -> errors.CvstateError | None:
         """Why the newest commit is not known or not taken; SourceStale once that lasts longer than the ClusterState allows."""
         limit = spec.source.git.stale_after
-        if self._error and limit and self._world.clock.monotonic() >= self._seen_at + parse_seconds(limit):
+        if limit and self._world.clock.monotonic() >= self._seen_at + parse_seconds(limit):
             since = self._seen_time.strftime("%Y-%m-%dT%H:%M:%SZ")
-            return errors.SourceStaleError(
-                f"no successful look at the source since {since} (staleAfter {limit}); the last one: {self._error.message}"
-            )
+            last = f"the last one: {self._error.message}" if self._error else "the one under way has not ended"
+            return errors.SourceStaleError(f"no successful look at the source since {since} (staleAfter {limit}); {last}")
         return self._error
 
     def stale_at(self, spec: ClusterStateSpec) -> float | None:
-        """When the source becomes stale unless a look succeeds, monotonic seconds; None if it cannot, or is already."""
+        """When the source becomes stale unless a look succeeds by then, monotonic seconds; None if it cannot, or is already."""
         limit = spec.source.git.stale_after
-        if not (self._error and limit):
+        if not limit:
             return None
         due = self._seen_at + parse_seconds(limit)
         return due if due > self._world.clock.monotonic() else None

@@ -18,8 +18,9 @@ _METADATA_ADDRESSES: Final = (
     ipaddress.ip_address("fd00:ec2::254"),
     ipaddress.ip_address("100.100.100.200"),
     ipaddress.ip_address("168.63.129.16"),
+    ipaddress.ip_address("192.0.0.192"),
 )
-"""Metadata services outside the link-local ranges: Amazon by IPv6, Alibaba, Azure."""
+"""Metadata services outside the link-local ranges: Amazon by IPv6, Alibaba, Azure, Oracle."""
 _API_SERVER_NAMES: Final = ("kubernetes", "kubernetes.default")
 
 
@@ -33,6 +34,8 @@ class AddressPolicy:
     """http:// URLs, and hosts on the loopback interface."""
     hosts: tuple[str, ...] = ()
     """Hosts that are allowed whatever they resolve to."""
+    api_server: str = ""
+    """Address of the API server, as the operator itself reaches it; empty if it is not known."""
 
 
 def check_url(url: str, policy: AddressPolicy, *, has_credentials: bool) -> None:
@@ -88,9 +91,19 @@ def check_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: 
         if not policy.insecure:
             raise errors.URLNotAllowedError(_refusal(host, "loopback"))
         return
+    if str(plain) == policy.api_server:
+        raise errors.URLNotAllowedError(
+            f"{host} is the API server, which is no Git server; name another, or allow it by --allow-git-host {host}"
+        )
     if plain.is_link_local or plain in _METADATA_ADDRESSES:
         raise errors.URLNotAllowedError(_refusal(host, "link-local"))
-    if plain.is_multicast or plain.is_reserved or (plain.is_unspecified and not policy.insecure):
+    if (
+        plain.is_multicast
+        or plain.is_reserved
+        or getattr(plain, "teredo", None)
+        or getattr(plain, "is_site_local", False)
+        or (plain.is_unspecified and not policy.insecure)
+    ):
         raise errors.URLNotAllowedError(_refusal(host, "special"))
 
 

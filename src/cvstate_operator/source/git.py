@@ -27,6 +27,8 @@ CONCURRENT_PER_NAMESPACE: Final = 8
 """So that one tenant whose servers all hang does not hold up those of others."""
 REVERIFY_SECONDS: Final = 600.0
 """How often the signature of a commit that is known is checked again: keys expire. It takes a tenth of a second of CPU."""
+TIDY_SECONDS: Final = 24 * 3600.0
+"""Half of the longest interval that makes sense; a look that is forgotten is only made again."""
 LONGEST_ASKED_SECONDS: Final = 600.0
 """A server that asks for a longer pause is asked again after this one all the same."""
 
@@ -79,7 +81,8 @@ class GitSources:
         """
         since = asyncio.get_running_loop().time() - max_age
         request = self._request(git, access, known=known, baseline="" if git.allow_rewind else baseline)
-        key = (request["repository"], git.ref.selector)
+        # Other credentials in the same Secret are another question.
+        key = (request["repository"], f"{git.ref.selector} {access.credentials_digest}")
         async with self._turn(git, self._locks.setdefault(key, asyncio.Lock())):
             look = self._looks.get(key)
             if look is None or max(look.began, look.until) < since:
@@ -101,6 +104,15 @@ class GitSources:
         request = self._request(git, access, known=None, baseline="")
         answer = await self._run({**request, "recall": commit}, parse_seconds(git.timeout))
         return self._artifact(git, request, answer, None)
+
+    def tidy(self) -> None:
+        """Forget what nobody asked for lately: locks that nobody holds, and looks that are too old for anybody."""
+        old = asyncio.get_running_loop().time() - TIDY_SECONDS
+        self._looks = {key: look for key, look in self._looks.items() if max(look.began, look.until) > old}
+        self._verified = {key: found for key, found in self._verified.items() if found[1] > old}
+        self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
+        self._hosts = {key: slots for key, slots in self._hosts.items() if slots.locked()}
+        self._namespaces = {key: slots for key, slots in self._namespaces.items() if slots.locked()}
 
     def forget(self, artifact: Artifact) -> None:
         """The cached repository of an artifact turned out to be damaged: have it made anew by the next fetch."""

@@ -16,6 +16,8 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
@@ -150,16 +152,15 @@ class Relay:
 
     def _check(self, answer: http.client.HTTPResponse) -> None:
         url, status = self._base.geturl(), answer.status
+        pause = _seconds(answer.getheader("Retry-After"))
+        if status == 429 or (status in (403, 503) and pause is not None):
+            raise errors.FetchFailedError(f"{url} asks for fewer requests (HTTP {status})", retry_after_seconds=pause)
         if status in (401, 403):
             what = "does not accept the credentials of the Secret" if self._credentials.authorization else "wants credentials"
             raise errors.AuthFailedError(f"{url} {what} (HTTP {status}); correct spec.source.git.secretRef or its Secret")
         if status in (404, 410):
             raise errors.FetchFailedError(
                 f"there is no repository at {url} (HTTP {status}), or none that these credentials may see; correct spec.source.git.url"
-            )
-        if status == 429:
-            raise errors.FetchFailedError(
-                f"{url} asks for fewer requests (HTTP 429)", retry_after_seconds=_seconds(answer.getheader("Retry-After"))
             )
         if status != 200:
             raise errors.FetchFailedError(f"{url} answered HTTP {status}")
@@ -225,8 +226,13 @@ class Relay:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Retry-After in its form of seconds (RFC 9110 §10.2.3); None if absent or a date."""
-    return float(text) if text and text.isdecimal() else None
+    """Retry-After, in seconds or as a date (RFC 9110 §10.2.3); None if absent or neither."""
+    if text and text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text or "") - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def _same_host(url: str, location: str) -> str:

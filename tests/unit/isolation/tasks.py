@@ -11,9 +11,16 @@ from cvstate_operator import errors
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
-    return {"echo": echo, "environment": environment, "error": error, "crash": crash, "fault": fault, "eat": eat, "hang": hang}[
-        request["do"]
-    ](request)
+    return {
+        "echo": echo,
+        "environment": environment,
+        "error": error,
+        "crash": crash,
+        "fault": fault,
+        "eat": eat,
+        "hang": hang,
+        "leave": leave,
+    }[request["do"]](request)
 
 
 def echo(request: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +54,12 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
 
 def eat(request: dict[str, Any]) -> dict[str, Any]:
     return {"length": len(bytearray(request["bytes"]))}
+
+
+def leave(request: dict[str, Any]) -> dict[str, Any]:
+    """Leave a process in a session of its own behind, as a daemon does."""
+    child = subprocess.Popen(("sleep", "600"), start_new_session=True)
+    return {"pid": child.pid}
 
 
 def hang(request: dict[str, Any]) -> dict[str, Any]:

@@ -113,6 +113,13 @@ async def test_a_child_that_hangs_is_killed_with_what_it_started(children: Child
     await until_gone(tmp_path / "pids")
 
 
+async def test_what_left_the_group_of_its_task_is_killed_as_well(children: Children):
+    answer = await children.run(TASK, {"do": "leave"}, limits=Limits(wall_seconds=10))
+    async with asyncio.timeout(5):
+        while is_alive(answer["pid"]):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_cancelled_task_leaves_nothing_behind(children: Children, tmp_path: Path):
     task = asyncio.create_task(ask(children, "hang", pids=str(tmp_path / "pids")))
     while not (tmp_path / "pids").exists() or " " not in (tmp_path / "pids").read_text():

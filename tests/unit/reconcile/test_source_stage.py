@@ -176,13 +176,22 @@ async def test_a_source_that_was_never_read_becomes_stale_too(source: Source) ->
     assert isinstance(source.stage.error(source.spec), errors.SourceStaleError)
 
 
-@pytest.mark.parametrize("stale_after", [None, "15m"])
-async def test_a_source_that_answers_is_never_stale(source: Source, stale_after: str | None) -> None:
-    source.spec = spec(git={"staleAfter": stale_after} if stale_after else {})
+async def test_a_source_that_answers_is_not_stale(source: Source) -> None:
+    source.spec = spec(git={"staleAfter": "15m"})
+    for _ in range(20):
+        await source.look()
+        source.clock.seconds += 600
+        assert source.stage.error(source.spec) is None
+    assert source.stage.stale_at(source.spec) == source.clock.seconds + 300
+
+
+async def test_a_look_that_does_not_end_makes_it_stale_too(source: Source) -> None:
+    source.spec = spec(git={"staleAfter": "15m"})
     await source.look()
-    source.clock.seconds += 10_000
-    assert source.stage.error(source.spec) is None
-    assert source.stage.stale_at(source.spec) is None
+    source.clock.seconds += 900
+    error = source.stage.error(source.spec)
+    assert isinstance(error, errors.SourceStaleError)
+    assert "the one under way has not ended" in error.message
 
 
 async def test_without_a_limit_a_source_that_fails_is_not_stale(source: Source) -> None:
@@ -248,17 +257,21 @@ async def test_a_commit_that_is_named_need_not_descend_from_anything(source: Sou
     ("status", "expected"),
     [
         ({}, NO_BASELINE),
-        ({"source": None}, NO_BASELINE),
-        ({"lastAppliedRevision": f"main@sha1:{COMMIT}", "source": {"url": URL, "ref": "branch main"}}, (URL, "branch main", COMMIT)),
-        ({"lastAppliedRevision": f"sha1:{COMMIT}", "source": {"url": URL, "ref": "tag v1"}}, (URL, "tag v1", COMMIT)),
+        ({"lastAppliedFrom": None}, NO_BASELINE),
         (
-            {"lastAppliedRevision": f"v1@sha1:{COMMIT}", "source": {"url": URL, "ref": "semver ^1 (refs/tags/v1)"}},
+            {"lastAppliedRevision": f"main@sha1:{COMMIT}", "lastAppliedFrom": {"url": URL, "ref": "branch main"}},
+            (URL, "branch main", COMMIT),
+        ),
+        ({"lastAppliedRevision": f"sha1:{COMMIT}", "lastAppliedFrom": {"url": URL, "ref": "tag v1"}}, (URL, "tag v1", COMMIT)),
+        (
+            {"lastAppliedRevision": f"v1@sha1:{COMMIT}", "lastAppliedFrom": {"url": URL, "ref": "semver ^1 (refs/tags/v1)"}},
             (URL, "semver ^1", COMMIT),
         ),
         ({"lastAppliedRevision": f"main@sha1:{COMMIT}"}, ("", "", COMMIT)),
-        ({"lastAppliedRevision": "main@sha1:4c1f", "source": {"url": URL}}, NO_BASELINE),
-        ({"lastAppliedRevision": "main@sha256:" + "a" * 64, "source": {"url": URL}}, NO_BASELINE),
-        ({"lastAppliedRevision": "main@sha1:" + "../" * 13 + "a", "source": {"url": URL}}, NO_BASELINE),
+        ({"lastAppliedRevision": f"main@sha1:{COMMIT}", "source": {"url": URL, "ref": "branch main"}}, ("", "", COMMIT)),
+        ({"lastAppliedRevision": "main@sha1:4c1f", "lastAppliedFrom": {"url": URL}}, NO_BASELINE),
+        ({"lastAppliedRevision": "main@sha256:" + "a" * 64, "lastAppliedFrom": {"url": URL}}, NO_BASELINE),
+        ({"lastAppliedRevision": "main@sha1:" + "../" * 13 + "a", "lastAppliedFrom": {"url": URL}}, NO_BASELINE),
     ],
 )
 def test_a_status_tells_what_was_applied_last(status: dict[str, Any], expected: tuple[str, str, str]) -> None:

@@ -98,6 +98,7 @@ METADATA = [
     "[2002:a9fe:a9fe::1]",
     "100.100.100.200",
     "168.63.129.16",
+    "192.0.0.192",
 ]
 
 
@@ -112,7 +113,26 @@ def test_the_api_server_is_never_asked(host: str) -> None:
     assert isinstance(refused(f"https://{host}/api", LOCAL), errors.URLNotAllowedError)
 
 
-@pytest.mark.parametrize("host", ["224.0.0.1", "240.0.0.1", "255.255.255.255", "[ff02::1]", "[::ffff:224.0.0.1]", "[64:ff9b::a9fe:a9fe]"])
+@pytest.mark.parametrize("host", ["10.96.0.1", "[::ffff:10.96.0.1]"])
+def test_the_api_server_is_not_asked_by_its_address_either(host: str) -> None:
+    policy = AddressPolicy(insecure=True, api_server="10.96.0.1")
+    assert "API server" in refused(f"https://{host}/api", policy).message
+    check_url("https://10.96.0.2/r", policy, has_credentials=False)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[2001:0:53aa:64c:0:fffe::1]",
+        "[fec0::1]",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "[ff02::1]",
+        "[::ffff:224.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+    ],
+)
 @pytest.mark.parametrize("policy", [STRICT, LOCAL], ids=["strict", "local"])
 def test_addresses_of_nobody_or_of_many_are_refused(host: str, policy: AddressPolicy) -> None:
     refused(f"https://{host}/r", policy)

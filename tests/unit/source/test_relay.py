@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -464,10 +465,29 @@ def test_a_name_is_judged_by_where_it_leads_when_connecting(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("17", 17.0), ("0", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None), ("1e9", None), ("", None)]
+    ("value", "seconds"),
+    [("17", 17.0), ("0", 0.0), ("Wed, 21 Oct 2020 07:28:00 GMT", 0.0), ("soon", None), ("-1", None), ("1e9", None), ("", None)],
 )
 def test_a_pause_that_the_server_asks_for_is_passed_on(value: str, seconds: float | None) -> None:
     with serving(code(429, **{"Retry-After": value})) as git:
         failure = failure_of(git.url)
     assert isinstance(failure, errors.FetchFailedError)
     assert failure.retry_after_seconds == seconds
+
+
+def test_a_pause_may_be_asked_for_by_a_date() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    with serving(code(429, **{"Retry-After": until})) as git:
+        failure = failure_of(git.url)
+    assert isinstance(failure, errors.FetchFailedError)
+    assert failure.retry_after_seconds is not None
+    assert 50 < failure.retry_after_seconds <= 60
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_limit_of_requests_is_told_as_such_whatever_its_code(status: int) -> None:
+    """GitHub answers 403 with Retry-After."""
+    with serving(code(status, **{"Retry-After": "7"})) as git:
+        failure = failure_of(git.url, HttpCredentials(bearer("t")))
+    assert isinstance(failure, errors.FetchFailedError)
+    assert failure.retry_after_seconds == 7
