@@ -64,6 +64,8 @@ class AppliedFrom(ApiModel):
 
     url: str = Field(description="Address of the repository.")
     ref: str = Field(description="What was followed, and which ref that was: 'branch main', 'semver ^1.2 (refs/tags/v1.2.7)'.")
+    path: str = Field(description="Directory in the repository.")
+    type: str = Field(description="Plain, Kustomize or Helm.")
 
 
 class RenderStatus(ApiModel):
@@ -96,7 +98,8 @@ class ClusterStateStatus(ApiModel):
     last_attempted_revision: str | None = Field(None, description="The revision that was last tried.")
     last_applied_revision: str | None = Field(None, description="The revision that was last applied without a problem.")
     last_applied_from: AppliedFrom | None = Field(
-        None, description="Where that revision came from: only of the same URL and ref can a newer one be a rewind."
+        None,
+        description="Where that revision came from: only of the same URL and ref can a newer one be a rewind, of the same path another kind of source.",
     )
     render: RenderStatus | None = Field(None, description="How the newest commit was rendered.")
     inventory: InventoryStatus | None = Field(None, description="The objects that belong to this ClusterState.")

@@ -6,7 +6,7 @@ No models, no retries, no hidden requests: who calls decides. Every answer is re
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -25,7 +25,7 @@ SILENCE_SECONDS: Final = 70.0
 """A watch that says nothing this long is dead: bookmarks come about once a minute. A frozen API server keeps streams open without an error."""
 
 APPLY: Final = "application/apply-patch+yaml"
-MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 
 Params = Mapping[str, str]
 
@@ -85,9 +85,10 @@ class Client:
         """POST one object."""
         return await self._send("POST", path, body=orjson.dumps(body), content_type="application/json", action="create")
 
-    async def merge(self, path: str, body: Mapping[str, Any]) -> Body:
-        """JSON merge patch (RFC 7386)."""
-        return await self._send("PATCH", path, body=orjson.dumps(body), content_type=MERGE, action="patch")
+    async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, manager: str) -> Body:
+        """JSON patch (RFC 6902)."""
+        params = {"fieldManager": manager}
+        return await self._send("PATCH", path, params=params, body=orjson.dumps(operations), content_type=JSON_PATCH, action="patch")
 
     async def delete(self, path: str, *, uid: str, resource_version: str) -> None:
         """Delete exactly the object we know, in the background; a missing one is fine.

@@ -45,8 +45,12 @@ class KubernetesReporter:
         await self._apply(self._path, {"metadata": {**self._meta, **marks}})
 
     async def write_status(self, status: Mapping[str, Any]) -> None:
-        """Replace the status."""
-        await self._apply(self._path + "/status", {"metadata": self._meta, "status": status})
+        """Replace the status. A field that the CRD in the cluster does not know yet, in the middle of an upgrade, is dropped; server-side apply would fail."""
+        operations = [
+            {"op": "test", "path": "/metadata/uid", "value": self._meta["uid"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        await self._client.patch(self._path + "/status", operations, manager=FIELD_MANAGER)
 
     def fault(self, what: str, error: Exception) -> None:
         """Log an error that nobody foresaw, with where it came from."""

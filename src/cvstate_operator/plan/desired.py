@@ -7,6 +7,7 @@ set is incomplete, and nothing may be pruned by it.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from typing import Final
 
@@ -21,7 +22,7 @@ Resolve = Callable[[Gvk], ApiResource | None]
 """How a kind is served; None if it is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desired:
     """What should be in the cluster."""
 
@@ -31,7 +32,7 @@ class Desired:
     problems: tuple[Problem, ...] = ()
     """What is left out of `objects`, and why; empty means complete."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:…` over all objects: independent of files and their order."""
         lines = sorted(f"{ref}\0{manifest.digest}\n" for ref, manifest in self.objects.items())

@@ -25,6 +25,8 @@ from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.source_stage import Baseline, SourceStage
 from cvstate_operator.reconcile.writer import Writer
 
+BREATH_OBJECTS: Final = 1000
+"""After so many objects others get their turn: deciding on one takes 5 µs (measured), and the event loop must not lag."""
 BLIND_SECONDS: Final = 5.0
 """How often it looks whether a kind can be seen again; the informer tries as often. Costs no request of its own."""
 WAITING_SECONDS: Final = 0.25
@@ -63,7 +65,7 @@ class Pipeline:
         self._name_owner = name_owner
         self._marked_kinds: frozenset[GroupKind] | None = known_kinds or None
         self._source = SourceStage(world, namespace=namespace, baseline=baseline)
-        self._render = RenderStage(world, name=name, namespace=namespace)
+        self._render = RenderStage(world, name=name, namespace=namespace, former=(baseline.path, baseline.type))
         self._attempted: Artifact | None = None
         """What the pass is about; a look beside it may already have found a newer one."""
         self._desired: desired.Desired | None = None
@@ -128,7 +130,7 @@ class Pipeline:
         looked_at = self.ledger.take(due)
         if full or fresh:
             looked_at = {**dict.fromkeys(self._desired.objects, due), **looked_at}
-        plan = self._plan(self._desired, looked_at, blind, retry_all=full)
+        plan = await self._plan(self._desired, looked_at, blind, retry_all=full)
         done = [*await self._writer.apply(plan, looked_at)]
         stray = any(ref not in self._desired.objects for ref in looked_at)
         if full or fresh or stray or self._pruning.held or self._writer.prune_again_at is not None:
@@ -176,6 +178,7 @@ class Pipeline:
         self._desired = desired.place(
             rendered.manifests, rendered.problems, resolve=resolve, namespace=namespace, target_namespace=spec.render.target_namespace
         )
+        await self._world.clock.sleep(0)
         self.ledger.keep_only(self._desired.objects)
         unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self._desired.problems)
         self._unknown_kinds_attempt = self._unknown_kinds_attempt + 1 if unknown else 0
@@ -221,7 +224,7 @@ class Pipeline:
 
     # -- plan ------------------------------------------------------------------------------------------------------
 
-    def _plan(
+    async def _plan(
         self,
         wanted: desired.Desired,
         refs: Iterable[ObjectRef],
@@ -234,7 +237,9 @@ class Pipeline:
         claims = self._world.index.claims
         claims.want(self._owner, wanted.objects, None if self._render.error else self._attempted, now)
         plan = []
-        for ref in refs:
+        for number, ref in enumerate(refs, 1):
+            if number % BREATH_OBJECTS == 0:
+                await self._world.clock.sleep(0)
             manifest = wanted.objects.get(ref)
             if manifest is None or (not retry_all and self.ledger.is_paused(ref, manifest, now)):
                 continue

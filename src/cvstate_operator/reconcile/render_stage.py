@@ -13,8 +13,16 @@ from cvstate_operator.reconcile.ports import World
 class RenderStage:
     """Not for concurrent use."""
 
-    def __init__(self, world: World, *, name: str, namespace: str) -> None:
+    def __init__(self, world: World, *, name: str, namespace: str, former: tuple[str, str] = ("", "")) -> None:
+        """
+        Args:
+            world: everything outside.
+            name: of the ClusterState.
+            namespace: of the ClusterState.
+            former: path and kind of the render that was applied last, from before this process.
+        """
         self._world = world
+        self._former = former
         self._name = name
         self._namespace = namespace
         self._made_of: tuple[Artifact, Recipe] | None = None
@@ -44,19 +52,30 @@ class RenderStage:
                 self._succeed()
                 return False
             previous = self.rendered if self._is_comparable(artifact, recipe) else None
-            self.rendered = await self._world.renderer.render(artifact, recipe, previous=previous)
+            rendered = await self._world.renderer.render(artifact, recipe, previous=previous)
+            self._require_kind(artifact, recipe, rendered)
+            self.rendered = rendered
         except errors.CacheLostError:
             raise
         except errors.CvstateError as exc:
             self._fail(artifact, exc)
             return False
-        self._made_of = (artifact, recipe)
+        self._made_of, self._former = (artifact, recipe), (artifact.path, rendered.type)
         self._succeed()
         return True
 
     def lost(self) -> None:
         """Rendered objects turned out to be damaged: make all of them again."""
         self._made_of = None
+
+    def _require_kind(self, artifact: Artifact, recipe: Recipe, rendered: Rendered) -> None:
+        """Refuse plain files where a kustomization or a chart was: with its file gone, patches and templates would be taken for objects, and the rest pruned."""
+        path, kind = self._former
+        if recipe.type == "Auto" and rendered.type == "Plain" and kind not in ("", "Plain") and path == artifact.path:
+            raise errors.BuildFailedError(
+                f"path {path} was rendered by {kind}, and the file that says so is gone; nothing was applied or pruned. "
+                "Restore it, or set spec.render.type: Plain"
+            )
 
     async def _recipe(self, spec: ClusterStateSpec, *, anew: bool) -> Recipe:
         """How to render, read `anew` where it may have changed without a word."""

@@ -68,8 +68,8 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         else before,
         "lastAttemptedRevision": revision or previous.get("lastAttemptedRevision"),
         "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
-        "lastAppliedFrom": {"url": outcome.url, "ref": artifact.ref}
-        if artifact and outcome.is_converged
+        "lastAppliedFrom": {"url": outcome.url, "ref": artifact.ref, "path": artifact.path, "type": outcome.rendered.type}
+        if artifact and outcome.rendered and outcome.is_converged
         else previous.get("lastAppliedFrom"),
         "render": _render(outcome) or previous.get("render"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),

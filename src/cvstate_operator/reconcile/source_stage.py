@@ -20,6 +20,9 @@ class Baseline(NamedTuple):
     url: str
     selector: str
     commit: str
+    path: str = ""
+    type: str = ""
+    """What the path held: Plain, Kustomize or Helm; empty if it is not known."""
 
 
 NO_BASELINE = Baseline("", "", "")
@@ -31,7 +34,13 @@ def baseline_of(status: Mapping[str, Any]) -> Baseline:
     commit = str(status.get("lastAppliedRevision") or "").rpartition("sha1:")[2]
     if len(commit) != 40 or not commit.isalnum():
         return NO_BASELINE
-    return Baseline(str(source.get("url", "")), str(source.get("ref", "")).partition(" (")[0], commit)
+    return Baseline(
+        str(source.get("url", "")),
+        str(source.get("ref", "")).partition(" (")[0],
+        commit,
+        str(source.get("path", "")),
+        str(source.get("type", "")),
+    )
 
 
 class SourceStage:

@@ -58,9 +58,10 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _detect(directory: pygit2.Tree) -> str:
-    if any(name in directory for name in kustomization_file.FILE_NAMES):
+    files = {entry.name for entry in directory if isinstance(entry, pygit2.Blob)}
+    if files.intersection(kustomization_file.FILE_NAMES):
         return "Kustomize"
-    return "Helm" if CHART_FILE in directory else "Plain"
+    return "Helm" if CHART_FILE in files else "Plain"
 
 
 def _plain(

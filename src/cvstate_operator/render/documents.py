@@ -25,6 +25,7 @@ _SERVER_OWNED: Final = (
 _RESERVED: Final = (("labels", PART_OF_LABEL), ("labels", ID_LABEL), ("annotations", DIGEST))
 """Marks of ownership, which only the operator writes."""
 
+_KUSTOMIZE: Final = "kustomize.config.k8s.io/"
 _ENCRYPTED: Final = "ENC[AES256_GCM,"
 """How a value that SOPS encrypted begins. Source: SOPS's documentation, "Encryption Protocol"."""
 
@@ -103,6 +104,10 @@ def _object(value: Any) -> Body:
         raise DocumentError(str(exc), field="apiVersion") from exc
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
+        if value["apiVersion"].startswith(_KUSTOMIZE):
+            raise DocumentError(
+                "is a kustomization and no object; name its directory as spec.source.git.path, or leave the file out by spec.source.git.exclude"
+            )
         raise DocumentError("has no metadata; add at least metadata.name", field="metadata")
     if metadata.get("name") and not isinstance(metadata["name"], str):
         raise DocumentError(f"metadata.name is a {_kind_of(metadata['name'])}, not a string; put it in quotes", field="metadata.name")

@@ -20,12 +20,12 @@ def matcher(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], b
 
     Args:
         include: globs; empty means all. Files with another suffix than those of manifests are never read.
-        exclude: globs; they win.
+        exclude: globs; they win. One that matches a directory leaves out everything in it.
 
     Raises:
         InvalidSpecError: a glob with a range of characters that goes backwards.
     """
-    wanted, unwanted = _any_of(include), _any_of(exclude)
+    wanted, unwanted = _any_of(include), _any_of(exclude, below="(?:/.*)?")
 
     def matches(path: str) -> bool:
         if not path.endswith(MANIFEST_SUFFIXES):
@@ -35,9 +35,9 @@ def matcher(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], b
     return matches
 
 
-def _any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
+def _any_of(globs: Sequence[str], *, below: str = "") -> re.Pattern[str] | None:
     try:
-        return re.compile("|".join(f"(?:{_translate(glob)})" for glob in globs)) if globs else None
+        return re.compile("|".join(f"(?:{_translate(glob)}){below}" for glob in globs), re.DOTALL) if globs else None
     except re.error as exc:
         raise errors.InvalidSpecError(f"a glob of spec.source.git.include or exclude cannot be read: {exc.msg}") from exc
 

@@ -72,9 +72,12 @@ def compare(root: pygit2.Tree, tree: pygit2.Tree, before: pygit2.Tree | None, *,
         if entry is None:
             continue
         found.has_links |= entry.filemode == FileMode.LINK
-        if objection := _objection(root, entry, prefix + where, wanted(where)):
+        is_wanted = wanted(where)
+        # What may stand for a directory matters if a manifest in it would.
+        matters = is_wanted or wanted(f"{where}/_.yaml")
+        if matters and (objection := _objection(root, entry, prefix + where, is_wanted)):
             found.refused[shown] = objection
-        elif isinstance(entry, pygit2.Blob) and entry.filemode != FileMode.LINK and wanted(where):
+        elif is_wanted and isinstance(entry, pygit2.Blob) and entry.filemode != FileMode.LINK:
             if entry.size > MAX_FILE_BYTES:
                 found.refused[shown] = ("RenderTooLarge", f"larger than {MAX_FILE_BYTES // 2**20} MiB; split the file")
             else:

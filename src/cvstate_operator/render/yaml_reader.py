@@ -307,7 +307,8 @@ class _Builder:
         if node is None:
             inside = any(anchored is not None and anchored[0] == name for *_, anchored in self._stack)
             raise _invalid(
-                f"alias *{one_line(name, 40)} {'contains itself' if inside else 'is not defined before'}; write the value out", event
+                f"an alias (*…) {'contains itself' if inside else 'is not defined before'}; write the value out, or put quotes around it",
+                event,
             )
         self._charge(node.size, nodes, _line(event))
         if len(self._stack) + node.height > self._limits.max_depth:
@@ -378,7 +379,9 @@ def _check_container_tag(event: Any) -> None:
 
 
 def _bad_tag(tag: str) -> str:
-    return f"tag {one_line(tag.replace(_CORE, '!!'), 60)} is not allowed; write the value itself"
+    # A tag of somebody's own may be a password that begins with an exclamation mark.
+    shown = one_line(tag.replace(_CORE, "!!"), 60) if tag.startswith(_CORE) else "!…"
+    return f"tag {shown} is not allowed; write the value itself, or put quotes around it"
 
 
 def _duplicate(key: Any, first: int, event: Any) -> YamlError:

@@ -72,7 +72,27 @@ def test_a_symbolic_link_is_refused_and_never_followed(tmp_path: Path):
     os.symlink("..", tmp_path / "repo" / "up")
     answer = task.handle(request(tmp_path / "repo"))
     assert answer["objects"] == 1
-    assert [(f["file"], f["reason"]) for f in answer["findings"]] == [("b.yaml", "BuildFailed")]
+    assert [(f["file"], f["reason"]) for f in answer["findings"]] == [("b.yaml", "SymlinkEscapes"), ("up", "SymlinkEscapes")]
+
+
+def test_a_link_to_a_directory_is_refused_and_may_be_left_out(tmp_path: Path):
+    write(tmp_path, {".git/HEAD": "", "apps/a.yaml": text(config_map("a"))})
+    os.symlink("apps", tmp_path / "more")
+    (finding,) = findings(tmp_path)
+    assert (finding.file, finding.reason) == ("more", "BuildFailed")
+    assert findings(tmp_path, exclude=["more"]) == []
+
+
+def test_a_submodule_that_was_not_fetched_is_refused(tmp_path: Path):
+    write(tmp_path, {".git/HEAD": "", ".gitmodules": '[submodule "x"]\n\tpath = vendor/x\n', "a.yaml": text(config_map("a"))})
+    (tmp_path / "vendor" / "x").mkdir(parents=True)
+    (finding,) = findings(tmp_path)
+    assert (finding.file, finding.reason) == ("vendor/x/", "BuildFailed")
+
+
+def test_a_file_that_is_too_large_is_told_as_such(tmp_path: Path):
+    (tmp_path / "huge.yaml").write_bytes(b"#" * (20 * 2**20 + 1))
+    assert [finding.reason for finding in findings(tmp_path / "huge.yaml")] == ["RenderTooLarge"]
 
 
 def test_a_submodule_is_refused(tmp_path: Path):

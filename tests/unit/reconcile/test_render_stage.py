@@ -144,6 +144,28 @@ async def test_references_are_read_anew_by_full_passes_only(renders: Renders) ->
     assert [max_age for _, _, max_age in renders.references.reads] == [600.0, 600.0, 0.0]
 
 
+@pytest.mark.parametrize("kind", ["Kustomize", "Helm"])
+async def test_plain_files_where_something_else_was_are_refused_until_they_are_meant(renders: Renders, kind: str) -> None:
+    renders.type = kind
+    await renders.render(ONE)
+    renders.type = "Plain"
+    assert not await renders.render(TWO)
+    assert isinstance(renders.stage.error, errors.BuildFailedError)
+    assert "render.type: Plain" in renders.stage.error.message
+    assert renders.stage.rendered is not None
+    assert renders.stage.rendered.type == kind
+    renders.spec = spec(render={"type": "Plain"})
+    assert await renders.render(TWO, full=True)
+
+
+@pytest.mark.parametrize(
+    ("former", "is_taken"), [((".", "Helm"), False), ((".", "Plain"), True), (("other", "Helm"), True), (("", ""), True)]
+)
+async def test_what_was_rendered_before_a_restart_counts_too(renders: Renders, former: tuple[str, str], is_taken: bool) -> None:
+    renders.stage = RenderStage(renders.around.world, name="state", namespace="default", former=former)
+    assert await renders.render(ONE) is is_taken
+
+
 # -- failures ----------------------------------------------------------------------------------------------------------
 
 

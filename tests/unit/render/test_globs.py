@@ -61,6 +61,12 @@ def test_any_glob_of_several_is_enough_and_exclude_wins() -> None:
     assert [path for path in ("a/a.yaml", "b/a.yaml", "b/x.yaml", "a/a.json", "c/a.yaml") if matches(path)] == ["a/a.yaml", "b/a.yaml"]
 
 
+@pytest.mark.parametrize("glob", ["test", "test/", "test/**", "/test", "te*"])
+def test_a_directory_that_is_excluded_is_so_with_everything_in_it(glob: str) -> None:
+    matches = matcher((), [glob.removeprefix("/")])
+    assert [path for path in ("a.yaml", "test/a.yaml", "test/b/a.yaml") if matches(path)] == ["a.yaml"]
+
+
 def test_exclude_alone_leaves_the_rest() -> None:
     assert [path for path in ("a.yaml", "test/a.yaml") if matcher((), ["test/"])(path)] == ["a.yaml"]
 

@@ -285,3 +285,20 @@ def test_a_missing_object_is_told_as_what_git_says(repository: pygit2.Repository
     assert isinstance(tree, pygit2.Tree)
     with pytest.raises((KeyError, pygit2.GitError)):
         listing.compare(tree, tree, None, path="", wanted=matcher((), ()))
+
+
+# -- what the globs leave out --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("glob", ["vendor", "vendor/", "vendor/**"])
+@pytest.mark.parametrize("entry", [SUBMODULE, link("../outside"), link("apps")], ids=["submodule", "link-out", "link-to-a-directory"])
+def test_what_is_excluded_is_no_problem_whatever_it_is(repository: pygit2.Repository, glob: str, entry: tuple[int, bytes]) -> None:
+    tree: Tree = {"apps": {"a.yaml": ""}, "vendor": entry}
+    assert refusals(compare(repository, tree))
+    found = compare(repository, tree, wanted=matcher((), [glob]))
+    assert (list(found.files), refusals(found)) == (["apps/a.yaml"], [])
+
+
+def test_what_is_not_included_is_no_problem_either(repository: pygit2.Repository) -> None:
+    found = compare(repository, {"apps": {"a.yaml": ""}, "vendor": SUBMODULE}, wanted=matcher(["apps/**"], ()))
+    assert (list(found.files), refusals(found)) == (["apps/a.yaml"], [])

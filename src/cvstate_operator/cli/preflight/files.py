@@ -4,9 +4,11 @@ Two differences, since a checkout is no commit: `.git` at the root is passed ove
 """
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.problem import Problem
@@ -14,12 +16,17 @@ from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import listing
 from cvstate_operator.render.globs import MANIFEST_SUFFIXES
 
+_SUBMODULE: Final = re.compile(r"^\s*path\s*=\s*(.+)$", re.MULTILINE)
 _MAX_PATH = 400
 """Longest path shown in a problem."""
 
 
-def listed(root: Path) -> tuple[list[str], list[Problem]]:
+def listed(root: Path, repository: Path) -> tuple[list[str], list[Problem]]:
     """Manifest files below `root`, relative to it and sorted, and what is never read; a file is its own only entry.
+
+    Args:
+        root: directory or file.
+        repository: the checkout that `root` is in; links must stay in it, and it says where submodules are.
 
     Raises:
         PathNotFoundError: there is nothing at `root`.
@@ -35,7 +42,7 @@ def listed(root: Path) -> tuple[list[str], list[Problem]]:
         return [""], []
     files: list[str] = []
     problems: list[Problem] = []
-    for number, (path, problem) in enumerate(_walk(root, "")):
+    for number, (path, problem) in enumerate(_walk(root, repository.resolve(), _submodules(repository))):
         if number >= listing.MAX_ENTRIES or len(files) > listing.MAX_FILES:
             raise errors.RepoTooLargeError(f"more than {listing.MAX_FILES} manifest files below the path; give a narrower one")
         if problem:
@@ -63,9 +70,19 @@ def read(root: Path, path: str) -> bytes:
     return content
 
 
-def _walk(root: Path, prefix: str) -> Iterator[tuple[str, tuple[str, str] | None]]:
+def _submodules(repository: Path) -> set[Path]:
+    """Where the checkout has submodules, fetched or not. Source: gitmodules(5)."""
+    try:
+        text = (repository / ".gitmodules").read_text(errors="replace")
+    except OSError:
+        return set()
+    return {repository.resolve() / found[1].strip() for found in _SUBMODULE.finditer(text)}
+
+
+def _walk(root: Path, repository: Path, submodules: Collection[Path]) -> Iterator[tuple[str, tuple[str, str] | None]]:
     """Every entry below: the path of a manifest file, a path with reason and message, or an empty path for what is of no interest."""
-    pending = [prefix]
+    pending = [""]
+    place = root.resolve()
     while pending:
         where = pending.pop()
         try:
@@ -74,7 +91,7 @@ def _walk(root: Path, prefix: str) -> Iterator[tuple[str, tuple[str, str] | None
         except OSError as exc:
             yield where, ("BuildFailed", f"cannot be read: {_why(exc)}; change its permissions, or leave it out with --exclude")
             continue
-        if where and any(entry.name == ".git" for entry in found):
+        if where and (any(entry.name == ".git" for entry in found) or place / where.rstrip("/") in submodules):
             yield (
                 where,
                 (
@@ -90,16 +107,23 @@ def _walk(root: Path, prefix: str) -> Iterator[tuple[str, tuple[str, str] | None
             if entry.is_dir(follow_symlinks=False):
                 pending.append(path + "/")
                 yield "", None
-            elif entry.name.endswith(MANIFEST_SUFFIXES):
-                yield path, _objection(entry, path)
+            elif entry.is_symlink() or entry.name.endswith(MANIFEST_SUFFIXES):
+                objection = _objection(entry, path, repository)
+                yield path if objection or entry.name.endswith(MANIFEST_SUFFIXES) else "", objection
             else:
                 yield "", None
 
 
-def _objection(entry: "os.DirEntry[str]", path: str) -> tuple[str, str] | None:
+def _objection(entry: "os.DirEntry[str]", path: str, repository: Path) -> tuple[str, str] | None:
     if not entry.name.isprintable() or len(path.encode(errors="replace")) > listing.MAX_NAME_BYTES:
         return "BuildFailed", "file name not allowed; rename it"
     if entry.is_symlink():
+        if not Path(os.path.realpath(entry.path)).is_relative_to(repository):
+            return "SymlinkEscapes", "is a symbolic link that leads out of the repository; commit the file itself"
+        if os.path.isdir(entry.path):
+            return "BuildFailed", "is a symbolic link to a directory, which is not followed; copy the files"
+        if not entry.name.endswith(MANIFEST_SUFFIXES):
+            return None
         return "BuildFailed", "is a symbolic link, which is never followed; copy the file"
     if not entry.is_file(follow_symlinks=False):
         return "BuildFailed", "is no ordinary file; remove it"

@@ -11,7 +11,7 @@ from cvstate_operator import errors
 from cvstate_operator.cli.preflight import files
 from cvstate_operator.cli.preflight.recipe import Order
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.render import helm, kustomization_file, kustomize
+from cvstate_operator.render import checkout, export, helm, kustomization_file, kustomize
 from cvstate_operator.render.files import DiskFiles
 from cvstate_operator.render.globs import matcher
 from cvstate_operator.render.helm_chart import CHART_FILE
@@ -78,7 +78,7 @@ def _main_file(target: Path, kind: str) -> str:
 
 def _plain(order: Order, target: Path) -> Rendering:
     wanted = matcher(order.recipe.include, order.recipe.exclude)
-    paths, problems = files.listed(target)
+    paths, problems = files.listed(target, order.root)
     found = []
     for path in paths:
         if path and not wanted(path):
@@ -87,15 +87,23 @@ def _plain(order: Order, target: Path) -> Rendering:
             found.append(Text(path, files.read(target, path)))
         except (errors.SourceInvalidError, errors.RenderTooLargeError) as exc:
             problems.append(Problem(path, 0, "", exc.reason, exc.message))
-    # A directory is wanted if a manifest in it would be.
-    told = [problem for problem in problems if wanted(problem.file + "_.yaml" if problem.file.endswith("/") else problem.file)]
+    # What stands for a directory, or is one, is wanted if a manifest in it would be.
+    told = [p for p in problems if not p.file or wanted(p.file) or wanted(f"{p.file.rstrip('/')}/_.yaml")]
     return Rendering(tuple(found), tuple(told))
 
 
 def _kustomize(order: Order, tools: Mapping[str, str], file: str) -> Rendering:
     program = _program(tools, "kustomize", kustomize.KUSTOMIZE_VERSION)
-    kustomize.roots(DiskFiles(order.root), order.path)
+    for directory in kustomize.roots(DiskFiles(order.root), order.path):
+        _refuse_pointers(order.root, directory)
     return Rendering((Text(file, kustomize.build(order.root, order.path, program=program), is_source=False),))
+
+
+def _refuse_pointers(root: Path, directory: str) -> None:
+    """A checkout made without Git LFS has pointers where files should be, as the operator would find them."""
+    for entry in sorted((root / directory).iterdir()):
+        if entry.is_file() and entry.stat().st_size < export.LFS_POINTER_BYTES and entry.read_bytes().startswith(export.LFS_POINTER):
+            raise checkout.lfs_pointer(entry.relative_to(root).as_posix())
 
 
 def _helm(order: Order, tools: Mapping[str, str], file: str) -> Rendering:
