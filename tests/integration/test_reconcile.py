@@ -176,7 +176,7 @@ def test_kubectl_applies_waits_and_shows_columns_and_events(world: World):
     assert row.split()[:4] == ["state", "True", "False", f"main@sha1:{commit}"]
     wide = world.cluster.kubectl("get", "cst", "-n", world.name, "-o", "wide")
     assert "STATUS" in wide
-    assert f"1 objects match main@sha1:{commit}" in wide
+    assert f"1 object matches main@sha1:{commit}" in wide
     assert "1 created" in world.cluster.kubectl("events", "-n", world.name, "--for", "clusterstate/state")
     assert json.loads(world.cluster.kubectl("get", "gitops", "-n", world.name, "-o", "json"))["items"], "the category lists it"
 

@@ -4,10 +4,21 @@ A body is 1–30 KB and is needed only when a PATCH is due; what stays in memory
 (decision 6 of docs/architecture.md). The renderer writes manifests, plan and apply read them.
 """
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from cvstate_operator.objects.identity import Gvk, ObjectRef
+
+DIGEST_BYTES: Final = 16
+
+
+def digest_of(body: Mapping[str, Any]) -> str:
+    """Hex digest of a body in canonical JSON: equal bodies, equal digests, whatever the YAML looked like."""
+    return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=DIGEST_BYTES).hexdigest()
 
 
 class Origin(NamedTuple):
@@ -37,7 +48,7 @@ class Manifest:
     namespace: str
     name: str
     digest: str
-    """Hex digest of the body in canonical JSON: equal bodies, equal digests, whatever the YAML looked like."""
+    """Of the body, by `digest_of`."""
     origin: Origin
     body: BodyRef
 

@@ -46,7 +46,7 @@ class KubernetesReporter:
 
     async def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace the status. A field that the CRD in the cluster does not know yet, in the middle of an upgrade, is dropped; server-side apply would fail."""
-        operations = [
+        operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": self._meta["uid"]},
             {"op": "add", "path": "/status", "value": status},
         ]

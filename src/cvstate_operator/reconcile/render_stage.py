@@ -27,6 +27,9 @@ class RenderStage:
         self._namespace = namespace
         self._made_of: tuple[Artifact, Recipe] | None = None
         self._failed_with: Artifact | None = None
+        self._failed_for: tuple[Artifact, Recipe | None] | None = None
+        self._not_before = 0.0
+        """The same inputs that failed are not tried again before, whoever asks (monotonic seconds)."""
         self._attempt = 0
         self.rendered: Rendered | None = None
         """The last render that succeeded; stays in use while a newer one fails."""
@@ -45,8 +48,11 @@ class RenderStage:
         is_same = self._made_of is not None and self._made_of[0] is artifact
         if not (full or due) and (is_same or self._failed_with is artifact):
             return False
+        recipe = None
         try:
             recipe = await self._recipe(spec, anew=full or due)
+            if self._failed_for == (artifact, recipe) and self._world.clock.monotonic() < self._not_before:
+                return False
             if self._is_up_to_date(artifact, recipe):
                 self._made_of = (artifact, recipe)
                 self._succeed()
@@ -59,6 +65,7 @@ class RenderStage:
             raise
         except errors.CvstateError as exc:
             self._fail(artifact, exc)
+            self._failed_for = (artifact, recipe)
             return False
         self._made_of, self._former = (artifact, recipe), (artifact.path, rendered.type)
         self._succeed()
@@ -108,7 +115,7 @@ class RenderStage:
         return before.tree == artifact.tree or self.rendered.directory == artifact.directory
 
     def _succeed(self) -> None:
-        self.error = self._failed_with = self.again_at = None
+        self.error = self._failed_with = self._failed_for = self.again_at = None
         self._attempt = 0
 
     def _fail(self, artifact: Artifact, error: errors.CvstateError) -> None:
@@ -116,4 +123,5 @@ class RenderStage:
         self._attempt += 1
         passes = isinstance(error, errors.TransientError | errors.WaitingError)
         clock = self._world.clock
-        self.again_at = clock.monotonic() + backoff.pause_seconds(error, self._attempt, random=clock.random()) if passes else None
+        self._not_before = clock.monotonic() + backoff.pause_seconds(error, self._attempt, random=clock.random())
+        self.again_at = self._not_before if passes else None

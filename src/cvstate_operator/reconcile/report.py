@@ -182,7 +182,12 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{_left_git(outcome.pending)} and will be deleted")
     revision = outcome.artifact.revision if outcome.artifact else ""
     kept = "".join(f"; {_left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.kept)
-    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{outcome.desired} objects match {revision}{kept}")
+    return Condition(
+        ConditionType.READY,
+        True,
+        Reason.RECONCILED,
+        f"{_plural(outcome.desired, 'object')} {'matches' if outcome.desired == 1 else 'match'} {revision}{kept}",
+    )
 
 
 def _source(outcome: Outcome) -> Condition:

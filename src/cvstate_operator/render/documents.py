@@ -109,7 +109,7 @@ def _object(value: Any) -> Body:
                 "is a kustomization and no object; name its directory as spec.source.git.path, or leave the file out by spec.source.git.exclude"
             )
         raise DocumentError("has no metadata; add at least metadata.name", field="metadata")
-    if metadata.get("name") and not isinstance(metadata["name"], str):
+    if metadata.get("name") is not None and not isinstance(metadata["name"], str):
         raise DocumentError(f"metadata.name is a {_kind_of(metadata['name'])}, not a string; put it in quotes", field="metadata.name")
     if not metadata.get("name"):
         hint = "; generateName makes a new object at each apply" if "generateName" in metadata else ""

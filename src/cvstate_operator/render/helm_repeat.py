@@ -8,7 +8,7 @@ from cvstate_operator.render import helm_chart, helm_documents, helm_scan, helm_
 from cvstate_operator.render.helm_chart import Chart
 from cvstate_operator.render.helm_documents import Difference, Document
 from cvstate_operator.render.helm_run import Runs, located
-from cvstate_operator.render.helm_uses import CHANGING, UNORDERED, Uses
+from cvstate_operator.render.helm_uses import ANYTHING, CHANGING, UNORDERED, Uses
 
 ANOTHER_DAY: Final = b'(toDate "2006-01-02" "2001-02-03")'
 """What `now` is from the second run on: two runs within a second would show the same day."""
@@ -30,7 +30,7 @@ def check(runs: Runs, chart: Chart, documents: list[Document], uses: Uses, limit
         BuildFailedError: an object is not the same.
     """
     names = {use.name for use in uses.functions}
-    if names.isdisjoint(CHANGING | UNORDERED):
+    if names.isdisjoint(CHANGING | UNORDERED | ANYTHING):
         return
     variants = [_another_day] if names.isdisjoint(UNORDERED) else [_in_order, _in_reverse]
     for variant in (*variants, *([_in_reverse] if "values" in names else ())):
@@ -56,7 +56,7 @@ def _in_reverse(file: str, content: bytes) -> bytes:
 def _message(chart: Chart, found: Sequence[Difference], uses: Uses) -> str:
     """Names the objects, and the functions in their templates; if there are none, those anywhere in the chart."""
     sources = {located(chart, each.source) for each in found}
-    suspects = uses.of(CHANGING | UNORDERED)
+    suspects = uses.of(CHANGING | UNORDERED | ANYTHING)
     near = [use for use in suspects if chart.where(use.file) in sources]
     functions: dict[str, list[str]] = {}
     for use in near or suspects:

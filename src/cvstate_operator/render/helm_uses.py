@@ -25,11 +25,13 @@ CHANGING: Final = frozenset(
 """Functions that may give something else each time. Source: sprig v3, functions.go, and the code of those it names."""
 UNORDERED: Final = frozenset({"keys", "values"})
 """Lists in the order of a Go map, which is another each time unless the template sorts them: two entries are swapped once in 8 times (measured)."""
+ANYTHING: Final = frozenset({"tpl"})
+"""Runs a text as a template: what that calls cannot be seen beforehand."""
 LOOKUP: Final = "lookup"
 MAX_NAMED: Final = 5
 """Places or objects that one message names."""
 
-_NAMES: Final = FORBIDDEN | CHANGING | UNORDERED | {LOOKUP}
+_NAMES: Final = FORBIDDEN | CHANGING | UNORDERED | ANYTHING | {LOOKUP}
 _TEMPLATE: Final = re.compile(r"(?:^|/)templates/")
 _FILE_OUTSIDE: Final = re.compile(rb"""\.Files\.(?:Get|GetBytes|Lines|Glob)[ \t]+["`](?:/|(?:[^"`\n]{0,1000}/)?\.\./)""")
 _CRD_INSTALL: Final = re.compile(rb"""helm\.sh/hook["']?[ \t]*:[ \t]*["']?[ \t]*crd-install\b""")

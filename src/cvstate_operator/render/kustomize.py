@@ -39,6 +39,11 @@ _MEANING: Final[tuple[tuple[str, type[errors.BuildFailedError]], ...]] = (
 )
 """What kustomize says of things that only it can see, because a generator or a patch made them. Source: kustomize v5.8.2, tried."""
 
+_VALUE: Final = re.compile(
+    r"""(?P<lead>invalid\ literal\ source\ )\S+ | (?P<lead2>unknown\ anchor\ )'[^']*' | (?P<lead3>cannot\ decode\ )\S+\ (?:`[^`]*`|'[^']*'|"[^"]*")""",
+    re.VERBOSE,
+)
+"""Where kustomize repeats a text that may be a password: a literal of a secretGenerator, what looks like an alias or has a tag (tried)."""
 _DETOUR: Final = re.compile(r"accumulation err='accumulating resources from '[^']*': '[^']*' must resolve to a file': ")
 """kustomize tries every directory as a file first, and says so in each error."""
 
@@ -105,6 +110,7 @@ def _translate(failure: runner.ProgramFailedError, root: Path, path: str) -> err
     text = _DETOUR.sub("", " ".join(" ".join(said).split()).removeprefix("Error: "))
     real = os.path.realpath(root)
     text = re.sub(f"{re.escape(real)}(/|(?=[^\\w.-])|$)", lambda found: "" if found[1] else ".", text)
+    text = _VALUE.sub(lambda found: f"{found['lead'] or found['lead2'] or found['lead3']}…", text)
     kind = next((error for words, error in _MEANING if words in text), errors.BuildFailedError)
     where = "" if path in text else f"{one_line(path, 200)}: "
     return kind(f"kustomize: {where}{runner.ending(text) or failure.message}")

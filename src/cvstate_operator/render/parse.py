@@ -7,11 +7,11 @@ from typing import Any, Final, Self
 
 import orjson
 
+from cvstate_operator.objects.manifest import DIGEST_BYTES, digest_of
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import documents, transform, yaml_reader
 from cvstate_operator.render.substitute import Variables
 
-DIGEST_BYTES: Final = 16
 """128 bits: a collision among 10^9 manifests has probability below 10^-20."""
 
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
@@ -105,8 +105,7 @@ def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], by
             item = transform.with_subject_namespace(transform.labelled(item, options.common_labels), options.target_namespace)
             body = orjson.dumps(item)
             meta = item["metadata"]
-            digest = hashlib.blake2b(orjson.dumps(item, option=orjson.OPT_SORT_KEYS), digest_size=DIGEST_BYTES).hexdigest()
-            identity = [item["apiVersion"], item["kind"], meta.get("namespace") or "", meta["name"], digest]
+            identity = [item["apiVersion"], item["kind"], meta.get("namespace") or "", meta["name"], digest_of(item)]
             objects.append([*identity, document.number, document.line, len(bodies), len(body)])
             bodies += body
     return {"objects": objects, "problems": problems}, bytes(bodies)

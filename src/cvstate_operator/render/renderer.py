@@ -9,14 +9,16 @@ from cvstate_operator import errors
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
 from cvstate_operator.objects.artifact import Artifact, Piece, Rendered
 from cvstate_operator.objects.identity import Gvk
-from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
+from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin, digest_of
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render.store import Store
 
 TASK: Final = "cvstate_operator.render.build"
-CONCURRENT_RENDERS: Final = 2
+CONCURRENT_RENDERS: Final = 4
 """Child processes at a time; each keeps a core busy."""
+SLOW_SECONDS: Final = 5.0
+"""What took so long the last time waits for its turn among its like, one at a time, and holds up nobody else."""
 LIMITS: Final = Limits(wall_seconds=60.0, memory_bytes=4 * 2**30)
 """Of one render; 5,000 plain objects take half a second. The address space is what Go programs reserve, not what they use."""
 
@@ -35,6 +37,9 @@ class Renderer:
         self._children = children
         self._tools = dict(tools)
         self._slots = asyncio.Semaphore(CONCURRENT_RENDERS)
+        self._slow_slot = asyncio.Semaphore(1)
+        self._slow: set[tuple[str, str]] = set()
+        """Repository and path of sources whose last render was slow."""
 
     async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
         """Every manifest in the artifact; only what changed since `previous`, an earlier render by the same recipe, is looked at.
@@ -60,13 +65,15 @@ class Renderer:
         """The object to apply; the caller may change it.
 
         Raises:
-            BuildFailedError: the store lost it; the next render makes it again.
+            BuildFailedError: the store lost it, or holds something else there; the next render makes it again.
         """
         where = manifest.body
         try:
             body: Body = self._store.body(where.key, where.offset, where.length)
+            if digest_of(body) != manifest.digest:
+                raise ValueError("another body")
             return body
-        except (OSError, ValueError) as exc:
+        except (OSError, TypeError, ValueError) as exc:
             self._store.discard(where.key)
             raise errors.BuildFailedError(f"the rendered object was lost from the cache ({type(exc).__name__}); it is made again") from exc
 
@@ -90,13 +97,18 @@ class Renderer:
             "helm": asdict(recipe.helm),
             "tools": self._tools,
         }
-        async with self._slots:
+        source = (artifact.repository, artifact.path)
+        clock = asyncio.get_running_loop()
+        async with self._slow_slot if source in self._slow else self._slots:
+            began = clock.time()
             try:
                 return await self._children.run(TASK, request, limits=LIMITS)
             except ChildTimeoutError as exc:
                 raise errors.RenderTimeoutError(f"rendering {artifact.path} was {exc.message}") from exc
             except ChildFailedError as exc:
                 raise errors.BuildFailedError(f"rendering {artifact.path} failed: {exc.message}") from exc
+            finally:
+                (self._slow.add if clock.time() - began > SLOW_SECONDS else self._slow.discard)(source)
 
 
 def _merged(known: Mapping[str, Piece], answer: Mapping[str, Any]) -> dict[str, Piece]:

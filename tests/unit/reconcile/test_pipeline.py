@@ -746,6 +746,7 @@ async def test_a_commit_that_cannot_be_built_is_not_built_again_at_every_event(s
     await stage.run()
     assert stage.git.renders == renders
     stage.git.build_error = None
+    stage.clock.seconds += 60
     assert (await stage.run(full=True)).is_converged
     assert is_red(stage)
 

@@ -195,6 +195,19 @@ async def test_what_cannot_succeed_waits_for_a_commit_or_a_full_pass(renders: Re
     assert len(renders.made) == 2
 
 
+async def test_the_same_inputs_that_failed_are_tried_again_ever_more_rarely_however_often_one_asks(renders: Renders) -> None:
+    """A chart that loops takes a minute of CPU each time."""
+    renders.error = errors.RenderTimeoutError("no")
+    for _ in range(600):
+        await renders.render(ONE, full=True)
+        renders.clock.seconds += 5
+    assert len(renders.made) <= 10
+    renders.spec = spec(render={"helm": {"values": {"a": 1}}})
+    before = len(renders.made)
+    await renders.render(ONE, full=True)
+    assert len(renders.made) == before + 1
+
+
 async def test_going_back_to_the_good_commit_ends_the_error_without_a_render(renders: Renders) -> None:
     await renders.render(ONE)
     renders.error = errors.BuildFailedError("no")

@@ -287,15 +287,31 @@ async def test_a_render_that_is_killed_fails_and_leaves_nothing_half_done(place:
     assert len((await place.render(LARGE)).manifests) == 20_000
 
 
+async def test_what_was_slow_waits_among_its_like_and_holds_up_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.0)
+    await place.render({"a.yaml": config_map("a")})
+    assert len(place.renderer._slow) == 1
+    async with place.renderer._slow_slot:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await place.render({"a.yaml": config_map("b")})
+    monkeypatch.setattr(module, "SLOW_SECONDS", 60.0)
+    await place.render({"a.yaml": config_map("b")})
+    assert not place.renderer._slow
+
+
 # -- what is lost ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", ["removed", "garbage"])
+@pytest.mark.parametrize("damage", ["removed", "garbage", "another-value"])
 async def test_a_body_that_was_lost_is_told_and_made_again(place: Place, damage: str) -> None:
     tree: Tree = {"a.yaml": config_map("a")}
     rendered = await place.render(tree)
     path = place.store.directory / rendered.pieces["a.yaml"].key
-    path.unlink() if damage == "removed" else path.write_bytes(b"?" * 1000)
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(b"?" * 1000 if damage == "garbage" else path.read_bytes().replace(b'"a":"x"', b'"a":"y"'))
     with pytest.raises(errors.BuildFailedError, match="lost from the cache"):
         place.renderer.body(rendered.manifests[0])
     again = await place.render(tree)

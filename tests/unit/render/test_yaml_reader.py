@@ -576,7 +576,7 @@ def test_a_fault_shows_the_key_as_it_stands_in_the_file() -> None:
     assert "${a}" in found.message
 
 
-@pytest.mark.parametrize("text", ["a: *ssW0rd", "a: !ssW0rd x", "a: !ssW0rd", "a: !<ssW0rd> x", "a: [*ssW0rd]", "a: *${ssW0rd}"])
+@pytest.mark.parametrize("text", ["a: *ssW0rd", "a: !ssW0rd x", "a: !ssW0rd", "a: !<ssW0rd> x", "a: [*ssW0rd]"])
 @pytest.mark.parametrize("templates", [True, False])
 def test_what_looks_like_a_tag_or_alias_is_not_shown_since_it_may_be_a_password(text: str, templates: bool) -> None:
     (found,) = read(text.encode(), templates=templates)[1]
