@@ -1,0 +1,239 @@
+"""The breaker: ends a fight with another writer over one field, and only that. Pure: time is an argument.
+
+    closed     repairs are made. When a field drifts that was repaired `reversals` times within `within`: open.
+    open       no repair; the rival is named. After `half_open_after`: half open.
+    half open  one repair may be made, as a probe: probing. The same if the field was found as declared by itself, in open too.
+    probing    no repair. If the field drifts within `within`: open again. If not: closed, and everything is forgotten.
+
+So a rival who always undoes us sees at most `reversals` writes in any `within`, and after that one for every `half_open_after`.
+Per object and field, so that a person who edits many fields, or many objects, never opens one. Times are seconds since the epoch, since the
+state outlives the process; when the clock is set back, what lies in the future counts as now.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from cvstate_operator.api import drift as api
+from cvstate_operator.api.drift import MAX_REVERSALS
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.objects.identity import ObjectRef
+
+STATE_BYTES: Final = 16 * 1024
+"""Default limit of the saved state: a quarter of what the status may hold (64 KiB), and of what fits into annotations (256 KiB)."""
+RIVAL_CHARACTERS: Final = 128
+"""Longest manager name that the API server accepts (apimachinery, validation of managedFields)."""
+
+
+class State(StrEnum):
+    """What may be done about a field."""
+
+    CLOSED = "Closed"
+    OPEN = "Open"
+    HALF_OPEN = "HalfOpen"
+    PROBING = "Probing"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a breaker opens, and when it tries again."""
+
+    reversals: int
+    """At least 1."""
+    within_seconds: float
+    half_open_after_seconds: float
+
+    @classmethod
+    def of(cls, spec: api.Breaker) -> "Limits":
+        """As a ClusterState says."""
+        return cls(spec.reversals, parse_seconds(spec.within), parse_seconds(spec.half_open_after))
+
+
+class Key(NamedTuple):
+    """Which field of which object."""
+
+    object: str
+    """Its uid; a new object of the same name starts anew."""
+    path: str
+    """JSON pointer."""
+
+    @classmethod
+    def of(cls, ref: ObjectRef, uid: str, path: str) -> "Key":
+        """The key of a drift. An object that somebody deletes again and again has another uid each time, so that fight is known by its name."""
+        return cls(uid if path and uid else str(ref), path)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The history of one field, as far as it matters."""
+
+    repairs: tuple[float, ...] = ()
+    """When it was repaired while closed, oldest first; no more than `reversals`."""
+    opened_at: float | None = None
+    probed_at: float | None = None
+    """When the probe since then was made; None if it was not yet."""
+    rival: str = ""
+    """Field manager that undid the last repair; empty if nobody knows."""
+
+    def state(self, now: float, limits: Limits) -> State:
+        """What may be done about the field now: a repair in `CLOSED` and `HALF_OPEN` alone."""
+        if self.opened_at is None:
+            return State.CLOSED
+        if self.probed_at is not None:
+            return State.PROBING if now < self.probed_at + limits.within_seconds else State.CLOSED
+        return State.OPEN if now < self.opened_at + limits.half_open_after_seconds else State.HALF_OPEN
+
+    def drifted(self, now: float, manager: str, limits: Limits) -> "Breaker":
+        """The field is not as declared. To say so again without a repair between changes nothing."""
+        this = self._at(now, limits)
+        match this.state(now, limits):
+            case State.CLOSED if len(this.repairs) >= limits.reversals:
+                return this._opened(now, manager)
+            case State.PROBING:
+                return this._opened(now, manager)
+            case _:
+                return this
+
+    def note(self, repaired_at: float, manager: str, limits: Limits) -> "Breaker":
+        """A repair is being sent, of what `manager` did. To be called before the request: its answer may never come."""
+        this = self._at(repaired_at, limits)
+        if this.opened_at is None:
+            return replace(this, repairs=(*this.repairs, repaired_at)[-limits.reversals :], rival=manager[:RIVAL_CHARACTERS])
+        return replace(this, probed_at=repaired_at)
+
+    def withdraw(self, repaired_at: float) -> "Breaker":
+        """The repair noted for that time was refused by the API server, so that it changed nothing. Not for one whose answer was lost."""
+        if self.probed_at == repaired_at:
+            return replace(self, probed_at=None)
+        at = self.repairs.index(repaired_at) if repaired_at in self.repairs else len(self.repairs)
+        return replace(self, repairs=self.repairs[:at] + self.repairs[at + 1 :])
+
+    def settled(self, now: float, limits: Limits) -> "Breaker":
+        """The field is as declared, whoever did it."""
+        this = self._at(now, limits)
+        return replace(this, probed_at=now) if this.state(now, limits) in (State.OPEN, State.HALF_OPEN) else this
+
+    def is_idle(self, now: float, limits: Limits) -> bool:
+        """Whether it is as good as none."""
+        return self._at(now, limits) == Breaker()
+
+    def _opened(self, now: float, manager: str) -> "Breaker":
+        return Breaker(opened_at=now, rival=manager[:RIVAL_CHARACTERS] or self.rival)
+
+    def _at(self, now: float, limits: Limits) -> "Breaker":
+        """Without what is over; no time is in the future."""
+        if self.state(now, limits) is State.CLOSED:
+            recent = tuple(min(at, now) for at in self.repairs if at > now - limits.within_seconds)
+            return Breaker(recent, rival=self.rival if recent else "")
+        return replace(self, opened_at=_earlier(self.opened_at, now), probed_at=_earlier(self.probed_at, now))
+
+
+def _earlier(at: float | None, now: float) -> float | None:
+    return None if at is None else min(at, now)
+
+
+@dataclass(slots=True)
+class Breakers:
+    """The breakers of one ClusterState. Mutable; owned by one reconciler."""
+
+    limits: Limits
+    _fields: dict[Key, Breaker] = field(default_factory=dict)
+
+    def allows(self, key: Key, now: float, manager: str) -> bool:
+        """Whether a field that drifted may be repaired now. `manager`: who did it, as far as is known."""
+        breaker = self._fields.get(key, Breaker()).drifted(now, manager, self.limits)
+        self._keep(key, breaker)
+        return breaker.state(now, self.limits) in (State.CLOSED, State.HALF_OPEN)
+
+    def note(self, key: Key, repaired_at: float, manager: str) -> None:
+        """A repair of the field is being sent. To be called before the request: its answer may never come."""
+        self._keep(key, self._fields.get(key, Breaker()).note(repaired_at, manager, self.limits))
+
+    def withdraw(self, key: Key, repaired_at: float) -> None:
+        """The repair noted for that time was refused by the API server, so that it changed nothing. Not for one whose answer was lost."""
+        self._keep(key, self._fields.get(key, Breaker()).withdraw(repaired_at))
+
+    def settle(self, objects: Collection[str], drifted: Collection[str], now: float) -> None:
+        """An object was looked at: its fields other than `drifted` (JSON pointers) are as declared.
+
+        Args:
+            objects: its uid and its name, as in keys.
+            drifted: paths that drift; with an empty one among them nothing is known of the others.
+            now: when.
+        """
+        for key, breaker in list(self._fields.items()):
+            if key.object in objects and key.path not in drifted and "" not in drifted:
+                self._keep(key, breaker.settled(now, self.limits))
+
+    def open(self, now: float) -> Mapping[Key, Breaker]:
+        """Fields that are left alone, or were probed and have not held long enough yet; sorted by key."""
+        return {key: breaker for key, breaker in sorted(self._fields.items()) if breaker.state(now, self.limits) is not State.CLOSED}
+
+    def next_probe(self, now: float) -> float | None:
+        """When the first open field may be probed, in the past if one may be already; None if none is open."""
+        opened = (breaker.opened_at for breaker in self._fields.values() if breaker.opened_at is not None and breaker.probed_at is None)
+        first = min(opened, default=None)
+        return None if first is None else min(first, now) + self.limits.half_open_after_seconds
+
+    def tidy(self, now: float, objects: Collection[str]) -> None:
+        """Forget what is over, and objects other than these (uids and names, as in keys)."""
+        self._fields = {
+            key: breaker for key, breaker in self._fields.items() if key.object in objects and not breaker.is_idle(now, self.limits)
+        }
+
+    def reset(self, key: Key) -> None:
+        """A person, or a commit that changes the field, ends the wait."""
+        self._fields.pop(key, None)
+
+    def save(self, now: float, limit_bytes: int = STATE_BYTES) -> bytes:
+        """The state as one line of JSON, at most `limit_bytes` long (at least 2).
+
+        If it does not all fit, open breakers come first, and of each kind the latest: what is lost costs a few more writes after a restart.
+        """
+        kept = [(key, breaker) for key, breaker in self._fields.items() if not breaker.is_idle(now, self.limits)]
+        kept.sort(key=lambda entry: (entry[1].opened_at is None, -_latest(entry[1]), entry[0]))
+        size = 1
+        lines: list[bytes] = []
+        for key, breaker in kept:
+            line = orjson.dumps([*key, breaker.rival, breaker.opened_at, breaker.probed_at, breaker.repairs])
+            size += len(line) + 1  # a comma, or the bracket at the end
+            if size > limit_bytes:
+                break
+            lines.append(line)
+        return b"[" + b",".join(lines) + b"]"
+
+    @classmethod
+    def load(cls, saved: bytes | str, limits: Limits) -> "Breakers":
+        """Read what `save` wrote. Anything else in it is left out: nobody is kept from repairing by a text that cannot be read."""
+        return cls(limits, dict(_read(saved)))
+
+    def _keep(self, key: Key, breaker: Breaker) -> None:
+        if breaker == Breaker():
+            self._fields.pop(key, None)
+        else:
+            self._fields[key] = breaker
+
+
+def _latest(breaker: Breaker) -> float:
+    return max((*breaker.repairs, breaker.opened_at or 0.0, breaker.probed_at or 0.0))
+
+
+def _read(saved: bytes | str) -> Iterator[tuple[Key, Breaker]]:
+    try:
+        entries = orjson.loads(saved)
+    except orjson.JSONDecodeError:
+        return
+    for entry in entries if isinstance(entries, list) else ():
+        match entry:
+            case [str(uid), str(path), str(rival), opened_at, probed_at, [*repairs]]:
+                moments = [at for at in (opened_at, probed_at) if at is not None]
+                if all(_is_time(at) for at in (*moments, *repairs)):
+                    yield Key(uid, path), Breaker(tuple(sorted(repairs))[-MAX_REVERSALS:], opened_at, probed_at, rival[:RIVAL_CHARACTERS])
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)

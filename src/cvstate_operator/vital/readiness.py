@@ -1,0 +1,60 @@
+"""Readiness: whether one live object is as its spec asks for. Level-based: the object alone is judged, not its past and not its children.
+
+The semantics are those of kstatus (sigs.k8s.io/cli-utils, pkg/kstatus), so `kubectl wait`, Flux and we mostly agree; each module of this package says
+where its rules differ, and why. Two differences hold everywhere: nothing depends on the clock, and what cannot be read is Unknown instead of an error.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from cvstate_operator.objects.identity import GroupKind, Gvk
+from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.vital import cluster, generic, jobs, pods, provisioned, scaling, state, workloads
+from cvstate_operator.vital.fields import Fields, MalformedError
+from cvstate_operator.vital.state import Readiness, Reason
+
+Rule: TypeAlias = Callable[[Fields], Readiness]
+"""Judges an object that is not being deleted, whose newest generation was seen, and that is neither stalled nor reconciling."""
+
+RULES: Final[Mapping[GroupKind, Rule]] = {
+    GroupKind("apps", "Deployment"): workloads.deployment,
+    GroupKind("apps", "ReplicaSet"): workloads.replica_set,
+    GroupKind("", "ReplicationController"): workloads.replica_set,
+    GroupKind("apps", "StatefulSet"): workloads.stateful_set,
+    GroupKind("apps", "DaemonSet"): workloads.daemon_set,
+    GroupKind("", "Pod"): pods.pod,
+    GroupKind("batch", "Job"): jobs.job,
+    GroupKind("batch", "CronJob"): jobs.cron_job,
+    GroupKind("", "Service"): provisioned.service,
+    GroupKind("networking.k8s.io", "Ingress"): provisioned.ingress,
+    GroupKind("", "PersistentVolumeClaim"): provisioned.volume_claim,
+    GroupKind("", "PersistentVolume"): provisioned.volume,
+    GroupKind("autoscaling", "HorizontalPodAutoscaler"): scaling.autoscaler,
+    GroupKind("policy", "PodDisruptionBudget"): scaling.disruption_budget,
+    GroupKind("", "Node"): cluster.node,
+    GroupKind("", "Namespace"): cluster.namespace,
+    GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): cluster.definition,
+    GroupKind("apiregistration.k8s.io", "APIService"): cluster.api_service,
+}
+"""Kinds with a rule of their own; all others go by their conditions. A kind is the same in all its versions."""
+
+
+def readiness(live: Mapping[str, Any]) -> Readiness:
+    """Judge one object as the API server gave it; never raises, whatever is in it.
+
+    A custom resource whose controller wrote nothing yet looks like one without a controller: both are Current, with the reason NoStatus.
+    """
+    try:
+        found = _judged(Fields.of(live))
+    except MalformedError as exc:
+        found = state.unknown(Reason.MALFORMED, str(exc))
+    return replace(found, message=one_line(found.message))
+
+
+def _judged(live: Fields) -> Readiness:
+    try:
+        kind = Gvk.parse(live.text("apiVersion"), live.text("kind")).group_kind
+    except ValueError as exc:
+        raise MalformedError("apiVersion and kind do not name a kind") from exc
+    return generic.first(live) or RULES.get(kind, generic.by_conditions)(live)

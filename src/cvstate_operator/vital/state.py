@@ -1,0 +1,118 @@
+"""State: what can be said of the readiness of one object. Every rule of this package answers with these words."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How far an object is on its way to what its spec asks for.
+
+    Source: sigs.k8s.io/cli-utils, pkg/kstatus/README.md, "Statuses". NotFound is missing: who has no object need not ask.
+    """
+
+    CURRENT = "Current"
+    """It is as asked for, until something changes."""
+    IN_PROGRESS = "InProgress"
+    """Not yet. It may need nothing but time; whether it took too long is for the caller to say."""
+    FAILED = "Failed"
+    """Its controller gave up, or tried more than once and backs off."""
+    TERMINATING = "Terminating"
+    """It is being deleted."""
+    UNKNOWN = "Unknown"
+    """It cannot be told. Never to be taken for Current."""
+
+
+class Reason(StrEnum):
+    """Why, in one word; the set is closed, so it may be a metric label."""
+
+    # Current
+    READY = "Ready"
+    COMPLETED = "Completed"
+    """It was to end, and ended well."""
+    SUSPENDED = "Suspended"
+    """Its spec says that it shall not run now."""
+    PAUSED = "Paused"
+    """Its spec holds the roll-out back; what runs is well."""
+    NO_ADDRESS = "NoAddress"
+    """An Ingress without an address, which many controllers never write."""
+    NO_STATUS = "NoStatus"
+    """Nothing is told about it, as of a ConfigMap; a kind whose controller did not look yet cannot be told apart."""
+    NO_KNOWN_CONDITION = "NoKnownCondition"
+    """It has a status, but nothing in it that we know how to read."""
+
+    # InProgress
+    NOT_OBSERVED = "NotObserved"
+    """Its controller did not see the newest spec yet."""
+    RECONCILING = "Reconciling"
+    NOT_READY = "NotReady"
+    PENDING = "Pending"
+    """Somebody else has to act first: a scheduler, a provisioner, a load balancer."""
+    REPLICAS_MISSING = "ReplicasMissing"
+    REPLICA_FAILURE = "ReplicaFailure"
+    """Pods cannot be made: quota, admission."""
+    REPLICAS_OUTDATED = "ReplicasOutdated"
+    REPLICAS_NOT_READY = "ReplicasNotReady"
+    REPLICAS_NOT_AVAILABLE = "ReplicasNotAvailable"
+    """Ready, but not for `minReadySeconds` yet."""
+    REPLICAS_SURPLUS = "ReplicasSurplus"
+    """Old Pods are still there."""
+    UNSCHEDULABLE = "Unschedulable"
+    CONTAINER_WAITING = "ContainerWaiting"
+    RUNNING = "Running"
+    """It is to end, and has not yet."""
+    AWAITS_CONSUMER = "AwaitsConsumer"
+    """A claim for which nobody asked a provisioner. Never let a Pod wait for it: the claim may wait for the Pod."""
+    RESIZING = "Resizing"
+    METRICS_MISSING = "MetricsMissing"
+    TARGET_MISSING = "TargetMissing"
+
+    # Failed
+    STALLED = "Stalled"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    CRASH_LOOP = "CrashLoop"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    POD_FAILED = "PodFailed"
+    JOB_FAILED = "JobFailed"
+    VOLUME_LOST = "VolumeLost"
+    VOLUME_CHANGE_FAILED = "VolumeChangeFailed"
+    SPEC_REFUSED = "SpecRefused"
+    """Its controller cannot work with the spec."""
+
+    # Terminating
+    DELETING = "Deleting"
+
+    # Unknown
+    HEARTBEAT_LOST = "HeartbeatLost"
+    """The kubelet that would tell is silent."""
+    MALFORMED = "Malformed"
+    """A field has not the type that it should have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What one live object says of itself."""
+
+    status: Status
+    reason: Reason
+    message: str
+    """For people: what is there and what is missing. One line, as `readiness` returns it."""
+
+
+def current(reason: Reason, message: str) -> Readiness:
+    """As asked for."""
+    return Readiness(Status.CURRENT, reason, message)
+
+
+def in_progress(reason: Reason, message: str) -> Readiness:
+    """Not there yet."""
+    return Readiness(Status.IN_PROGRESS, reason, message)
+
+
+def failed(reason: Reason, message: str) -> Readiness:
+    """Given up, or backing off."""
+    return Readiness(Status.FAILED, reason, message)
+
+
+def unknown(reason: Reason, message: str) -> Readiness:
+    """Cannot be told."""
+    return Readiness(Status.UNKNOWN, reason, message)

@@ -1,0 +1,377 @@
+"""The breaker: when a fight over a field is given up, and when it is tried again.
+
+Aspects: opens · names the rival · probes · closes · by itself as declared · refused repairs · single drifts · clocks that jump · saved and loaded ·
+bounds of writes, of state, and a plain model, on random histories.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvstate_operator.api import drift as api
+from cvstate_operator.drift.breaker import Breaker, Breakers, Key, Limits, State
+from cvstate_operator.objects.identity import ObjectRef
+
+LIMITS = Limits(reversals=3, within_seconds=600.0, half_open_after_seconds=1800.0)
+START = 1_700_000_000.0
+REPLICAS = Key("uid-1", "/spec/replicas")
+IMAGE = Key("uid-1", "/spec/image")
+OTHER = Key("uid-2", "/spec/replicas")
+
+
+def drift(breakers: Breakers, now: float, key: Key = REPLICAS, manager: str = "rival") -> bool:
+    """A drift is seen, and repaired if that is allowed."""
+    allowed = breakers.allows(key, now, manager)
+    if allowed:
+        breakers.note(key, now, manager)
+    return allowed
+
+
+def opened(at: float = START) -> Breakers:
+    """Breakers of which one opened just now."""
+    breakers = Breakers(LIMITS)
+    assert [drift(breakers, at + second) for second in (-3, -2, -1, 0)] == [True, True, True, False]
+    return breakers
+
+
+def state(breakers: Breakers, now: float, key: Key = REPLICAS) -> State:
+    return breakers.open(now)[key].state(now, LIMITS) if key in breakers.open(now) else State.CLOSED
+
+
+def test_a_field_is_given_up_when_its_repair_was_undone_so_often() -> None:
+    breakers = opened()
+    assert state(breakers, START) is State.OPEN
+    assert not any(drift(breakers, START + second) for second in range(1, 1800))
+
+
+def test_repairs_that_lie_apart_never_open_it() -> None:
+    breakers = Breakers(LIMITS)
+    assert all(drift(breakers, START + 200 * number) for number in range(50))
+
+
+def test_the_rival_is_who_undid_the_last_repair() -> None:
+    breakers = Breakers(LIMITS)
+    for second, manager in enumerate(("kubectl-edit", "kubectl-edit", "hpa", "hpa-2")):
+        drift(breakers, START + second, manager=manager)
+    assert breakers.open(START + 4)[REPLICAS].rival == "hpa-2"
+
+
+def test_an_unknown_writer_does_not_hide_the_last_known_one() -> None:
+    breakers = Breakers(LIMITS)
+    for second, manager in enumerate(("hpa", "hpa", "hpa", "")):
+        drift(breakers, START + second, manager=manager)
+    assert breakers.open(START + 4)[REPLICAS].rival == "hpa"
+
+
+def test_another_field_and_another_object_go_on_while_one_is_open() -> None:
+    breakers = opened()
+    assert drift(breakers, START + 1, IMAGE)
+    assert drift(breakers, START + 1, OTHER)
+    assert list(breakers.open(START + 1)) == [REPLICAS]
+
+
+def test_after_a_while_one_probe_is_made_and_no_second_one() -> None:
+    breakers = opened()
+    assert not drift(breakers, START + 1799)
+    assert state(breakers, START + 1800) is State.HALF_OPEN
+    assert drift(breakers, START + 1800)
+    assert state(breakers, START + 1801) is State.PROBING
+    assert not drift(breakers, START + 1801)
+
+
+def test_a_probe_that_is_undone_starts_the_wait_anew() -> None:
+    breakers = opened()
+    drift(breakers, START + 1800)
+    assert not drift(breakers, START + 1900, manager="another")
+    assert breakers.open(START + 1900)[REPLICAS].rival == "another"
+    assert not drift(breakers, START + 1900 + 1799)
+    assert drift(breakers, START + 1900 + 1800)
+
+
+def test_a_probe_that_holds_ends_the_fight_and_the_next_one_has_all_its_repairs() -> None:
+    breakers = opened()
+    drift(breakers, START + 1800)
+    assert state(breakers, START + 2399) is State.PROBING
+    assert breakers.open(START + 2400) == {}
+    assert [drift(breakers, START + 2400 + second) for second in range(4)] == [True, True, True, False]
+
+
+def test_a_field_that_is_as_declared_by_itself_counts_as_a_probe() -> None:
+    breakers = opened()
+    breakers.settle({"uid-1"}, (), START + 10)
+    assert state(breakers, START + 10) is State.PROBING
+    assert state(breakers, START + 610) is State.CLOSED
+
+
+def test_a_field_that_still_drifts_is_not_settled_with_its_object() -> None:
+    breakers = opened()
+    breakers.settle({"uid-1"}, {REPLICAS.path}, START + 10)
+    breakers.settle({"uid-1"}, {""}, START + 10)
+    breakers.settle({"uid-2"}, (), START + 10)
+    assert state(breakers, START + 10) is State.OPEN
+
+
+def test_seeing_the_same_drift_again_without_a_repair_changes_nothing() -> None:
+    breakers = opened()
+    before = breakers.save(START)
+    for _ in range(10):
+        breakers.allows(REPLICAS, START + 5, "rival")
+    assert breakers.save(START) == before
+
+
+def test_a_repair_that_was_refused_is_not_one() -> None:
+    breakers = Breakers(LIMITS)
+    for second in range(20):
+        assert drift(breakers, START + second)
+        breakers.withdraw(REPLICAS, START + second)
+    assert breakers.open(START + 20) == {}
+
+
+def test_a_probe_that_was_refused_may_be_made_again() -> None:
+    breakers = opened()
+    drift(breakers, START + 1800)
+    breakers.withdraw(REPLICAS, START + 1800)
+    assert state(breakers, START + 1801) is State.HALF_OPEN
+
+
+def test_one_drift_of_each_of_many_fields_opens_nothing() -> None:
+    breakers = Breakers(LIMITS)
+    keys = [Key(f"uid-{number % 7}", f"/data/{number}") for number in range(500)]
+    assert all(drift(breakers, START, key) for key in keys)
+    assert breakers.open(START) == {}
+
+
+def test_an_object_that_is_deleted_again_and_again_is_known_by_its_name() -> None:
+    ref = ObjectRef("apps", "Deployment", "web", "api")
+    breakers = Breakers(LIMITS)
+    found = [drift(breakers, START + second, Key.of(ref, f"uid-{second}", "")) for second in range(4)]
+    assert found == [True, True, True, False]
+    assert Key.of(ref, "uid-1", "/spec/replicas") == Key("uid-1", "/spec/replicas")
+    assert Key.of(ref, "", "") == Key("apps/Deployment/web/api", "")
+
+
+def test_the_first_probe_that_is_due_is_known() -> None:
+    breakers = opened()
+    assert breakers.next_probe(START + 5) == START + 1800
+    drift(breakers, START + 1800)
+    assert breakers.next_probe(START + 1801) is None
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_whole_turn() -> None:
+    breakers = opened(START + 10 * 365 * 86400)
+    assert breakers.next_probe(START) == START + 1800
+    assert not drift(breakers, START)
+    assert drift(breakers, START + 1800)
+
+
+def test_a_clock_that_is_set_back_does_not_forget_repairs() -> None:
+    breakers = Breakers(LIMITS)
+    assert all(drift(breakers, START + second) for second in range(3))
+    assert not drift(breakers, START - 86400)
+
+
+def test_what_is_over_or_gone_is_forgotten() -> None:
+    breakers = opened()
+    drift(breakers, START, OTHER)
+    drift(breakers, START, Key("uid-gone", "/a"))
+    breakers.tidy(START + 1, {"uid-1", "uid-2"})
+    assert orjson.loads(breakers.save(START + 1)) == [
+        ["uid-1", "/spec/replicas", "rival", START, None, []],
+        ["uid-2", "/spec/replicas", "rival", None, None, [START]],
+    ]
+    breakers.tidy(START + 601, {"uid-1", "uid-2"})
+    assert [entry[0] for entry in orjson.loads(breakers.save(START + 601))] == ["uid-1"]
+
+
+def test_a_person_can_end_the_wait() -> None:
+    breakers = opened()
+    breakers.reset(REPLICAS)
+    assert drift(breakers, START + 1)
+
+
+def test_limits_come_from_the_spec() -> None:
+    assert Limits.of(api.Breaker()) == LIMITS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{", id="no-json"),
+        pytest.param(b"{}", id="no-list"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[1, [], null, {}]", id="no-entries"),
+        pytest.param(b'[["u", "/a", "r", 1, null]]', id="too-short"),
+        pytest.param(b'[["u", "/a", "r", "1", null, []]]', id="time-as-text"),
+        pytest.param(b'[["u", "/a", "r", null, null, [null]]]', id="no-time"),
+        pytest.param(b'[["u", "/a", "r", "", null, []]]', id="empty-text-as-time"),
+        pytest.param(b'[["u", "/a", "r", true, null, []]]', id="time-as-truth"),
+        pytest.param(b'[["u", 5, "r", 1, null, []]]', id="path-as-number"),
+        pytest.param(b'[["u", "/a", "r", 1, null, 1]]', id="repairs-as-number"),
+    ],
+)
+def test_a_saved_state_that_cannot_be_read_keeps_nobody_from_repairing(text: bytes) -> None:
+    breakers = Breakers.load(text, LIMITS)
+    assert drift(breakers, START, Key("u", "/a"))
+
+
+def test_open_breakers_are_saved_first_and_no_more_than_fits() -> None:
+    breakers = Breakers(LIMITS)
+    for number in range(400):
+        drift(breakers, START - 5, Key("uid", f"/data/{number:03}"))
+    for second in range(4):
+        drift(breakers, START - 3 + second, OTHER)
+    saved = breakers.save(START, limit_bytes=2000)
+    assert len(saved) <= 2000
+    assert orjson.loads(saved)[0][:3] == ["uid-2", "/spec/replicas", "rival"]
+    assert len(saved) > 1800
+    assert breakers.save(START, limit_bytes=len(saved)) == saved
+    assert len(breakers.save(START, limit_bytes=len(saved) - 1)) < len(saved) - 1
+    assert breakers.save(START, limit_bytes=2) == b"[]"
+
+
+# -- random histories ---------------------------------------------------------------------------------------------------
+
+KEYS = (REPLICAS, IMAGE, OTHER)
+LIMITS_OF_ALL_SHAPES = st.builds(Limits, st.integers(1, 5), st.sampled_from((10.0, 60.0, 600.0)), st.sampled_from((10.0, 90.0, 1800.0)))
+GAPS = st.one_of(st.just(0.0), st.floats(0, 5), st.floats(0, 120), st.sampled_from((10.0, 60.0, 90.0, 600.0, 1800.0)))
+
+
+@dataclass
+class Plain:
+    """The model: keeps everything that ever happened to one field, and looks through it each time."""
+
+    limits: Limits
+    writes: list[float] = field(default_factory=list)
+    """Since the last fight was over."""
+    opened: float | None = None
+    probe: float | None = None
+
+    def see(self, now: float) -> bool:
+        """A drift is seen; whether it is repaired."""
+        self.forgive(now)
+        if self.opened is None:
+            recent = [at for at in self.writes if now - at < self.limits.within_seconds]
+            if len(recent) < self.limits.reversals:
+                self.writes.append(now)
+                return True
+            self.opened = now
+        elif self.probe is not None:
+            self.opened, self.probe = now, None
+        elif now - self.opened >= self.limits.half_open_after_seconds:
+            self.probe = now
+            return True
+        return False
+
+    def settle(self, now: float) -> None:
+        """It is seen as declared."""
+        self.forgive(now)
+        if self.opened is not None and self.probe is None:
+            self.probe = now
+
+    def forgive(self, now: float) -> None:
+        if self.probe is not None and now - self.probe >= self.limits.within_seconds:
+            self.writes, self.opened, self.probe = [], None, None
+
+
+EVENTS = st.lists(st.tuples(GAPS, st.sampled_from(KEYS), st.sampled_from(("drift", "drift", "drift", "settle", "restart"))), max_size=60)
+
+
+@given(limits=LIMITS_OF_ALL_SHAPES, events=EVENTS)
+def test_it_does_what_the_plain_model_does(limits: Limits, events: list[tuple[float, Key, str]]) -> None:
+    # Whole multiples of 1/1024 are exact in binary, so that sums and differences of times agree.
+    breakers, now = Breakers(limits), START
+    models = {key: Plain(limits) for key in KEYS}
+    for gap, key, what in events:
+        now += round(gap * 1024) / 1024
+        if what == "drift":
+            assert drift(breakers, now, key) == models[key].see(now)
+        elif what == "settle":
+            breakers.settle({key.object}, {other.path for other in KEYS if other != key}, now)
+            models[key].settle(now)
+            for other in KEYS:  # keys of other objects with this path are settled only with their own object
+                if other != key and other.object == key.object and other.path == key.path:
+                    models[other].settle(now)
+        else:
+            breakers = Breakers.load(breakers.save(now), limits)
+
+
+@given(limits=LIMITS_OF_ALL_SHAPES, gaps=st.lists(GAPS, min_size=1, max_size=300))
+def test_no_interval_holds_more_writes_than_repairs_and_probes(limits: Limits, gaps: list[float]) -> None:
+    breakers, now, writes = Breakers(limits), START, []
+    for gap in gaps:
+        now += gap
+        if drift(breakers, now):
+            writes.append(now)
+    within = limits.within_seconds
+    probes = int(within / limits.half_open_after_seconds) + 1
+    for at in writes:
+        assert sum(at <= other < at + within for other in writes) <= limits.reversals + probes
+
+
+@given(limits=LIMITS_OF_ALL_SHAPES, seconds=st.integers(1, 7200))
+def test_a_rival_that_undoes_us_at_once_sees_a_handful_of_writes_and_then_only_probes(limits: Limits, seconds: int) -> None:
+    breakers = Breakers(limits)
+    writes = sum(drift(breakers, START + second) for second in range(seconds))
+    assert writes <= limits.reversals + seconds / limits.half_open_after_seconds
+
+
+@given(limits=LIMITS_OF_ALL_SHAPES, keys=st.lists(st.builds(Key, st.sampled_from("ab"), st.text(max_size=5)), unique=True, max_size=30))
+def test_the_first_drifts_of_distinct_fields_are_all_repaired(limits: Limits, keys: list[Key]) -> None:
+    breakers = Breakers(limits)
+    assert all(drift(breakers, START, key) for key in keys)
+    assert breakers.open(START) == {}
+
+
+@given(limits=LIMITS_OF_ALL_SHAPES, events=st.lists(st.tuples(GAPS, st.sampled_from(KEYS), st.text(max_size=200)), max_size=60))
+def test_a_saved_state_is_the_same_when_it_is_loaded(limits: Limits, events: list[tuple[float, Key, str]]) -> None:
+    breakers, now = Breakers(limits), START
+    for gap, key, manager in events:
+        now += gap
+        drift(breakers, now, key, manager)
+    saved = breakers.save(now)
+    loaded = Breakers.load(saved, limits)
+    assert (loaded.save(now), loaded.open(now)) == (saved, breakers.open(now))
+    assert all(len(breaker.rival) <= 128 for breaker in loaded.open(now).values())
+
+
+@given(events=st.lists(st.tuples(GAPS, st.integers(0, 300)), max_size=200), limit_bytes=st.integers(2, 4000))
+def test_a_saved_state_never_exceeds_its_limit(events: list[tuple[float, int]], limit_bytes: int) -> None:
+    breakers, now = Breakers(LIMITS), START
+    for gap, number in events:
+        now += gap
+        drift(breakers, now, Key("uid", f"/data/{number}"))
+    saved = breakers.save(now, limit_bytes)
+    assert len(saved) <= limit_bytes
+    assert Breakers.load(saved, LIMITS).save(now) == saved
+
+
+@given(
+    json=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers(-(2**60), 2**60) | st.text(max_size=4), lambda x: st.lists(x, max_size=7)
+    )
+)
+def test_any_json_can_be_loaded(json: Any) -> None:
+    breakers = Breakers.load(orjson.dumps(json), LIMITS)
+    breakers.allows(REPLICAS, START, "rival")
+    assert len(breakers.save(START)) >= 2
+
+
+@given(
+    repairs=st.lists(st.tuples(st.floats(0, 2 * START) | st.floats(START, START + 100), st.booleans()), max_size=25),
+    now=st.floats(0, 2 * START),
+)
+def test_history_stays_bounded_wherever_the_clock_jumps_and_whoever_writes_without_asking(
+    repairs: list[tuple[float, bool]], now: float
+) -> None:
+    breaker = Breaker()
+    for at, asked in repairs:
+        breaker = breaker.drifted(at, "rival", LIMITS) if asked else breaker
+        breaker = breaker.note(at, "rival", LIMITS)
+        assert len(breaker.repairs) <= LIMITS.reversals
+    later = breaker.drifted(now, "rival", LIMITS)
+    assert all(at <= now for at in (*later.repairs, later.opened_at or 0.0, later.probed_at or 0.0))
