@@ -400,5 +400,7 @@ def test_a_crd_that_is_refused_holds_up_no_repair(world: World):
         world.api.merge(world.path("configmaps", "a"), {"data": {"k": f"red {attempt}"}})
         started = time.monotonic()
         until("it is repaired", lambda: world.api.get(world.path("configmaps", "a"))["data"] == {"k": "v"})
-        assert time.monotonic() - started < 5, "a pass that waits for a kind takes twenty seconds; a pause after three repairs in a row, one"
+        assert time.monotonic() - started < 5, (
+            "a pass that waits for a kind takes twenty seconds; a pause after three repairs in a row, one"
+        )
         time.sleep(0.4)
