@@ -46,7 +46,6 @@ class Reason(StrEnum):
     DRIFT_DETECTED = "DriftDetected"
     NO_DRIFT_DETECTED = "NoDriftDetected"
     NOT_EVALUATED = "NotEvaluated"
-    BUILD_FAILED = "BuildFailed"
     """Files of the commit could not be turned into objects."""
     APPLY_FAILED = "ApplyFailed"
     """Objects could not be applied, for more than one reason."""

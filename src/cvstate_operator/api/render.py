@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field
 from cvstate_operator.api.model import NAME_PATTERN, ApiModel
 from cvstate_operator.api.source import PATH_PATTERN
 
-VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _RESERVED_LABELS: Final = ("applyset.kubernetes.io/", "cvstate.io/")
 _PATH_PROPERTY: Final = r"^[A-Za-z0-9_.\[\]-]+$"
 

@@ -92,6 +92,11 @@ def in_cluster() -> bool:
     return incluster_config.SERVICE_HOST_ENV_NAME in os.environ and Path(incluster_config.SERVICE_TOKEN_FILENAME).exists()
 
 
+def api_server_address() -> str:
+    """Where a Pod reaches the API server, as the kubelet tells it; empty outside of one."""
+    return os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME, "")
+
+
 async def _load(configuration: Configuration, kubeconfig: Path | None, context: str | None, scratch: str) -> None:
     if kubeconfig is None and in_cluster():
         kube_config.load_incluster_config(  # type: ignore[no-untyped-call]

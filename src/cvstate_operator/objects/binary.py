@@ -23,7 +23,7 @@ _FIELDS: Final = {
 def bad_base64(kind: GroupKind, body: Mapping[str, Any]) -> str:
     """Path of the first value that should be base64 and is not, as in `data.password` or `webhooks[0].clientConfig.caBundle`; empty if there is none."""
     path = _FIELDS.get(kind, "").split(".")
-    return next((where for where, value in _values(body, path) if not _is_base64(value)), "").removeprefix(".")
+    return next((where for where, value in _values(body, path) if not is_base64(value)), "").removeprefix(".")
 
 
 def _values(value: Any, path: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -43,8 +43,8 @@ def _values(value: Any, path: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield from ((where + further, text) for further, text in _values(item, rest))
 
 
-def _is_base64(text: str) -> bool:
-    """By Go's base64.StdEncoding: padded, and line ends are passed over."""
+def is_base64(text: str) -> bool:
+    """Whether `text` is base64 by Go's base64.StdEncoding: padded, and line ends are passed over."""
     try:
         base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError):

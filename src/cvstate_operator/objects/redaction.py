@@ -72,7 +72,7 @@ def without_values(text: str, body: Mapping[str, Any] | None = None) -> str:
 def _secret_values(body: Mapping[str, Any]) -> Iterator[str]:
     """Every value of a Secret as it may stand in a text of one line."""
     for name in _SECRET_FIELDS:
-        for leaf in _leaves(body.get(name)):
+        for leaf in map(str, leaves(body.get(name))):
             texts = [leaf]
             with suppress(binascii.Error, ValueError):  # not base64, or no text
                 texts.append(base64.b64decode(leaf, validate=True).decode())
@@ -80,15 +80,16 @@ def _secret_values(body: Mapping[str, Any]) -> Iterator[str]:
                 yield from (shown for shown in (text, " ".join(text.split()), text.strip()) if len(shown) >= SHORTEST_VALUE)
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def leaves(value: Any) -> Iterator[str | int | float]:
+    """Every text and number in a JSON value."""
     if isinstance(value, Mapping):
         for below in value.values():
-            yield from _leaves(below)
+            yield from leaves(below)
     elif isinstance(value, list):
         for below in value:
-            yield from _leaves(below)
+            yield from leaves(below)
     elif value is not None and not isinstance(value, bool):
-        yield str(value)
+        yield value
 
 
 def one_line(text: str, limit: int = SHOWN_CHARACTERS) -> str:

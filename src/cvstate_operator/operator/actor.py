@@ -5,7 +5,6 @@ a slow Git server never delays a repair.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Mapping
@@ -91,11 +90,6 @@ class Actor:
         """An object of this ClusterState changed in a way that matters."""
         self._pipeline.ledger.touch(ref, _now())
         self._wake.set()
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """The spec as it came last."""
-        return self._wanted.spec
 
     @property
     def store_keys(self) -> frozenset[str]:
@@ -231,8 +225,10 @@ class Actor:
     async def _tell_broken(self, error: errors.CvstateError) -> None:
         """Say in the status why a pass could not be finished; as far as the API server takes it."""
         self._meter.reconciled(result=error.reason, seconds=0.0)
-        with contextlib.suppress(Exception):  # whatever went wrong is in the log already, and the loop must go on
+        try:
             await self._write(report.broken(error, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
+        except Exception as exc:  # the loop must go on, and tries again
+            _log.warning("status not written", extra={"clusterstate": self._label, "error": str(exc)})
 
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
         """Nothing of a spec that makes no sense is carried out; what was applied before stays."""

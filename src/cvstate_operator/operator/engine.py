@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from cvstate_operator.api.clusterstate import parse_spec
 from cvstate_operator.isolation.child import Children
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.cluster import Cluster
-from cvstate_operator.kube.connection import in_cluster
+from cvstate_operator.kube.connection import api_server_address, in_cluster
 from cvstate_operator.kube.references import References
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ObjectRef
@@ -82,7 +81,7 @@ class Engine:
             files=settings.allow_file_urls,
             insecure=not in_cluster() if insecure is None else insecure,
             hosts=settings.allow_git_hosts,
-            api_server=os.environ.get("KUBERNETES_SERVICE_HOST", ""),
+            api_server=api_server_address(),
         )
         self._source = GitSources(self._git_cache, self._children, policy)
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
@@ -93,6 +92,8 @@ class Engine:
         """By ApplySet id."""
         self._names: dict[str, str] = {}
         """ApplySet id to `ClusterState namespace/name`."""
+        self._subscriptions: dict[str, Subscription] = {}
+        """By ApplySet id: those that take part in the push webhook."""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -109,15 +110,9 @@ class Engine:
         """What keeps every ClusterState from being carried out; empty if nothing does."""
         return self._children.fault
 
-    def subscriptions(self) -> Iterator[Subscription]:
-        """Who wants to be told of pushes."""
-        for owner, actor in self._actors.items():
-            try:
-                git = parse_spec(actor.spec).source.git
-            except errors.InvalidSpecError:
-                continue
-            if git.webhook:
-                yield Subscription(owner, actor.namespace, actor.name, git.url, git.ref, git.webhook.secret_ref.name)
+    def subscriptions(self) -> Collection[Subscription]:
+        """Who wants to be told of pushes. Anybody can have this asked, so nothing is worked out here."""
+        return self._subscriptions.values()
 
     async def webhook_token(self, subscription: Subscription) -> bytes | None:
         """The token of a subscription's Secret; None if there is none."""
@@ -146,11 +141,16 @@ class Engine:
             self._index.claims.join(owner, time.monotonic())
             self._actors[owner] = self._make(owner, body)
             self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
+        if owner in self._actors and (subscription := _subscription(owner, body)):
+            self._subscriptions[owner] = subscription
+        else:
+            self._subscriptions.pop(owner, None)
 
     def deleted(self, body: Mapping[str, Any]) -> None:
         """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
         owner = _owner(body["metadata"])
         self._names.pop(owner, None)
+        self._subscriptions.pop(owner, None)
         self._index.claims.leave(owner)
         if actor := self._actors.pop(owner, None):
             task = asyncio.create_task(actor.close(seconds=self._settings.shutdown_seconds))
@@ -218,6 +218,16 @@ class Engine:
 
     def _name_owner(self, owner: str) -> str:
         return self._names.get(owner) or f"ApplySet {owner}"
+
+
+def _subscription(owner: str, body: Mapping[str, Any]) -> Subscription | None:
+    """What a ClusterState wants to be told of; None if nothing, or if its spec cannot be meant."""
+    try:
+        git = parse_spec(body.get("spec") or {}).source.git
+    except errors.InvalidSpecError:
+        return None
+    meta = body["metadata"]
+    return Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, git.webhook.secret_ref.name) if git.webhook else None
 
 
 def _owner(meta: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.operator.webhook_limits import Seen, Throttle
 from cvstate_operator.source import push
 from cvstate_operator.source.push import Delivery, Event
-from cvstate_operator.source.same_repository import repository_key
+from cvstate_operator.source.repository_key import repository_key
 
 PATH: Final = "/hook"
 MAX_BODY: Final = 1 << 20

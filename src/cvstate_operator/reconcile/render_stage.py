@@ -26,8 +26,8 @@ class RenderStage:
         self._name = name
         self._namespace = namespace
         self._made_of: tuple[Artifact, Recipe] | None = None
-        self._failed_with: Artifact | None = None
         self._failed_for: tuple[Artifact, Recipe | None] | None = None
+        """What the last render failed for; without a recipe if that could not be read."""
         self._not_before = 0.0
         """The same inputs that failed are not tried again before, whoever asks (monotonic seconds)."""
         self._attempt = 0
@@ -45,8 +45,8 @@ class RenderStage:
             CacheLostError: the repository must be fetched again first.
         """
         due = self.again_at is not None and self._world.clock.monotonic() >= self.again_at
-        is_same = self._made_of is not None and self._made_of[0] is artifact
-        if not (full or due) and (is_same or self._failed_with is artifact):
+        tried = (self._made_of, self._failed_for)
+        if not (full or due) and any(what is not None and what[0] is artifact for what in tried):
             return False
         recipe = None
         try:
@@ -64,8 +64,7 @@ class RenderStage:
         except errors.CacheLostError:
             raise
         except errors.CvstateError as exc:
-            self._fail(artifact, exc)
-            self._failed_for = (artifact, recipe)
+            self._fail(artifact, recipe, exc)
             return False
         self._made_of, self._former = (artifact, recipe), (artifact.path, rendered.type)
         self._succeed()
@@ -115,11 +114,11 @@ class RenderStage:
         return before.tree == artifact.tree or self.rendered.directory == artifact.directory
 
     def _succeed(self) -> None:
-        self.error = self._failed_with = self._failed_for = self.again_at = None
+        self.error = self._failed_for = self.again_at = None
         self._attempt = 0
 
-    def _fail(self, artifact: Artifact, error: errors.CvstateError) -> None:
-        self.error, self._failed_with = error, artifact
+    def _fail(self, artifact: Artifact, recipe: Recipe | None, error: errors.CvstateError) -> None:
+        self.error, self._failed_for = error, (artifact, recipe)
         self._attempt += 1
         passes = isinstance(error, errors.TransientError | errors.WaitingError)
         clock = self._world.clock

@@ -53,7 +53,6 @@ class SourceStage:
         self._error: errors.CvstateError | None = None
         self._seen_at = world.clock.monotonic()
         self._seen_time = world.clock.now()
-        self._demanded = False
         self.artifact: Artifact | None = None
         """The newest commit that was acceptable."""
         self.wants_look = False

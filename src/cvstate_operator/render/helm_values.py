@@ -8,10 +8,11 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final
 
 from cvstate_operator import errors
-from cvstate_operator.objects.redaction import MASK, one_line
+from cvstate_operator.objects.redaction import MASK, leaves, one_line
 from cvstate_operator.render import yaml_reader
 
 MAX_INDEX: Final = 65536
@@ -63,7 +64,11 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
 
 def masked(text: str, documents: Sequence[tuple[str, str]]) -> str:
     """One line of text without any value of `documents`, which may come from Secrets: as it is, a line of it, as base64, or in quotes, also in part."""
-    values = {value for path, content in documents for value in ([content] if path else _leaves(_parse(content, "")))}
+    values = {
+        value
+        for path, content in documents
+        for value in ([content] if path else chain.from_iterable(map(_spellings, leaves(_parse(content, "")))))
+    }
     known = {value for value in map(_bare, values) if len(value) >= MIN_MASKED_CHARACTERS}
 
     def quoted(found: re.Match[str]) -> str:
@@ -105,17 +110,12 @@ def _parse(text: str, where: str) -> list[dict[str, Any]]:
     return values
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield from (str(value), _as_go(value))
-    elif isinstance(value, str):
-        yield value
+def _spellings(leaf: str | float) -> Iterator[str]:
+    """How Helm may spell a value."""
+    if isinstance(leaf, str):
+        yield leaf
+    else:
+        yield from (str(leaf), _as_go(leaf))
 
 
 def _as_go(number: float) -> str:

@@ -3,12 +3,12 @@
 Source: apimachinery v0.36 `resource.ParseQuantity`, Go's `encoding/base64` and `time.RFC3339`; asked of an API server by tests/integration/test_check.py.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
+
+from cvstate_operator.objects.binary import is_base64
 
 QUANTITY: Final = "quantity"
 BASE64: Final = "k8s-base64"
@@ -23,15 +23,6 @@ _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}([.,]\d+)?(Z|[+-]
 def is_quantity(text: str) -> bool:
     """Whether `text` is an amount as in `500m`, `1.5`, `128Mi` or `1e3`."""
     return _QUANTITY.match(text) is not None
-
-
-def is_base64(text: str) -> bool:
-    """Whether `text` is padded base64; line ends in it are skipped, as Go does."""
-    try:
-        base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
 
 
 def is_time(text: str) -> bool:

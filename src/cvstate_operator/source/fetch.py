@@ -277,10 +277,10 @@ class _Server:
     def _fetch_commit(self, commit: str) -> Chosen:
         if commit not in self._repository or not self._is_decidable(commit):
             try:
-                self._fetch([f"+{commit}:refs/cvstate/commits/{commit}"], commit=commit)
+                self._fetch([f"+{commit}:{_CACHED_REFS}commits/{commit}"], commit=commit)
             except (pygit2.GitError, KeyError):
                 # Git's default is to give only what a ref points at; so everything that refs reach.
-                everything = ["+refs/heads/*:refs/cvstate/heads/*", "+refs/tags/*:refs/cvstate/tags/*"]
+                everything = [f"+refs/heads/*:{_CACHED_REFS}heads/*", f"+refs/tags/*:{_CACHED_REFS}tags/*"]
                 self._bring(everything, depth=history.WHOLE)
                 if commit not in self._repository:
                     raise _ref_not_found(self._request) from None
@@ -301,7 +301,7 @@ class _Server:
     def _fetch_baseline(self, baseline: str) -> None:
         """The commit applied last, where the cache was lost. A server that no longer has it, or does not give it, leaves the question to the whole history."""
         try:
-            self._bring([f"+{baseline}:refs/cvstate/commits/{baseline}"], depth=1)
+            self._bring([f"+{baseline}:{_CACHED_REFS}commits/{baseline}"], depth=1)
         except (pygit2.GitError, KeyError):
             return
 

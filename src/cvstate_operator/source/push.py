@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from cvstate_operator.api.source import GitRef
-from cvstate_operator.source.same_repository import MAX_URL, repository_key
+from cvstate_operator.source.repository_key import MAX_URL, repository_key
 
 MAX_URLS: Final = 8
 """URLs read from one payload; GitLab names a repository eleven times, by three different ones."""

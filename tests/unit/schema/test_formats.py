@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvstate_operator.objects.binary import is_base64
 from cvstate_operator.schema import formats
 
 
@@ -27,7 +28,7 @@ def test_every_decimal_with_a_suffix_is_a_quantity(number, suffix: str):
 
 @pytest.mark.parametrize(("text", "is_good"), [("", True), ("aGk=", True), ("aG\nk=\r\n", True), ("aGk", False), ("a b=", False), ("aG-_", False), ("ä===", False)])  # fmt: skip
 def test_base64_is_padded_and_of_the_standard_alphabet(text: str, is_good: bool):
-    assert formats.is_base64(text) is is_good
+    assert is_base64(text) is is_good
 
 
 @given(st.text())

@@ -5,12 +5,13 @@ import contextlib
 import os
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from aiohttp import web
+
+from cvstate_operator.cli.demo.loopback import HOST, LoopbackServer
 
 _IDENTITY: Final = {
     "GIT_AUTHOR_NAME": "demo",
@@ -75,7 +76,7 @@ class Request(NamedTuple):
     """First word of the Authorization header; None if there was none."""
 
 
-class GitServer:
+class GitServer(LoopbackServer):
     """Serves every repository below a directory at http://127.0.0.1:PORT/NAME."""
 
     def __init__(self, root: Path, *, port: int = 0, tls: ssl.SSLContext | None = None, authorization: str = "") -> None:
@@ -86,46 +87,26 @@ class GitServer:
             tls: makes it https; the context says which certificate is shown and whether clients need one.
             authorization: value that the Authorization header must have; empty: anybody may read. May be changed later.
         """
+        super().__init__(name="git server", port=port)
         self._root = root
         self._tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._stopped = asyncio.Event()
-        self._bound = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="git server", daemon=True)
-        self.port = port
         self.authorization = authorization
         self.redirects: dict[str, str] = {}
         """Begin of a path → where such requests are sent instead; the rest of the path and the query are kept."""
         self.requests: list[Request] = []
         """All that came so far, also what was refused."""
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._bound.wait()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
     def repository(self, name: str) -> Repository:
         """A new, empty repository; its address is `url(name)`."""
         return Repository(self._root / name)
 
-    def url(self, name: str, *, host: str = "127.0.0.1") -> str:
+    def url(self, name: str, *, host: str = HOST) -> str:
         """Where a repository is served; `host` is another name of this machine."""
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}/{name}"
 
     def asked(self, name: str) -> list[Request]:
         """The requests so far that were about one repository."""
         return [request for request in self.requests if f"{request.path}/".startswith(f"/{name}/")]
-
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve())
-        finally:
-            self._bound.set()
 
     async def _serve(self) -> None:
         app = web.Application(client_max_size=2**30)
@@ -134,7 +115,7 @@ class GitServer:
         runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls).start()
+            await web.TCPSite(runner, HOST, self.port, ssl_context=self._tls).start()
             self.port = runner.addresses[0][1]
             self._bound.set()
             await self._stopped.wait()

@@ -5,12 +5,13 @@ import contextlib
 import os
 import re
 import shlex
-import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import asyncssh
+
+from cvstate_operator.cli.demo.loopback import HOST, LoopbackServer
 
 USER: Final = "git"
 _REPOSITORY: Final = re.compile(r"/?([A-Za-z0-9_-][A-Za-z0-9_.-]*?)(\.git)?/?")
@@ -21,7 +22,7 @@ _REFUSED: Final = 128
 """Exit code of git when it dies."""
 
 
-class SshServer:
+class SshServer(LoopbackServer):
     """Serves every repository below a directory, to read only, at ssh://git@127.0.0.1:PORT/NAME."""
 
     def __init__(self, root: Path, *, authorized: Iterable[str], host_key: str = "", port: int = 0) -> None:
@@ -32,45 +33,25 @@ class SshServer:
             host_key: private key, PEM or OpenSSH; empty makes a new one.
             port: to listen on; 0 takes a free one.
         """
+        super().__init__(name="ssh server", port=port)
         self._root = root
         self._authorized = asyncssh.import_authorized_keys("".join(f"{line.strip()}\n" for line in authorized))
         self._host_key = asyncssh.import_private_key(host_key) if host_key else asyncssh.generate_private_key("ssh-ed25519")
-        self._loop = asyncio.new_event_loop()
-        self._stopped = asyncio.Event()
-        self._bound = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ssh server", daemon=True)
-        self.port = port
         self.commands: list[str | None] = []
         """What clients that had logged in asked for so far; None is a shell."""
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._bound.wait()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
     def url(self, name: str) -> str:
         """Where a repository is served."""
-        return f"ssh://{USER}@127.0.0.1:{self.port}/{name}"
+        return f"ssh://{USER}@{HOST}:{self.port}/{name}"
 
     @property
     def known_hosts(self) -> str:
         """The line of known_hosts(5) by which this server is recognised."""
-        return f"[127.0.0.1]:{self.port} {self._host_key.export_public_key().decode()}"
-
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve())
-        finally:
-            self._bound.set()
+        return f"[{HOST}]:{self.port} {self._host_key.export_public_key().decode()}"
 
     async def _serve(self) -> None:
         listener = await asyncssh.listen(
-            "127.0.0.1",
+            HOST,
             self.port,
             server_host_keys=[self._host_key],
             authorized_client_keys=self._authorized,

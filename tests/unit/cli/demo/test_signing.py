@@ -4,7 +4,6 @@ Aspects: git itself verifies what was signed; commits before are unsigned, those
 key; a machine that cannot sign says why.
 """
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from cvstate_operator.cli.demo.signing import SigningKey
 from cvstate_operator.errors import VerificationFailedError
 from cvstate_operator.source import signatures
 from cvstate_operator.source.signatures import Keys
-
-pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Aspects: git clones it both ways, with what the Secret holds; SSH lets nobody el
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +31,7 @@ def clone(served: Source, into: Path, *, known_hosts: str, identity: str) -> sub
 
 @pytest.mark.parametrize(
     "transport",
-    [Transport.HTTP, pytest.param(Transport.SSH, marks=pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh"))],
+    [Transport.HTTP, Transport.SSH],
 )
 def test_git_clones_what_is_served_with_what_the_secret_holds(tmp_path: Path, transport: Transport) -> None:
     with source.served(transport, tmp_path / "root") as served:
@@ -45,7 +44,6 @@ def test_git_clones_what_is_served_with_what_the_secret_holds(tmp_path: Path, tr
     assert (tmp_path / "copy" / "a.txt").read_text() == "hello"
 
 
-@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
 def test_another_key_is_not_let_in(tmp_path: Path) -> None:
     with source.served(Transport.SSH, tmp_path / "one") as served, source.served(Transport.SSH, tmp_path / "two") as other:
         done = clone(served, tmp_path / "copy", known_hosts=served.secret["known_hosts"], identity=other.secret["identity"])

@@ -1,4 +1,4 @@
-"""Do two URLs mean the same repository? Compared literally, as host and path; nothing here is a pattern."""
+"""Repository keys: two URLs with one key mean the same repository. Compared literally, as host and path; nothing here is a pattern."""
 
 import re
 from typing import Final
@@ -11,12 +11,6 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 _BLANK_OR_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _SCP_LIKE: Final = re.compile(r"(?:[^@/:]+@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^@/:\[\]]+):(?!//)(?P<path>.+)")
 """`git@host:org/repo`. Source: git-clone(1), "GIT URLS"."""
-
-
-def same_repository(a: str, b: str) -> bool:
-    """Whether both URLs are readable and name one repository."""
-    key = repository_key(a)
-    return bool(key) and key == repository_key(b)
 
 
 def repository_key(url: str) -> str:
