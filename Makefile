@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256sum | cut -c1-12)
 RUFF_PATHS := src tests
+KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
 .PHONY: help setup tools demo test test-unit lint format crds docs schemas requirements programs clean
@@ -46,8 +47,8 @@ format: setup  ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix $(RUFF_PATHS)
 	$(BIN)/ruff format $(RUFF_PATHS)
 
-crds: setup  ## Write the CRD from the models
-	$(BIN)/python -m cvstate_operator.api.crd > crds/clusterstates.cvstate.io.yaml
+crds: setup  ## Write the CRDs from the models
+	for kind in $(KINDS); do $(BIN)/python -m cvstate_operator.api.crd $$kind > crds/$$kind.cvstate.io.yaml || exit 1; done
 
 docs: setup  ## Write docs/metrics.md from the metrics
 	$(BIN)/python -m cvstate_operator.telemetry.reference > docs/metrics.md

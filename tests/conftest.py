@@ -14,15 +14,17 @@ from tests.support.operator import Operator
 from tests.support.waiting import until
 from tests.support.world import World
 
-CRD = Path(__file__).parent.parent / "crds" / "clusterstates.cvstate.io.yaml"
+CRDS = sorted((Path(__file__).parent.parent / "crds").glob("*.yaml"))
 
 
 def install_crd(api: Api) -> None:
-    """Apply the CRD, and wait until the kind is served."""
-    crd = yaml.safe_load(CRD.read_text())
-    code, answer = api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}", crd)
-    assert code < 300, answer
-    until("ClusterStates are served", lambda: api.request("GET", "/apis/cvstate.io/v1alpha1/clusterstates")[0] == 200)
+    """Apply the CRDs, and wait until all kinds are served."""
+    definitions = [yaml.safe_load(file.read_text()) for file in CRDS]
+    for crd in definitions:
+        code, answer = api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}", crd)
+        assert code < 300, answer
+    for plural in (crd["spec"]["names"]["plural"] for crd in definitions):
+        until(f"{plural} are served", lambda path=f"/apis/cvstate.io/v1alpha1/{plural}": api.request("GET", path)[0] == 200)
 
 
 @pytest.fixture(scope="session")

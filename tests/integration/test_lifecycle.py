@@ -87,7 +87,8 @@ def test_a_restart_writes_nothing_and_repairs_what_happened_meanwhile(own: World
 
 
 CONFIG_MAPS_ONLY = [
-    {"apiGroups": ["cvstate.io"], "resources": ["clusterstates", "clusterstates/status"], "verbs": ["*"]},
+    {"apiGroups": ["cvstate.io"], "resources": ["clusterstates", "clusterstates/status", "clusterstateplans"], "verbs": ["*"]},
+    {"apiGroups": ["cvstate.io"], "resources": ["stateapprovals", "emergencystops"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},

@@ -5,37 +5,60 @@ the code behind it works. The API server enforces the same rules by the generate
 """
 
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from cvstate_operator.api.apply import Apply
+from cvstate_operator.api.dependencies import Dependencies
+from cvstate_operator.api.drift import Drift
 from cvstate_operator.api.duration import Interval
+from cvstate_operator.api.mode import Mode
 from cvstate_operator.api.model import ApiModel
+from cvstate_operator.api.prune import Prune
 from cvstate_operator.api.render import Render
+from cvstate_operator.api.rollback import Rollback
 from cvstate_operator.api.source import Source
+from cvstate_operator.api.windows import Windows
 from cvstate_operator.errors import InvalidSpecError
 
 
-class Prune(ApiModel):
-    """What happens to objects that left Git."""
+class DeletionPolicy(StrEnum):
+    """What happens to objects when their ClusterState is deleted."""
 
-    enabled: bool = Field(True, description="Delete objects that are no longer in Git. Never done after a failed, partial or empty render.")
-    protected_kinds: list[str] = Field(
-        ["Namespace", "PersistentVolumeClaim", "CustomResourceDefinition"],
-        description="Kinds that are kept when they leave Git, because other objects or data go with them.",
-        max_length=64,
-    )
+    ORPHAN = "Orphan"
+    DELETE = "Delete"
+
+
+class HistoryLimits(ApiModel):
+    """How much is remembered."""
+
+    limit: Annotated[int, Field(ge=2, le=50)] = Field(10, description="Revisions in status.history.")
 
 
 class ClusterStateSpec(ApiModel):
     """What the cluster should look like, and how to get there."""
 
+    suspend: bool = Field(False, description="Write nothing; looking goes on, and drift is reported.")
+    mode: Mode = Field(Mode.ENFORCE, description="Enforce: make the cluster match Git. Observe: report differences, and write nothing.")
     interval: Interval = Field(
         "10m", description="Full resync: every object is listed and compared again. Between resyncs watches report drift at once."
     )
     source: Source = Field(description="Where the desired state comes from.")
     render: Render = Field(default_factory=Render, description="How files become objects.")
+    depends_on: Dependencies = Field([], description="What has to be ready before a new revision is applied. Repairs do not wait.")
+    apply: Apply = Field(default_factory=Apply, description="How objects are written, and what is done where others have a say.")
+    drift: Drift = Field(default_factory=Drift, description="What is done about fields that are not as declared.")
     prune: Prune = Field(default_factory=Prune, description="What happens to objects that left Git.")
+    deletion_policy: DeletionPolicy = Field(
+        DeletionPolicy.ORPHAN,
+        description="What happens when this ClusterState is deleted. Orphan: objects stay as they are. Delete: they are deleted first, but for "
+        "prune.protectedKinds and objects whose annotations keep them.",
+    )
+    windows: Windows = Field([], description="When changes may be made; outside, they wait. Looking goes on.")
+    rollback: Rollback | None = Field(None, description="What is done about a revision that does not become healthy. Default: nothing.")
+    history: HistoryLimits = Field(default_factory=HistoryLimits, description="How much is remembered.")
 
 
 def parse_spec(raw: Mapping[str, Any]) -> ClusterStateSpec:

@@ -1,65 +1,161 @@
-"""The CRD of ClusterState, made from the models, so that schema and code cannot disagree.
+"""The CRDs of our kinds, made from the models, so that schema and code cannot disagree.
 
-`make crds` writes it to `crds/`; a test keeps that file in step.
+`make crds` writes them to `crds/`, one file per kind; a test keeps those files in step.
 Source: Kubernetes, "Specifying a structural schema": no $ref, no title, one type each, nullable by leaving out.
 """
 
-from typing import Any
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel
 
 from cvstate_operator.api import names
+from cvstate_operator.api.approval import StateApprovalSpec
+from cvstate_operator.api.change_plan import ClusterStatePlanSpec
 from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.emergency_stop import EmergencyStopSpec
 from cvstate_operator.api.status import ClusterStateStatus
 
-_PRINTER_COLUMNS = (
-    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
-    ("Drift", "string", '.status.conditions[?(@.type=="Drifted")].status', 0),
-    ("Revision", "string", ".status.lastAppliedRevision", 0),
-    ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Objects", "integer", ".status.inventory.objects", 1),
-    ("Status", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
-)
+Column = tuple[str, str, str, int]
 """Name, type, JSON path, priority (1: only with `-o wide`)."""
+
+_AGE: Final[Column] = ("Age", "date", ".metadata.creationTimestamp", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What distinguishes one of our kinds."""
+
+    name: str
+    plural: str
+    short_name: str
+    description: str
+    module: str
+    """Of its models, for the note in the file."""
+    spec: type[BaseModel]
+    columns: tuple[Column, ...]
+    status: type[BaseModel] | None = None
+    is_namespaced: bool = True
+    categories: tuple[str, ...] = ("cvstate",)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+_KINDS: Final = (
+    _Kind(
+        names.CLUSTER_STATE,
+        names.CLUSTER_STATES,
+        "cst",
+        "Continuously makes a cluster match a directory of a Git repository, and tells how far it does.",
+        "clusterstate",
+        ClusterStateSpec,
+        (
+            ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+            ("Drift", "string", '.status.conditions[?(@.type=="Drifted")].status', 0),
+            ("Revision", "string", ".status.lastAppliedRevision", 0),
+            _AGE,
+            ("Objects", "integer", ".status.inventory.objects", 1),
+            ("Status", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
+        ),
+        status=ClusterStateStatus,
+        categories=("cvstate", "gitops"),
+        annotations={"applyset.kubernetes.io/is-parent-type": "true"},
+    ),
+    _Kind(
+        names.STATE_APPROVAL,
+        names.STATE_APPROVALS,
+        "csa",
+        "Consents to what a ClusterStatePlan shows. Whoever may create these may approve: see docs/approvals.md.",
+        "approval",
+        StateApprovalSpec,
+        (
+            ("Reason", "string", ".spec.reason", 0),
+            ("Expires", "string", ".spec.expiresAt", 0),
+            _AGE,
+            ("Plan", "string", ".spec.planDigest", 1),
+        ),
+    ),
+    _Kind(
+        names.CLUSTER_STATE_PLAN,
+        names.CLUSTER_STATE_PLANS,
+        "csp",
+        "What waits for consent in a ClusterState. Written by the operator only; consent is given by a StateApproval that names its digest.",
+        "change_plan",
+        ClusterStatePlanSpec,
+        (
+            ("ClusterState", "string", ".spec.clusterState", 0),
+            ("Prune", "integer", ".spec.counts.prune", 0),
+            ("Recreate", "integer", ".spec.counts.recreate", 0),
+            ("Drift", "integer", ".spec.counts.drift", 0),
+            _AGE,
+            # A JSON path cannot shorten it; the name of a plan ends in its first digits.
+            ("Digest", "string", ".spec.digest", 1),
+            ("Revision", "string", ".spec.revision", 1),
+        ),
+    ),
+    _Kind(
+        names.EMERGENCY_STOP,
+        names.EMERGENCY_STOPS,
+        "cstop",
+        "While one exists, the operator writes to no object of any ClusterState; looking goes on.",
+        "emergency_stop",
+        EmergencyStopSpec,
+        (("Reason", "string", ".spec.reason", 0), _AGE),
+        is_namespaced=False,
+    ),
+)
+
+
+def definitions() -> tuple[dict[str, Any], ...]:
+    """The CustomResourceDefinitions of all our kinds as plain data, deterministic; ClusterState comes first."""
+    return tuple(_definition(kind) for kind in _KINDS)
 
 
 def cluster_state_crd() -> dict[str, Any]:
-    """The CustomResourceDefinition as plain data, deterministic."""
+    """The CustomResourceDefinition of ClusterState."""
+    return _definition(_KINDS[0])
+
+
+def _definition(kind: _Kind) -> dict[str, Any]:
     schema = {
-        "description": "Continuously makes a cluster match a directory of a Git repository, and tells how far it does.",
+        "description": kind.description,
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural_schema(ClusterStateSpec),
-            "status": structural_schema(ClusterStateStatus),
+            "spec": structural_schema(kind.spec),
+            **({"status": structural_schema(kind.status)} if kind.status else {}),
         },
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names.CLUSTER_STATES}.{names.GROUP}", "annotations": {"applyset.kubernetes.io/is-parent-type": "true"}},
+        "metadata": {
+            "name": f"{kind.plural}.{names.GROUP}",
+            **({"annotations": dict(kind.annotations)} if kind.annotations else {}),
+        },
         "spec": {
             "group": names.GROUP,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.is_namespaced else "Cluster",
             "names": {
-                "kind": names.CLUSTER_STATE,
-                "listKind": f"{names.CLUSTER_STATE}List",
-                "plural": names.CLUSTER_STATES,
-                "singular": names.CLUSTER_STATE.lower(),
-                "shortNames": ["cst"],
-                "categories": ["cvstate", "gitops"],
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short_name],
+                "categories": list(kind.categories),
             },
             "versions": [
                 {
                     "name": names.VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*column) for column in _PRINTER_COLUMNS],
+                    **({"subresources": {"status": {}}} if kind.status else {}),
+                    "additionalPrinterColumns": [_column(*column) for column in kind.columns],
                     "schema": {"openAPIV3Schema": schema},
                 }
             ],
@@ -103,11 +199,18 @@ def _structural(node: Any, definitions: dict[str, Any]) -> Any:
     }
 
 
-def main() -> None:
-    """Print the CRD as YAML, with a note on where it comes from."""
-    print("# Made from src/cvstate_operator/api/clusterstate.py by `make crds`; do not edit.")
-    print(yaml.safe_dump(cluster_state_crd(), sort_keys=False, width=140, allow_unicode=True), end="")
+def main(plurals: list[str]) -> None:
+    """Print the CRDs of these kinds (none: all) as YAML, each with a note on where it comes from.
+
+    Raises:
+        KeyError: no such kind.
+    """
+    by_plural = {kind.plural: kind for kind in _KINDS}
+    for number, plural in enumerate(plurals or by_plural):
+        kind = by_plural[plural]
+        print("---\n" * bool(number) + f"# Made from src/cvstate_operator/api/{kind.module}.py by `make crds`; do not edit.")
+        print(yaml.safe_dump(_definition(kind), sort_keys=False, width=140, allow_unicode=True), end="")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

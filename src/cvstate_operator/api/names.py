@@ -8,12 +8,25 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 CLUSTER_STATE: Final = "ClusterState"
 CLUSTER_STATES: Final = "clusterstates"
+STATE_APPROVAL: Final = "StateApproval"
+STATE_APPROVALS: Final = "stateapprovals"
+CLUSTER_STATE_PLAN: Final = "ClusterStatePlan"
+CLUSTER_STATE_PLANS: Final = "clusterstateplans"
+EMERGENCY_STOP: Final = "EmergencyStop"
+EMERGENCY_STOPS: Final = "emergencystops"
 
 FIELD_MANAGER: Final = "cvstate-operator"
 """Field manager of every write to managed objects (decision 3)."""
 
 REQUESTED_AT: Final = "reconcile.cvstate.io/requestedAt"
 """Annotation on a ClusterState: any new value asks for a full reconcile now."""
+
+REJECTED: Final = "reconcile.cvstate.io/rejected"
+"""Annotation on a ClusterState: commits, separated by commas, that are not applied; the last good one is, instead (`cvstate rollback`)."""
+RELEASED: Final = "reconcile.cvstate.io/released"
+"""Annotation on a ClusterState: commits, separated by commas, that were quarantined and are given another try (`cvstate rollback --undo`)."""
+FINALIZER: Final = f"{GROUP}/finalizer"
+"""On ClusterStates whose objects are to be deleted first."""
 
 DIGEST: Final = "cvstate.io/digest"
 """Annotation on managed objects: digest of the manifest we applied last. After a restart it tells without a write which objects are up to date."""

@@ -10,7 +10,7 @@ from cvstate_operator.api.model import ApiModel
 class ConditionStatus(ApiModel):
     """One condition (metav1.Condition)."""
 
-    type: str = Field(description="Ready, SourceReady, SourceVerified, Drifted; Reconciling and Stalled only while True.")
+    type: str = Field(description="Ready, SourceReady, SourceVerified, Drifted, Healthy; Reconciling and Stalled only while True.")
     status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})] = Field(description="True, False or Unknown.")
     reason: str = Field(description="One fixed CamelCase word, explained in docs/reasons.md.")
     message: str = Field(description="For people: what, where, and what to do.")
@@ -36,16 +36,77 @@ class DriftSample(ApiModel):
     """One field that is not as declared."""
 
     object: str = Field(description="The object, as in apps/Deployment/web/api.")
-    path: str = Field(description="JSON pointer of the field.")
-    manager: str = Field(description="Field manager that wrote it.")
+    path: str = Field(description="JSON pointer of the field; empty for the object as a whole.")
+    live: str | None = Field(None, description="What is there; absent if it is gone, masked in Secrets.")
+    desired: str | None = Field(None, description="What Git declares; masked in Secrets.")
+    manager: str | None = Field(None, description="Field manager that wrote it; absent if that is not known.")
+    written_at: str | None = Field(None, description="When that manager wrote it.")
+    since: str = Field(description="When the operator first saw it.")
+    severity: str = Field(description="Low, Medium, High or Critical.")
+    action: str = Field(description="Auto, Alert or Approve: what spec.drift.rules say.")
+    state: str = Field(
+        description="What is being done: Repairing, Transient, Alerted, AwaitingApproval, BreakerOpen, Yielded or Held; see docs/drift.md."
+    )
 
 
 class DriftStatus(ApiModel):
-    """Drift that is open, that is found and not repaired yet."""
+    """Drift that is open, that is found and not repaired."""
 
     objects: int = Field(description="Objects with drift.")
     fields: int = Field(description="Fields that drifted.")
-    sample: list[DriftSample] = Field(description="The first few.", max_length=20)
+    highest: str = Field(description="The highest severity among them.")
+    since: str = Field(description="When the oldest of them was first seen.")
+    sample: list[DriftSample] = Field(description="The first few, those that matter most first.", max_length=20)
+
+
+class BreakerStatus(ApiModel):
+    """A field that was repaired more than once lately, since somebody undoes it. So that a restart forgets no fight."""
+
+    object: str = Field(description="The object, as in apps/Deployment/web/api.")
+    key: str = Field(description="Its uid, or its name if the object itself is deleted again and again.")
+    path: str = Field(description="JSON pointer of the field.")
+    manager: str | None = Field(None, description="Field manager that undoes the repairs.")
+    opened_at: str | None = Field(None, description="Since when the field is left alone; absent if it is still repaired.")
+    probed_at: str | None = Field(None, description="When it was repaired once more since, to see whether that lasts.")
+    repairs: list[str] | None = Field(None, description="When it was repaired.", max_length=20)
+
+
+class PlanStatus(ApiModel):
+    """What is in Git but not in the cluster, or the other way round, because it may not be written now."""
+
+    digest: str | None = Field(
+        None, description="Of everything that waits for approval; what a StateApproval names. Absent if nothing does."
+    )
+    create: int | None = Field(None, description="Objects to be created.")
+    update: int | None = Field(None, description="Objects to be updated.")
+    recreate: int | None = Field(None, description="Objects to be deleted and created anew.")
+    prune: int | None = Field(None, description="Objects to be deleted.")
+    repair: int | None = Field(None, description="Fields to be put back.")
+    held: str = Field(description="Why it waits: one fixed CamelCase word, explained in docs/reasons.md.")
+
+
+class WindowStatus(ApiModel):
+    """What spec.windows say now."""
+
+    state: str = Field(description="Open or Closed: whether every kind of change may be made.")
+    blocks: list[str] | None = Field(None, description="Changes that may not be made now.", max_length=4)
+    next_change: str | None = Field(None, description="When that changes.")
+
+
+class QuarantineStatus(ApiModel):
+    """A revision that is not applied again."""
+
+    revision: str = Field(description="The revision.")
+    message: str = Field(description="What was wrong with it.")
+
+
+class HistoryEntry(ApiModel):
+    """A revision that was begun."""
+
+    revision: str = Field(description="Ref and commit, as in main@sha1:4c1f….")
+    outcome: str = Field(description="Applying, Applied, Healthy, Unhealthy (it was given up) or Superseded (a newer one was begun first).")
+    started_at: str = Field(description="When its first object was written.")
+    duration_seconds: float | None = Field(None, description="From then to its outcome; absent while it is being applied.")
 
 
 class ProblemStatus(ApiModel):
@@ -103,7 +164,13 @@ class ClusterStateStatus(ApiModel):
     )
     render: RenderStatus | None = Field(None, description="How the newest commit was rendered.")
     inventory: InventoryStatus | None = Field(None, description="The objects that belong to this ClusterState.")
+    last_good_revision: str | None = Field(None, description="The revision that was applied and healthy last; where a rollback goes.")
+    quarantined: list[QuarantineStatus] | None = Field(None, description="Revisions that are not applied again.", max_length=20)
+    plan: PlanStatus | None = Field(None, description="Changes that wait; absent if none do.")
+    window: WindowStatus | None = Field(None, description="What spec.windows say now; absent if there are none.")
     drift: DriftStatus | None = Field(None, description="Drift that is open now; absent if there is none.")
+    breakers: list[BreakerStatus] | None = Field(None, description="Fights over fields; absent if there are none.", max_length=100)
+    history: list[HistoryEntry] | None = Field(None, description="Revisions that were begun, newest first.", max_length=51)
     problems: list[ProblemStatus] | None = Field(
         None, description="What could not be done, sorted by file; Ready counts them all.", max_length=20
     )

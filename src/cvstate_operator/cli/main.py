@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cvstate_operator import __version__
-from cvstate_operator.cli import check, run, status
+from cvstate_operator.cli import check, consent, run, status, switches
 from cvstate_operator.cli.demo import command as demo
 from cvstate_operator.errors import CvstateError
 
@@ -21,6 +21,11 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("check")(check.check)
+app.command("approve")(consent.approve)
+app.command("reconcile")(switches.reconcile)
+app.command("suspend")(switches.suspend)
+app.command("resume")(switches.resume)
+app.command("stop")(switches.stop)
 app.command("demo")(demo.demo)
 
 

@@ -13,6 +13,7 @@ state outlives the process; when the clock is set back, what lies in the future 
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -173,11 +174,39 @@ class Breakers:
         """Fields that are left alone, or were probed and have not held long enough yet; sorted by key."""
         return {key: breaker for key, breaker in sorted(self._fields.items()) if breaker.state(now, self.limits) is not State.CLOSED}
 
+    def remembered(self, now: float) -> tuple[tuple[Key, Breaker], ...]:
+        """What would be missed after a restart: fields that are left alone or were probed, and those repaired more than once; sorted by key."""
+        return tuple(
+            (key, breaker)
+            for key, breaker in sorted(self._fields.items())
+            if breaker.state(now, self.limits) is not State.CLOSED or len(breaker._at(now, self.limits).repairs) > 1
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything at all is remembered."""
+        return bool(self._fields)
+
     def next_probe(self, now: float) -> float | None:
         """When the first open field may be probed, in the past if one may be already; None if none is open."""
         opened = (breaker.opened_at for breaker in self._fields.values() if breaker.opened_at is not None and breaker.probed_at is None)
         first = min(opened, default=None)
         return None if first is None else min(first, now) + self.limits.half_open_after_seconds
+
+    def changes_at(self, key: Key, now: float) -> datetime | None:
+        """When a field that is left alone may be repaired again: its next probe, or the end of one; None if it is not left alone."""
+        breaker = self._fields.get(key, Breaker())
+        if breaker.opened_at is None:
+            return None
+        if breaker.probed_at is not None:
+            at = min(breaker.probed_at, now) + self.limits.within_seconds
+        else:
+            at = min(breaker.opened_at, now) + self.limits.half_open_after_seconds
+        return datetime.fromtimestamp(at, UTC)
+
+    def knows(self, *objects: str) -> bool:
+        """Whether anything is remembered of an object, by its uid or its name."""
+        return any(key.object in objects for key in self._fields)
 
     def tidy(self, now: float, objects: Collection[str]) -> None:
         """Forget what is over, and objects other than these (uids and names, as in keys)."""

@@ -15,6 +15,7 @@ import orjson
 from cvstate_operator import errors
 from cvstate_operator.kube import nesting, verdict
 from cvstate_operator.kube.connection import Connection
+from cvstate_operator.kube.pace import Pace
 from cvstate_operator.objects.manifest import Body
 
 REQUEST_SECONDS: Final = 15.0
@@ -40,10 +41,17 @@ class Observe(Protocol):
 class Client:
     """One API server, one identity."""
 
-    def __init__(self, connection: Connection, *, observe: Observe) -> None:
+    def __init__(self, connection: Connection, *, observe: Observe, pace: Pace | None = None) -> None:
+        """
+        Args:
+            connection: where the API server is, and who we are there; stays open when the client is closed.
+            observe: told of every finished request.
+            pace: told how requests that write went, to learn what the API server can bear. Waiting for a turn is left to who calls.
+        """
         self._connection = connection
         self._session = connection.session()
         self._observe = observe
+        self._pace = pace
 
     async def close(self) -> None:
         """Close the session; the connection stays open for others."""
@@ -76,14 +84,16 @@ class Client:
                 return
             query = {**query, "continue": token}
 
-    async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool) -> Body:
-        """Server-side apply; the answer is the object as it is now, after defaulting and webhooks."""
-        params = {"fieldManager": manager, **({"force": "true"} if force else {})}
-        return await self._send("PATCH", path, params=params, body=orjson.dumps(body), content_type=APPLY, action="apply")
+    async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool, dry_run: bool = False) -> Body:
+        """Server-side apply; the answer is the object as it is now, after defaulting and webhooks; after a dry run as it would be."""
+        params = {"fieldManager": manager, **({"force": "true"} if force else {}), **({"dryRun": "All"} if dry_run else {})}
+        action = "preview" if dry_run else "apply"
+        return await self._send("PATCH", path, params=params, body=orjson.dumps(body), content_type=APPLY, action=action)
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> Body:
-        """POST one object."""
-        return await self._send("POST", path, body=orjson.dumps(body), content_type="application/json", action="create")
+    async def create(self, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> Body:
+        """POST one object; in a dry run the API server checks it and keeps nothing."""
+        params = {"dryRun": "All"} if dry_run else None
+        return await self._send("POST", path, params=params, body=orjson.dumps(body), content_type="application/json", action="create")
 
     async def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, manager: str) -> Body:
         """JSON patch (RFC 6902)."""
@@ -139,17 +149,20 @@ class Client:
     ) -> Body:
         headers = {"Accept": accept, **({"Content-Type": content_type} if content_type else {})}
         started = time.perf_counter()
-        result = "ok"
+        result, error = "ok", None
         try:
             return await self._exchange(method, path, params, body, headers)
         except errors.CvstateError as exc:
-            result = exc.reason
+            result, error = exc.reason, exc
             raise
         except asyncio.CancelledError:
             result = "Cancelled"
             raise
         finally:
-            self._observe(action=action, result=result, seconds=time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._observe(action=action, result=result, seconds=seconds)
+            if self._pace and method != "GET" and result != "Cancelled":
+                self._pace.report(seconds, error)
 
     async def _exchange(self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]) -> Body:
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)

@@ -9,20 +9,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cvstate_operator import errors
+from cvstate_operator.api import names
 from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.kube import nesting
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.discovery import Discovery
 from cvstate_operator.kube.informer import Sink
 from cvstate_operator.kube.watches import Watches
 from cvstate_operator.objects import ownership
-from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
-from cvstate_operator.objects.manifest import Body
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
+from cvstate_operator.objects.manifest import Body, Manifest, Remade
+from cvstate_operator.objects.preview import Preview
 from cvstate_operator.objects.recipe import Capabilities
 from cvstate_operator.plan import adoption
 from cvstate_operator.plan.changes import Change
 
 NO_SUCH_VERSION: Final = "1"
 """A resourceVersion that no live object has: etcd's first revision is spent before the API server can write an object."""
+
+
+TRIAL_NAME: Final = 40
+"""Characters of a name that its trial keeps: most kinds allow 63 (RFC 1123 labels)."""
+_OWNERS: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
 
 
 class Cluster:
@@ -62,42 +70,118 @@ class Cluster:
         """List these kinds again and compare, but for those that were listed after `since`."""
         await self._watches.resync(kinds, since=since)
 
-    async def apply(self, change: Change, body: Body, *, owner: str, name_owner: adoption.NameOwner) -> dict[str, Any]:
+    async def read(self, resource: ApiResource, ref: ObjectRef) -> dict[str, Any] | None:
+        """One object as it is now; None if it does not exist."""
+        return await self._client.get(resource.path(ref.namespace, ref.name))
+
+    async def apply(
+        self,
+        change: Change,
+        remade: Remade,
+        *,
+        live: Mapping[str, Any] | None,
+        owner: str,
+        name_owner: adoption.NameOwner,
+        terms: adoption.Terms,
+    ) -> dict[str, Any]:
         """Carry out a create, update or repair; returns the object as it is afterwards."""
         assert change.manifest is not None  # only prunes have none  # noqa: S101
-        resource = self._discovery.resource(change.manifest.gvk) or _missing(change.manifest.gvk)
+        manifest = change.manifest
+        resource = self._discovery.resource(manifest.gvk) or _missing(manifest.gvk)
         path = resource.path(change.ref.namespace, change.ref.name)
-        marked = ownership.marked(body, owner=owner, digest=change.manifest.digest, namespace=change.ref.namespace)
+
+        def marked(live: Mapping[str, Any] | None) -> Body:
+            return ownership.marked(remade(live), owner=owner, digest=manifest.digest, namespace=change.ref.namespace)
+
         try:
             if change.live:
-                return await self._patch(path, marked, {"uid": change.live.uid}, force=True)
-            return await self._patch(path, marked, {"resourceVersion": NO_SUCH_VERSION}, force=False)
-        except (errors.StaleError, errors.FieldConflictError):
-            return await self._apply_to_unknown(path, marked, owner, name_owner)
+                return await self._patch(path, marked(live), {"uid": change.live.uid}, force=terms.may_force)
+            return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
+        except errors.StaleError:
+            pass
+        except errors.FieldConflictError:
+            if change.live:
+                raise
+        # The object is not what we thought: look, and adopt it, create it, or leave it.
+        found = await self._client.get(path)
+        if found is None:
+            return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
+        force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
+        return await self._patch(path, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
+
+    async def owner_exists(self, owner: str) -> bool:
+        """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
+        try:
+            found = await self._client.get(_OWNERS, params={"labelSelector": f"{ownership.ID_LABEL}={owner}", "limit": "1"})
+        except errors.CvstateError:
+            return True
+        return found is None or bool(found.get("items"))
+
+    async def replace(self, change: Change, body: Body) -> None:
+        """Delete the object, if it is still the one we know and the API server would take `body` in its place."""
+        assert change.manifest is not None  # only what is desired is replaced  # noqa: S101
+        resource = self._discovery.resource(change.manifest.gvk) or _missing(change.manifest.gvk)
+        # A create under another name, of which nothing is kept: the old object is not deleted for one that is then refused.
+        trial = {**body, "metadata": {**body["metadata"], "name": f"{change.ref.name[:TRIAL_NAME]}-trial"}}
+        await self._client.create(resource.path(change.ref.namespace), trial, dry_run=True)
+        await self._delete(change)
 
     async def prune(self, change: Change) -> None:
-        """Delete the object if it is still the one we know."""
+        """Delete the object if it is still the one we know, and still ours."""
+        await self._delete(change)
+
+    async def _delete(self, change: Change) -> None:
+        """Look at the object as it is now, and delete exactly that."""
         assert change.live is not None  # only creates have none  # noqa: S101
         # The version it was last seen in may not be served any more; the object is the same in every one.
         resource = self.any_version(change.ref.group_kind) or change.live.resource
         path = resource.path(change.ref.namespace, change.ref.name)
-        await self._client.delete(path, uid=change.live.uid, resource_version=change.live.version)
+        live = await self._client.get(path)
+        if live is None:
+            return
+        meta = live["metadata"]
+        if (meta["uid"], meta["resourceVersion"]) != (change.live.uid, change.live.version):
+            raise errors.StaleError("the object changed since it was decided to delete it; it is looked at again")
+        if (meta.get("labels") or {}).get(ownership.PART_OF_LABEL) != change.live.owner:
+            raise errors.StaleError("the object has another owner by now; it is looked at again")
+        await self._client.delete(path, uid=meta["uid"], resource_version=meta["resourceVersion"])
+
+    async def preview(self, manifest: Manifest, body: Body, *, owner: str) -> Preview:
+        """What an apply would do: a GET and a dry run of the very state that was read; nothing is written.
+
+        The dry run is forced. Whether the object may be taken from another owner is not asked here (plan/adoption.py).
+
+        Args:
+            manifest: the desired object.
+            body: its body; not changed. With live values in it (drift/ignores.py) it says of which resourceVersion they are.
+            owner: ApplySet id.
+
+        Returns:
+            The preview. A refused apply is an error in it; StaleError means that somebody wrote meanwhile: ask again.
+
+        Raises:
+            KindUnknownError: the kind is not served.
+            CvstateError: the object could not be read.
+        """
+        resource = self._discovery.resource(manifest.gvk) or _missing(manifest.gvk)
+        path = resource.path(manifest.namespace, manifest.name)
+        live = nesting.cut(await self._client.get(path))
+        meta = live["metadata"] if live else {"resourceVersion": NO_SUCH_VERSION}
+        precondition = {key: meta[key] for key in ("resourceVersion", "uid") if key in meta and key not in body["metadata"]}
+        marked = ownership.marked(body, owner=owner, digest=manifest.digest, namespace=manifest.namespace)
+        try:
+            planned = await self._patch(path, marked, precondition, force=True, dry_run=True)
+        except errors.CvstateError as exc:
+            return Preview(live, None, exc)
+        return Preview(live, nesting.cut(planned))
 
     async def close(self) -> None:
         """Stop watching."""
         await self._watches.close()
 
-    async def _apply_to_unknown(self, path: str, body: Body, owner: str, name_owner: adoption.NameOwner) -> dict[str, Any]:
-        """The object is not what we thought: look, and adopt it, create it, or leave it."""
-        live = await self._client.get(path)
-        if live is None:
-            return await self._patch(path, body, {"resourceVersion": NO_SUCH_VERSION}, force=False)
-        force = adoption.may_force(live, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner)
-        return await self._patch(path, body, {"uid": live["metadata"]["uid"]}, force=force)
-
-    async def _patch(self, path: str, body: Body, precondition: Mapping[str, str], *, force: bool) -> dict[str, Any]:
+    async def _patch(self, path: str, body: Body, precondition: Mapping[str, str], *, force: bool, dry_run: bool = False) -> dict[str, Any]:
         conditional = {**body, "metadata": {**body["metadata"], **precondition}}
-        return await self._client.apply(path, conditional, manager=FIELD_MANAGER, force=force)
+        return await self._client.apply(path, conditional, manager=FIELD_MANAGER, force=force, dry_run=dry_run)
 
 
 def _missing(gvk: Gvk) -> ApiResource:

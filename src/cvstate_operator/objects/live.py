@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cvstate_operator.objects.directives import DEFAULT, Directives
 from cvstate_operator.objects.identity import ApiResource
 
 
@@ -27,6 +28,8 @@ class Live:
     """The object as JSON, kept only while it must be looked at: it may have drifted, or its baseline is not known yet."""
     applied: bool = True
     """Whether `managedFields` records an apply of ours."""
+    directives: Directives = DEFAULT
+    """What its annotations ask for."""
     controller: str = ""
     """Kind and name of the controller that made it, by its ownerReference; empty if there is none."""
 

@@ -5,12 +5,13 @@ A body is 1–30 KB and is needed only when a PATCH is due; what stays in memory
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from cvstate_operator.objects.directives import DEFAULT, Directives
 from cvstate_operator.objects.identity import Gvk, ObjectRef
 
 DIGEST_BYTES: Final = 16
@@ -51,6 +52,8 @@ class Manifest:
     """Of the body, by `digest_of`."""
     origin: Origin
     body: BodyRef
+    directives: Directives = DEFAULT
+    """What its annotations ask for."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -64,3 +67,6 @@ class Manifest:
 
 Body = dict[str, Any]
 """A Kubernetes object as plain JSON data."""
+
+Remade = Callable[[Mapping[str, Any] | None], Body]
+"""Makes the body to send to an object as it is; None if there is none."""

@@ -7,7 +7,8 @@ a slow Git server never delays a repair.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,10 +20,11 @@ from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.reporter import KubernetesReporter
-from cvstate_operator.reconcile import report
+from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
-from cvstate_operator.telemetry.metrics import ClusterStateMeter
+from cvstate_operator.reconcile.ports import Consents
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
 
 JITTER: Final = 0.1
 """Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
@@ -44,12 +46,22 @@ class Wanted:
     requested_at: str | None
     """Value of the annotation `requestedAt`; None if it was handled already or is absent."""
     spec: Mapping[str, Any]
+    verdicts: tuple[str, str] = ("", "")
+    """Values of the annotations that reject and release commits."""
 
 
 class Actor:
     """One ClusterState, from its first event to its deletion."""
 
-    def __init__(self, body: Mapping[str, Any], *, pipeline: Pipeline, reporter: KubernetesReporter, meter: ClusterStateMeter) -> None:
+    def __init__(
+        self,
+        body: Mapping[str, Any],
+        *,
+        pipeline: Pipeline,
+        reporter: KubernetesReporter,
+        meter: ClusterStateMeter,
+        consents: Callable[[], Consents],
+    ) -> None:
         meta = body["metadata"]
         self.uid: str = meta["uid"]
         self.namespace: str = meta["namespace"]
@@ -58,6 +70,7 @@ class Actor:
         self._pipeline = pipeline
         self._reporter = reporter
         self._meter = meter
+        self._consents = consents
         self._status: dict[str, Any] = dict(body.get("status") or {})
         self._wanted = _wanted(body)
         self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
@@ -71,15 +84,24 @@ class Actor:
         self._looking: asyncio.Task[bool] | None = None
         self._looked_for: Wanted | None = None
         self._news = False
+        self._pipeline.told(body)
         self._task = asyncio.create_task(self._run(), name=f"clusterstate {self._label}")
 
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
         before, self._wanted = self._wanted, _wanted(body)
+        self._pipeline.told(body)
         if before.generation != self._wanted.generation:
             self._pipeline.changed()
         if (before.generation, before.requested_at) != (self._wanted.generation, self._wanted.requested_at):
             self.look_now()
+        elif before.verdicts != self._wanted.verdicts:
+            self.reconsider()
+
+    def reconsider(self) -> None:
+        """What may be written may have changed: somebody approved something, or an EmergencyStop came or went."""
+        self._pass_at = _now()
+        self._wake.set()
 
     def look_now(self) -> None:
         """Ask the source at once; one look that begins after this call is enough for any number of them."""
@@ -199,7 +221,8 @@ class Actor:
 
     async def _tell(self, outcome: Outcome, *, seconds: float) -> None:
         previous = self._status
-        for event in report.events(outcome, previous=previous):
+        await self._show_plan(outcome)
+        for event in events.events(outcome, previous=previous):
             self._reporter.event(kind=event.kind, reason=event.reason, message=event.message)
             level = logging.INFO if event.kind == "Normal" else logging.WARNING
             revision = outcome.artifact.revision if outcome.artifact else ""
@@ -211,16 +234,16 @@ class Actor:
             handled_at=self._handled.requested_at,
             now=_rfc3339(),
         )
-        ready = next(c for c in report.conditions(outcome) if c.type is ConditionType.READY)
+        ready = next(c for c in conditions.conditions(outcome) if c.type is ConditionType.READY)
         self._meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
-        self._meter.stands(
-            ready=ready.status,
-            objects=outcome.members,
-            desired=outcome.desired,
-            problems=len(outcome.problems),
-            open_drift=len(outcome.drift),
-        )
+        self._meter.stands(_standing(outcome, ready=ready.status))
         await self._write(status)
+
+    async def _show_plan(self, outcome: Outcome) -> None:
+        told = self._consents()
+        needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
+        revision = outcome.artifact.revision if outcome.artifact else ""
+        await self._reporter.write_plan(outcome.consent, revision=revision, known=told.plans, needed=needed)
 
     async def _tell_broken(self, error: errors.CvstateError) -> None:
         """Say in the status why a pass could not be finished; as far as the API server takes it."""
@@ -245,7 +268,31 @@ class Actor:
 
 def _wanted(body: Mapping[str, Any]) -> Wanted:
     meta = body["metadata"]
-    return Wanted(meta.get("generation", 1), (meta.get("annotations") or {}).get(names.REQUESTED_AT), dict(body.get("spec") or {}))
+    annotations = meta.get("annotations") or {}
+    verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""))
+    return Wanted(meta.get("generation", 1), annotations.get(names.REQUESTED_AT), dict(body.get("spec") or {}), verdicts)
+
+
+def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:
+    entries = [entry for _, found in outcome.drift for entry in found]
+    return Standing(
+        ready=ready,
+        healthy=outcome.health.is_healthy if outcome.evaluated else None,
+        objects=outcome.members,
+        desired=outcome.desired,
+        problems=len(outcome.problems),
+        drift=Counter(entry.severity.value for entry in entries),
+        drift_since=min((entry.first_seen.timestamp() for entry in entries), default=None),
+        breakers=sum(fight.breaker.opened_at is not None for fight in outcome.fights),
+        waiting=len(outcome.consent.waits),
+    )
+
+
+def _digest_of(approval: Any) -> str:
+    """The plan that a StateApproval names; empty if it names none."""
+    spec = approval.get("spec") if isinstance(approval, Mapping) else None
+    digest = spec.get("planDigest") if isinstance(spec, Mapping) else None
+    return digest if isinstance(digest, str) else ""
 
 
 def _now() -> float:

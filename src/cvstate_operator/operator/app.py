@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import random
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ from cvstate_operator import __version__, errors
 from cvstate_operator.api import names
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.connection import Connection, connect
+from cvstate_operator.kube.pace import Pace
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.http import HttpServer
 from cvstate_operator.operator.webhook import PATH as WEBHOOK_PATH
@@ -51,8 +54,9 @@ class _Process:
         self._settings = settings
         self._connection = connection
         self._metrics = Metrics()
-        self._client = Client(connection, observe=self._metrics.observe_request)
-        self._engine = Engine(settings, self._client, self._metrics)
+        pace = Pace(initial=settings.writers, limit=settings.writers, clock=time.monotonic, random=random.random)
+        self._client = Client(connection, observe=self._metrics.observe_request, pace=pace)
+        self._engine = Engine(settings, self._client, self._metrics, pace)
         self._http = HttpServer(self._metrics, alive=self._alive, ready=self._ready)
         self._webhook = WebhookServer(
             subscriptions=self._engine.subscriptions,
@@ -111,7 +115,7 @@ class _Process:
         registry = kopf.OperatorRegistry()
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
-        settings.persistence.finalizer = f"{names.GROUP}/finalizer"
+        settings.persistence.finalizer = f"kopf.{names.GROUP}/unused"  # ours is put and taken away by ourselves
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
@@ -124,6 +128,15 @@ class _Process:
         async def event(event: Any, body: kopf.Body, **_: Any) -> None:
             plain = {key: body[key] for key in body}
             (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(_plain(plain))
+
+        companions = self._engine.companions
+        told = {
+            names.STATE_APPROVALS: companions.approval_seen,
+            names.CLUSTER_STATE_PLANS: companions.plan_seen,
+            names.EMERGENCY_STOPS: companions.stop_seen,
+        }
+        for plural, seen in told.items():
+            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(_teller(seen))
 
         ours = asyncio.all_tasks()
         insights = Insights()
@@ -158,7 +171,7 @@ class _Process:
         """
         while True:
             await asyncio.sleep(SERVED_PROBE_SECONDS)
-            if insights.watched_resources:
+            if any(resource.plural == names.CLUSTER_STATES for resource in insights.watched_resources):
                 continue
             try:
                 served = await self._client.get(f"/apis/{names.API_VERSION}") or {}
@@ -188,6 +201,13 @@ class _Process:
             due = loop.time() + LAG_PROBE_SECONDS
             await asyncio.sleep(LAG_PROBE_SECONDS)
             self._metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+
+def _teller(seen: Callable[..., None]) -> Any:
+    async def tell(event: Any, body: kopf.Body, **_: Any) -> None:
+        seen(_plain({key: body[key] for key in body}), gone=event["type"] == "DELETED")
+
+    return tell
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

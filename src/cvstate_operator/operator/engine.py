@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -15,16 +16,17 @@ from cvstate_operator.isolation.child import Children
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.cluster import Cluster
 from cvstate_operator.kube.connection import api_server_address, in_cluster
+from cvstate_operator.kube.pace import Pace
 from cvstate_operator.kube.references import References
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.companions import Companions
 from cvstate_operator.operator.reporter import KubernetesReporter
 from cvstate_operator.operator.webhook import Subscription
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import World
-from cvstate_operator.reconcile.source_stage import baseline_of
 from cvstate_operator.render import tools
 from cvstate_operator.render.renderer import Renderer
 from cvstate_operator.render.store import Store
@@ -66,7 +68,7 @@ class SystemClock:
 class Engine:
     """Owns the actors. Events about ClusterStates come in by `observed` and `deleted`."""
 
-    def __init__(self, settings: Settings, client: Client, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, client: Client, metrics: Metrics, pace: Pace) -> None:
         self._settings = settings
         self._client = client
         self._metrics = metrics
@@ -87,7 +89,8 @@ class Engine:
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
         self._references = References(client)
         self._collector: asyncio.Task[None] | None = None
-        self._writers = asyncio.Semaphore(settings.writers)
+        self._pace = pace
+        self._companions = Companions(self._reconsider)
         self._actors: dict[str, Actor] = {}
         """By ApplySet id."""
         self._names: dict[str, str] = {}
@@ -103,6 +106,7 @@ class Engine:
             CvstateError: it cannot be asked.
         """
         await self._cluster.discover()
+        await self._companions.load(self._client)
         self._collector = asyncio.create_task(self._collect(), name="collect the cache")
 
     @property
@@ -126,6 +130,17 @@ class Engine:
         """Have one ClusterState ask its source at once."""
         if actor := self._actors.get(owner):
             actor.look_now()
+
+    @property
+    def companions(self) -> Companions:
+        """What is known of the kinds that go with ClusterStates."""
+        return self._companions
+
+    def _reconsider(self, namespace: str) -> None:
+        """What may be written in a namespace, or everywhere if it is empty, may have changed."""
+        for actor in self._actors.values():
+            if namespace in ("", actor.namespace):
+                actor.reconsider()
 
     def observed(self, body: Mapping[str, Any]) -> None:
         """A ClusterState exists in this state."""
@@ -188,6 +203,7 @@ class Engine:
         meta = body["metadata"]
         meter = ClusterStateMeter(self._metrics, namespace=meta["namespace"], name=meta["name"])
         reporter = KubernetesReporter(self._client, namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
+        consents = partial(self._companions.consents, meta["namespace"], meta["uid"])
         world = World(
             source=self._source,
             renderer=self._renderer,
@@ -197,20 +213,23 @@ class Engine:
             reporter=reporter,
             meter=meter,
             clock=SystemClock(),
-            writers=self._writers,
+            stopped=self._companions.stopped,
+            consents=consents,
+            writers=self._pace,
             parallel=self._settings.writers,
         )
         marked = (meta.get("annotations") or {}).get(ownership.GROUP_KINDS_ANNOTATION, "")
         pipeline = Pipeline(
             world,
             owner=owner,
+            uid=meta["uid"],
             name=meta["name"],
             namespace=meta["namespace"],
             name_owner=self._name_owner,
             known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
-            baseline=baseline_of(body.get("status") or {}),
+            status=body.get("status") or {},
         )
-        return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter)
+        return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter, consents=consents)
 
     def _touched(self, owner: str, ref: ObjectRef) -> None:
         if actor := self._actors.get(owner):

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
+from cvstate_operator.api.change_plan import plan_name
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.reconcile.outcome import Consent
+from cvstate_operator.reconcile.plan_report import plan_body
 from cvstate_operator.reconcile.ports import ParentMetadata
 
 MAX_EVENT_MESSAGE: Final = 1000
@@ -43,6 +47,40 @@ class KubernetesReporter:
             },
         }
         await self._apply(self._path, {"metadata": {**self._meta, **marks}})
+
+    async def write_plan(self, consent: Consent, *, revision: str, known: Iterable[object], needed: Collection[str]) -> None:
+        """Show what waits for a person as a ClusterStatePlan, and take away those that nobody needs any more.
+
+        Args:
+            consent: what waits.
+            revision: of the commit it comes from.
+            known: the ClusterStatePlans of this ClusterState, as they are in the cluster.
+            needed: digests that are approved: their plans stay.
+        """
+        plans = {str(plan["metadata"]["name"]): plan for plan in known if isinstance(plan, Mapping)}
+        folder = f"/apis/{names.API_VERSION}/namespaces/{self._meta['namespace']}/{names.CLUSTER_STATE_PLANS}"
+        current = plan_name(self._meta["name"], consent.digest) if consent.digest else ""
+        if current and current not in plans:
+            body = plan_body(consent, name=current, revision=revision, owner=self._meta)
+            with suppress(errors.StaleError):  # somebody just made it: an earlier pass whose answer was lost
+                await self._client.create(folder, body)
+        for name, plan in plans.items():
+            if name != current and (plan.get("spec") or {}).get("digest") not in needed:
+                meta = plan["metadata"]
+                with suppress(errors.StaleError):
+                    await self._client.delete(f"{folder}/{name}", uid=meta["uid"], resource_version=meta["resourceVersion"])
+
+    async def write_finalizer(self, *, wanted: bool, found: Sequence[str]) -> None:
+        """Put our finalizer on the ClusterState, or take it away; nothing if it is as wanted. `found`: the finalizers it has."""
+        if wanted == (names.FINALIZER in found):
+            return
+        others = [name for name in found if name != names.FINALIZER]
+        operations: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": self._meta["uid"]},
+            {"op": "test", "path": "/metadata/finalizers", "value": list(found) or None},
+            {"op": "add", "path": "/metadata/finalizers", "value": [*others, names.FINALIZER] if wanted else others},
+        ]
+        await self._client.patch(self._path, operations, manager=FIELD_MANAGER)
 
     async def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace the status. A field that the CRD in the cluster does not know yet, in the middle of an upgrade, is dropped; server-side apply would fail."""

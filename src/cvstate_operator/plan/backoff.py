@@ -14,17 +14,6 @@ LONGEST_ASKED_SECONDS: Final = 600.0
 JITTER: Final = 0.2
 """Share by which a pause may be shorter or longer, so that retries do not come together (RELIABILITY S10: at least 10 %)."""
 
-QUIET_SECONDS: Final = 120.0
-"""After so long without drift an object's history of repairs is forgotten."""
-FREE_REPAIRS: Final = 3
-"""Repairs in short succession that are made at once: a person at work. More is somebody who fights."""
-LONGEST_REPAIR_PAUSE_SECONDS: Final = 60.0
-
-
-def repair_pause_seconds(repairs: int) -> float:
-    """How long a drift of an object waits that was repaired `repairs` times in short succession: 0, then 1 s, doubled up to a minute."""
-    return 0.0 if repairs < FREE_REPAIRS else min(2.0 ** min(repairs - FREE_REPAIRS, 30), LONGEST_REPAIR_PAUSE_SECONDS)
-
 
 def pause_seconds(error: CvstateError, attempt: int, *, random: float) -> float:
     """How long to wait before the next try: doubled at each attempt, never shorter than Retry-After.

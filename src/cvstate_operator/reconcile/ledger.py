@@ -1,9 +1,8 @@
-"""The ledger: what one ClusterState remembers between passes: which objects need a look, which failed, which drifted. No I/O, no clock."""
+"""The ledger: what one ClusterState remembers between passes: which objects need a look, and which failed. No I/O, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.errors import CvstateError, OwnerConflictError, TerminalError, TerminatingError
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.manifest import Manifest
@@ -30,12 +29,8 @@ class Ledger:
     touched: dict[ObjectRef, float] = field(default_factory=dict)
     """Objects an event spoke of, and when the first one did (monotonic seconds)."""
     failures: dict[ObjectRef, Failure] = field(default_factory=dict)
-    drift: dict[ObjectRef, tuple[FieldDrift, ...]] = field(default_factory=dict)
-    """Open drift: found, and not repaired yet."""
-    repairs: dict[ObjectRef, tuple[int, float]] = field(default_factory=dict)
-    """How often an object was repaired in short succession, and when last (monotonic seconds)."""
     deferred: dict[ObjectRef, float] = field(default_factory=dict)
-    """Drift that waits, since its object was repaired too often, and until when."""
+    """Objects that are to be looked at again at a certain time, and when (monotonic seconds)."""
     present: set[ObjectRef] = field(default_factory=set)
     """Objects that we saw in their desired state; if one is absent later, it vanished."""
 
@@ -50,6 +45,7 @@ class Ledger:
         """Objects to look at now, and since when they are due: touched ones, and failed ones whose pause is over."""
         due = {ref: failure.retry_at for ref, failure in self.failures.items() if failure.retry_at <= now}
         due.update({ref: at for ref, at in self.deferred.items() if at <= now})
+        self.deferred = {ref: at for ref, at in self.deferred.items() if at > now}
         due.update(self.touched)
         self.touched = {}
         return due
@@ -58,15 +54,9 @@ class Ledger:
         """When the first pause ends; None if nothing failed."""
         return min((*(failure.retry_at for failure in self.failures.values()), *self.deferred.values()), default=None)
 
-    def repair_due(self, ref: ObjectRef, now: float) -> float:
-        """When a drift of the object may be repaired: now, or later if somebody keeps undoing us."""
-        count, last = self.repairs.get(ref, (0, now))
-        return max(now, last + backoff.repair_pause_seconds(count)) if now - last < backoff.QUIET_SECONDS else now
-
-    def repaired(self, ref: ObjectRef, now: float) -> None:
-        """A drift of the object was repaired."""
-        count, last = self.repairs.get(ref, (0, now))
-        self.repairs[ref] = (count + 1 if now - last < backoff.QUIET_SECONDS else 1, now)
+    def defer(self, ref: ObjectRef, until: float) -> None:
+        """Look at the object again then, monotonic seconds."""
+        self.deferred[ref] = until
 
     def is_paused(self, ref: ObjectRef, manifest: Manifest | None, now: float) -> bool:
         """Whether the object failed with this very manifest, and its pause is not over.
@@ -92,17 +82,13 @@ class Ledger:
     def done(self, ref: ObjectRef) -> None:
         """The object is as desired."""
         self.failures.pop(ref, None)
-        self.drift.pop(ref, None)
-        self.deferred.pop(ref, None)
         self.present.add(ref)
 
     def forget(self, refs: Iterable[ObjectRef]) -> None:
         """Objects that are neither desired nor there."""
         for ref in refs:
             self.failures.pop(ref, None)
-            self.drift.pop(ref, None)
             self.deferred.pop(ref, None)
-            self.repairs.pop(ref, None)
             self.present.discard(ref)
 
     def retry(self, kinds: Collection[GroupKind], now: float) -> None:
@@ -113,7 +99,7 @@ class Ledger:
 
     def keep_only(self, desired: Mapping[ObjectRef, Manifest]) -> None:
         """Forget everything about objects that are no longer desired."""
-        self.forget([ref for ref in (*self.failures, *self.drift, *self.deferred, *self.repairs, *self.present) if ref not in desired])
+        self.forget([ref for ref in (*self.failures, *self.deferred, *self.present) if ref not in desired])
 
 
 def _problem(ref: ObjectRef, manifest: Manifest | None, error: CvstateError) -> Problem:

@@ -12,10 +12,13 @@ import orjson
 
 from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
 from cvstate_operator.drift.field_set import fingerprint, ownership
+from cvstate_operator.objects.directives import of_live
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live, is_newer
 from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, is_applied_by
 from cvstate_operator.reconcile.claims import Claims
+from cvstate_operator.vital.readiness import readiness
+from cvstate_operator.vital.state import Readiness, Status
 
 Touched = Callable[[str, ObjectRef], None]
 """Called with an ApplySet id and an object of it that changed in a way that matters."""
@@ -31,6 +34,8 @@ class LiveIndex:
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
         self._writing: dict[ObjectRef, str | None] = {}
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
+        self._unready: dict[ObjectRef, Readiness] = {}
+        """Members that are not ready."""
         self.claims = Claims()
         """Who declares which objects."""
 
@@ -41,6 +46,14 @@ class LiveIndex:
     def members(self, owner: str) -> Mapping[ObjectRef, Live]:
         """Every object that belongs to the ApplySet id `owner`, by its label and by what else we left on it."""
         return {ref: self._objects[ref] for ref in self._members.get(owner, ())}
+
+    def unready(self, ref: ObjectRef) -> Readiness | None:
+        """What an object lacks to be ready; None if nothing, or if it is not known."""
+        return self._unready.get(ref)
+
+    def unready_of(self, owner: str) -> Mapping[ObjectRef, Readiness]:
+        """Members of an ApplySet that are not ready."""
+        return {ref: found for ref, found in self._unready.items() if self._objects[ref].owner == owner}
 
     def count(self, owner: str) -> int:
         """Number of members of an ApplySet."""
@@ -74,11 +87,12 @@ class LiveIndex:
         if now.is_member and not now.is_settled and not now.terminating:
             now = replace(now, snapshot=orjson.dumps(live))
         self._put(ref, now)
+        is_news = self._judge(ref, now, live)
         if before and before.owner != now.owner:
             self._tell(ref, before.owner, *(() if ref in self._writing else self.claims.claimants(ref)))
         if ref in self._writing:
             return
-        if not now.is_settled or before is None or before.terminating != now.terminating or before.digest != now.digest:
+        if is_news or not now.is_settled or before is None or before.terminating != now.terminating or before.digest != now.digest:
             # Copies of labels come and go with what they are copied from; they matter only to who declares such an object.
             self._tell(ref, *((now.owner,) if now.is_member or (before and before.is_member) else self.claims.claimants(ref)))
 
@@ -99,11 +113,11 @@ class LiveIndex:
         """We are about to write: what is observed until `written` may be the echo of it."""
         self._writing[ref] = None
 
-    def written(self, ref: ObjectRef, live: dict[str, Any] | None, resource: ApiResource | None) -> None:
+    def written(self, ref: ObjectRef, live: dict[str, Any] | None, resource: ApiResource | None, *, is_final: bool = True) -> None:
         """Our write ended; `live` is the API server's answer, or None if the write failed or was a delete.
 
         The answer holds our fields in the server's normal form: that is the baseline from now on. If something newer was observed meanwhile, it
-        is compared with that baseline at once.
+        is compared with that baseline at once. If the write was not `is_final`, fields of it are left to others, and every change has to be looked at.
         """
         gone_at = self._writing.pop(ref, None)
         seen = self._objects.get(ref)
@@ -112,17 +126,18 @@ class LiveIndex:
                 self._touched(seen.owner, ref)
             return
         answer = _live(resource, live, baseline=None)
-        answer = replace(answer, baseline=answer.fingerprint)
+        answer = replace(answer, baseline=answer.fingerprint) if is_final else replace(answer, snapshot=orjson.dumps(live))
         if seen is None and gone_at is not None and is_newer(gone_at, answer.version):
             self._touched(answer.owner, ref)
             return
         if seen is None or not is_newer(seen.version, answer.version):
             self._put(ref, answer)
+            self._judge(ref, answer, live)
             if seen and seen.owner != answer.owner:
                 self._tell(ref, seen.owner)
             return
         if seen.uid == answer.uid and seen.resource.gvk == answer.resource.gvk:
-            seen = replace(seen, baseline=answer.fingerprint)
+            seen = replace(seen, baseline=answer.baseline)
             self._put(ref, replace(seen, snapshot=None) if seen.is_settled else seen)
         if not seen.is_settled or seen.terminating or seen.owner != answer.owner:
             for owner in dict.fromkeys((answer.owner, seen.owner)):
@@ -135,6 +150,15 @@ class LiveIndex:
             return
         live = replace(live, baseline=was.fingerprint)
         self._objects[ref] = replace(live, snapshot=None) if live.is_settled else live
+
+    def _judge(self, ref: ObjectRef, now: Live, live: Mapping[str, Any]) -> bool:
+        """Note whether a member is ready; True if that is another answer than before."""
+        found = readiness(live) if now.is_member else None
+        before = self._unready.pop(ref, None)
+        if found and found.status is not Status.CURRENT:
+            self._unready[ref] = found
+            return before is None or (before.status, before.reason) != (found.status, found.reason)
+        return before is not None
 
     def _tell(self, ref: ObjectRef, *owners: str) -> None:
         for owner in dict.fromkeys(owners):
@@ -152,6 +176,7 @@ class LiveIndex:
 
     def _remove(self, ref: ObjectRef) -> None:
         live = self._objects.pop(ref)
+        self._unready.pop(ref, None)
         self._members[live.owner].discard(ref)
         self._kinds[ref.group_kind].discard(ref)
 
@@ -168,5 +193,6 @@ def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | N
         terminating="deletionTimestamp" in meta,
         baseline=baseline,
         applied=is_applied_by(live, FIELD_MANAGER),
+        directives=of_live(meta.get("annotations"), meta.get("labels")),
         controller=controller_of(live),
     )

@@ -1,13 +1,23 @@
 """Outcome: what one pass found and did, as a value. The pipeline makes it, the report tells it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from cvstate_operator.drift.breaker import Breaker, Key
 from cvstate_operator.drift.coverage import FieldDrift
+from cvstate_operator.drift.ledger import Entry
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.plan.changes import Action, Kept
+from cvstate_operator.plan.history import Entry as Begun
+from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.consent import Item
+from cvstate_operator.plan.gates import Block
+from cvstate_operator.plan.prune import Pruning
+from cvstate_operator.plan.waves import Frontier
+from cvstate_operator.plan.windows import WindowState
+from cvstate_operator.reconcile.health import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,61 @@ class Render:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """One write that waits for a person."""
+
+    item: Item
+    reason: str
+    """Why it may not be made without one, for people."""
+    detail: str = ""
+    """What it would do, for people; nothing secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Everything that waits for a person."""
+
+    waits: tuple[Waits, ...] = ()
+    digest: str = ""
+    """Of all of them; empty if nothing waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """New manifests that are not applied now."""
+
+    artifact: Artifact | None = None
+    """The newest commit, if an older one is worked with; None if it is the newest."""
+    is_rollback: bool = False
+    """Whether that is because the newest is quarantined."""
+    why: str = ""
+    """For a rollback: what was wrong with the newest."""
+    creates: int = 0
+    updates: int = 0
+    block: Block | None = None
+    """What keeps new manifests from being applied; None if nothing does."""
+    later: int = 0
+    """Objects of later waves."""
+    frontier: Frontier | None = None
+    """What those wait for."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything in Git is not in the cluster because of this."""
+        return bool(self.block and (self.artifact or self.creates or self.updates)) or bool(self.later)
+
+
+@dataclass(frozen=True, slots=True)
+class Fight:
+    """A field that somebody else keeps changing, and that is left alone for a while."""
+
+    key: Key
+    object: str
+    """The object, for people."""
+    breaker: Breaker
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One pass over one ClusterState."""
 
@@ -53,25 +118,34 @@ class Outcome:
     done: tuple[Done, ...]
     problems: tuple[Problem, ...]
     """Everything that stands in the way, sorted by file."""
-    drift: tuple[tuple[ObjectRef, tuple[FieldDrift, ...]], ...]
-    """Drift that is still open."""
-    unpruned: tuple[ObjectRef, ...]
-    """Objects that left Git and are kept, since it is not sure that they should be deleted."""
-    objection: str
-    """What is not sure, and what to do about it."""
     next_pass_at: float | None
     """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
+    drift: tuple[tuple[ObjectRef, tuple[Entry, ...]], ...] = ()
+    """Drift that is open."""
+    fights: tuple[Fight, ...] = ()
+    """Everything that is remembered of repairs that were undone, also of fields that are repaired all the same."""
+    pruning: Pruning = field(default_factory=Pruning)
+    """What becomes of objects that left Git."""
     pending: tuple[ObjectRef, ...] = ()
-    """Objects that left Git and are about to be deleted."""
-    kept: tuple[Kept, ...] = ()
-    """Objects that left Git and stay, as the user wants it."""
+    """Of these, the ones that are about to be deleted."""
+    held: Held = field(default_factory=Held)
+    consent: Consent = field(default_factory=Consent)
+    health: Health = field(default_factory=Health)
+    windows: WindowState | None = None
+    """What spec.windows say; None if there are none."""
+    history: tuple[Begun, ...] = ()
+    quarantined: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_applied(self) -> bool:
         """The cluster holds exactly what the commit declares, be it the newest or not."""
-        return self.evaluated and not (self.problems or self.drift or self.unpruned or self.pending)
+        return (
+            self.evaluated
+            and not (self.problems or self.drift or self.pending or self.held.creates or self.held.updates or self.held.later)
+            and not (self.pruning.held or self.pruning.waiting or self.pruning.deferred)
+        )
 
     @property
     def is_converged(self) -> bool:
         """The cluster holds exactly what the newest commit declares."""
-        return self.is_applied and not self.source_error
+        return self.is_applied and not self.source_error and not self.held.artifact

@@ -1,7 +1,7 @@
 """Ports: what the pipeline needs of the world, as narrow interfaces. Adapters in source, render, kube and telemetry fill them; tests fill them too."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,10 +10,10 @@ from cvstate_operator.api.source import GitSource
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
-from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk
-from cvstate_operator.objects.manifest import Body, Manifest
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
+from cvstate_operator.objects.manifest import Body, Manifest, Remade
 from cvstate_operator.objects.recipe import Capabilities, Recipe
-from cvstate_operator.plan.adoption import NameOwner
+from cvstate_operator.plan.adoption import NameOwner, Terms
 from cvstate_operator.plan.changes import Change
 from cvstate_operator.reconcile.live_index import LiveIndex
 
@@ -104,19 +104,56 @@ class Cluster(Protocol):
             CvstateError: a list failed.
         """
 
-    async def apply(self, change: Change, body: Body, *, owner: str, name_owner: NameOwner) -> dict[str, Any]:
+    async def read(self, resource: ApiResource, ref: ObjectRef) -> dict[str, Any] | None:
+        """One object as it is now; None if it does not exist.
+
+        Raises:
+            CvstateError: it could not be read.
+        """
+
+    async def owner_exists(self, owner: str) -> bool:
+        """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
+
+    async def apply(
+        self, change: Change, remade: Remade, *, live: Mapping[str, Any] | None, owner: str, name_owner: NameOwner, terms: Terms
+    ) -> dict[str, Any]:
         """Carry out a create, update or repair; the object as it is afterwards.
+
+        Args:
+            change: which object, and what is known of it.
+            remade: makes the body to send to the object as it turns out to be.
+            live: the object, if the body depends on it.
+            owner: ApplySet id.
+            name_owner: names other ApplySets for people.
+            terms: what is done where others have a say.
 
         Raises:
             CvstateError: it was not applied.
         """
 
-    async def prune(self, change: Change) -> None:
-        """Delete the object if it is still the one we know.
+    async def replace(self, change: Change, body: Body) -> None:
+        """Delete the object, if it is still the one we know and the API server would take `body` in its place.
 
         Raises:
             CvstateError: it was not deleted.
         """
+
+    async def prune(self, change: Change) -> None:
+        """Delete the object if it is still the one we know, and still ours, as the API server itself says.
+
+        Raises:
+            CvstateError: it was not deleted.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """What people wrote about plans, as it is in the cluster: JSON that anybody may have written."""
+
+    approvals: Sequence[object] = ()
+    """StateApprovals of the ClusterState's namespace."""
+    plans: Sequence[object] = ()
+    """ClusterStatePlans of the ClusterState."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +209,11 @@ class Meter(Protocol):
     def changed(self, *, kind: str, action: str, result: str) -> None:
         """An object was written, or could not be."""
 
-    def drifted(self, *, kind: str, fields: int) -> None:
-        """Drift was found in an object."""
+    def drifted(self, *, kind: str, severity: str) -> None:
+        """A field was found drifted."""
+
+    def remedied(self, *, action: str, seconds: float) -> None:
+        """A field that drifted is as declared again, whoever did it, so long after it was first seen."""
 
     def repaired(self, *, kind: str, seconds: float) -> None:
         """A drifted object is as desired again, so long after it was noticed."""
@@ -191,7 +231,11 @@ class World:
     reporter: Reporter
     meter: Meter
     clock: Clock
-    writers: asyncio.Semaphore
+    stopped: Callable[[], str]
+    """Why nothing may be written in the whole cluster; empty if it may. Asked before each write."""
+    consents: Callable[[], Consents]
+    """What people agreed to."""
+    writers: AbstractAsyncContextManager[object]
     """Limits how many objects are written at a time, over all ClusterStates of the process."""
     parallel: int
     """How many of one ClusterState at most."""

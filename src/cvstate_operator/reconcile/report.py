@@ -1,19 +1,22 @@
-"""The report: from an outcome to what users read: status, conditions, events. Pure; texts are stable between equal outcomes."""
+"""The report: from an outcome to the status. Pure; equal outcomes give equal statuses."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 import orjson
 
+from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
-from cvstate_operator.errors import CvstateError, TransientError, VerificationFailedError, WaitingError
+from cvstate_operator.drift.ledger import Entry, State
+from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
-from cvstate_operator.plan.changes import Action
-from cvstate_operator.reconcile.outcome import Done, Outcome
+from cvstate_operator.plan import history
+from cvstate_operator.reconcile.conditions import conditions
+from cvstate_operator.reconcile.outcome import Fight, Outcome
 
 _Entry = TypeVar("_Entry", dict[str, Any], str)
 
@@ -23,18 +26,6 @@ LISTED_BYTES: Final = 16 * 1024
 """Size of either list as JSON: names and paths come from Git and can be long."""
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
-SPELLED_OUT: Final = 3
-"""Problems spelled out in the Ready condition's message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One Kubernetes Event to be."""
-
-    kind: str
-    """Normal or Warning."""
-    reason: str
-    message: str
 
 
 def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, handled_at: str | None, now: str) -> dict[str, Any]:
@@ -47,8 +38,9 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         handled_at: value of the annotation `requestedAt` that this pass answers; None keeps the one handled last.
         now: RFC 3339, for conditions that changed.
     """
-    artifact = outcome.artifact
+    artifact = outcome.held.artifact or outcome.artifact
     revision = artifact.revision if artifact else None
+    applied = outcome.artifact if outcome.is_applied else None
     before = previous.get("source") or {}
     fetched_at = _time(artifact.fetched_at) if artifact else ""
     candidates = {
@@ -66,15 +58,21 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         }
         if artifact
         else before,
-        "lastAttemptedRevision": revision or previous.get("lastAttemptedRevision"),
-        "lastAppliedRevision": revision if outcome.is_converged else previous.get("lastAppliedRevision"),
-        "lastAppliedFrom": {"url": outcome.url, "ref": artifact.ref, "path": artifact.path, "type": outcome.rendered.type}
-        if artifact and outcome.rendered and outcome.is_converged
+        "lastAttemptedRevision": outcome.history[0].revision if outcome.history else previous.get("lastAttemptedRevision"),
+        "lastAppliedRevision": applied.revision if applied else previous.get("lastAppliedRevision"),
+        "lastAppliedFrom": {"url": outcome.url, "ref": applied.ref, "path": applied.path, "type": outcome.rendered.type}
+        if applied and outcome.rendered
         else previous.get("lastAppliedFrom"),
         "render": _render(outcome) or previous.get("render"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
+        "lastGoodRevision": _good(outcome) or previous.get("lastGoodRevision"),
+        "quarantined": [{"revision": f"sha1:{commit}", "message": why} for commit, why in sorted(outcome.quarantined.items())],
+        "plan": _plan(outcome),
+        "window": _window(outcome),
         "drift": _drift(outcome),
-        "problems": _listed(_problem(problem) for problem in outcome.problems),
+        "breakers": _listed(_fight(fight) for fight in outcome.fights),
+        "history": [_begun(entry) for entry in outcome.history],
+        "problems": listed_problems(outcome),
     }
     return {key: value for key, value in candidates.items() if value}
 
@@ -98,7 +96,7 @@ def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int,
     kept = [
         Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
         for c in previous.get("conditions") or ()
-        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED)
+        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED, ConditionType.HEALTHY)
     ]
     message = f"the last pass was not finished and is repeated: {error.message}"
     found = (
@@ -118,7 +116,7 @@ def progressing(previous: Mapping[str, Any], *, generation: int, message: str, n
     kept = [
         Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
         for c in previous.get("conditions") or ()
-        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED)
+        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED, ConditionType.HEALTHY)
     ]
     found = (
         *kept,
@@ -130,127 +128,6 @@ def progressing(previous: Mapping[str, Any], *, generation: int, message: str, n
         "observedGeneration": generation,
         "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
     }
-
-
-def conditions(outcome: Outcome) -> tuple[Condition, ...]:
-    """Everything that is true after a pass."""
-    ready = _ready(outcome)
-    must_act = ready.status is False and not _passes_by_itself(outcome)
-    retrying = ready.status is False and not must_act
-    return (
-        ready,
-        _source(outcome),
-        *_verified(outcome),
-        _drifted(outcome),
-        Condition(ConditionType.RECONCILING, retrying or ready.status is None, Reason.PROGRESSING_WITH_RETRY, ready.message),
-        Condition(ConditionType.STALLED, must_act, ready.reason, ready.message),
-    )
-
-
-def events(outcome: Outcome, *, previous: Mapping[str, Any]) -> tuple[Event, ...]:
-    """What happened in this pass that a person should know; nothing if nothing did."""
-    found = []
-    changed = [done for done in outcome.done if done.action is not Action.REPAIR]
-    repaired = [done for done in outcome.done if done.action is Action.REPAIR]
-    if changed:
-        found.append(Event("Normal", "Applied", f"{_evidence(outcome)}: {_counts(changed)}"))
-    if repaired:
-        found.append(Event("Normal", "DriftRepaired", _repairs(repaired)))
-    listed = _listed(_problem(problem) for problem in outcome.problems)
-    before = previous.get("problems") or ()
-    fresh = [problem for problem, entry in zip(outcome.problems, listed, strict=False) if entry not in before]
-    found += [Event("Warning", p.reason, str(p)) for p in fresh[:SPELLED_OUT]]
-    if outcome.source_error and outcome.source_error.message != _message(previous, ConditionType.SOURCE_READY):
-        found.append(Event("Warning", outcome.source_error.reason, outcome.source_error.message))
-    if outcome.unpruned and _held(outcome) not in _message(previous, ConditionType.READY):
-        found.append(Event("Warning", Reason.PRUNE_HELD, _held(outcome)))
-    return tuple(found)
-
-
-def _ready(outcome: Outcome) -> Condition:
-    if outcome.problems:
-        return Condition(ConditionType.READY, False, _common_reason(outcome.problems), _problems(outcome))
-    if outcome.source_error:
-        return Condition(ConditionType.READY, False, outcome.source_error.reason, outcome.source_error.message)
-    if not outcome.evaluated:
-        return Condition(ConditionType.READY, None, Reason.PROGRESSING, "the source was not read yet")
-    if outcome.drift:
-        return Condition(ConditionType.READY, False, Reason.DRIFT_DETECTED, _open_drift(outcome))
-    if outcome.unpruned:
-        return Condition(ConditionType.READY, False, Reason.PRUNE_HELD, _held(outcome))
-    if outcome.pending:
-        return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{_left_git(outcome.pending)} and will be deleted")
-    revision = outcome.artifact.revision if outcome.artifact else ""
-    kept = "".join(f"; {_left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.kept)
-    return Condition(
-        ConditionType.READY,
-        True,
-        Reason.RECONCILED,
-        f"{_plural(outcome.desired, 'object')} {'matches' if outcome.desired == 1 else 'match'} {revision}{kept}",
-    )
-
-
-def _source(outcome: Outcome) -> Condition:
-    if error := outcome.source_error:
-        return Condition(ConditionType.SOURCE_READY, False, error.reason, error.message)
-    if outcome.artifact:
-        return Condition(ConditionType.SOURCE_READY, True, Reason.FETCHED, f"newest commit is {outcome.artifact.revision}")
-    return Condition(ConditionType.SOURCE_READY, None, Reason.PROGRESSING, "the source was not read yet")
-
-
-def _verified(outcome: Outcome) -> tuple[Condition, ...]:
-    """Of the newest commit; only where signatures are asked for."""
-    if isinstance(outcome.source_error, VerificationFailedError):
-        return (Condition(ConditionType.SOURCE_VERIFIED, False, outcome.source_error.verdict, outcome.source_error.message),)
-    if outcome.artifact and outcome.artifact.signed_by:
-        message = f"{outcome.artifact.revision} is signed by {outcome.artifact.signed_by}"
-        return (Condition(ConditionType.SOURCE_VERIFIED, True, Reason.VERIFIED, message),)
-    return ()
-
-
-def _drifted(outcome: Outcome) -> Condition:
-    if not outcome.evaluated:
-        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, "desired and live state were not compared yet")
-    if outcome.drift:
-        return Condition(ConditionType.DRIFTED, True, Reason.DRIFT_DETECTED, _open_drift(outcome))
-    return Condition(ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, "every declared field is as declared")
-
-
-def _passes_by_itself(outcome: Outcome) -> bool:
-    if outcome.problems:
-        return any(problem.retryable for problem in outcome.problems)
-    return (
-        outcome.source_error is None or isinstance(outcome.source_error, TransientError | WaitingError) if not outcome.unpruned else False
-    )
-
-
-def _common_reason(problems: Iterable[Problem]) -> str:
-    reasons = {problem.reason for problem in problems}
-    return reasons.pop() if len(reasons) == 1 else Reason.APPLY_FAILED
-
-
-def _problems(outcome: Outcome) -> str:
-    spelled = "; ".join(str(problem) for problem in outcome.problems[:SPELLED_OUT])
-    more = len(outcome.problems) - SPELLED_OUT
-    held = f"; {_held(outcome)}" if outcome.unpruned else ""
-    return f"{_plural(len(outcome.problems), 'problem')}: {spelled}" + (f"; and {more} more in status.problems" if more > 0 else "") + held
-
-
-def _held(outcome: Outcome) -> str:
-    return f"{_left_git(outcome.unpruned)}, but not the cluster, since {outcome.objection}"
-
-
-def _left_git(refs: Sequence[ObjectRef]) -> str:
-    names = ", ".join(str(ref) for ref in refs[:SPELLED_OUT])
-    more = len(refs) - SPELLED_OUT
-    return f"{_plural(len(refs), 'object')} left Git ({names}{f' and {more} more' if more > 0 else ''})"
-
-
-def _open_drift(outcome: Outcome) -> str:
-    fields = sum(len(drift) for _, drift in outcome.drift)
-    first, drift = outcome.drift[0]
-    path = drift[0].path if drift else ""
-    return f"{_plural(fields, 'field')} of {_plural(len(outcome.drift), 'object')} drifted, first {first}{f' {path}' if path else ''}"
 
 
 def _render(outcome: Outcome) -> dict[str, Any] | None:
@@ -265,18 +142,92 @@ def _render(outcome: Outcome) -> dict[str, Any] | None:
     return {key: value for key, value in entry.items() if value}
 
 
-def _evidence(outcome: Outcome) -> str:
-    """Exactly which bytes were applied: commit, tree and render digest."""
-    if outcome.artifact is None:
-        return ""
-    return f"{outcome.artifact.revision} (tree {outcome.artifact.directory[:12]}, objects {outcome.digest[:19]})"
-
-
 def _drift(outcome: Outcome) -> dict[str, Any] | None:
     if not outcome.drift:
         return None
-    sample = ({"object": str(ref), "path": f.path, "manager": f.manager} for ref, drift in outcome.drift for f in drift)
-    return {"objects": len(outcome.drift), "fields": sum(len(d) for _, d in outcome.drift), "sample": _listed(sample)}
+    entries = [(ref, entry) for ref, found in outcome.drift for entry in found]
+    entries.sort(key=lambda one: (-one[1].severity.rank, one[0], one[1].drift.path))
+    return {
+        "objects": len(outcome.drift),
+        "fields": len(entries),
+        "highest": entries[0][1].severity.value,
+        "since": _time(min(entry.first_seen for _, entry in entries)),
+        "sample": _listed(_sample(ref, entry) for ref, entry in entries),
+    }
+
+
+def _sample(ref: ObjectRef, entry: Entry) -> dict[str, Any]:
+    drift, kind = entry.drift, ref.group_kind
+    told = {
+        "live": shown(kind, drift.path, drift.live) if drift.path and drift.live is not None else None,
+        "desired": shown(kind, drift.path, drift.desired) if drift.path and drift.desired is not None else None,
+        "manager": one_line(drift.manager) or None,
+        "writtenAt": drift.since or None,
+    }
+    return {
+        "object": str(ref),
+        "path": drift.path,
+        **{key: value for key, value in told.items() if value is not None},
+        "since": _time(entry.first_seen),
+        "severity": entry.severity.value,
+        "action": entry.action.value,
+        "state": entry.state.value,
+    }
+
+
+def _fight(fight: Fight) -> dict[str, Any]:
+    breaker = fight.breaker
+    told = {
+        "manager": one_line(breaker.rival) or None,
+        "openedAt": _moment(breaker.opened_at),
+        "probedAt": _moment(breaker.probed_at),
+        "repairs": [_moment(at) for at in breaker.repairs] or None,
+    }
+    return {"object": fight.object, "key": fight.key.object, "path": fight.key.path, **{k: v for k, v in told.items() if v is not None}}
+
+
+def _plan(outcome: Outcome) -> dict[str, Any] | None:
+    """What waits, and why."""
+    held, pruning, waits = outcome.held, outcome.pruning, outcome.consent.waits
+    told = {
+        "digest": outcome.consent.digest,
+        "create": held.creates,
+        "update": held.updates + held.later,
+        "recreate": sum(one.item.action is PlanAction.RECREATE for one in waits),
+        "prune": sum(len(found.changes) for found in pruning.waiting) + len(pruning.deferred) + len(pruning.held),
+        "repair": sum(entry.state in (State.AWAITING_APPROVAL, State.HELD) for _, found in outcome.drift for entry in found),
+    }
+    found = {key: value for key, value in told.items() if value}
+    if not found:
+        return None
+    reason = next((c.reason for c in conditions(outcome) if c.type is ConditionType.READY), "")
+    return {**found, "held": reason}
+
+
+def _window(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.windows is None:
+        return None
+    blocked, change = outcome.windows.blocked, outcome.windows.next_change
+    told = {
+        "state": "Closed" if blocked else "Open",
+        "blocks": [action.value for action in blocked],
+        "nextChange": _time(change) if change else None,
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _begun(entry: history.Entry) -> dict[str, Any]:
+    seconds = {} if entry.seconds is None else {"durationSeconds": round(entry.seconds, 3)}
+    return {"revision": entry.revision, "outcome": entry.stage.value, "startedAt": _exact(entry.started_at), **seconds}
+
+
+def _good(outcome: Outcome) -> str:
+    return next((entry.revision for entry in outcome.history if entry.stage is history.Stage.HEALTHY), "")
+
+
+def listed_problems(outcome: Outcome) -> list[dict[str, Any]]:
+    """The problems that the status lists: the first ones, as many as there is room for."""
+    return _listed(_problem(problem) for problem in outcome.problems)
 
 
 def _listed(entries: Iterable[_Entry]) -> list[_Entry]:
@@ -288,32 +239,6 @@ def _listed(entries: Iterable[_Entry]) -> list[_Entry]:
             break
         found.append(entry)
     return found
-
-
-def _counts(done: Iterable[Done]) -> str:
-    words = {Action.CREATE: "created", Action.UPDATE: "updated", Action.PRUNE: "pruned"}
-    tally: dict[str, int] = {}
-    for item in done:
-        tally[words[item.action]] = tally.get(words[item.action], 0) + 1
-    return ", ".join(f"{count} {word}" for word, count in sorted(tally.items()))
-
-
-def _repairs(done: list[Done]) -> str:
-    first = done[0]
-    if first.drift and first.drift[0].path:
-        field = first.drift[0]
-        kind = first.ref.group_kind
-        what = f"{field.path} was {shown(kind, field.path, field.live)} instead of {shown(kind, field.path, field.desired)}"
-        who = f", written by {one_line(field.manager)}" if field.manager else ""
-        others = f" and {len(first.drift) - 1} more fields" if len(first.drift) > 1 else ""
-    else:
-        what, who, others = (
-            ("was missing" if first.drift and first.drift[0].live is None and first.drift[0].desired else "was changed"),
-            "",
-            "",
-        )
-    more = f"; and {len(done) - 1} more objects" if len(done) > 1 else ""
-    return f"{first.ref} {what}{who}{others}; repaired in {first.seconds * 1000:.0f} ms{more}"
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
@@ -328,13 +253,15 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value}
 
 
-def _message(previous: Mapping[str, Any], kind: ConditionType) -> str:
-    return str(next((c.get("message", "") for c in previous.get("conditions") or () if c.get("type") == kind), ""))
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
 def _time(moment: Any) -> str:
     return str(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _exact(moment: datetime) -> str:
+    """With its microseconds: durations are told from it."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _moment(seconds: float | None) -> str | None:
+    """RFC 3339 of seconds since the epoch."""
+    return None if seconds is None else _exact(datetime.fromtimestamp(seconds, UTC))

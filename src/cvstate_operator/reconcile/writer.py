@@ -3,24 +3,28 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
-import orjson
-
 from cvstate_operator import errors
+from cvstate_operator.api.apply import Conflicts
+from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.names import FIELD_MANAGER
-from cvstate_operator.drift.coverage import FieldDrift, field_drifts
-from cvstate_operator.drift.field_set import ownership as field_ownership
-from cvstate_operator.objects import ownership
+from cvstate_operator.drift import ignores
+from cvstate_operator.drift.conflict_path import pointer_of
 from cvstate_operator.objects.binary import bad_base64
 from cvstate_operator.objects.identity import Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
-from cvstate_operator.objects.redaction import is_secret, without_values
-from cvstate_operator.plan import adoption, backoff, crds
+from cvstate_operator.objects.redaction import is_secret, one_line, without_values
+from cvstate_operator.plan import adoption, crds, recreate
 from cvstate_operator.plan.changes import Action, Change
+from cvstate_operator.plan.consent import Item
+from cvstate_operator.plan.recreate import Verdict
+from cvstate_operator.reconcile.drift_stage import DriftStage, Look
 from cvstate_operator.reconcile.ledger import Ledger
-from cvstate_operator.reconcile.outcome import Done
+from cvstate_operator.reconcile.orders import Orders
+from cvstate_operator.reconcile.outcome import Done, Waits
 from cvstate_operator.reconcile.ports import World
 
 BREATH_OBJECTS: Final = 4
@@ -32,19 +36,26 @@ ESTABLISH_SECONDS: Final = 20.0
 class Writer:
     """Writes the objects of one ClusterState."""
 
-    def __init__(self, world: World, ledger: Ledger, *, owner: str, name_owner: adoption.NameOwner) -> None:
+    def __init__(self, world: World, ledger: Ledger, drift: DriftStage, *, owner: str, name_owner: adoption.NameOwner) -> None:
         self._world = world
         self._ledger = ledger
+        self._drift = drift
         self._owner = owner
         self._name_owner = name_owner
         self._coming: set[Gvk] = set()
         """Kinds that CRDs bring which were applied in this pass."""
+        self._recreates: dict[ObjectRef, Waits] = {}
         self.stopping = False
         """Once set, objects in hand are finished and no others are started."""
+        self.was_cut_short = False
+        """Whether the last pass left objects alone, since it was to stop or an EmergencyStop came."""
         self.lost_body = False
         """Set when the render store lost a body: only a render makes it again."""
-        self.prune_again_at: float | None = None
-        """When to look again at an object that changed while it was to be deleted, monotonic seconds."""
+
+    @property
+    def waiting(self) -> tuple[Waits, ...]:
+        """Recreates that a person has to agree to."""
+        return tuple(waits for ref, waits in self._recreates.items() if ref in self._ledger.failures)
 
     def fail(self, ref: ObjectRef, manifest: Manifest | None, error: errors.CvstateError) -> None:
         """Note that an object could not be brought to its desired state."""
@@ -53,45 +64,38 @@ class Writer:
             error.message = without_values(error.message)
         self._ledger.failed(ref, manifest, error, now=clock.monotonic(), random=clock.random())
 
-    def note_drift(self, change: Change) -> None:
-        """Note the drift of an object that is to be repaired later."""
-        assert change.manifest is not None  # only prunes have none  # noqa: S101
-        with suppress(errors.CvstateError):  # without its body the fields cannot be named; the repair will say why
-            self._ledger.drift[change.ref] = self._drift(change, self._world.renderer.body(change.manifest))
-
-    # -- apply -----------------------------------------------------------------------------------------------------
-
-    async def apply(self, plan: Sequence[Change], since: Mapping[ObjectRef, float]) -> list[Done]:
+    async def apply(self, plan: Sequence[Change], since: Mapping[ObjectRef, float], orders: Orders) -> list[Done]:
         """Carry the plan out, wave by wave, in parallel within a wave; in each wave objects of kinds that are not served yet come last."""
         done: list[Done] = []
         self._coming.clear()
+        self.was_cut_short = False
         for _, wave in groupby(sorted(plan, key=lambda change: change.wave), key=lambda change: change.wave):
-            batch = list(wave)
-            served, unserved = _parted(batch, by=self._lacks_kind)
-            await self._carry_out(served, since, done)
+            served, unserved = _parted(wave, by=self._lacks_kind)
+            await self._carry_out(served, since, orders, done)
             if unserved:
                 await self._await_kinds(unserved)
-                await self._carry_out(unserved, since, done)
+                await self._carry_out(unserved, since, orders, done)
         return done
 
-    async def _carry_out(self, batch: Sequence[Change], since: Mapping[ObjectRef, float], done: list[Done]) -> None:
+    async def _carry_out(self, batch: Sequence[Change], since: Mapping[ObjectRef, float], orders: Orders, done: list[Done]) -> None:
         queue = iter(batch)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(batch), self._world.parallel)):
-                group.create_task(self._work(queue, since, done))
+                group.create_task(self._work(queue, since, orders, done))
 
     def _lacks_kind(self, change: Change) -> bool:
         return change.manifest is not None and self._world.cluster.resource(change.manifest.gvk) is None
 
-    async def _work(self, queue: Iterator[Change], since: Mapping[ObjectRef, float], done: list[Done]) -> None:
+    async def _work(self, queue: Iterator[Change], since: Mapping[ObjectRef, float], orders: Orders, done: list[Done]) -> None:
         """One of several that take changes off the same queue until it is empty, or we are to stop."""
         for number, change in enumerate(queue, 1):
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)  # to verify one waits for nothing
             async with self._world.writers:
-                if self.stopping:
+                if self.stopping or self._world.stopped():
+                    self.was_cut_short = True
                     return
-                await self._settle(change, since[change.ref], done)
+                await self._settle(change, since[change.ref], orders, done)
 
     async def _await_kinds(self, batch: Sequence[Change]) -> None:
         """Watch kinds that came to be served meanwhile; wait for those whose CRD was applied in this pass, unless something else wants attention."""
@@ -112,10 +116,13 @@ class Writer:
         with suppress(errors.CvstateError):
             await self._world.cluster.discover()
 
-    async def _settle(self, change: Change, since: float, done: list[Done]) -> None:
+    async def _settle(self, change: Change, since: float, orders: Orders, done: list[Done]) -> None:
         """Bring one object to its desired state; whatever goes wrong with it concerns it alone."""
         try:
-            result = await self._write(change, since)
+            try:
+                result = await self._write(change, since, orders)
+            except errors.ImmutableError as exc:
+                result = await self._recreate(change, orders, exc)
         except errors.CvstateError as exc:
             if isinstance(exc, errors.BuildFailedError):
                 self.lost_body = True
@@ -128,6 +135,7 @@ class Writer:
             self.fail(change.ref, change.manifest, errors.InternalError("a fault of the operator; its log has the details"))
             self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=errors.InternalError.reason)
         else:
+            self._recreates.pop(change.ref, None)
             self._ledger.done(change.ref)
             if result:
                 done.append(result)
@@ -143,71 +151,88 @@ class Writer:
             if isinstance(error, errors.InvalidError) and not error.field:
                 error.field = bad_base64(change.ref.group_kind, body)
 
-    async def _write(self, change: Change, since: float) -> Done | None:
-        """Apply one object; None if it turned out to be as desired already."""
+    # -- one object ------------------------------------------------------------------------------------------------
+
+    async def _write(self, change: Change, since: float, orders: Orders) -> Done | None:
+        """Apply one object; None if it turned out to be as desired already, or is to be left alone."""
         assert change.manifest is not None  # prunes go another way  # noqa: S101
-        world = self._world
-        body = world.renderer.body(change.manifest)
-        action, drift = change.action, self._drift(change, body)
-        if action is Action.VERIFY:
-            if not drift:
-                assert change.live is not None  # or there would be nothing to verify  # noqa: S101
-                world.index.verified(change.ref, change.live)
-                return None
-            action = Action.REPAIR
-        if action is Action.REPAIR:
-            self._ledger.drift[change.ref] = drift
-            world.meter.drifted(kind=change.ref.kind, fields=len(drift))
-        live = None
-        world.index.writing(change.ref)
-        try:
-            live = await world.cluster.apply(change, body, owner=self._owner, name_owner=self._name_owner)
-        finally:
-            resource = world.cluster.resource(change.manifest.gvk)
-            world.index.written(change.ref, live, resource)
+        body = self._world.renderer.body(change.manifest)
+        look = await self._drift.look(change, body, orders)
+        if look.remedy.again_at:
+            self._ledger.defer(change.ref, self._world.clock.monotonic() + self._seconds_until(look.remedy.again_at))
+        if change.action in (Action.VERIFY, Action.REPAIR) and not look.remedy.repaired:
+            if not look.remedy.entries and look.is_final and change.live:
+                self._world.index.verified(change.ref, change.live)
+            return None
+        action = Action.REPAIR if change.action is Action.VERIFY else change.action
+        live = await self._send(change, body, look, orders)
         if crds.is_crd(change.ref.group_kind):
             self._coming.update(crds.declared_resources([body]))
-        seconds = world.clock.monotonic() - since
+        seconds = self._world.clock.monotonic() - since
+        self._drift.sent(change, look.remedy)
         if action is Action.REPAIR:
-            self._ledger.repaired(change.ref, world.clock.monotonic())
-            world.meter.repaired(kind=change.ref.kind, seconds=seconds)
-        return Done(change.ref, action, drift, seconds)
+            self._world.meter.repaired(kind=change.ref.kind, seconds=seconds)
+        return Done(change.ref, action, look.remedy.repaired, seconds) if live else None
 
-    def _drift(self, change: Change, body: Body) -> tuple[FieldDrift, ...]:
-        """The fields that drifted; empty if none did. An object that is gone counts as one field with an empty path."""
-        if change.action is Action.REPAIR and change.live is None:
-            return (FieldDrift("", "present", None, "", ""),)
-        if change.action not in (Action.VERIFY, Action.REPAIR) or change.live is None or change.live.snapshot is None:
-            return ()
-        assert change.manifest is not None  # noqa: S101
-        live = orjson.loads(change.live.snapshot)
-        sent = ownership.marked(body, owner=self._owner, digest=change.manifest.digest, namespace=change.ref.namespace)
-        found = field_drifts(sent, live, field_ownership(live, FIELD_MANAGER).ours, manager=FIELD_MANAGER)
-        if found or change.action is Action.VERIFY:
-            return found
-        # Our values changed although we still hold every field: someone wrote below a field that we own as a whole.
-        return (FieldDrift("", None, None, _last_writer(live), ""),)
-
-    # -- delete ----------------------------------------------------------------------------------------------------
-
-    async def delete(self, change: Change) -> Done | None:
-        """Delete one object; None if it is still there. One that changed since we looked is decided on anew, soon or when the event about it came."""
-        world = self._world
-        result = "ok"
+    async def _send(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+        """Apply, leaving alone what is to be left alone; what others hold is left to them if the spec says so."""
+        assert change.manifest is not None  # prunes go another way  # noqa: S101
+        world, live = self._world, None
+        noted = self._drift.sending(change, look.remedy)
+        world.index.writing(change.ref)
         try:
-            await world.cluster.prune(change)
-        except errors.StaleError as exc:
-            result = exc.reason
-            self._ledger.forget([change.ref])
-            self.prune_again_at = world.clock.monotonic() + backoff.pause_seconds(exc, 1, random=world.clock.random())
-        except errors.CvstateError as exc:
-            result = exc.reason
-            self.fail(change.ref, None, exc)
-        world.meter.changed(kind=change.ref.kind, action=Action.PRUNE.value, result=result)
-        if result != "ok":
-            return None
-        self._ledger.forget([change.ref])
-        return Done(change.ref, Action.PRUNE)
+            live = await self._apply(change, body, look, orders)
+        except (errors.TerminalError, errors.StaleError):
+            self._drift.refused(change, look.remedy, noted)
+            raise
+        finally:
+            resource = world.cluster.resource(change.manifest.gvk)
+            world.index.written(change.ref, live, resource, is_final=look.is_final)
+        return live
+
+    async def _apply(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+        try:
+            return await self._put(change, body, look, orders)
+        except errors.FieldConflictError as exc:
+            pointers = [pointer for name in exc.fields if (pointer := pointer_of(name, body))]
+            if not orders.yields or len(pointers) != len(exc.fields):
+                raise
+            yielding = await self._drift.yielding(change, look, pointers)
+            return await self._put(change, body, yielding, orders)
+
+    async def _put(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+        def remade(live: Mapping[str, Any] | None) -> Body:
+            return ignores.without(body, look.left_out, live=live, manager=FIELD_MANAGER)
+
+        terms = adoption.Terms(orders.spec.apply.adoption, may_force=orders.spec.apply.conflicts is Conflicts.FORCE)
+        return await self._world.cluster.apply(change, remade, live=look.live, owner=self._owner, name_owner=self._name_owner, terms=terms)
+
+    async def _recreate(self, change: Change, orders: Orders, error: errors.ImmutableError) -> Done:
+        """Delete an object that cannot be changed as Git wants it, if that is allowed; the event that it is gone has it created.
+
+        Raises:
+            ImmutableError: it is not allowed, or not yet.
+            CvstateError: it could not be deleted.
+        """
+        assert change.manifest is not None  # prunes go another way  # noqa: S101
+        verdict = recreate.decide(orders.spec.apply.recreate, change.manifest, change.live)
+        if verdict is Verdict.NEVER or change.live is None:
+            raise error
+        item = Item(PlanAction.RECREATE, change.ref, change.live.uid, digest=change.manifest.digest)
+        if verdict is Verdict.APPROVE and not orders.agreed(item):
+            self._recreates[change.ref] = Waits(item, error.reason, one_line(error.message))
+            error.message = f"{error.message}; it is recreated once that is approved (cvstate approve)"
+            raise error
+        body = self._world.renderer.body(change.manifest)
+        self._world.index.writing(change.ref)
+        try:
+            await self._world.cluster.replace(change, body)
+        finally:
+            self._world.index.written(change.ref, None, None)
+        return Done(change.ref, Action.RECREATE)
+
+    def _seconds_until(self, moment: datetime) -> float:
+        return max(0.0, (moment - self._world.clock.now()).total_seconds())
 
 
 def _parted(batch: Iterable[Change], *, by: Callable[[Change], bool]) -> tuple[list[Change], list[Change]]:
@@ -216,10 +241,3 @@ def _parted(batch: Iterable[Change], *, by: Callable[[Change], bool]) -> tuple[l
     for change in batch:
         parts[by(change)].append(change)
     return parts
-
-
-def _last_writer(live: Mapping[str, Any]) -> str:
-    entries = live["metadata"]["managedFields"]
-    others = [e for e in entries if e.get("manager") != FIELD_MANAGER and e.get("subresource") != "status"]
-    newest: dict[str, Any] = max(others, key=lambda e: e.get("time", ""), default={})
-    return str(newest.get("manager", ""))

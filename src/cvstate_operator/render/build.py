@@ -106,7 +106,8 @@ def _whole(repository: pygit2.Repository, root: pygit2.Tree, kind: str, request:
     indexes = store.find([key])
     if key not in indexes:
         text, warnings = builder.build(repository, root, request, Path(os.environ["HOME"]))
-        index, bodies = parse(text, options)
+        # Values of a chart that come from ConfigMaps and Secrets.
+        index, bodies = parse(text, options, may_be_secret=kind == "Helm" and bool(request["helm"].get("values_documents")))
         if index["problems"]:
             raise _unusable(f"what {tool} made of {request['path']} cannot be used", index["problems"])
         with store.write() as writing:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from cvstate_operator.api.names import DIGEST
+from cvstate_operator.objects import directives
 from cvstate_operator.objects.identity import Gvk
 from cvstate_operator.objects.manifest import Body
 from cvstate_operator.objects.ownership import ID_LABEL, PART_OF_LABEL
@@ -33,8 +34,10 @@ _ENCRYPTED: Final = "ENC[AES256_GCM,"
 class DocumentError(ValueError):
     """A document that is no usable object; the message says what is wrong and what to do."""
 
-    def __init__(self, message: str, *, field: str = "", reason: str = "BuildFailed") -> None:
+    def __init__(self, message: str, *, field: str = "", reason: str = "BuildFailed", discreet: str = "") -> None:
         super().__init__(message)
+        self.discreet = discreet or message
+        """The message without values of the document; they may come from a Secret."""
         self.reason = reason
         """BuildFailed, Invalid, PolicyViolation, VariableMissing or RenderTooLarge."""
         self.field = field
@@ -121,6 +124,7 @@ def _object(value: Any) -> Body:
     for field in ("labels", "annotations"):
         _check_strings(metadata.get(field), f"metadata.{field}")
     _check_ownership(metadata)
+    _check_directives(metadata)
     return _normal(value, metadata)
 
 
@@ -149,6 +153,14 @@ def _check_ownership(metadata: Body) -> None:
             "metadata.ownerReferences names owners by the uid they have in one cluster; elsewhere the object would be deleted; remove it"
         )
         raise DocumentError(message, field="metadata.ownerReferences", reason="Invalid")
+
+
+def _check_directives(metadata: Body) -> None:
+    """What an object asks of us has to be understood before it is applied: `prune: Disbled` must not be the end of it."""
+    try:
+        directives.parse(metadata.get("annotations"))
+    except directives.DirectiveError as exc:
+        raise DocumentError(str(exc), field=exc.field, reason="Invalid", discreet=exc.discreet) from exc
 
 
 def _check_name(name: str, field: str) -> None:

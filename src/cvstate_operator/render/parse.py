@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from cvstate_operator.objects import directives
 from cvstate_operator.objects.manifest import DIGEST_BYTES, digest_of
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import documents, transform, yaml_reader
@@ -61,29 +62,28 @@ class Options:
         )
 
 
-def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], bytes]:
+def parse(text: bytes, options: Options = Options(), *, may_be_secret: bool = False) -> tuple[dict[str, Any], bytes]:
     """Read one file.
 
     Args:
         text: its content.
         options: what is done to every object in it.
+        may_be_secret: whether values in it may come from a Secret, so that problems do not show them; those of variables always may.
 
     Returns:
-        The index, `{"objects": [[apiVersion, kind, namespace, name, digest, document, line, offset, length]], "problems": [[document, object, reason,
-        message, field]]}`, and the bodies as JSON, one after the other; offsets count from the first body. Digests are of the objects as they are
-        after all that the options ask for.
+        The index, `{"objects": [[apiVersion, kind, namespace, name, digest, document, line, offset, length]], "directives": [[number of the object
+        from 0, what `Directives.to_json` tells]] of those that ask for something, "problems": [[document, object, reason, message, field]]}`, and the
+        bodies as JSON, one after the other; offsets count from the first body. Digests are of the objects as they are after all that the options ask for.
     """
     if text.startswith(_LFS):
-        return {
-            "objects": [],
-            "problems": [[0, "", "BuildFailed", "is a Git LFS pointer, not the file itself; commit the file without LFS", ""]],
-        }, b""
+        return _nothing("BuildFailed", "is a Git LFS pointer, not the file itself; commit the file without LFS")
     # Without either, no scalar can hold `${`: a backslash may spell it in double quotes.
     templates = options.variables is not None and (b"${" in text or b"\\" in text)
     found, faults = yaml_reader.read(text, templates=templates)
     if too_large := [fault for fault in faults if fault.reason == "RenderTooLarge"]:
-        return {"objects": [], "problems": [[0, "", "RenderTooLarge", too_large[0].message, ""]]}, b""
+        return _nothing("RenderTooLarge", too_large[0].message)
     objects: list[list[Any]] = []
+    asked: list[list[Any]] = []
     problems: list[list[Any]] = [
         [f.document or 0, "", f.reason, f"line {f.line}: {f.message}" if f.line else f.message, ""] for f in faults
     ]
@@ -100,12 +100,20 @@ def parse(text: bytes, options: Options = Options()) -> tuple[dict[str, Any], by
     for document in found:
         for item in documents.objects(document.value, prepare):
             if isinstance(item, documents.DocumentError):
-                problems.append([document.number, one_line(item.name), item.reason, one_line(str(item), 400), item.field])
+                message = item.discreet if may_be_secret or substitution else str(item)
+                problems.append([document.number, one_line(item.name), item.reason, one_line(message, 400), item.field])
                 continue
             item = transform.with_subject_namespace(transform.labelled(item, options.common_labels), options.target_namespace)
             body = orjson.dumps(item)
             meta = item["metadata"]
             identity = [item["apiVersion"], item["kind"], meta.get("namespace") or "", meta["name"], digest_of(item)]
+            if told := directives.parse(meta.get("annotations"), meta.get("labels")).to_json():
+                asked.append([len(objects), told])
             objects.append([*identity, document.number, document.line, len(bodies), len(body)])
             bodies += body
-    return {"objects": objects, "problems": problems}, bytes(bodies)
+    return {"objects": objects, "directives": asked, "problems": problems}, bytes(bodies)
+
+
+def _nothing(reason: str, message: str) -> tuple[dict[str, Any], bytes]:
+    """Of a file that is not looked into."""
+    return {"objects": [], "directives": [], "problems": [[0, "", reason, message, ""]]}, b""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
 from cvstate_operator.objects.artifact import Artifact, Piece, Rendered
+from cvstate_operator.objects.directives import DEFAULT, Directives
 from cvstate_operator.objects.identity import Gvk
 from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin, digest_of
 from cvstate_operator.objects.problem import Problem
@@ -124,6 +125,7 @@ def _merged(known: Mapping[str, Piece], answer: Mapping[str, Any]) -> dict[str, 
 
 
 def _piece(path: str, index: Mapping[str, Any]) -> Piece:
+    asked = {number: Directives.from_json(told) for number, told in index["directives"]}
     manifests = tuple(
         Manifest(
             gvk=Gvk.parse(api_version, kind),
@@ -132,8 +134,9 @@ def _piece(path: str, index: Mapping[str, Any]) -> Piece:
             digest=digest,
             origin=Origin(path, document, line),
             body=BodyRef(index["file"], index["start"] + offset, length),
+            directives=asked.get(number, DEFAULT),
         )
-        for api_version, kind, namespace, name, digest, document, line, offset, length in index["objects"]
+        for number, (api_version, kind, namespace, name, digest, document, line, offset, length) in enumerate(index["objects"])
     )
     problems = tuple(Problem(path, document, name, reason, message, field) for document, name, reason, message, field in index["problems"])
     return Piece(index["file"], manifests, problems)

@@ -20,7 +20,7 @@ from typing import IO, Any, Final, Self
 
 import orjson
 
-STORE_VERSION: Final = "v3"
+STORE_VERSION: Final = "v4"
 """Part of the store's path: what another version of the reader wrote is not used."""
 MAX_BYTES: Final = 4 * 2**30
 """Above this, files that no ClusterState uses are removed at once rather than after a day."""

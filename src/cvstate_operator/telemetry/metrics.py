@@ -3,15 +3,19 @@
 `namespace` and `name` are those of the ClusterState; series of a ClusterState disappear with it. docs/metrics.md lists them all (a test keeps it in step).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
 from cvstate_operator import __version__
+from cvstate_operator.api.drift import Severity
 
 _OWNER: Final = ("namespace", "name")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LONG: Final = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 1800.0, 7200.0, 28800.0, 86400.0, 604800.0)
 _SLOW: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -54,8 +58,14 @@ class Metrics:
         self.changes = Counter(
             "cvstate_object_changes_total", "Managed objects written, or not.", (*_OWNER, "kind", "action", "result"), registry=registry
         )
-        self.drift = Counter("cvstate_drift_opened_total", "Objects found drifted.", (*_OWNER, "kind"), registry=registry)
-        self.drift_fields = Counter("cvstate_drift_fields_total", "Fields found drifted.", (*_OWNER, "kind"), registry=registry)
+        self.drift = Counter("cvstate_drift_opened_total", "Fields found drifted.", (*_OWNER, "kind", "severity"), registry=registry)
+        self.remedy_seconds = Histogram(
+            "cvstate_drift_remediation_seconds",
+            "From first seeing a field drifted until it is as declared again; action Auto: by us, else by a person or with approval.",
+            (*_OWNER, "action"),
+            buckets=_LONG,
+            registry=registry,
+        )
         self.repair_seconds = Histogram(
             "cvstate_drift_repair_duration_seconds",
             "From noticing a drift to the API server's answer that it is repaired.",
@@ -71,7 +81,25 @@ class Metrics:
         self.problems = Gauge(
             "cvstate_problems", "Files, documents and objects that cannot be brought into the cluster.", _OWNER, registry=registry
         )
-        self.open_drift = Gauge("cvstate_drift_open_objects", "Objects with drift that is not repaired.", _OWNER, registry=registry)
+        self.open_drift = Gauge(
+            "cvstate_drift_open_fields", "Fields that drifted and are not repaired.", (*_OWNER, "severity"), registry=registry
+        )
+        self.drift_since = Gauge(
+            "cvstate_drift_oldest_timestamp_seconds",
+            "When the oldest drift that is open was first seen, Unix time; absent if there is none.",
+            _OWNER,
+            registry=registry,
+        )
+        self.breakers = Gauge(
+            "cvstate_drift_breakers_open", "Fields left alone since somebody undoes every repair.", _OWNER, registry=registry
+        )
+        self.waiting = Gauge("cvstate_plan_waiting", "Changes that wait for approval.", _OWNER, registry=registry)
+        self.healthy = Gauge(
+            "cvstate_healthy",
+            "1 if every object says that it is ready, 0 if one does not, -1 if that is not known.",
+            _OWNER,
+            registry=registry,
+        )
         self.requests = Counter(
             "cvstate_api_requests_total", "Requests to the API server, watches apart.", ("action", "result"), registry=registry
         )
@@ -97,6 +125,24 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a ClusterState stands after a pass."""
+
+    ready: bool | None
+    healthy: bool | None
+    """None: not known."""
+    objects: int
+    desired: int
+    problems: int
+    drift: Mapping[str, int]
+    """Open fields by severity."""
+    drift_since: float | None
+    """When the oldest was first seen, Unix time; None if there is none."""
+    breakers: int
+    waiting: int
+
+
 class ClusterStateMeter:
     """The metrics of one ClusterState; see the port Meter in reconcile/ports.py."""
 
@@ -120,28 +166,44 @@ class ClusterStateMeter:
         """An object was written, or could not be."""
         self._metrics.changes.labels(*self._owner, kind, action, result).inc()
 
-    def drifted(self, *, kind: str, fields: int) -> None:
-        """Drift was found in an object."""
-        self._metrics.drift.labels(*self._owner, kind).inc()
-        self._metrics.drift_fields.labels(*self._owner, kind).inc(fields)
+    def drifted(self, *, kind: str, severity: str) -> None:
+        """A field was found drifted."""
+        self._metrics.drift.labels(*self._owner, kind, severity).inc()
+
+    def remedied(self, *, action: str, seconds: float) -> None:
+        """A field that drifted is as declared again, whoever did it."""
+        self._metrics.remedy_seconds.labels(*self._owner, action).observe(seconds)
 
     def repaired(self, *, kind: str, seconds: float) -> None:
         """A drifted object is as desired again, so long after it was noticed."""
         self._metrics.repair_seconds.labels(*self._owner).observe(seconds)
 
-    def stands(self, *, ready: bool | None, objects: int, desired: int, problems: int, open_drift: int) -> None:
+    def stands(self, standing: Standing) -> None:
         """Where the ClusterState stands after a pass."""
-        m = self._metrics
-        m.ready.labels(*self._owner).set(-1 if ready is None else int(ready))
-        m.objects.labels(*self._owner).set(objects)
-        m.desired.labels(*self._owner).set(desired)
-        m.problems.labels(*self._owner).set(problems)
-        m.open_drift.labels(*self._owner).set(open_drift)
+        m, owner = self._metrics, self._owner
+        m.ready.labels(*owner).set(_ternary(standing.ready))
+        m.healthy.labels(*owner).set(_ternary(standing.healthy))
+        m.objects.labels(*owner).set(standing.objects)
+        m.desired.labels(*owner).set(standing.desired)
+        m.problems.labels(*owner).set(standing.problems)
+        m.breakers.labels(*owner).set(standing.breakers)
+        m.waiting.labels(*owner).set(standing.waiting)
+        for severity in Severity:
+            m.open_drift.labels(*owner, severity.value).set(standing.drift.get(severity.value, 0))
+        if standing.drift_since is not None:
+            m.drift_since.labels(*owner).set(standing.drift_since)
+        else:
+            m.drift_since.remove_by_labels({"namespace": owner[0], "name": owner[1]})
 
     def close(self) -> None:
         """The ClusterState is gone; so are its series."""
         m = self._metrics
         namespace, name = self._owner
-        owned = (m.reconciles, m.reconcile_seconds, m.fetches, m.fetch_seconds, m.changes, m.drift, m.drift_fields, m.repair_seconds)
-        for metric in (*owned, m.source_seen, m.ready, m.objects, m.desired, m.problems, m.open_drift):
+        owned = (m.reconciles, m.reconcile_seconds, m.fetches, m.fetch_seconds, m.changes, m.drift, m.remedy_seconds, m.repair_seconds)
+        gauges = (m.source_seen, m.ready, m.healthy, m.objects, m.desired, m.problems, m.open_drift, m.drift_since, m.breakers, m.waiting)
+        for metric in (*owned, *gauges):
             metric.remove_by_labels({"namespace": namespace, "name": name})
+
+
+def _ternary(value: bool | None) -> int:
+    return -1 if value is None else int(value)

@@ -97,6 +97,11 @@ class Readiness:
     message: str
     """For people: what is there and what is missing. One line, as `readiness` returns it."""
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether what comes after it has to wait. A claim that waits for its first Pod does not: that Pod may come after it."""
+        return self.status is not Status.CURRENT and self.reason is not Reason.AWAITS_CONSUMER
+
 
 def current(reason: Reason, message: str) -> Readiness:
     """As asked for."""

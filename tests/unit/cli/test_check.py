@@ -156,6 +156,15 @@ def test_a_bad_file_does_not_hide_the_others(tmp_path: Path):
     ]
 
 
+def test_an_annotation_of_ours_that_is_not_known_is_a_problem(tmp_path: Path):
+    bad = manifest("ConfigMap", "b", annotations={"cvstate.io/prune": "maybe"})
+    write(tmp_path, {"a.yaml": text(config_map("a"), bad)})
+    (finding,) = findings(tmp_path)
+    assert (finding.file, finding.document, finding.object, finding.reason) == ("a.yaml", 2, "ConfigMap/b", "Invalid")
+    assert finding.field == "metadata.annotations[cvstate.io/prune]"
+    assert finding.message == "annotation cvstate.io/prune: 'maybe' is not one of Enabled, Disabled, Confirm"
+
+
 def test_an_object_that_stands_twice_is_told_once_with_both_places(tmp_path: Path):
     write(tmp_path, {"a.yaml": text(config_map("x")), "b.yaml": text(manifest("ConfigMap", "x", namespace="default"))})
     (finding,) = findings(tmp_path)

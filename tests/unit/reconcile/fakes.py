@@ -1,12 +1,13 @@
 """Fakes of the pipeline's ports: a Git server, a renderer, an API server and a clock that live in memory.
 
-The API server knows what the pipeline relies on: field ownership by server-side apply, resource versions, uids, preconditions, CRDs that are served only
-after they were applied, and a watch that tells each change once. tests/integration holds it to the real one.
+The API server knows what the pipeline relies on: field ownership and conflicts by server-side apply, resource versions, uids, preconditions, fields that
+cannot be changed, CRDs that are served only after they were applied, a status that controllers write, and a watch that tells each change once.
+tests/integration holds it to the real one.
 """
 
 import asyncio
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,22 +16,27 @@ from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.api.source import GitSource
-from cvstate_operator.objects import ownership
+from cvstate_operator.objects import directives, ownership
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
-from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
+from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin, Remade
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Capabilities, Recipe
-from cvstate_operator.plan.adoption import NameOwner
+from cvstate_operator.plan import adoption
+from cvstate_operator.plan.adoption import NameOwner, Terms
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.crds import declared_resources, is_crd
+from cvstate_operator.reconcile import events, plan_report, report
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
-from cvstate_operator.reconcile.ports import ParentMetadata, World
-from cvstate_operator.reconcile.source_stage import NO_BASELINE, Baseline
-from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, SECRET, artifact, rendered
+from cvstate_operator.reconcile.ports import Consents, ParentMetadata, World
+from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
+from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, SECRET, STATEFUL_SET, artifact, rendered
+
+UID = "7b1f9f1e-5d7c-4d2c-9d55-0c8f5d1f3a10"
+"""Of the ClusterState."""
 
 
 class FakeClock:
@@ -70,6 +76,8 @@ class FakeGit:
     kept: dict[str, Artifact] = field(default_factory=dict)
     """Commits that the cache still has after a restart."""
     forgotten: list[Artifact] = field(default_factory=list)
+    pushed: dict[str, Artifact] = field(default_factory=dict)
+    """Every commit, by its id; the server still has them."""
     _rendered: dict[str, Rendered] = field(default_factory=dict)
     _bodies: dict[BodyRef, Body] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
@@ -79,6 +87,7 @@ class FakeGit:
         """Push a commit that declares exactly these objects, with `problems` of the render."""
         number = len(self._rendered) + 1
         self.head = artifact(f"{number:040}")
+        self.pushed[self.head.commit] = self.head
         manifests = []
         for index, one in enumerate(bodies):
             meta = one["metadata"]
@@ -86,13 +95,16 @@ class FakeGit:
             self._bodies[where] = copy.deepcopy(one)
             origin = Origin(f"{meta['name']}.yaml", 1, 1)
             gvk = Gvk.parse(one["apiVersion"], one["kind"])
-            manifests.append(Manifest(gvk, meta.get("namespace", ""), meta["name"], repr(one), origin, where))
+            wish = directives.parse(meta.get("annotations"), meta.get("labels"))
+            manifests.append(Manifest(gvk, meta.get("namespace", ""), meta["name"], repr(one), origin, where, wish))
         self._rendered[self.head.commit] = rendered(*manifests, problems=problems, directory=self.head.directory)
 
     async def fetch(self, git: GitSource, *, access: Access, known: Artifact | None, baseline: str, max_age: float) -> Artifact:
         self.looks.append({"access": access, "known": known, "baseline": baseline, "max_age": max_age})
         if self.error:
             raise self.error
+        if git.ref.commit in self.pushed:
+            return self.pushed[git.ref.commit]
         assert self.head is not None
         return known if known and known.commit == self.head.commit else self.head
 
@@ -147,13 +159,52 @@ def without(tree: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
     return {key: below if key == head else other for key, other in tree.items() if key != head or below}
 
 
+def leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all fields of a field set, as names."""
+    for element, below in tree.items():
+        here = (*path, element.removeprefix("f:"))
+        if below:
+            yield from leaves(below, here)
+        else:
+            yield here
+
+
+def holds(tree: Mapping[str, Any], path: Sequence[str]) -> bool:
+    """Whether a field set has a field, by itself or with all around it."""
+    for name in path:
+        if f"f:{name}" not in tree:
+            return False
+        tree = tree[f"f:{name}"]
+        if not tree:
+            return True
+    return True
+
+
+def value_at(obj: Any, path: Sequence[str]) -> Any:
+    """The value of a field; None if it is not there."""
+    for name in path:
+        obj = obj.get(name) if isinstance(obj, Mapping) else None
+    return obj
+
+
+def put_at(obj: Body, path: Sequence[str], value: Any) -> None:
+    """Set a field, with what is missing on the way; with None it goes."""
+    *parents, last = path
+    for name in parents:
+        obj = obj.setdefault(name, {})
+    if value is None:
+        obj.pop(last, None)
+    else:
+        obj[last] = copy.deepcopy(value)
+
+
 class FakeCluster:
     """An API server with its watches."""
 
     def __init__(self, index: LiveIndex) -> None:
         self.index = index
         self.objects: dict[ObjectRef, Body] = {}
-        self.served: set[ApiResource] = {CONFIG_MAP, SECRET, NAMESPACE, DEPLOYMENT, CRD}
+        self.served: set[ApiResource] = {CONFIG_MAP, SECRET, NAMESPACE, DEPLOYMENT, STATEFUL_SET, CRD}
         self.serves_crds = True
         """Whether the kinds of CRDs that are applied come to be served."""
         self.writes: list[tuple[str, str]] = []
@@ -168,12 +219,24 @@ class FakeCluster:
         self.before_answer: Callable[[Change], Any] = lambda change: None
         """Called when a write is done but not answered yet; awaited if it gives something to await."""
         self.after_delete: Callable[[], None] = lambda: None
+        self.comes_up: Callable[[Body], bool] | None = None
+        """Whether the Pods of a workload come up, told at once after each write; None: nobody ever says."""
+        self.fixed: dict[str, tuple[str, ...]] = {}
+        """By kind: a field that cannot be changed."""
+        self.clusterstates: set[str] | None = None
+        """ApplySet ids of all ClusterStates; None if that cannot be told."""
+        self.trials: list[str] = []
+        """Names of objects that were created in dry runs."""
+        self.reads: list[str] = []
+        """Names of objects that were read."""
         self.writing = 0
         self.most_writing = 0
         self._known = set(self.served)
         self._watched: set[GroupKind] = set()
         self._version = 10
         self._uids = 0
+        self.time: Callable[[], str] = lambda: "2026-01-02T00:00:00Z"
+        """What `managedFields` say of a write that is made now."""
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
@@ -206,24 +269,34 @@ class FakeCluster:
             if kind in self._watched and (resource := self.any_version(kind)):
                 self._list(resource)
 
-    async def apply(self, change: Change, body: Body, *, owner: str, name_owner: NameOwner) -> dict[str, Any]:
-        assert change.manifest is not None
+    async def read(self, resource: ApiResource, ref: ObjectRef) -> dict[str, Any] | None:
+        self.reads.append(ref.name)
+        return copy.deepcopy(self.objects.get(ref))
+
+    async def owner_exists(self, owner: str) -> bool:
+        return self.clusterstates is None or owner in self.clusterstates
+
+    async def apply(
+        self, change: Change, remade: Remade, *, live: Mapping[str, Any] | None, owner: str, name_owner: NameOwner, terms: Terms
+    ) -> dict[str, Any]:
+        manifest = change.manifest
+        assert manifest is not None
         self.writing += 1
         self.most_writing = max(self.most_writing, self.writing)
+
+        def marked(live: Mapping[str, Any] | None) -> Body:
+            return ownership.marked(remade(live), owner=owner, digest=manifest.digest, namespace=change.ref.namespace)
+
         try:
             await asyncio.sleep(0)
             self._maybe_fail(change.ref.name)
-            resource = self.resource(change.manifest.gvk)
-            if resource is None:
+            if self.resource(manifest.gvk) is None:
                 raise errors.KindUnknownError("the API server serves no such kind")
-            existing = self.objects.get(change.ref)
-            if (change.live.uid if change.live else None) != (existing["metadata"]["uid"] if existing else None):
-                raise errors.StaleError("the object is another one")
-            sent = ownership.marked(body, owner=owner, digest=change.manifest.digest, namespace=change.ref.namespace)
-            answer = self._store(change.ref, self._merged(existing, sent))
+            answer = self._adopted(change, marked, live, owner=owner, name_owner=name_owner, terms=terms)
             self.writes.append((change.action.value, change.ref.name))
             if is_crd(change.ref.group_kind) and self.serves_crds:
-                self.served |= set(declared_resources([sent]).values())
+                self.served |= set(declared_resources([answer]).values())
+            self._act(change.ref)
             hold = self.before_answer(change)
             if hold is not None:
                 await hold
@@ -231,37 +304,85 @@ class FakeCluster:
         finally:
             self.writing -= 1
 
+    def _adopted(
+        self, change: Change, marked: Remade, live: Mapping[str, Any] | None, *, owner: str, name_owner: NameOwner, terms: Terms
+    ) -> Body:
+        """The dance of kube/cluster.py: write what is known; if it turns out to be something else, look, and ask whose it is."""
+        try:
+            known = {"uid": change.live.uid} if change.live else {"resourceVersion": "1"}
+            return self._patch(change.ref, marked(live if change.live else None), known, force=bool(change.live) and terms.may_force)
+        except errors.StaleError:
+            pass
+        found = copy.deepcopy(self.objects.get(change.ref))
+        if found is None:
+            return self._patch(change.ref, marked(None), {"resourceVersion": "1"}, force=False)
+        force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
+        return self._patch(change.ref, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
+
+    async def replace(self, change: Change, body: Body) -> None:
+        self.trials.append(change.ref.name)
+        self._maybe_fail(f"{change.ref.name}-trial")
+        self._delete_known(change)
+
     async def prune(self, change: Change) -> None:
+        self._delete_known(change)
+        self.after_delete()
+
+    def _delete_known(self, change: Change) -> None:
         assert change.live is not None
         self._maybe_fail(change.ref.name)
         existing = self.objects.get(change.ref)
         if existing is None:
             return
-        if (existing["metadata"]["uid"], existing["metadata"]["resourceVersion"]) != (change.live.uid, change.live.version):
+        meta = existing["metadata"]
+        if (meta["uid"], meta["resourceVersion"]) != (change.live.uid, change.live.version):
             raise errors.StaleError("the object changed since")
+        if (meta.get("labels") or {}).get(ownership.PART_OF_LABEL) != change.live.owner:
+            raise errors.StaleError("the object has another owner by now")
         self.writes.append(("delete", change.ref.name))
         self.delete(change.ref)
-        self.after_delete()
 
     # -- what other people do ------------------------------------------------------------------------------------------
 
     def edit(self, ref: ObjectRef, path: str, value: Any, *, manager: str = "kubectl-edit") -> None:
-        """Somebody sets a field, by its path of names; the field is theirs from now on."""
+        """Somebody sets a field, by its path of names; the field is theirs from now on. None takes it away."""
         live = copy.deepcopy(self.objects[ref])
-        *parents, last = path.split("/")
-        target: Any = live
-        for name in parents:
-            target = target[name]
-        target[last] = value
-        for entry in live["metadata"]["managedFields"]:
-            entry["fieldsV1"] = without(entry["fieldsV1"], [f"f:{name}" for name in path.split("/")])
-        theirs: dict[str, Any] = {}
-        for name in reversed([*parents, last]):
-            theirs = {f"f:{name}": theirs}
-        live["metadata"]["managedFields"].append(
-            {"manager": manager, "operation": "Update", "fieldsV1": theirs, "time": "2026-01-02T00:00:00Z"}
-        )
+        names = path.split("/")
+        put_at(live, names, value)
+        elements = [f"f:{name}" for name in names]
+        entries = live["metadata"]["managedFields"]
+        for entry in entries:
+            entry["fieldsV1"] = without(entry["fieldsV1"], elements)
+        if value is not None:
+            theirs: dict[str, Any] = {}
+            for element in reversed(elements):
+                theirs = {element: theirs}
+            entries.append({"manager": manager, "operation": "Update", "fieldsV1": theirs, "time": self.time()})
+        live["metadata"]["managedFields"] = [entry for entry in entries if entry["fieldsV1"]]
         self._store(ref, live)
+
+    def tell(self, ref: ObjectRef, status: Mapping[str, Any], *, manager: str = "controller") -> None:
+        """A controller writes the status of an object."""
+        live = copy.deepcopy(self.objects[ref])
+        live["status"] = copy.deepcopy(dict(status))
+        theirs = {
+            "manager": manager,
+            "operation": "Update",
+            "subresource": "status",
+            "fieldsV1": field_tree({"status": status}),
+            "time": self.time(),
+        }
+        entries = [entry for entry in live["metadata"]["managedFields"] if entry.get("subresource") != "status"]
+        live["metadata"]["managedFields"] = [*entries, theirs]
+        self._store(ref, live)
+
+    def bring_up(self, ref: ObjectRef, *, is_up: bool = True) -> None:
+        """The controller of a workload has seen it, and its Pods run, or do not."""
+        live = self.objects[ref]
+        wanted = live.get("spec", {}).get("replicas", 1)
+        counts = dict.fromkeys(("readyReplicas", "availableReplicas"), wanted if is_up else 0)
+        generation = live["metadata"]["generation"]
+        self.tell(ref, {"observedGeneration": generation, "replicas": wanted, "updatedReplicas": wanted, **counts})
 
     def restore(self, live: Body) -> None:
         """Somebody puts an object back as it was, field managers included."""
@@ -290,24 +411,75 @@ class FakeCluster:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _merged(self, existing: Body | None, sent: Body, *, manager: str = FIELD_MANAGER) -> Body:
-        managed = {key: value for key, value in sent.items() if key not in ("apiVersion", "kind")}
+    def _patch(self, ref: ObjectRef, sent: Body, precondition: Mapping[str, str], *, force: bool) -> Body:
+        """A server-side apply."""
+        existing = self.objects.get(ref)
+        wanted = {**sent["metadata"], **precondition}
+        there = existing["metadata"] if existing else {}
+        if any(key in wanted and (wanted[key] != there.get(key)) and (existing or key == "uid") for key in ("uid", "resourceVersion")):
+            raise errors.StaleError("the object is another one")
+        return self._store(ref, self._merged(existing, sent, force=force))
+
+    def _merged(self, existing: Body | None, sent: Body, *, manager: str = FIELD_MANAGER, force: bool = True) -> Body:
+        managed = {key: value for key, value in sent.items() if key not in ("apiVersion", "kind", "status")}
         managed["metadata"] = {key: value for key, value in sent["metadata"].items() if key in ("labels", "annotations")}
-        ours = {"manager": manager, "operation": "Apply", "fieldsV1": field_tree(managed), "time": "2026-01-01T00:00:00Z"}
-        if existing:
-            uid = existing["metadata"]["uid"]
-        else:
-            self._uids += 1
-            uid = f"uid-{self._uids}"
-        return {**copy.deepcopy(sent), "metadata": {**sent["metadata"], "uid": uid, "managedFields": [ours]}}
+        live = copy.deepcopy(existing) if existing else self._new(sent)
+        entries = live["metadata"]["managedFields"]
+        ours = next((e for e in entries if e["manager"] == manager and e["operation"] == "Apply"), {"fieldsV1": {}})
+        others = [entry for entry in entries if entry is not ours]
+        tree = field_tree(managed)
+        sets = {path: value_at(managed, path) for path in leaves(tree)}
+        self._check(sent["kind"], existing, sets)
+        taken = [path for path, value in sets.items() if value_at(live, path) != value]
+        contested = [path for path in taken if existing and any(holds(entry["fieldsV1"], path) for entry in others)]
+        if contested and not force:
+            holders = {e["manager"] for e in others for path in contested if holds(e["fieldsV1"], path)}
+            fields = tuple("." + ".".join(path) for path in contested)
+            raise errors.FieldConflictError(f"{', '.join(sorted(holders))} holds {', '.join(fields)}", fields=fields)
+        for entry in others:
+            for path in taken:
+                entry["fieldsV1"] = without(entry["fieldsV1"], [f"f:{name}" for name in path])
+        for path in leaves(ours["fieldsV1"]):
+            if not holds(tree, path) and not any(holds(entry["fieldsV1"], path) for entry in others):
+                put_at(live, path, None)
+        for path, value in sets.items():
+            put_at(live, path, value)
+        mine = {"manager": manager, "operation": "Apply", "fieldsV1": tree, "time": self.time()}
+        live["metadata"]["managedFields"] = [mine, *(entry for entry in others if entry["fieldsV1"])]
+        return live
+
+    def _new(self, sent: Body) -> Body:
+        self._uids += 1
+        meta = {key: value for key, value in sent["metadata"].items() if key not in ("labels", "annotations", "resourceVersion")}
+        return {
+            "apiVersion": sent["apiVersion"],
+            "kind": sent["kind"],
+            "metadata": {**copy.deepcopy(meta), "uid": f"uid-{self._uids}", "generation": 0, "managedFields": []},
+        }
+
+    def _check(self, kind: str, existing: Body | None, sets: Mapping[tuple[str, ...], Any]) -> None:
+        path = self.fixed.get(kind)
+        if existing and path in sets and value_at(existing, path) != sets[path]:
+            raise errors.ImmutableError("field is immutable", field=".".join(path))
 
     def _store(self, ref: ObjectRef, live: Body) -> Body:
         self._version += 1
-        live["metadata"]["resourceVersion"] = str(self._version)
+        before, meta = self.objects.get(ref), live["metadata"]
+        meta["resourceVersion"] = str(self._version)
+        if before is None or before.get("spec") != live.get("spec"):
+            meta["generation"] = meta.get("generation", 0) + 1
         self.objects[ref] = live
-        if ref.group_kind in self._watched and ownership.PART_OF_LABEL in (live["metadata"].get("labels") or {}):
-            self.index.observed(self._resource(live), copy.deepcopy(live))
+        if ref.group_kind in self._watched:
+            if ownership.PART_OF_LABEL in (meta.get("labels") or {}):
+                self.index.observed(self._resource(live), copy.deepcopy(live))
+            elif before and ownership.PART_OF_LABEL in (before["metadata"].get("labels") or {}):
+                self.index.gone(self._resource(live), ref, str(self._version))
         return copy.deepcopy(live)
+
+    def _act(self, ref: ObjectRef) -> None:
+        """The controllers of the cluster do their part."""
+        if self.comes_up and ref.kind in ("Deployment", "StatefulSet") and ref in self.objects:
+            self.bring_up(ref, is_up=self.comes_up(self.objects[ref]))
 
     def _list(self, resource: ApiResource) -> None:
         before = self.index.known(resource)
@@ -371,8 +543,11 @@ class FakeMeter:
     def changed(self, *, kind: str, action: str, result: str) -> None:
         self.counted.append(("changed", kind, action, result))
 
-    def drifted(self, *, kind: str, fields: int) -> None:
-        self.counted.append(("drifted", kind, fields))
+    def drifted(self, *, kind: str, severity: str) -> None:
+        self.counted.append(("drifted", kind, severity))
+
+    def remedied(self, *, action: str, seconds: float) -> None:
+        self.counted.append(("remedied", action, seconds))
 
     def repaired(self, *, kind: str, seconds: float) -> None:
         self.counted.append(("repaired", kind, seconds))
@@ -389,15 +564,24 @@ class Stage:
         self.meter = FakeMeter()
         self.index = LiveIndex(self._touched)
         self.cluster = FakeCluster(self.index)
+        self.stop_reason = ""
+        """Of an EmergencyStop; empty if there is none."""
+        self.approvals: list[Body] = []
+        self.plans: list[Body] = []
+        self.status: dict[str, Any] = {}
+        """As the report tells it after each pass."""
+        self.events: list[events.Event] = []
+        """Of the last pass."""
         self._writers = writers
         self.spec = spec()
         self.restart(known_kinds=known_kinds)
 
-    def restart(self, *, known_kinds: frozenset[GroupKind] = frozenset(), baseline: Baseline = NO_BASELINE) -> None:
-        """The operator starts anew: it remembers nothing, and the cluster is as it was."""
+    def restart(self, *, known_kinds: frozenset[GroupKind] = frozenset(), status: Mapping[str, Any] | None = None) -> None:
+        """The operator starts anew: it remembers nothing but `status`, and the cluster is as it was."""
         self.index = LiveIndex(self._touched)
         old, self.cluster = self.cluster, FakeCluster(self.index)
         vars(self.cluster).update({k: v for k, v in vars(old).items() if k not in ("index", "_watched")})
+        self.cluster.time = lambda: self.clock.now().isoformat().replace("+00:00", "Z")
         self.world = World(
             source=self.git,
             renderer=self.git,
@@ -407,17 +591,20 @@ class Stage:
             reporter=self.reporter,
             meter=self.meter,
             clock=self.clock,
+            stopped=lambda: self.stop_reason,
+            consents=lambda: Consents(tuple(self.approvals), tuple(self.plans)),
             writers=asyncio.Semaphore(self._writers),
             parallel=8,
         )
         self.pipeline = Pipeline(
             self.world,
             owner=OWNER,
+            uid=UID,
             name="state",
             namespace="default",
             name_owner=lambda owner: f"ClusterState {owner}",
             known_kinds=known_kinds,
-            baseline=baseline,
+            status=status or {},
         )
 
     async def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> Outcome:
@@ -430,9 +617,13 @@ class Stage:
         return await self.pipeline.look(self.spec, fresh=fresh)
 
     async def run(self, *, full: bool = False) -> Outcome:
-        """One pass."""
+        """One pass, and what is told of it."""
         self.cluster.writes.clear()
-        return await self.pipeline.run(self.spec, full=full)
+        outcome = await self.pipeline.run(self.spec, full=full)
+        before, now = self.status, self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.events = list(events.events(outcome, previous=before))
+        self.status = report.status(outcome, previous=before, generation=1, handled_at=None, now=now)
+        return outcome
 
     async def wait(self, outcome: Outcome) -> Outcome:
         """Let the time pass until the pipeline wants to run again by itself, and run."""
@@ -440,6 +631,45 @@ class Stage:
         assert outcome.next_pass_at > self.clock.seconds, "a pass that is due at once, again and again, keeps the process busy for ever"
         self.clock.seconds = outcome.next_pass_at
         return await self.run()
+
+    async def settle(self, outcome: Outcome) -> Outcome:
+        """The second look at what is to be deleted, so much later that it agrees with the first one."""
+        if outcome.pending:
+            self.clock.seconds += AGREEING_SECONDS
+            outcome = await self.run()
+        return outcome
+
+    def told(self, **annotations: str) -> None:
+        """The ClusterState has these annotations of ours: `rejected`, `released`."""
+        named = {f"reconcile.cvstate.io/{name}": value for name, value in annotations.items()}
+        self.pipeline.told({"metadata": {"name": "state", "namespace": "default", "uid": UID, "annotations": named}})
+
+    def approve(self, outcome: Outcome, *, expires_at: str | None = None) -> None:
+        """The plan of what waits is in the cluster, and somebody approves it."""
+        self.plan(outcome)
+        digest = outcome.consent.digest
+        self.approvals.append(
+            {
+                "metadata": {"name": f"yes-{len(self.approvals)}", "namespace": "default", "creationTimestamp": self.cluster.time()},
+                "spec": {"planDigest": digest, "reason": "looked at it", **({"expiresAt": expires_at} if expires_at else {})},
+            }
+        )
+
+    def plan(self, outcome: Outcome) -> Body:
+        """The plan of what waits is put into the cluster."""
+        assert outcome.consent.waits
+        owner = {"name": "state", "namespace": "default", "uid": UID}
+        body = plan_report.plan_body(outcome.consent, name=f"plan-{len(self.plans)}", revision="", owner=owner)
+        self.plans.append(body)
+        return body
+
+    def ready(self) -> tuple[str, str]:
+        """Status and reason of the condition Ready."""
+        return self.condition("Ready")
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason of a condition; empty if it is not there."""
+        return next(((c["status"], c["reason"]) for c in self.status["conditions"] if c["type"] == kind), ("", ""))
 
     def names(self) -> set[str]:
         """Names of the objects in the cluster."""
@@ -452,17 +682,18 @@ class Stage:
 
 def spec(
     *,
-    prune: bool = True,
+    prune: bool | Mapping[str, Any] = True,
     protected: Sequence[str] = ("Namespace",),
     git: Mapping[str, Any] | None = None,
-    render: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> ClusterStateSpec:
-    """A spec as it is used here."""
+    """A spec as it is used here: no limits of pruning, unless a test is about them."""
+    limits = {"enabled": prune, "maxDeletes": 1000, "maxPercent": 100} if isinstance(prune, bool) else dict(prune)
     return parse_spec(
         {
             "source": {"git": {"url": "https://git.example.com/a", **(git or {})}},
-            "render": dict(render or {}),
-            "prune": {"enabled": prune, "protectedKinds": list(protected)},
+            "prune": {"protectedKinds": list(protected), **limits},
+            **fields,
         }
     )
 
@@ -470,3 +701,13 @@ def spec(
 def actions(outcome: Outcome) -> dict[str, Action]:
     """What was done to the objects of a pass, by name."""
     return {done.ref.name: done.action for done in outcome.done}
+
+
+def states(outcome: Outcome) -> dict[str, str]:
+    """What is being done about each field that drifted, by its path."""
+    return {entry.drift.path: entry.state.value for _, found in outcome.drift for entry in found}
+
+
+def left(outcome: Outcome) -> Iterable[str]:
+    """Names of objects that left Git and are not deleted since something is in doubt."""
+    return [ref.name for ref in outcome.pruning.held]

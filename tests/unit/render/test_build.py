@@ -31,9 +31,9 @@ class Builds:
         self.store = directory / "rendered" / "v"
         self.parsed: list[bytes] = []
 
-    def parse(self, text: bytes, options: parse.Options) -> tuple[dict[str, Any], bytes]:
+    def parse(self, text: bytes, options: parse.Options, **more: Any) -> tuple[dict[str, Any], bytes]:
         self.parsed.append(text)
-        return parse.parse(text, options)
+        return parse.parse(text, options, **more)
 
     def request(self, tree: Tree, *, path: str = ".", **more: Any) -> dict[str, Any]:
         root = write(self.repository, tree)
@@ -330,6 +330,11 @@ def test_values_matter_to_helm_alone(builds: Builds, builder: Builder) -> None:
         ("a: [", errors.BuildFailedError, "cannot be used: line 6"),
         (config_map("c", "${v}"), errors.VariableMissingError, "ConfigMap/c"),
         ("kind: Deployment", errors.BuildFailedError, "Deployment apiVersion"),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, annotations: {cvstate.io/prune: maybe}}",
+            errors.BuildFailedError,
+            "ConfigMap/c metadata.annotations[cvstate.io/prune] annotation cvstate.io/prune: 'maybe' is not one of Enabled, Disabled, Confirm",
+        ),
     ],
 )
 def test_one_bad_object_is_the_end_of_all(
@@ -342,6 +347,14 @@ def test_one_bad_object_is_the_end_of_all(
     assert words in caught.value.message
     assert caught.value.message.isprintable()
     assert not any(builds.store.parent.glob("*/*"))
+
+
+def test_what_a_chart_may_have_from_a_secret_is_not_shown(builds: Builds, builder: Builder) -> None:
+    builder.text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, annotations: {cvstate.io/wave: s3cret}}"
+    with pytest.raises(errors.BuildFailedError) as caught:
+        builds.run({"Chart.yaml": ""}, helm={"values_documents": [["valuesFrom", "wave: s3cret"]]})
+    assert "ConfigMap/c metadata.annotations[cvstate.io/wave]" in caught.value.message
+    assert "s3cret" not in caught.value.message
 
 
 def test_the_error_tells_how_many_more_there_are(builds: Builds, builder: Builder) -> None:

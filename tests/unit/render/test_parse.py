@@ -1,7 +1,7 @@
 """Parsing of whole files, as the child process does it.
 
-Aspects: the index cuts out the bodies · digests · problems with their place · LFS pointers · options and their key · values never change
-the structure · variables from end to end.
+Aspects: the index cuts out the bodies · digests · problems with their place · LFS pointers · directives · options and their key · values never
+change the structure · variables from end to end.
 """
 
 from typing import Any
@@ -114,6 +114,52 @@ def test_no_shape_of_document_makes_parsing_raise(value: Any) -> None:
     parse(orjson.dumps(value))
     parse(orjson.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": value, "stringData": {"a": "b"}}))
     parse(orjson.dumps({"apiVersion": "v1", "kind": "X", "metadata": value}))
+
+
+# -- directives --------------------------------------------------------------------------------------------------------
+
+
+def annotated(name: str, annotations: dict[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "annotations": annotations}}
+
+
+def stream(*documents: Any) -> bytes:
+    return b"\n---\n".join(map(orjson.dumps, documents))
+
+
+def test_only_objects_that_ask_for_something_have_directives_in_the_index() -> None:
+    items = {"apiVersion": "v1", "kind": "List", "items": [annotated("b", {"cvstate.io/wave": "2"}), annotated("c", {"x": "y"})]}
+    index, _ = parse(stream(annotated("a", {"cvstate.io/prune": "Enabled"}), items, annotated("d", {"cvstate.io/apply": "ignore"})))
+    assert [row[3] for row in index["objects"]] == ["a", "b", "c", "d"]
+    assert index["directives"] == [[1, {"wave": 2}], [3, {"apply": "Ignore"}]]
+
+
+def test_labels_that_the_options_add_are_directives_of_flux_too() -> None:
+    index, _ = parse(stream(annotated("a", {})), Options(common_labels={"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}))
+    assert index["directives"] == [[0, {"apply": "IfNotPresent"}]]
+
+
+def test_a_directive_that_is_not_known_is_a_problem_of_its_object_alone() -> None:
+    index, _ = parse(stream(annotated("a", {}), annotated("b", {"cvstate.io/prune": "maybe"}), annotated("c", {})))
+    assert [row[3] for row in index["objects"]] == ["a", "c"]
+    message = "annotation cvstate.io/prune: 'maybe' is not one of Enabled, Disabled, Confirm"
+    assert index["problems"] == [[2, "ConfigMap/b", "Invalid", message, "metadata.annotations[cvstate.io/prune]"]]
+
+
+def test_a_directive_may_come_from_a_variable_which_a_problem_does_not_show() -> None:
+    text = stream(annotated("a", {"cvstate.io/wave": "${wave}"}))
+    index, _ = parse(text, Options({"wave": "7"}))
+    assert index["directives"] == [[0, {"wave": 7}]]
+    index, _ = parse(text, Options({"wave": "s3cret"}))
+    ((*_, message, field),) = index["problems"]
+    assert "s3cret" not in message
+    assert field == "metadata.annotations[cvstate.io/wave]"
+
+
+def test_what_may_hold_secrets_is_told_without_values() -> None:
+    index, _ = parse(stream(annotated("a", {"cvstate.io/wave": "s3cret"})), may_be_secret=True)
+    assert len(index["problems"]) == 1
+    assert b"s3cret" not in orjson.dumps(index)
 
 
 # -- options -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The renderer with real child processes.
 
-Aspects: manifests and their bodies · only what a commit changed · bad files hold nothing but themselves · the same commit, the same digests · children that
+Aspects: manifests, their bodies and directives · only what a commit changed · bad files hold nothing but themselves · the same commit, the same digests · children that
 hang, die or eat memory · a store or repository that is lost.
 """
 
@@ -19,8 +19,10 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import Children, Limits
 from cvstate_operator.objects.artifact import Artifact, Rendered
+from cvstate_operator.objects.directives import DEFAULT, Directives, Prune
 from cvstate_operator.objects.identity import Gvk
 from cvstate_operator.objects.manifest import Origin
+from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render import renderer as module
 from cvstate_operator.render.renderer import Renderer
@@ -41,6 +43,7 @@ class Place:
     def __init__(self, directory: Path, children: Children) -> None:
         self.repository = pygit2.init_repository(str(directory / "r.git"), bare=True)
         self.store = Store(directory / "rendered")
+        self.children = children
         self.renderer = Renderer(self.store, children, tools={})
         self.answers: list[dict[str, Any]] = []
         run = children.run
@@ -93,6 +96,25 @@ async def test_a_manifest_says_what_it_is_and_where_it_stands(place: Place) -> N
     assert place.renderer.body(first)["data"] == {"a": "x"}
     assert place.renderer.body(second)["metadata"] == {"name": "b", "namespace": "web"}
     assert (rendered.type, rendered.tool, rendered.warnings, rendered.problems) == ("Plain", "", (), ())
+
+
+async def test_directives_come_through_the_store(place: Place) -> None:
+    kept = config_map("kept").replace("{name: kept}", "{name: kept, annotations: {cvstate.io/prune: disabled, cvstate.io/wave: '-2'}}")
+    tree: Tree = {"a.yaml": config_map("a") + "---\n" + kept + "---\n" + config_map("c")}
+    first = await place.render(tree)
+    again = await Renderer(place.store, place.children, tools={}).render(place.commit(tree), PLAIN, previous=None)
+    for rendered in (first, again):
+        found = [manifest.directives for manifest in rendered.manifests]
+        assert found[1] == Directives(prune=Prune.DISABLED, delete_with_parent=False, wave=-2)
+        assert found[0] is found[2] is DEFAULT
+
+
+async def test_a_directive_that_is_not_known_is_a_problem_with_its_place(place: Place) -> None:
+    bad = config_map("b").replace("{name: b}", "{name: b, annotations: {cvstate.io/prune: maybe}}")
+    rendered = await place.render({"d": {"a.yaml": config_map("a") + "---\n" + bad}})
+    assert names(rendered) == ["a"]
+    message = "annotation cvstate.io/prune: 'maybe' is not one of Enabled, Disabled, Confirm"
+    assert rendered.problems == (Problem("d/a.yaml", 2, "ConfigMap/b", "Invalid", message, "metadata.annotations[cvstate.io/prune]"),)
 
 
 async def test_a_body_may_be_changed_by_who_asked_for_it(place: Place) -> None:
@@ -198,7 +220,7 @@ async def test_without_its_program_nothing_is_rendered(place: Place, kind: str) 
 
 async def test_a_program_that_makes_nothing_has_failed(place: Place, children: Children) -> None:
     async def nothing(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        index = {"file": "f", "start": 0, "objects": [], "problems": []}
+        index = {"file": "f", "start": 0, "objects": [], "directives": [], "problems": []}
         told = {"changed": {"k.yaml": "key"}, "indexes": {"key": index}, "refused": {}, "gone": []}
         return {**told, "type": "Helm", "tool": "helm 4", "warnings": [], "complete": True, "comparable": False}
 

@@ -5,12 +5,12 @@ A cluster of our own goes as a whole; in one that was given, only what the demo 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
-from cvstate_operator.api import names
-from cvstate_operator.api.crd import cluster_state_crd
+from cvstate_operator.api import crd, names
 from cvstate_operator.cli.demo import application, observer, stage
 from cvstate_operator.cli.demo.cluster import Cluster
 from cvstate_operator.cli.demo.observer import Observer
@@ -24,11 +24,13 @@ PROBE_SECONDS: Final = 2.0
 
 _NAMESPACES: Final = "/api/v1/namespaces"
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_CLUSTER_STATES: Final = f"{names.CLUSTER_STATES}.{names.GROUP}"
+"""Name of their CRD."""
 
 
 @asynccontextmanager
 async def prepared(ours: Cluster) -> AsyncIterator[Observer]:
-    """The CRD and a namespace for the ClusterState; removed again with everything of the shop if the cluster is not ours.
+    """Our CRDs and a namespace for the ClusterState; removed again with everything of the shop if the cluster is not ours.
 
     Raises:
         SettingsError: the cluster must not be used.
@@ -37,21 +39,21 @@ async def prepared(ours: Cluster) -> AsyncIterator[Observer]:
     connection = await connect(ours.admin_kubeconfig)
     try:
         async with Observer(connection) as eyes:
-            had_crd = await _check_free(eyes)
+            had = await _check_free(eyes)
             try:
-                await _install(eyes, with_crd=not had_crd)
-                if had_crd:
+                await _install(eyes, had)
+                if _CLUSTER_STATES in had:
                     await _check_alone(eyes)
                 yield eyes
             finally:
                 if not ours.is_own:
-                    await _clean_up(eyes, keep_crd=had_crd)
+                    await _clean_up(eyes, had)
     finally:
         await connection.close()
 
 
-async def _check_free(eyes: Observer) -> bool:
-    """Say whether the CRD of ClusterStates is there already.
+async def _check_free(eyes: Observer) -> frozenset[str]:
+    """Say which of our CRDs are there already, by their names.
 
     Raises:
         SettingsError: something in the cluster has a name that the demo would use.
@@ -64,7 +66,7 @@ async def _check_free(eyes: Observer) -> bool:
         raise SettingsError(
             f"the cluster already holds {', '.join(taken)}, which the demo would make and remove; delete them, or use another cluster"
         )
-    return f"{names.CLUSTER_STATES}.{names.GROUP}" in kinds
+    return frozenset(kinds) & {definition["metadata"]["name"] for definition in crd.definitions()}
 
 
 async def _check_alone(eyes: Observer) -> None:
@@ -90,21 +92,25 @@ async def _check_alone(eyes: Observer) -> None:
     await eyes.send("DELETE", stage.CLUSTER_STATE)
 
 
-async def _install(eyes: Observer, *, with_crd: bool) -> None:
-    if with_crd:
-        await eyes.send("POST", _CRDS, cluster_state_crd())
+async def _install(eyes: Observer, had: Collection[str]) -> None:
+    """Make the namespace, and those of our CRDs that are not there; wait until all are served."""
+    definitions = crd.definitions()
+    for definition in definitions:
+        if definition["metadata"]["name"] not in had:
+            await eyes.send("POST", _CRDS, definition)
     await eyes.send("POST", _NAMESPACES, {"metadata": {"name": stage.NAMESPACE}})
-    collection = stage.CLUSTER_STATE.rpartition("/")[0]
-    await _retry(lambda: eyes.send("GET", collection), seconds=stage.PATIENCE_SECONDS)
+    for definition in definitions:
+        path = f"/apis/{names.API_VERSION}/{definition['spec']['names']['plural']}"
+        await _retry(partial(eyes.send, "GET", path), seconds=stage.PATIENCE_SECONDS)
 
 
-async def _clean_up(eyes: Observer, *, keep_crd: bool) -> None:
+async def _clean_up(eyes: Observer, had: Collection[str]) -> None:
     """Remove what the demo made, and wait until it is gone."""
     declared = application.objects(application.files())
     paths = [f"{_NAMESPACES}/{stage.NAMESPACE}"]
     paths += [application.address(body) for key, body in declared.items() if key.kind in ("Namespace", "CustomResourceDefinition")]
-    if not keep_crd:
-        paths.append(f"{_CRDS}/{names.CLUSTER_STATES}.{names.GROUP}")
+    ours = (definition["metadata"]["name"] for definition in crd.definitions())
+    paths += [f"{_CRDS}/{name}" for name in ours if name not in had]
     for path in paths:
         with suppress(CvstateError):  # it was never made
             await eyes.send("DELETE", path)

@@ -1,0 +1,91 @@
+"""Gates: what may not be written now, and why. Looking never stops; only writing does.
+
+    closed by            for
+    EmergencyStop        everything, of every ClusterState
+    spec.suspend         everything
+    spec.mode Observe    everything
+    spec.windows         the actions that the window names
+    spec.dependsOn       new revisions
+
+If several close a gate, the first one in this order is named.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from cvstate_operator.api.mode import Mode
+from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.plan.windows import WindowState
+
+
+class Reason(StrEnum):
+    """What closes a gate; the same word in conditions, events, metrics and docs."""
+
+    EMERGENCY_STOP = "EmergencyStop"
+    SUSPENDED = "Suspended"
+    OBSERVE_ONLY = "ObserveOnly"
+    WINDOW_CLOSED = "WindowClosed"
+    DEPENDENCY_NOT_READY = "DependencyNotReady"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Why something is not written now."""
+
+    reason: Reason
+    message: str
+    """For people: what closes the gate, and what opens it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The answer for every class of changes."""
+
+    blocks: Mapping[WindowAction, Block] = field(default_factory=dict)
+    """What is closed; everything else is open."""
+    next_change: datetime | None = None
+    """When a window opens or closes next."""
+
+    def block(self, action: WindowAction) -> Block | None:
+        """Why changes of this class are not made now; None if they are."""
+        return self.blocks.get(action)
+
+
+def judge(*, stop: str, suspend: bool, mode: Mode, windows: WindowState | None, waits_for: str) -> Gates:
+    """Which gates are closed.
+
+    Args:
+        stop: the reason given for an EmergencyStop; empty if there is none.
+        suspend: `spec.suspend`.
+        mode: `spec.mode`.
+        windows: what `spec.windows` say now; None if there are none.
+        waits_for: a dependency that is not ready, for people; empty if all are.
+    """
+    blocks: dict[WindowAction, Block] = {}
+    if waits_for:
+        blocks[WindowAction.NEW_REVISION] = Block(Reason.DEPENDENCY_NOT_READY, waits_for)
+    for action in windows.blocked if windows else ():
+        blocks[action] = _closed(windows, action) if windows else blocks[action]
+    if everything := _everything(stop, suspend=suspend, mode=mode):
+        blocks = dict.fromkeys(WindowAction, everything)
+    return Gates(blocks, windows.next_change if windows else None)
+
+
+def _everything(stop: str, *, suspend: bool, mode: Mode) -> Block | None:
+    if stop:
+        return Block(
+            Reason.EMERGENCY_STOP, f"an EmergencyStop is in force: {stop}; nothing is written until it is deleted (cvstate stop --release)"
+        )
+    if suspend:
+        return Block(Reason.SUSPENDED, "spec.suspend is true; nothing is written until it is false (cvstate resume)")
+    if mode is Mode.OBSERVE:
+        return Block(Reason.OBSERVE_ONLY, "spec.mode is Observe; nothing is ever written")
+    return None
+
+
+def _closed(windows: WindowState, action: WindowAction) -> Block:
+    found = windows.of(action)
+    until = f" until {found.until:%Y-%m-%dT%H:%MZ}" if found.until else ""
+    return Block(Reason.WINDOW_CLOSED, f"{action.value} is closed{until}: {found.text}")

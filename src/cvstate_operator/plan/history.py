@@ -1,0 +1,131 @@
+"""History: what became of the revisions that were begun, newest first. Pure: time is an argument.
+
+    Applying ─▶ Applied ─▶ Healthy
+        └──────────┴─▶ Unhealthy (quarantined) · Superseded (a newer one was begun first)
+
+`status.history` is this list as JSON; an earlier life of the operator is remembered from it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Stage(StrEnum):
+    """How far a revision came."""
+
+    APPLYING = "Applying"
+    APPLIED = "Applied"
+    """The cluster is as it declares."""
+    HEALTHY = "Healthy"
+    """And everything in it is ready, or was once."""
+    UNHEALTHY = "Unhealthy"
+    """It did not become healthy in time, or a person rejected it."""
+    SUPERSEDED = "Superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One revision."""
+
+    revision: str
+    commit: str
+    started_at: datetime
+    stage: Stage = Stage.APPLYING
+    seconds: float | None = None
+    """From its beginning to the stage it came to; None while it is on its way."""
+
+
+@dataclass(slots=True)
+class History:
+    """Mutable; owned by one reconciler."""
+
+    entries: list[Entry] = field(default_factory=list)
+    """Newest first."""
+    quarantined: dict[str, str] = field(default_factory=dict)
+    """Commits that are not applied again, and why."""
+
+    @classmethod
+    def read(cls, status: Mapping[str, Any]) -> "History":
+        """What an earlier life noted in the status; what cannot be read is left out."""
+        found = [entry for told in status.get("history") or () if (entry := _entry(told))]
+        quarantined = {
+            commit_of(str(told.get("revision", ""))): str(told.get("message", ""))
+            for told in status.get("quarantined") or ()
+            if isinstance(told, Mapping)
+        }
+        return cls(found, {commit: why for commit, why in quarantined.items() if commit})
+
+    @property
+    def current(self) -> Entry | None:
+        """The revision that was begun last."""
+        return self.entries[0] if self.entries else None
+
+    def good(self, excluded: Iterable[str] = ()) -> Entry | None:
+        """The newest revision that became healthy and is not quarantined; None if there is none."""
+        bad = {*self.quarantined, *excluded}
+        return next((entry for entry in self.entries if entry.stage is Stage.HEALTHY and entry.commit not in bad), None)
+
+    def begin(self, revision: str, now: datetime, *, limit: int) -> None:
+        """A revision is being applied. To say so again changes nothing."""
+        if self.current and self.current.commit == commit_of(revision):
+            return
+        if self.current and self.current.stage in (Stage.APPLYING, Stage.APPLIED):
+            self._reach(Stage.SUPERSEDED, now)
+        good = self.good()
+        self.entries = [Entry(revision, commit_of(revision), now), *self.entries][:limit]
+        if good and good not in self.entries:
+            # Whatever the limit, what could be gone back to is not forgotten.
+            self.entries[-1:] = [good] if len(self.entries) > 1 else [*self.entries, good]
+
+    def applied(self, now: datetime, *, healthy: bool) -> None:
+        """The cluster is as the current revision declares."""
+        current = self.current
+        if current and current.stage in (Stage.APPLYING, Stage.APPLIED, Stage.SUPERSEDED):
+            if healthy:
+                self._reach(Stage.HEALTHY, now)
+            elif current.stage is not Stage.APPLIED:
+                self._reach(Stage.APPLIED, now)
+
+    def quarantine(self, commit: str, why: str, now: datetime) -> None:
+        """Do not apply this commit again."""
+        self.quarantined[commit] = why
+        if self.current and self.current.commit == commit:
+            self._reach(Stage.UNHEALTHY, now)
+
+    def release(self, commit: str) -> None:
+        """It may be applied again."""
+        self.quarantined.pop(commit, None)
+
+    def keep_quarantined(self, newest: str) -> None:
+        """Only what the source still holds as its newest commit can come again; the rest is forgotten."""
+        self.quarantined = {commit: why for commit, why in self.quarantined.items() if commit == newest}
+
+    def _reach(self, stage: Stage, now: datetime) -> None:
+        entry = self.entries[0]
+        self.entries[0] = replace(entry, stage=stage, seconds=max(0.0, (now - entry.started_at).total_seconds()))
+
+
+def commit_of(revision: str) -> str:
+    """The commit id in `main@sha1:4c1f…`; empty if there is none."""
+    commit = revision.rpartition("sha1:")[2]
+    return commit if len(commit) == 40 and commit.isalnum() else ""
+
+
+def _entry(told: Any) -> Entry | None:
+    match told:
+        case {"revision": str(revision), "outcome": str(stage), "startedAt": str(started_at)} if commit_of(revision):
+            try:
+                seconds = told.get("durationSeconds")
+                return Entry(
+                    revision,
+                    commit_of(revision),
+                    datetime.fromisoformat(started_at),
+                    Stage(stage),
+                    float(seconds) if seconds is not None else None,
+                )
+            except (TypeError, ValueError):
+                return None
+    return None

@@ -1,0 +1,53 @@
+"""Revision: which commit the cluster is to be brought to now.
+
+    newest commit is                    rollback     new revisions    →
+    the accepted one                    –            –                it
+    another, quarantined                allowed      –                the last good one, as a rollback
+    another, quarantined                held         –                the accepted one
+    another                             –            allowed          it; from now on it is the accepted one
+    another                             –            held             the accepted one, if there is one; else the newest, of which nothing is written
+
+The accepted commit is the one that was begun to be applied last. While new revisions are held, drift is repaired towards it.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Why(StrEnum):
+    """Why this commit and no other."""
+
+    NEWEST = "Newest"
+    HELD = "Held"
+    """A newer one may not be applied now."""
+    ROLLED_BACK = "RolledBack"
+    """The newest one is quarantined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A commit to work with."""
+
+    commit: str
+    why: Why
+
+
+def choose(newest: str, *, accepted: str, good: str, quarantined: Collection[str], may_advance: bool, may_roll_back: bool) -> Choice:
+    """Pick a commit; see the table at the top of this module.
+
+    Args:
+        newest: the newest acceptable commit of the source.
+        accepted: the commit that was begun last; empty if none was.
+        good: the last commit that became healthy; empty if none did.
+        quarantined: commits that did not become healthy in time, or that a person rejected.
+        may_advance: whether new revisions may be applied now.
+        may_roll_back: whether a rollback may be made now.
+    """
+    if newest in quarantined:
+        if good and good not in quarantined and (may_roll_back or accepted == good):
+            return Choice(good, Why.ROLLED_BACK)
+        return Choice(accepted or newest, Why.HELD)
+    if newest == accepted or may_advance or not accepted:
+        return Choice(newest, Why.NEWEST)
+    return Choice(accepted, Why.HELD)

@@ -1,0 +1,129 @@
+"""Conditions: what is true after a pass, as users and `kubectl wait` read it. Pure."""
+
+from collections.abc import Iterable
+
+from cvstate_operator.api.conditions import Condition, ConditionType, Reason
+from cvstate_operator.drift.ledger import State
+from cvstate_operator.errors import TransientError, VerificationFailedError, WaitingError
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.plan import gates
+from cvstate_operator.reconcile import wording
+from cvstate_operator.reconcile.outcome import Outcome
+
+_PASSING = frozenset({gates.Reason.WINDOW_CLOSED, gates.Reason.DEPENDENCY_NOT_READY})
+"""Closed gates that open by themselves; the others need a person."""
+
+
+def conditions(outcome: Outcome) -> tuple[Condition, ...]:
+    """Everything that is true after a pass."""
+    ready = _ready(outcome)
+    must_act = ready.status is False and not _passes_by_itself(outcome, ready.reason)
+    retrying = ready.status is False and not must_act
+    stalled = wording.fights(outcome) if ready.reason == Reason.BREAKER_OPEN else ready.message
+    return (
+        ready,
+        _source(outcome),
+        *_verified(outcome),
+        _drifted(outcome),
+        *_healthy(outcome),
+        Condition(ConditionType.RECONCILING, retrying or ready.status is None, Reason.PROGRESSING_WITH_RETRY, ready.message),
+        Condition(ConditionType.STALLED, must_act, ready.reason, stalled),
+    )
+
+
+def _ready(outcome: Outcome) -> Condition:
+    """The first thing that keeps the cluster from being what the newest commit declares."""
+    if outcome.problems:
+        return Condition(ConditionType.READY, False, _common_reason(outcome.problems), wording.problems(outcome))
+    if outcome.source_error:
+        return Condition(ConditionType.READY, False, outcome.source_error.reason, outcome.source_error.message)
+    if not outcome.evaluated:
+        return Condition(ConditionType.READY, None, Reason.PROGRESSING, "the source was not read yet")
+    for reason, message in _obstacles(outcome):
+        return Condition(ConditionType.READY, False, reason, message)
+    if outcome.pending:
+        return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{wording.left_git(outcome.pending)} and will be deleted")
+    revision = outcome.artifact.revision if outcome.artifact else ""
+    kept = "".join(f"; {wording.left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.pruning.kept)
+    objects = f"{wording.plural(outcome.desired, 'object')} {'matches' if outcome.desired == 1 else 'match'}"
+    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{objects} {revision}{kept}")
+
+
+def _obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
+    """What stands in the way although nothing went wrong, that which matters most first."""
+    if outcome.held.is_rollback:
+        yield Reason.ROLLED_BACK, wording.rolled_back(outcome)
+    if outcome.held.is_waiting and outcome.held.block:
+        yield outcome.held.block.reason, wording.held(outcome)
+    if outcome.consent.waits:
+        yield (Reason.PRUNE_HELD if outcome.pruning.waiting else Reason.AWAITING_APPROVAL), wording.waiting(outcome)
+    if outcome.pruning.held:
+        yield Reason.PRUNE_HELD, wording.unpruned(outcome)
+    if outcome.held.later:
+        yield Reason.WAVE_NOT_READY, wording.waves(outcome)
+    if outcome.drift:
+        is_fight = any(entry.state is State.BREAKER_OPEN for _, found in outcome.drift for entry in found)
+        message = f"{wording.open_drift(outcome)}; {wording.fights(outcome)}" if is_fight else wording.open_drift(outcome)
+        yield (Reason.BREAKER_OPEN if is_fight else Reason.DRIFT_DETECTED), message
+    if outcome.pruning.deferred:
+        refs = [change.ref for change in outcome.pruning.deferred]
+        yield Reason.PRUNE_HELD, f"{wording.left_git(refs)}, and will be deleted later: {outcome.pruning.deferral}"
+
+
+def _source(outcome: Outcome) -> Condition:
+    if error := outcome.source_error:
+        return Condition(ConditionType.SOURCE_READY, False, error.reason, error.message)
+    newest = outcome.held.artifact or outcome.artifact
+    if newest:
+        return Condition(ConditionType.SOURCE_READY, True, Reason.FETCHED, f"newest commit is {newest.revision}")
+    return Condition(ConditionType.SOURCE_READY, None, Reason.PROGRESSING, "the source was not read yet")
+
+
+def _verified(outcome: Outcome) -> tuple[Condition, ...]:
+    """Of the newest commit; only where signatures are asked for."""
+    if isinstance(outcome.source_error, VerificationFailedError):
+        return (Condition(ConditionType.SOURCE_VERIFIED, False, outcome.source_error.verdict, outcome.source_error.message),)
+    newest = outcome.held.artifact or outcome.artifact
+    if newest and newest.signed_by:
+        message = f"{newest.revision} is signed by {newest.signed_by}"
+        return (Condition(ConditionType.SOURCE_VERIFIED, True, Reason.VERIFIED, message),)
+    return ()
+
+
+def _drifted(outcome: Outcome) -> Condition:
+    if not outcome.evaluated:
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, "desired and live state were not compared yet")
+    if outcome.drift:
+        fights = wording.fights(outcome)
+        return Condition(
+            ConditionType.DRIFTED, True, Reason.DRIFT_DETECTED, wording.open_drift(outcome) + (f"; {fights}" if fights else "")
+        )
+    return Condition(ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, "every declared field is as declared")
+
+
+def _healthy(outcome: Outcome) -> tuple[Condition, ...]:
+    """Of what was applied; as long as nothing was compared, nothing is claimed."""
+    if not outcome.evaluated:
+        return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, "no object was looked at yet"),)
+    health = outcome.health
+    if health.is_healthy:
+        return (Condition(ConditionType.HEALTHY, True, Reason.HEALTHY, "every object says that it is ready, or has nothing to say"),)
+    return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED if health.failed else Reason.PROGRESSING, health.text),)
+
+
+def _passes_by_itself(outcome: Outcome, reason: str) -> bool:
+    """Whether what stands in the way may pass without a person."""
+    if outcome.problems:
+        return any(problem.retryable for problem in outcome.problems)
+    if outcome.source_error:
+        return isinstance(outcome.source_error, TransientError | WaitingError) and not outcome.pruning.held
+    if reason == Reason.DRIFT_DETECTED:
+        return any(entry.state in (State.REPAIRING, State.TRANSIENT) for _, found in outcome.drift for entry in found)
+    if reason == Reason.PRUNE_HELD and outcome.pruning.deferred and not outcome.pruning.waiting and not outcome.pruning.held:
+        return True
+    return reason in _PASSING or reason == Reason.WAVE_NOT_READY
+
+
+def _common_reason(problems: Iterable[Problem]) -> str:
+    reasons = {problem.reason for problem in problems}
+    return reasons.pop() if len(reasons) == 1 else Reason.APPLY_FAILED

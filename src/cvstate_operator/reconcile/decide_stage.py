@@ -1,0 +1,174 @@
+"""The decide stage of one ClusterState: what to do with each object now, and what has to wait."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from cvstate_operator import errors
+from cvstate_operator.objects.directives import Apply
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.live import Live
+from cvstate_operator.objects.manifest import Manifest
+from cvstate_operator.plan import adoption, changes, waves
+from cvstate_operator.plan.changes import Action, Change, Hold
+from cvstate_operator.plan.desired import Desired
+from cvstate_operator.plan.gates import Block
+from cvstate_operator.plan.waves import Frontier
+from cvstate_operator.reconcile.drift_stage import DriftStage
+from cvstate_operator.reconcile.ledger import Ledger
+from cvstate_operator.reconcile.orders import Orders
+from cvstate_operator.reconcile.ports import World
+
+BREATH_OBJECTS: Final = 1000
+"""After so many objects others get their turn: deciding on one takes 5 µs (measured), and the event loop must not lag."""
+
+Fail = Callable[[ObjectRef, Manifest | None, errors.CvstateError], None]
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a pass is to do with the desired objects."""
+
+    plan: list[Change] = field(default_factory=list)
+    """To be carried out now. Repairs that may not be made are here too: they are looked at, and not written."""
+    held: list[Change] = field(default_factory=list)
+    """Creates and updates that a gate holds."""
+    block: Block | None = None
+    """Which gate; None if nothing is held by one."""
+    later: list[Change] = field(default_factory=list)
+    """Creates and updates of later waves."""
+    frontier: Frontier | None = None
+    """What those wait for; None if nothing does."""
+    brings_new: bool = False
+    """Whether newer manifests are among what is carried out."""
+
+
+class DecideStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, ledger: Ledger, drift: DriftStage, fail: Fail, *, owner: str, name_owner: adoption.NameOwner) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._drift = drift
+        self._fail = fail
+        self._owner = owner
+        self._name_owner = name_owner
+        self._orphans: dict[str, bool] = {}
+        """ApplySet ids met in this pass: whether their ClusterState is gone."""
+
+    async def decide(
+        self,
+        wanted: Desired,
+        refs: Iterable[ObjectRef],
+        blind: Mapping[GroupKind, errors.CvstateError],
+        *,
+        block: Block | None,
+        left_as_is: Callable[[ObjectRef], bool],
+        retry_all: bool,
+    ) -> Decision:
+        """Decide on each object; what is wrong with one becomes a failure in the ledger.
+
+        Args:
+            wanted: all desired objects.
+            refs: those to decide on.
+            blind: kinds that cannot be seen.
+            block: what keeps newer manifests from being applied; None if nothing does.
+            left_as_is: whether an object is not to be brought to this revision, as in a rollback.
+            retry_all: whether pauses after failures count for nothing.
+        """
+        now = self._world.clock.monotonic()
+        self._orphans.clear()
+        found = Decision(block=block)
+        for number, ref in enumerate(refs, 1):
+            if number % BREATH_OBJECTS == 0:
+                await self._world.clock.sleep(0)
+            manifest = wanted.objects.get(ref)
+            if manifest is None or (not retry_all and self._ledger.is_paused(ref, manifest, now)):
+                continue
+            if error := blind.get(ref.group_kind):
+                self._fail(ref, manifest, error)
+            elif (change := await self._change(ref, manifest, now)) and not (_is_revision(change) and _stays(change, left_as_is)):
+                self._sort(change, found)
+        return found
+
+    def advance(self, wanted: Desired, found: Decision, orders: Orders) -> Decision:
+        """Take out of the plan what belongs to waves that may not be begun yet."""
+        pending = {change.ref: change for change in (*found.plan, *found.held, *found.later) if _is_revision(change)}
+
+        def lacks(ref: ObjectRef) -> str:
+            if failure := self._ledger.failures.get(ref):
+                return failure.problem.message
+            if ref in pending:
+                return "it is not applied yet"
+            return self._unready(ref) if orders.spec.apply.wait else ""
+
+        found.plan = [*found.plan, *found.later]
+        found.later, found.frontier = [], waves.frontier(wanted.objects, lacks)
+        if found.frontier:
+            limit = found.frontier.wave
+            found.later = [change for change in found.plan if _is_revision(change) and change.wave[0] > limit]
+            found.plan = [change for change in found.plan if not (_is_revision(change) and change.wave[0] > limit)]
+        return found
+
+    def _unready(self, ref: ObjectRef) -> str:
+        readiness = self._world.index.unready(ref)
+        return readiness.message if readiness and readiness.holds_up else ""
+
+    def _sort(self, change: Change, found: Decision) -> None:
+        if found.block and _is_revision(change):
+            found.held.append(change)
+        else:
+            found.plan.append(change)
+            found.brings_new = found.brings_new or _is_revision(change)
+
+    async def _change(self, ref: ObjectRef, manifest: Manifest, now: float) -> Change | None:
+        """What to do with one object; None for nothing, or if it failed."""
+        claims, live = self._world.index.claims, self._world.index.get(ref)
+        if _is_left_alone(manifest, live):
+            self._ledger.done(ref)
+            return None
+        is_free = live is not None and live.owner != self._owner and (claims.is_free(ref, live.owner) or await self._is_orphan(live))
+        match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self._ledger.present, is_free=is_free):
+            case Hold.OWNER_CONFLICT:
+                claims.catch_up(self._owner, now)
+                self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
+            case Hold.TERMINATING:
+                self._fail(ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone"))
+            case Change() as change:
+                return change
+            case None:
+                self._ledger.done(ref)
+                self._drift.calm(ref, live)
+        return None
+
+    async def _is_orphan(self, live: Live) -> bool:
+        """Whether the object was left behind by a ClusterState that is gone: one that deletes nothing gives its objects up."""
+        if not live.digest:
+            return False
+        if live.owner not in self._orphans:
+            self._orphans[live.owner] = not await self._world.cluster.owner_exists(live.owner)
+        return self._orphans[live.owner]
+
+
+def _is_left_alone(manifest: Manifest, live: Live | None) -> bool:
+    """Whether annotations ask us not to write the object as it is."""
+    wish = manifest.directives
+    if wish.apply is Apply.IGNORE:
+        return True
+    if live is None:
+        return not wish.reconcile
+    return wish.apply is Apply.IF_NOT_PRESENT
+
+
+def _stays(change: Change, left_as_is: Callable[[ObjectRef], bool]) -> bool:
+    """Whether an object that exists does not get its newer manifest."""
+    return change.live is not None and (left_as_is(change.ref) or not change.live.directives.reconcile or not _wants(change.manifest))
+
+
+def _wants(manifest: Manifest | None) -> bool:
+    return manifest is None or manifest.directives.reconcile
+
+
+def _is_revision(change: Change) -> bool:
+    """Whether it brings a newer manifest; repairs bring back what was there before."""
+    return change.action in (Action.CREATE, Action.UPDATE)

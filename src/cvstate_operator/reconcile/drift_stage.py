@@ -1,0 +1,266 @@
+"""The drift stage of one ClusterState: which fields drifted, what is done about each, and what an apply must leave alone. Keeps the ledger and the breakers."""
+
+import hashlib
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from cvstate_operator import errors
+from cvstate_operator.api.change_plan import PlanAction
+from cvstate_operator.api.conditions import Reason
+from cvstate_operator.api.drift import Breaker
+from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.drift import ignores
+from cvstate_operator.drift.breaker import Breakers, Key, Limits
+from cvstate_operator.drift.coverage import FieldDrift, field_drifts
+from cvstate_operator.drift.field_set import ownership as field_ownership
+from cvstate_operator.drift.ignores import LeftOut
+from cvstate_operator.drift.ledger import DriftLedger, Entry, State
+from cvstate_operator.drift.remedy import Case, Policy, Remedy, remedy
+from cvstate_operator.objects import ownership
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.live import Live
+from cvstate_operator.objects.manifest import Body
+from cvstate_operator.objects.redaction import is_secret, one_line, shown
+from cvstate_operator.plan.changes import Action, Change
+from cvstate_operator.plan.consent import Item
+from cvstate_operator.reconcile.orders import Orders
+from cvstate_operator.reconcile.outcome import Fight, Waits
+from cvstate_operator.reconcile.ports import World
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found about one object that is to be applied."""
+
+    remedy: Remedy = field(default_factory=Remedy)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What the apply leaves alone."""
+    live: Mapping[str, Any] | None = None
+    """The object it was decided on; None if that did not matter."""
+    is_final: bool = True
+    """Whether nothing about it needs another look until a field of ours changes."""
+
+
+class DriftStage:
+    """Not for concurrent use on one object."""
+
+    def __init__(self, world: World, *, owner: str, status: Mapping[str, Any]) -> None:
+        """
+        Args:
+            world: everything outside.
+            owner: ApplySet id.
+            status: of an earlier life; first moments and breakers are taken over from it.
+        """
+        self._world = world
+        self._owner = owner
+        self._waits: dict[ObjectRef, tuple[Waits, ...]] = {}
+        self.ledger = DriftLedger()
+        self.ledger.recall((status.get("drift") or {}).get("sample") or ())
+        self.breakers = Breakers.load(orjson.dumps(_saved(status)), Limits.of(Breaker()))
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    async def look(self, change: Change, body: Body, orders: Orders) -> Look:
+        """Find out how a desired object drifted, and what is done about it.
+
+        Raises:
+            CvstateError: the live object could not be read.
+        """
+        assert change.manifest is not None  # prunes are not looked at  # noqa: S101
+        self.breakers.limits = Limits.of(orders.spec.drift.breaker)
+        labels = body["metadata"].get("labels") or {}
+        ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
+        if change.live is None:
+            drifts = (FieldDrift("", "present", None, "", ""),) if change.action is Action.REPAIR else ()
+            return self._judge(change, body, ignored, drifts, orders, live=None)
+        if change.action is Action.UPDATE and not ignored and orders.is_plain and not self._is_held(change):
+            return Look()
+        live = await self._live(change)
+        return self._judge(change, body, ignored, self._drifts(change, body, live), orders, live=live)
+
+    async def yielding(self, change: Change, look: Look, pointers: Iterable[str]) -> Look:
+        """The same, with fields left out that others turned out to hold.
+
+        Raises:
+            CvstateError: the live object could not be read.
+        """
+        live = await self._world.cluster.read(change.live.resource, change.ref) if change.live else None
+        return replace(look, left_out=look.left_out.with_fields(pointers), live=live, is_final=False)
+
+    def _judge(
+        self,
+        change: Change,
+        body: Body,
+        ignored: LeftOut,
+        drifts: tuple[FieldDrift, ...],
+        orders: Orders,
+        *,
+        live: Mapping[str, Any] | None,
+    ) -> Look:
+        now = self._world.clock.now()
+        uid = change.live.uid if change.live else ""
+        found = remedy(Case(change.ref, uid, body, ignored, drifts), self._policy(change, orders), self.ledger, self.breakers, now)
+        self.breakers.settle({uid, str(change.ref)} - {""}, [drift.path for drift in drifts], now.timestamp())
+        self._waits[change.ref] = tuple(
+            Waits(item_of(change, entry.drift), Reason.AWAITING_APPROVAL, told(change.ref, entry.drift))
+            for entry in found.entries
+            if entry.state is State.AWAITING_APPROVAL
+        )
+        opened = self.ledger.note(change.ref, found.entries)
+        for entry in opened:
+            self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)
+        is_final = len(found.repaired) == len(found.entries) and not found.ignored and not ignored.managers
+        return Look(found, ignored.with_fields(found.left_out) if found.left_out else ignored, live, is_final)
+
+    def _policy(self, change: Change, orders: Orders) -> Policy:
+        def agreed(drift: FieldDrift) -> bool:
+            return orders.agreed(item_of(change, drift))
+
+        may_write = change.manifest is None or (
+            change.manifest.directives.reconcile and (change.live is None or change.live.directives.reconcile)
+        )
+        is_blocked = orders.block(WindowAction.DRIFT_REPAIR) is not None or not may_write
+        return Policy(orders.spec.drift, orders.yields, is_blocked, agreed)
+
+    def _is_held(self, change: Change) -> bool:
+        return bool(self.ledger.of(change.ref)) or (change.live is not None and self.breakers.knows(change.live.uid))
+
+    async def _live(self, change: Change) -> Mapping[str, Any]:
+        assert change.live is not None  # or there would be nothing to read  # noqa: S101
+        if change.live.snapshot is not None:
+            live: Mapping[str, Any] = orjson.loads(change.live.snapshot)
+            return live
+        read = await self._world.cluster.read(change.live.resource, change.ref)
+        if read is None:
+            raise errors.StaleError("the object is gone; it is looked at again")
+        return read
+
+    def _drifts(self, change: Change, body: Body, live: Mapping[str, Any]) -> tuple[FieldDrift, ...]:
+        assert change.manifest is not None  # noqa: S101
+        sent = ownership.marked(body, owner=self._owner, digest=change.manifest.digest, namespace=change.ref.namespace)
+        found = field_drifts(sent, live, field_ownership(live, FIELD_MANAGER).ours, manager=FIELD_MANAGER)
+        if found or change.action is not Action.REPAIR:
+            return found
+        # Our values changed although we still hold every field: someone wrote below a field that we own as a whole.
+        return (FieldDrift("", None, None, _last_writer(live), ""),)
+
+    # -- what becomes of it ----------------------------------------------------------------------------------------
+
+    def sending(self, change: Change, found: Remedy) -> datetime:
+        """The repair is about to be sent; returns the moment, by which it may be taken back."""
+        now = self._world.clock.now()
+        for drift in found.repaired:
+            self.breakers.note(self._key(change, drift), now.timestamp(), drift.manager)
+        return now
+
+    def refused(self, change: Change, found: Remedy, sent_at: datetime) -> None:
+        """The API server refused the repair, so that it changed nothing."""
+        for drift in found.repaired:
+            self.breakers.withdraw(self._key(change, drift), sent_at.timestamp())
+
+    def sent(self, change: Change, found: Remedy) -> None:
+        """The repair was made."""
+        for entry in self.ledger.repaired(change.ref):
+            self._close(entry)
+
+    def calm(self, ref: ObjectRef, live: Live | None) -> None:
+        """The object is as declared, whoever did it."""
+        for entry in self.ledger.of(ref):
+            self._close(entry)
+        self._forget((ref,))
+        if live and self.breakers.knows(live.uid, str(ref)):
+            self.breakers.settle({live.uid, str(ref)}, (), self._world.clock.now().timestamp())
+
+    def keep_only(self, desired: Container[ObjectRef]) -> None:
+        """Forget everything about objects that are no longer desired."""
+        self._forget([ref for ref in (*self.ledger.open, *self._waits) if ref not in desired])
+
+    def _forget(self, refs: Iterable[ObjectRef]) -> None:
+        self.ledger.forget(refs)
+        for ref in refs:
+            self._waits.pop(ref, None)
+
+    # -- what is told ----------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> tuple[Waits, ...]:
+        """Repairs that a person has to agree to."""
+        return tuple(one for found in self._waits.values() for one in found)
+
+    def fights(self, now: datetime) -> tuple[Fight, ...]:
+        """Everything worth remembering of repairs that were undone: more than one, or a field that is left alone."""
+        index = self._world.index
+        names = {live.uid: str(ref) for ref, live in index.members(self._owner).items()} if self.breakers.is_busy else {}
+        return tuple(Fight(key, names.get(key.object, key.object), breaker) for key, breaker in self.breakers.remembered(now.timestamp()))
+
+    def _close(self, entry: Entry) -> None:
+        seconds = (self._world.clock.now() - entry.first_seen).total_seconds()
+        self._world.meter.remedied(action=entry.action.value, seconds=max(0.0, seconds))
+
+    @staticmethod
+    def _key(change: Change, drift: FieldDrift) -> Key:
+        return Key.of(change.ref, change.live.uid if change.live else "", drift.path)
+
+
+def item_of(change: Change, drift: FieldDrift) -> Item:
+    """The repair of one drift, as people agree to it."""
+    assert change.manifest is not None  # prunes do not drift  # noqa: S101
+    live = change.live
+    if live and is_secret(change.ref.group_kind):
+        value = live.version
+    else:
+        value = hashlib.sha256(orjson.dumps(drift.live, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return Item(
+        PlanAction.DRIFT,
+        change.ref,
+        live.uid if live else "",
+        digest=change.manifest.digest,
+        path=drift.path,
+        since=drift.since,
+        value=value,
+    )
+
+
+def told(ref: ObjectRef, drift: FieldDrift) -> str:
+    """One drift for people; nothing secret."""
+    if not drift.path:
+        return "is gone" if drift.desired else "changed inside a field of ours"
+    kind = ref.group_kind
+    who = f", written by {one_line(drift.manager)}" if drift.manager else ""
+    return f"is {shown(kind, drift.path, drift.live)} instead of {shown(kind, drift.path, drift.desired)}{who}"
+
+
+def _saved(status: Mapping[str, Any]) -> list[Any]:
+    """What `status.breakers` says, as `Breakers.load` reads it."""
+    found = [entry for entry in status.get("breakers") or () if isinstance(entry, Mapping)]
+    return [
+        [
+            entry.get("key", ""),
+            entry.get("path", ""),
+            entry.get("manager", ""),
+            _seconds(entry.get("openedAt")),
+            _seconds(entry.get("probedAt")),
+            [_seconds(at) for at in entry.get("repairs") or ()],
+        ]
+        for entry in found
+    ]
+
+
+def _seconds(moment: Any) -> float | None:
+    """Seconds since the epoch of a time in the status; None for what is no time."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _last_writer(live: Mapping[str, Any]) -> str:
+    entries = live["metadata"]["managedFields"]
+    others = [e for e in entries if e.get("manager") != FIELD_MANAGER and e.get("subresource") != "status"]
+    newest: dict[str, Any] = max(others, key=lambda e: e.get("time", ""), default={})
+    return str(newest.get("manager", ""))

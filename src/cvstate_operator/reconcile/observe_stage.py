@@ -1,0 +1,63 @@
+"""The observe stage of one ClusterState: every kind that members are or may be of is watched, and those that cannot be seen are known."""
+
+from collections.abc import Mapping
+
+from cvstate_operator import errors
+from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.plan.desired import Desired
+from cvstate_operator.reconcile.ports import ParentMetadata, World
+
+
+class ObserveStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, *, owner: str, known_kinds: frozenset[GroupKind]) -> None:
+        """
+        Args:
+            world: everything outside.
+            owner: ApplySet id.
+            known_kinds: kinds that members may be of, from before this process.
+        """
+        self._world = world
+        self._owner = owner
+        self._marked: frozenset[GroupKind] | None = known_kinds or None
+        self.blind: Mapping[GroupKind, errors.CvstateError] = {}
+        """Kinds that cannot be seen, and why."""
+        self.seen_all = True
+        """Whether the last resync that was asked for succeeded."""
+
+    async def observe(self, wanted: Desired, *, resync_before: float | None) -> frozenset[GroupKind]:
+        """Watch what members are or may be of; returns kinds that can be seen again.
+
+        Args:
+            wanted: the desired objects.
+            resync_before: list again what was listed before that (monotonic seconds); None for nothing.
+        """
+        kinds = frozenset(ref.group_kind for ref in wanted.objects)
+        possible = kinds | (self._marked or frozenset())
+        await self._mark(possible)
+        cluster = self._world.cluster
+        if resync_before is not None and any(cluster.any_version(kind) is None for kind in possible - kinds):
+            await cluster.discover()
+        # Each version that a manifest uses is watched on its own: drift shows only in the version that was applied.
+        served = [resource for gvk in wanted.resources if (resource := cluster.resource(gvk))]
+        former = [resource for kind in possible - kinds if (resource := cluster.any_version(kind))]
+        before, self.blind = frozenset(self.blind), dict(await cluster.observe([*served, *former]))
+        if former:
+            held = {ref.group_kind for ref in self._world.index.members(self._owner)}
+            seen = {kind for resource in former if cluster.any_version(kind := resource.gvk.group_kind)} - self.blind.keys()
+            await self._mark(possible - (seen - held))
+        if resync_before is not None:
+            try:
+                await cluster.resync(sorted({r.gvk.group_kind for r in (*served, *former)}), since=resync_before)
+                self.seen_all = True
+            except errors.CvstateError:
+                # What the watches told still stands, but nothing may be deleted by it until a resync succeeds.
+                self.seen_all = False
+        return before - self.blind.keys()
+
+    async def _mark(self, kinds: frozenset[GroupKind]) -> None:
+        """Write down which kinds members may be of, for whoever comes after us; before there are any, and after there were the last."""
+        if kinds != self._marked:
+            await self._world.reporter.write_parent(ParentMetadata(self._owner, kinds))
+            self._marked = kinds

@@ -1,0 +1,58 @@
+"""The place stage of one ClusterState: manifests become desired objects, each in its kind and namespace."""
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.objects.artifact import Rendered
+from cvstate_operator.objects.identity import ApiResource, Gvk
+from cvstate_operator.plan import backoff, crds, desired
+from cvstate_operator.reconcile import inputs
+from cvstate_operator.reconcile.ports import World
+
+
+class PlaceStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, *, namespace: str) -> None:
+        self._world = world
+        self._namespace = namespace
+        self._placed: Rendered | None = None
+        self._attempt = 0
+        self.desired: desired.Desired | None = None
+        """What should be in the cluster; None until something was placed."""
+        self.again_at: float | None = None
+        """When to look again whether a kind is served by now, monotonic seconds; None if none is missing."""
+
+    async def place(self, spec: ClusterStateSpec, rendered: Rendered, *, full: bool) -> bool:
+        """Place what was rendered; True if the desired objects are new.
+
+        Raises:
+            CvstateError: the API server could not be asked which kinds it serves.
+        """
+        is_due = self.again_at is not None and (full or self._world.clock.monotonic() >= self.again_at)
+        if rendered is self._placed and not is_due:
+            return False
+        # Unset until it is placed: a pass that ends here by an error is repeated from the placing on.
+        self._placed = None
+        await self._place(spec, rendered)
+        self._placed = rendered
+        return True
+
+    async def _place(self, spec: ClusterStateSpec, rendered: Rendered) -> None:
+        cluster = self._world.cluster
+        declared = crds.declared_resources(self._world.renderer.body(m) for m in rendered.manifests if crds.is_crd(m.gvk.group_kind))
+
+        def resolve(gvk: Gvk) -> ApiResource | None:
+            return cluster.resource(gvk) or declared.get(gvk)
+
+        if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
+            await cluster.discover()
+        namespace = inputs.release_namespace(spec, self._namespace) if rendered.type == "Helm" else self._namespace
+        self.desired = desired.place(
+            rendered.manifests, rendered.problems, resolve=resolve, namespace=namespace, target_namespace=spec.render.target_namespace
+        )
+        await self._world.clock.sleep(0)
+        unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self.desired.problems)
+        self._attempt = self._attempt + 1 if unknown else 0
+        clock = self._world.clock
+        pause = backoff.pause_seconds(errors.KindUnknownError(""), self._attempt, random=clock.random()) if unknown else 0.0
+        self.again_at = clock.monotonic() + pause if unknown else None

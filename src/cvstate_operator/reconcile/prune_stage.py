@@ -1,0 +1,164 @@
+"""The prune stage of one ClusterState: deletes what left Git, if everything that has to be sure is, and lets others have what they declare now."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from cvstate_operator import errors
+from cvstate_operator.api.change_plan import PlanAction
+from cvstate_operator.api.conditions import Reason
+from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.plan import adoption, backoff, prune
+from cvstate_operator.plan.changes import Action, Change
+from cvstate_operator.plan.consent import Item
+from cvstate_operator.plan.desired import Desired
+from cvstate_operator.plan.prune import PruneGuard, Pruning
+from cvstate_operator.reconcile.ledger import Ledger
+from cvstate_operator.reconcile.orders import Orders
+from cvstate_operator.reconcile.outcome import Done, Waits
+from cvstate_operator.reconcile.ports import World
+from cvstate_operator.reconcile.writer import Writer
+
+WAITING_SECONDS: Final = 0.25
+"""How often a prune looks whether it still has to wait. Costs no request."""
+HANDED_OVER_SECONDS: Final = 10.0
+"""How often it looks whether who declares an object still does; that it was taken over is told by an event."""
+AGREEING_SECONDS: Final = 2.0
+"""Between the first look that finds an object to be superfluous and the one that deletes it (S3 of RELIABILITY: two observations that agree)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """An object that was found superfluous."""
+
+    uid: str
+    since: float
+    """Monotonic seconds."""
+
+
+class PruneStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, ledger: Ledger, writer: Writer, *, owner: str, name_owner: adoption.NameOwner) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._writer = writer
+        self._owner = owner
+        self._name_owner = name_owner
+        self._suspects: dict[ObjectRef, _Suspect] = {}
+        self.pruning = Pruning()
+        """What was decided last."""
+        self.pending: tuple[ObjectRef, ...] = ()
+        """Objects that are about to be deleted."""
+        self.again_at: float | None = None
+        """When to run again, monotonic seconds; None if only with news."""
+
+    @property
+    def waiting(self) -> tuple[Waits, ...]:
+        """Deletes that a person has to agree to."""
+        return tuple(
+            Waits(_item(change), Reason.PRUNE_HELD, waiting.objection) for waiting in self.pruning.waiting for change in waiting.changes
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is to be looked at again without news."""
+        return bool(self.pruning.held or self.pruning.deferred or self.pruning.waiting) or self.again_at is not None
+
+    async def prune(
+        self, wanted: Desired, guard: PruneGuard, orders: Orders, *, keeps: Callable[[ObjectRef], bool], retry_all: bool
+    ) -> list[Done]:
+        """Delete members that left Git.
+
+        Args:
+            wanted: all desired objects.
+            guard: what is sure.
+            orders: what may be done.
+            keeps: whether an object is to be kept although it is not desired, as in a rollback.
+            retry_all: whether pauses after failures count for nothing.
+        """
+        self.again_at = None
+        block = orders.block(WindowAction.PRUNE)
+        self.pruning = prune.decide(
+            self._world.index.members(self._owner),
+            wanted.objects,
+            guard,
+            owner=self._owner,
+            spec=orders.spec.prune,
+            claimant=self._claimant,
+            policy=lambda change: "Disabled" if keeps(change.ref) else change.live.directives.prune.value if change.live else "",
+            approved=lambda change: orders.agreed(_item(change)),
+            deferral=block.message if block else "",
+        )
+        doomed = {change.ref: change for change in self.pruning.doomed}
+        # A prune that failed before is of no interest once its object is gone or held.
+        self._ledger.forget([ref for ref in self._ledger.failures if ref not in wanted.objects and ref not in doomed])
+        done = [] if self._hand_over() else await self._delete(self._agreed(doomed.values()), retry_all=retry_all)
+        deleted = {item.ref for item in done}
+        self.pending = tuple(ref for ref in doomed if ref not in deleted and ref not in self._ledger.failures)
+        return done
+
+    def _agreed(self, doomed: Iterable[Change]) -> list[Change]:
+        """Those that were found superfluous long enough ago already; the others are noted."""
+        now = self._world.clock.monotonic()
+        before, self._suspects = self._suspects, {}
+        for change in doomed:
+            uid, known = change.live.uid if change.live else "", before.get(change.ref)
+            self._suspects[change.ref] = known if known and known.uid == uid else _Suspect(uid, now)
+        young = [suspect.since for suspect in self._suspects.values() if suspect.since + AGREEING_SECONDS > now]
+        if young:
+            self._run_again(min(young) + AGREEING_SECONDS)
+        return [change for change in doomed if self._suspects[change.ref].since + AGREEING_SECONDS <= now]
+
+    async def _delete(self, doomed: Iterable[Change], *, retry_all: bool) -> list[Done]:
+        claims, clock = self._world.index.claims, self._world.clock
+        done: list[Done] = []
+        for change in doomed:
+            now = clock.monotonic()
+            if self._writer.stopping or (not retry_all and self._ledger.is_paused(change.ref, None, now)):
+                continue
+            # Each delete takes requests, and others say meanwhile what they declare.
+            if self._claimant(change.ref) or claims.catch_up(self._owner, now):
+                self._run_again(now + WAITING_SECONDS)
+                continue
+            if await self._deleted(change):
+                done.append(Done(change.ref, Action.PRUNE))
+        return done
+
+    async def _deleted(self, change: Change) -> bool:
+        """Delete one object. One that changed since we looked is decided on anew, soon or when the event about it came."""
+        world, result = self._world, "ok"
+        try:
+            await world.cluster.prune(change)
+        except errors.StaleError as exc:
+            result = exc.reason
+            self._run_again(world.clock.monotonic() + backoff.pause_seconds(exc, 1, random=world.clock.random()))
+        except errors.CvstateError as exc:
+            result = exc.reason
+            self._writer.fail(change.ref, None, exc)
+        world.meter.changed(kind=change.ref.kind, action=Action.PRUNE.value, result=result)
+        if result in ("ok", errors.StaleError.reason):
+            self._ledger.forget([change.ref])
+        return result == "ok"
+
+    def _claimant(self, ref: ObjectRef) -> str:
+        """Another ClusterState that declares the object; empty if there is none."""
+        return next((self._name_owner(owner) for owner in self._world.index.claims.claimants(ref) if owner != self._owner), "")
+
+    def _hand_over(self) -> bool:
+        """Let others have what left Git; True if nothing may be deleted yet, since one of them may come to declare it."""
+        index, now = self._world.index, self._world.clock.monotonic()
+        index.let_go(self._owner, self.pruning.free)
+        is_waiting = bool(self.pruning.doomed) and index.claims.catch_up(self._owner, now)
+        if is_waiting or self.pruning.handed_over:
+            self._run_again(now + (WAITING_SECONDS if is_waiting else HANDED_OVER_SECONDS))
+        return is_waiting
+
+    def _run_again(self, at: float) -> None:
+        self.again_at = at if self.again_at is None else min(at, self.again_at)
+
+
+def _item(change: Change) -> Item:
+    """A delete, as people agree to it."""
+    return Item(PlanAction.PRUNE, change.ref, change.live.uid if change.live else "")

@@ -1,0 +1,127 @@
+"""The revision stage of one ClusterState: which commit to work with, and what becomes of it: healthy, superseded, or rolled back."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.rollback import Rollback
+from cvstate_operator.api.source import GitRef
+from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.drift.rules import is_kind
+from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.plan import revision
+from cvstate_operator.plan.gates import Block, Gates
+from cvstate_operator.plan.history import History, commit_of
+from cvstate_operator.plan.revision import Why
+from cvstate_operator.reconcile import inputs
+from cvstate_operator.reconcile.ports import World
+
+
+class RevisionStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, *, namespace: str, status: Mapping[str, Any]) -> None:
+        self._world = world
+        self._namespace = namespace
+        self._accepted = commit_of(str(status.get("lastAttemptedRevision") or ""))
+        self._older: Artifact | None = None
+        """What was recalled last."""
+        self.history = History.read(status)
+        self.rejected: frozenset[str] = frozenset()
+        """Commits that a person rejected, or released from quarantine, by annotation."""
+        self.held: Artifact | None = None
+        """The newest commit, if another one is worked with."""
+        self.why = Why.NEWEST
+
+    @property
+    def quarantined(self) -> Mapping[str, str]:
+        """Commits that are not applied, and why."""
+        return {**self.history.quarantined, **dict.fromkeys(self.rejected, "a person rejected it (cvstate rollback)")}
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether what is worked with is an older commit, since the newest is quarantined."""
+        return self.why is Why.ROLLED_BACK
+
+    def block(self, gates: Gates) -> Block | None:
+        """What keeps the commit from being applied now; None if nothing does."""
+        return gates.block(WindowAction.ROLLBACK if self.is_rollback else WindowAction.NEW_REVISION)
+
+    async def choose(self, spec: ClusterStateSpec, newest: Artifact | None, gates: Gates) -> Artifact | None:
+        """The commit to work with; None if none is known."""
+        if newest is None:
+            self.held = None
+            return None
+        history, rejected = self.history, self.rejected
+        history.keep_quarantined(newest.commit)
+        good = history.good(rejected)
+        choice = revision.choose(
+            newest.commit,
+            accepted=self._accepted,
+            good=good.commit if good else "",
+            quarantined=self.quarantined,
+            may_advance=gates.block(WindowAction.NEW_REVISION) is None,
+            may_roll_back=gates.block(WindowAction.ROLLBACK) is None,
+        )
+        artifact = newest if choice.commit == newest.commit else await self._recall(spec, choice.commit)
+        # A commit that is not to be had any more is no reason to stop looking: nothing of the newest is written while it is held.
+        self.why = choice.why if artifact else Why.HELD
+        self.held = newest if self.why is not Why.NEWEST else None
+        return artifact or newest
+
+    def begin(self, spec: ClusterStateSpec, artifact: Artifact) -> None:
+        """The commit is about to be applied."""
+        self._accepted = artifact.commit
+        self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit)
+
+    def applied(self, *, healthy: bool) -> None:
+        """The cluster is as the commit declares."""
+        self.history.applied(self._world.clock.now(), healthy=healthy)
+
+    def deadline(self, spec: ClusterStateSpec) -> datetime | None:
+        """When the commit is rolled back unless it is healthy by then; None if it is not to be, or cannot."""
+        current = self.history.current
+        if spec.rollback is None or current is None or self.is_rollback or self.why is Why.HELD:
+            return None
+        good = self.history.good(self.rejected)
+        if good is None or good.commit == current.commit or commit_of(current.revision) in self.history.quarantined:
+            return None
+        return current.started_at + timedelta(seconds=parse_seconds(spec.rollback.on_unhealthy_for))
+
+    def give_up(self, spec: ClusterStateSpec, what: str) -> bool:
+        """Quarantine the commit if its time is over; `what` says what is wrong with it. True if it was."""
+        deadline, now, current = self.deadline(spec), self._world.clock.now(), self.history.current
+        if deadline is None or now < deadline or current is None or spec.rollback is None:
+            return False
+        self.history.quarantine(current.commit, f"not healthy within {spec.rollback.on_unhealthy_for}: {what}", now)
+        return True
+
+    def reject(self, commits: Collection[str], released: Collection[str]) -> None:
+        """What people said by annotation: commits to stay away from, and commits to give another try."""
+        self.rejected = frozenset(commits)
+        for commit in released:
+            self.history.release(commit)
+
+    def leaves(self, spec: ClusterStateSpec, ref: ObjectRef) -> bool:
+        """Whether a rollback is under way that leaves the object as it is."""
+        excluded = spec.rollback.exclude_kinds if spec.rollback else Rollback().exclude_kinds
+        return self.is_rollback and any(is_kind(ref, kind) for kind in excluded)
+
+    async def _recall(self, spec: ClusterStateSpec, commit: str) -> Artifact | None:
+        git = spec.source.git
+        if self._older and (self._older.commit, self._older.path) == (commit, git.path):
+            return self._older
+        try:
+            access = await inputs.access(self._world.references, git, self._namespace, max_age=parse_seconds(spec.interval))
+            try:
+                self._older = await self._world.source.recall(git, access=access, commit=commit)
+            except errors.CvstateError:
+                exactly = git.model_copy(update={"ref": GitRef(commit=commit)})
+                self._older = await self._world.source.fetch(exactly, access=access, known=None, baseline="", max_age=0.0)
+        except errors.CvstateError:
+            return None
+        return self._older

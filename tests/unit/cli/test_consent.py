@@ -1,0 +1,75 @@
+"""`cvstate approve`, without a cluster: what is refused before one is asked, and how a plan is shown.
+
+Aspects: options · the table · foreign text.
+"""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from cvstate_operator import errors
+from cvstate_operator.cli import consent
+from cvstate_operator.cli.main import app
+
+STATE = {"metadata": {"namespace": "team-a", "name": "shop"}}
+DIGEST = f"sha256:{'0' * 64}"
+
+
+def shown(*items: dict[str, Any], **spec: Any) -> str:
+    """The text of a plan on a wide screen."""
+    console = Console(file=io.StringIO(), width=200)
+    console.print(consent._shown(STATE, {"spec": {"digest": DIGEST, "items": list(items), "total": len(items), **spec}}))
+    return console.file.getvalue()
+
+
+def item(action: str = "Prune", **more: str) -> dict[str, str]:
+    return {"action": action, "object": "ConfigMap/web/old", "reason": "PruneHeld", **more}
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--expires", "soon"), "--expires"),
+        (("--expires", "0s"), "--expires"),
+        (("--expires", "900ms"), "--expires"),
+        (("--expires", "9000h"), "--expires"),
+        (("--reason", ""), "--reason"),
+        (("--reason", " \t"), "--reason"),
+        (("--reason", "x" * 1001), "--reason"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named_before_a_cluster_is_asked(options: tuple[str, ...], word: str) -> None:
+    result = CliRunner().invoke(app, ["approve", "shop", "--kubeconfig", "/nonexistent/kubeconfig", *options])
+    assert isinstance(result.exception, errors.SettingsError)
+    assert word in result.exception.message
+
+
+def test_counts_are_said_and_zeros_are_not() -> None:
+    text = shown(item(), counts={"prune": 3, "recreate": 0, "drift": 2}, revision="main@sha1:4c1f")
+    assert text.splitlines()[0] == "team-a/shop  main@sha1:4c1f"
+    assert text.splitlines()[-1] == f"3 to delete, 2 to put back; {DIGEST}"
+
+
+def test_every_write_has_its_line_with_field_reason_and_detail() -> None:
+    line = next(line for line in shown(item("Drift", path="/data/k", detail="5, was 3")).splitlines() if "Drift" in line)
+    assert line.split() == ["Drift", "ConfigMap/web/old", "/data/k", "PruneHeld", "5,", "was", "3"]
+
+
+@pytest.mark.parametrize(("total", "more"), [(1, None), (2, "and 1 more"), (20_000, "and 19999 more")])
+def test_what_is_not_shown_is_counted(total: int, more: str | None) -> None:
+    text = shown(item(), total=total)
+    assert (more in text) if more else ("more" not in text)
+
+
+def test_foreign_text_cannot_steer_the_terminal_or_pass_for_markup() -> None:
+    text = shown(item(detail="\x1b[2Jgone\nPrune  Nothing", path="[red]/data[/red]"))
+    assert "\x1b" not in text
+    assert "[red]/data[/red]" in text
+    assert sum(line.startswith("Prune") for line in text.splitlines()) == 1
+
+
+def test_the_help_has_examples() -> None:
+    assert "cvstate approve shop -n team-a" in CliRunner().invoke(app, ["approve", "--help"]).stdout
