@@ -10,7 +10,7 @@ from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
 from tests.cluster.stack import OPERATOR_USER
 from tests.conftest import install_crd
-from tests.faults.scenarios import Ground
+from tests.faults.scenarios import Ground, Run, some
 from tests.support.api import Api
 from tests.support.fault_proxy import FaultProxy
 
@@ -52,3 +52,26 @@ def ground(fault_cluster: Cluster, git: GitServer, tmp_path_factory: pytest.Temp
         for operator in made.operators:
             if operator.is_running:
                 operator.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def run(ground: Ground) -> Iterator[Run]:
+    made = Run(ground)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def fresh(ground: Ground) -> None:
+    """An operator whose streams were not cut before: each cut makes it wait longer until the next stream has lasted for a while."""
+    ground.operator().end(signal.SIGKILL)
+
+
+@pytest.fixture
+def installed(run: Run) -> Run:
+    """All of `some` is there, and nothing is under way."""
+    run.wish(some())
+    run.world.declare()
+    run.converge()
+    run.world.request()
+    return run

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
 from tests.support import invariants
@@ -24,6 +26,9 @@ from tests.support.operator import Operator
 from tests.support.waiting import until
 from tests.support.world import World
 
+SEEDS: Final = range(1, 1 + int(os.environ.get("CVSTATE_FAULT_SEEDS", "2")))
+each_seed = pytest.mark.parametrize("seed", SEEDS)
+long = pytest.mark.skipif("CVSTATE_FAULT_SEEDS" not in os.environ, reason="takes long; set CVSTATE_FAULT_SEEDS")
 CONVERGE_SECONDS: Final = 60.0
 """L1: from the end of the faults to the desired state; the longest pause of the back-off."""
 NETWORKING: Final = "networking.k8s.io/v1"
@@ -92,6 +97,12 @@ class Ground:
     proxy: FaultProxy
     folder: Path
     operators: list[Victim] = field(default_factory=list)
+
+    @property
+    def audit_log(self) -> Path:
+        """Of the cluster, which is our own."""
+        assert self.cluster.audit_log is not None
+        return self.cluster.audit_log
 
     def operator(self) -> Victim:
         """The one that runs; started if none does."""
@@ -175,7 +186,7 @@ class Run:
 
     def entries(self) -> list[Entry]:
         """The operator's requests in the audit log about this run."""
-        return [entry for entry in invariants.entries(self.ground.cluster.audit_log, self._mark) if self.name in entry.key]
+        return [entry for entry in invariants.entries(self.ground.audit_log, self._mark) if self.name in entry.key]
 
     def requests(self) -> list[Seen]:
         """What came to the proxy about this run."""
@@ -199,7 +210,7 @@ class Run:
         self.world.request()
         mark = self.ground.cluster.audit.mark()
         self.world.request()
-        log = [entry for entry in invariants.entries(self.ground.cluster.audit_log, mark) if self.name in entry.key]
+        log = [entry for entry in invariants.entries(self.ground.audit_log, mark) if self.name in entry.key]
         return invariants.s9_a_second_look_writes_nothing(log)
 
     def restart(self, number: int = signal.SIGKILL) -> None:
@@ -216,6 +227,38 @@ class Run:
         for path in {self.path(each).rpartition("/")[0] for each in objects(self.name)[2:]}:
             api.request("DELETE", path)
         api.delete(self.path(objects(self.name)[1]))
+
+
+# -- smaller ones -------------------------------------------------------------------------------------------------------------
+
+
+def some(*, without: tuple[str, ...] = ()) -> list[Json]:
+    """Nine objects of five kinds."""
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+    ports = [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]
+    found = [config_map(f"c{i}", key=f"value {i}") for i in range(5)]
+    found.append(manifest("Secret", "s0", type="Opaque", data={"key": "dmFsdWU="}))
+    found.append(manifest("Service", "v0", spec={"clusterIP": "None", "selector": {"app": "a"}, "ports": ports}))
+    found.append(manifest("Role", "r0", api_version=RBAC, rules=rules))
+    found.append(manifest("NetworkPolicy", "n0", api_version=NETWORKING, spec={"podSelector": {}, "policyTypes": ["Egress"]}))
+    return [each for each in found if each["metadata"]["name"] not in without]
+
+
+def judge(run: Run, *, foreign: tuple[str, ...] = ()) -> None:
+    """Live is desired, no invariant was broken, and a second look writes nothing."""
+    run.converge(seconds=CONVERGE_SECONDS)
+    assert [*run.violations(foreign=foreign), *run.looked_again()] == []
+
+
+def edit(run: Run, name: str) -> None:
+    """Somebody changes one of the ConfigMaps of `some`."""
+    run.ground.api.merge(run.world.path("configmaps", name), {"data": {"key": "HACKED"}}, manager="kubectl-edit")
+
+
+def is_repaired(run: Run, name: str) -> bool:
+    """Whether that was undone."""
+    live = run.ground.api.get(run.world.path("configmaps", name))
+    return live is not None and live["data"]["key"] != "HACKED"
 
 
 # -- the scenarios ---------------------------------------------------------------------------------------------------------

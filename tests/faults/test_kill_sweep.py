@@ -5,25 +5,27 @@ Aspects: before the write is forwarded · after it was carried out and before it
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from tests.faults.scenarios import SCENARIOS, Ground, Reference, Run, Victim, Writes, undisturbed
 from tests.support.fault_proxy import Moment, Seen
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
 WANTED = os.environ.get("CVSTATE_SWEEP", "12")
 """How many points in total, `all`, or one as `scenario|write|moment`."""
 SEED = os.environ.get("CVSTATE_SWEEP_SEED", "1")
+REACH_SECONDS = 3.0
 SPACES = [(scenario, moment) for scenario in SCENARIOS for moment in Moment]
 
 
 @pytest.fixture(scope="module")
-def references() -> Iterator[dict[str, Reference]]:
+def references() -> dict[str, Reference]:
     """Filled as they are needed."""
-    yield {}
+    return {}
 
 
 class Kill:
@@ -60,10 +62,10 @@ def killed_at(ground: Ground, scenario: str, reference: Reference, write: str, m
     kill = ground.proxy.on_write = Kill(run, run.operator, write, moment)
     SCENARIOS[scenario].act(run)
     try:
-        run.operator.wait(10 if kill.is_done else 5)
-    except Exception:  # it never came to that write this time: two writes of a status may have been one
+        until("it comes to that write", lambda: kill.is_done, seconds=REACH_SECONDS)
+    except AssertionError:  # it never does this time: two writes of a status may have become one
         run.operator.kill()
-        run.operator.wait()
+    run.operator.wait()
     ground.proxy.on_write = None
     run.operator.start()
     run.converge()

@@ -172,7 +172,10 @@ def test_somebody_who_keeps_undoing_us_does_not_make_us_write_without_end(shop: 
             shop.api.merge(path, {"data": {"k": "RIVAL"}}, manager="rival")
     assert 3 <= len(shop.writes(mark)) <= 6
     open_drift = until("the drift is told", lambda: shop.state()["status"].get("drift"))
-    assert {"object": f"ConfigMap/{shop.name}/cm", "path": "/data/k", "manager": "rival"} in open_drift["sample"]
+    sample = open_drift["sample"][0]
+    assert sample["object"] == f"ConfigMap/{shop.name}/cm"
+    assert (sample["path"], sample["live"], sample["desired"]) == ("/data/k", "RIVAL", "v")
+    assert (sample["manager"], sample["severity"], sample["action"], sample["state"]) == ("rival", "Medium", "Auto", "BreakerOpen")
     assert shop.condition("Drifted")["status"] == "True"
     shop.api.merge(shop.path("services", "svc"), {"metadata": {"labels": {"tier": "x"}}})
     until(

@@ -64,7 +64,7 @@ def test_stopped_half_way_it_goes_on_where_it_was(own: World, number: int):
 def test_a_restart_writes_nothing_and_repairs_what_happened_meanwhile(own: World):
     commit = own.commit({**mixed(60, own.name), "cm.yaml": text(config_map("cm", k="v"), config_map("dead", k="v"))})
     own.operator.start()
-    own.declare()
+    own.declare(prune={"maxDeletes": 50, "maxPercent": 100})
     own.wait_applied(commit)
     own.operator.end(signal.SIGKILL)
     mark = own.cluster.audit.mark()
@@ -183,7 +183,7 @@ def test_metrics_pass_promtool_and_vanish_with_the_clusterstate(own: World):
     own.declare()
     own.wait_applied(own.commit({"a.yaml": text(config_map("a", k="v"))}))
     own.api.merge(own.path("configmaps", "a"), {"data": {"k": "HACKED"}})
-    series = f'cvstate_drift_opened_total{{kind="ConfigMap",name="state",namespace="{own.name}"}} 1.0'
+    series = f'cvstate_drift_opened_total{{kind="ConfigMap",name="state",namespace="{own.name}",severity="Medium"}} 1.0'
     until("the drift is counted", lambda: series in own.operator.http("/metrics")[1])
     code, page = own.operator.http("/metrics")
     assert code == 200

@@ -298,7 +298,7 @@ class FaultProxy(LoopbackServer):
             await response.prepare(request)
             assert shape is not None
             for opening in shape(b""):
-                await response.write(opening)
+                await response.write(opening or b"")
             async for line in _lines(answer.content):
                 for event in shape(line):
                     if event is None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def s10_retries_wait(requests: Sequence[Seen], *, path: str) -> list[str]:
 
 def _too_early(target: str, attempts: Sequence[Seen]) -> list[str]:
     found = []
-    for before, after in zip(attempts, attempts[1:], strict=False):
+    for before, after in pairwise(attempts):
         pause = after.at - (before.ended or before.at)
         if before.status >= 400 and pause < before.retry_after - 0.01:
             found.append(f"S10 {target}: {before.status} asked for {before.retry_after} s, tried again after {pause:.2f} s")

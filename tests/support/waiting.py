@@ -20,3 +20,16 @@ def until(what: str, look: Callable[[], Found | None], *, seconds: float = 20.0,
             return found
         assert time.monotonic() < deadline, f"not seen within {seconds} s: {what}; last seen: {found!r}"
         time.sleep(every)
+
+
+def never(what: str, look: Callable[[], object], *, seconds: float, every: float = 0.1) -> None:
+    """Watch for a while that something does not happen.
+
+    Raises:
+        AssertionError: it did.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        assert not found, f"{what}: {found!r}"
+        time.sleep(every)

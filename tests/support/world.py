@@ -91,6 +91,10 @@ class World:
         except AssertionError as error:
             raise AssertionError(f"{error}; status: {self.state(name).get('status')}") from None
 
+    def wait_ready(self, name: str = "state") -> Json:
+        """Wait until the ClusterState is Ready, and return the condition. For one that is Ready already and is to become so again: `wait_applied`."""
+        return until("it is Ready", lambda: (found := self.condition("Ready", name)).get("status") == "True" and found)
+
     def wait_failed(self, reason: str, name: str = "state", *, mentions: str = "", kind: str = "Ready") -> Json:
         """Wait until Ready is False for that reason, and the message holds a text; returns the condition."""
 

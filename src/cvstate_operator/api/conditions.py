@@ -61,6 +61,8 @@ class Reason(StrEnum):
     """The newest revision is quarantined, and the last good one is applied instead."""
     WAVE_NOT_READY = "WaveNotReady"
     """Objects of a later wave wait until those of an earlier one are ready."""
+    DELETING = "Deleting"
+    """The ClusterState is being deleted, and its objects go first."""
     HEALTHY = "Healthy"
     """Every object is ready."""
     DEGRADED = "Degraded"

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from cvstate_operator import __version__
-from cvstate_operator.cli import check, consent, run, status, switches
+from cvstate_operator.cli import check, consent, diff, rollback, run, status, switches
 from cvstate_operator.cli.demo import command as demo
+from cvstate_operator.cli.plan import command as plan
 from cvstate_operator.errors import CvstateError
 
 app = typer.Typer(
@@ -21,11 +22,14 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("check")(check.check)
+app.command("plan")(plan.plan)
+app.command("diff")(diff.diff)
 app.command("approve")(consent.approve)
 app.command("reconcile")(switches.reconcile)
 app.command("suspend")(switches.suspend)
 app.command("resume")(switches.resume)
 app.command("stop")(switches.stop)
+app.command("rollback")(rollback.rollback)
 app.command("demo")(demo.demo)
 
 

@@ -45,6 +45,11 @@ class FieldDrift:
     since: str
     """When that manager last wrote, RFC 3339; empty if unknown."""
 
+    @property
+    def is_extra(self) -> bool:
+        """Whether Git has no such field; then the path points into the live object."""
+        return bool(self.path) and self.desired is None
+
 
 def lost_fields(desired: Mapping[str, Any], ours: FieldTree) -> Iterator[tuple[Step, ...]]:
     """Yield the path of every desired field that our field set `ours` does not cover, in document order.

@@ -11,7 +11,7 @@ create or replace, a console or a script. It is none if any of these holds it to
 
 Nobody holds what the API server adds to an apply. It does list defaults under an Update, though; see drift/defaults.py. In kinds that are not built in,
 defaults are not known: there a writer who holds what we apply too, and so wrote the object before us, may hold defaults, and only its labels and
-annotations count. Who holds a value that came back after its removal is not known here: what `extras` still finds in the answer stays.
+annotations count. A value that the server puts back after its removal cannot be taken away: whatever `extras` still finds in the answer is such.
 
 An extra field is told as one with everything in it, if the writer made it as a whole. Labels, annotations and data are told key by key, since each
 has a meaning of its own. Pure: no clock, no I/O; arguments are never changed.
@@ -92,8 +92,8 @@ _FIXED: Final = frozenset(
 """What cannot be taken away once it is there: immutable, or filled in again from the old object. Of Pods and claims a little could be changed, but
 admission plugins add to them under their writer's name. A CustomResourceDefinition is filled in by the API server from its own names."""
 
-_FIXED_NAMES: Final = frozenset({"nodePort"})
-"""The same, inside of lists."""
+_NODE_PORT: Final = "nodePort"
+"""The same, in the ports of a Service."""
 
 
 class _Held(NamedTuple):
@@ -104,9 +104,8 @@ class _Held(NamedTuple):
     tree: FieldTree
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One field or list item of the live object."""
+class _Place(NamedTuple):
+    """One field or list item of the live object. A tuple, because a walk makes many: a frozen dataclass takes three times as long."""
 
     path: str
     """JSON pointer."""
@@ -119,7 +118,7 @@ class _Place:
     others: tuple[FieldTree, ...]
     """What those hold that are not imperative."""
     beside: Mapping[str, Any]
-    """The map that a field stands in."""
+    """The map that a field stands in; of a list item its key fields."""
     depth: int
 
     @property
@@ -149,8 +148,7 @@ def extras(
     if not writers:
         return ()
     root = _Place("", "", live, desired, writers, others, {}, 0)
-    group, kind = str(live.get("apiVersion", "")).rpartition("/")[0], str(live.get("kind", ""))
-    judge = _Judge(defaults.is_builtin(str(live.get("apiVersion", ""))), _fixed(group, kind))
+    judge = _Judge.of(str(live.get("apiVersion", "")), str(live.get("kind", "")))
     return tuple(islice(_below(root, judge), MAX_EXTRAS))
 
 
@@ -232,6 +230,14 @@ class _Judge:
     knows_defaults: bool
     fixed: frozenset[str]
     """JSON pointers."""
+    is_service: bool
+
+    @classmethod
+    def of(cls, api_version: str, kind: str) -> "_Judge":
+        """Of one kind."""
+        whose = (api_version.rpartition("/")[0], kind)
+        fixed = frozenset("/" + "/".join(path) for group, name, *path in _FIXED if (group, name) == whose)
+        return cls(defaults.is_builtin(api_version), fixed, whose == ("", "Service"))
 
     def passes_over(self, place: _Place) -> bool:
         """Whether a field, with all that is in it, is nobody's drift."""
@@ -239,22 +245,22 @@ class _Judge:
             return place.name in _NOT_LOOKED_AT or place.path in self.fixed
         if place.depth == 2 and place.path.startswith("/metadata/"):
             return place.name not in _LOOKED_AT_IN_METADATA
-        return place.path in self.fixed or place.name in _FIXED_NAMES
+        return place.path in self.fixed or (self.is_service and place.name == _NODE_PORT)
 
     def is_default(self, place: _Place) -> bool:
         """Whether the field would be back as soon as it is gone."""
         return self.knows_defaults and bool(place.name) and defaults.is_default(place.name, place.live, place.beside)
 
-
-def _fixed(group: str, kind: str) -> frozenset[str]:
-    return frozenset("/" + "/".join(path) for g, k, *path in _FIXED if (g, k) == (group, kind))
+    def may_be_filled_in(self, name: str, value: Any) -> bool:
+        """Whether the server may have given a key field this value."""
+        return not self.knows_defaults or defaults.is_default(name, value, {})
 
 
 def _below(place: _Place, judge: _Judge) -> Iterator[FieldDrift]:
     """Extra fields inside a place."""
     if place.depth >= MAX_DEPTH:
         return
-    if isinstance(place.live, Mapping):
+    if isinstance(place.live, dict):
         if place.is_named_by_users:
             yield from _keys(place)
         else:
@@ -262,7 +268,7 @@ def _below(place: _Place, judge: _Judge) -> Iterator[FieldDrift]:
                 if not judge.passes_over(below):
                     yield from _at(below, judge)
     elif isinstance(place.live, list):
-        for below in _items(place):
+        for below in _items(place, judge):
             yield from _at(below, judge)
 
 
@@ -284,9 +290,9 @@ def _is_made_as_one(place: _Place) -> bool:
 
     Of an item that two of them wrote, the fields cannot go one by one: it is nothing without its key.
     """
-    if not any("." in held.tree for held in place.writers) or place.is_named_by_users:
+    if place.name and len(place.writers) > 1:
         return False
-    return not place.name or len(place.writers) == 1
+    return any("." in held.tree for held in place.writers) and not place.is_named_by_users
 
 
 def _keys(place: _Place) -> Iterator[FieldDrift]:
@@ -302,32 +308,28 @@ def _is_bookkeeping(name: str) -> bool:
 
 def _fields(place: _Place) -> Iterator[_Place]:
     """Fields of a map that imperative writers hold, or hold something in."""
-    desired = place.desired if isinstance(place.desired, Mapping) else {}
+    desired = place.desired if isinstance(place.desired, dict) else {}
+    keys = place.beside if not place.name else ()
+    held = place.writers[0].tree if len(place.writers) == 1 else {element for held in place.writers for element in held.tree}
     for name, value in place.live.items():
         element = "f:" + name
-        others = [tree[element] for tree in place.others if element in tree]
+        if element not in held or name in keys:
+            continue
+        others = tuple([tree[element] for tree in place.others if element in tree])
         wanted = desired.get(name)
-        # Nothing in a value that is declared could be extra. Most are, so they are passed over before anything is made of them.
-        is_settled = (others or wanted is not None) and not isinstance(value, (dict, list))
-        writers = () if is_settled else _under(place.writers, element)
-        if writers:
-            yield _Place(
-                f"{place.path}/{_escaped(name)}",
-                name,
-                value,
-                ABSENT if wanted is None else wanted,
-                writers,
-                tuple(others),
-                place.live,
-                place.depth + 1,
-            )
+        if (others or wanted is not None) and not isinstance(value, (dict, list)):
+            # Nothing in a value that is declared could be extra. Most are, so they are passed over before anything is made of them.
+            continue
+        path = f"{place.path}/{_escaped(name)}"
+        writers = _under(place.writers, element)
+        yield _Place(path, name, value, ABSENT if wanted is None else wanted, writers, others, place.live, place.depth + 1)
 
 
-def _items(place: _Place) -> Iterator[_Place]:
+def _items(place: _Place, judge: _Judge) -> Iterator[_Place]:
     """The same of a list; an item that cannot be told from another one is left out."""
     items = Items(place.live)
     wanted = Items(place.desired if isinstance(place.desired, list) else [])
-    found: dict[int, tuple[str, Any]] = {}
+    found: dict[int, tuple[str, Any, Any]] = {}
     for element in dict.fromkeys(element for held in place.writers for element in held.tree):
         kind, _, rest = element.partition(":")
         if kind not in ("k", "v"):
@@ -338,10 +340,10 @@ def _items(place: _Place) -> Iterator[_Place]:
             continue
         at = items.find(key, is_value=kind == "v")
         if len(at) == 1:
-            found[at[0]] = element, wanted.like(key, is_value=kind == "v")
-    for index, (element, desired) in sorted(found.items()):
+            found[at[0]] = element, key if kind == "k" else {}, wanted.like(key, judge.may_be_filled_in, is_value=kind == "v")
+    for index, (element, key, desired) in sorted(found.items()):
         others = tuple(tree[element] for tree in place.others if element in tree)
-        yield _Place(f"{place.path}/{index}", "", place.live[index], desired, _under(place.writers, element), others, {}, place.depth + 1)
+        yield _Place(f"{place.path}/{index}", "", place.live[index], desired, _under(place.writers, element), others, key, place.depth + 1)
 
 
 def _escaped(name: str) -> str:

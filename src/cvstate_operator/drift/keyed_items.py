@@ -1,6 +1,6 @@
 """Keyed items: the items of a list, found by the key fields that `managedFields` knows them by. Pure; items are never changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, Final
 
@@ -28,17 +28,21 @@ class Items:
             return []
         return self._positions(tuple(sorted(key))).get(tuple(_dumped(key[name]) for name in sorted(key)), [])
 
-    def like(self, key: Any, *, is_value: bool) -> Any:
-        """The item that may have this key once the server has filled in key fields that are left out (`protocol: TCP`); `ABSENT` if none."""
-        if is_value:
-            at = self.find(key, is_value=True)
-            return self._items[at[0]] if at else ABSENT
-        names = tuple(sorted(key))
-        for signature in product(*((_dumped(key[name]), None) for name in names)):
-            at = self._positions(names).get(signature, []) if any(signature) else []
-            if at:
-                return self._items[at[0]]
-        return ABSENT
+    def like(self, key: Any, may_be_filled_in: Callable[[str, Any], bool], *, is_value: bool) -> Any:
+        """The item that has this key once the server has filled in key fields that are left out (`protocol: TCP`); `ABSENT` if none.
+
+        Args:
+            key: key fields and their values, or a value.
+            may_be_filled_in: whether the server may have given a key field its value.
+            is_value: which of the two it is.
+        """
+        at = self.find(key, is_value=is_value)
+        if not at and not is_value and isinstance(key, dict) and 1 < len(key) <= _MAX_KEYS:
+            names = tuple(sorted(key))
+            choices = ((_dumped(key[name]), *((None,) if may_be_filled_in(name, key[name]) else ())) for name in names)
+            positions = self._positions(names)
+            at = next((positions[signature] for signature in product(*choices) if any(signature) and signature in positions), [])
+        return self._items[at[0]] if at else ABSENT
 
     def _positions(self, names: tuple[str, ...]) -> dict[tuple[bytes | None, ...], list[int]]:
         if names not in self._by_names:
@@ -55,4 +59,7 @@ class Items:
 
 
 def _dumped(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # deeper than orjson follows, or a number that has more than 64 bits: nobody's key
+        return b""

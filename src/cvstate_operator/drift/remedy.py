@@ -11,17 +11,19 @@ Each drift goes down this table until a row holds:
     its breaker is open                                    reported, probed later
     otherwise                                              repaired
 
+A field that Git does not have goes down the same table; with extraFields Report it is reported and no more, with Remove it is taken away by the last row.
 Where a value is as declared but another manager's by now, it is taken back by the last row, and by the others left alone without a word.
 
 The first matching rule of spec.drift.rules decides on severity and action. What is not repaired is left out of the apply that repairs the rest;
 if one of those concerns the object as a whole (it is gone, or a value inside a field of ours changed), nothing can be written at all.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from cvstate_operator.api.drift import Drift, DriftAction
+from cvstate_operator.api.drift import Drift, DriftAction, ExtraFields
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.drift import rules
 from cvstate_operator.drift.breaker import Breakers, Key
@@ -45,6 +47,10 @@ class Case:
     ignored: LeftOut
     """What spec.drift.ignore comes to for it."""
     drifts: Sequence[FieldDrift]
+    live: Mapping[str, Any] = field(default_factory=dict)
+    """The object as it is; only needed with `extras`."""
+    extras: Sequence[FieldDrift] = ()
+    """Fields that no declared owner set, as spec.drift.extraFields wants them told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +79,24 @@ class Remedy:
 
     @property
     def repaired(self) -> tuple[FieldDrift, ...]:
-        """What is repaired now; empty if nothing can be."""
-        return () if "" in self.left_out else tuple(entry.drift for entry in self.entries if entry.state is State.REPAIRING)
+        """What an apply puts back now; empty if nothing can be."""
+        return () if "" in self.left_out else tuple(drift for drift in self._repairing if not drift.is_extra)
+
+    @property
+    def removed(self) -> tuple[FieldDrift, ...]:
+        """What is taken away now: fields that Git does not have."""
+        return tuple(drift for drift in self._repairing if drift.is_extra)
+
+    @property
+    def _repairing(self) -> tuple[FieldDrift, ...]:
+        return tuple(entry.drift for entry in self.entries if entry.state is State.REPAIRING)
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """JSON pointers of the fields that the apply must not carry, sorted."""
-        return tuple(sorted([*self.ignored, *(entry.drift.path for entry in self.entries if entry.state is not State.REPAIRING)]))
+        return tuple(
+            sorted([*self.ignored, *(e.drift.path for e in self.entries if e.state is not State.REPAIRING and not e.drift.is_extra)])
+        )
 
 
 def remedy(case: Case, policy: Policy, ledger: DriftLedger, breakers: Breakers, now: datetime) -> Remedy:
@@ -95,13 +112,16 @@ def remedy(case: Case, policy: Policy, ledger: DriftLedger, breakers: Breakers, 
     entries: list[Entry] = []
     ignored: list[str] = []
     again: list[datetime] = []
-    for drift in case.drifts:
-        if case.ignored.covers(drift, case.body):
+    for drift in (*case.drifts, *case.extras):
+        body = case.live if drift.is_extra else case.body
+        if case.ignored.covers(drift, body):
             continue
-        verdict = rules.decide(policy.spec.rules, drift, case.ref, case.body)
+        verdict = rules.decide(policy.spec.rules, drift, case.ref, body)
         if verdict.action is DriftAction.IGNORE:
-            ignored.append(drift.path)
+            ignored += [] if drift.is_extra else [drift.path]
             continue
+        if drift.is_extra and policy.spec.extra_fields is ExtraFields.REPORT:
+            verdict = replace(verdict, action=DriftAction.ALERT)
         first_seen = ledger.first_seen(case.ref, drift.path, now)
         state, due = _state(Judged(drift, verdict), case, policy, breakers, first_seen=first_seen, now=now)
         if state is not State.REPAIRING and drift.path and drift.live == drift.desired:
@@ -122,7 +142,7 @@ def _state(
         return State.ALERTED, None
     if judged.verdict.action is DriftAction.APPROVE and not policy.is_approved(drift):
         return State.AWAITING_APPROVAL, None
-    if policy.yields and _is_held_by_another(drift):
+    if policy.yields and not drift.is_extra and _is_held_by_another(drift):
         return State.YIELDED, None
     if policy.is_blocked:
         return State.HELD, None

@@ -1,14 +1,6 @@
 """Rules: how much a drift matters, and what is done about it. The first rule that matches decides; without one it is repaired at once.
 
-An object is written by one server-side apply (decision 3), while its fields may have different verdicts. So the apply carries what is to be repaired
-and leaves out the rest: `split` sorts the drifts of one object, `ignores.without` takes the fields out of the body. What the writer has to do:
-
-    repair, nothing else          one apply of the whole body
-    repair beside others          one apply of the body without the fields of `Split.left_out`
-    only alert, approve, ignored  no write
-    `Split.holds_object`          no write, whatever else is there: the drift concerns the object as a whole, so no part of it can be left out
-
-The fields of `left_out` stay so in *every* apply to this object, also of a new commit, as long as they drift: they would be repaired in passing.
+What a verdict comes to in the apply of the whole object is told in drift/remedy.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,45 +80,6 @@ class Judged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The drifts of one object, by what is done about them; each in the order they came in."""
-
-    repair: tuple[Judged, ...] = ()
-    alert: tuple[Judged, ...] = ()
-    approve: tuple[Judged, ...] = ()
-    ignored: tuple[Judged, ...] = ()
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """JSON pointers of the fields that an apply must not carry, sorted."""
-        return tuple(sorted(judged.drift.path for judged in (*self.alert, *self.approve, *self.ignored)))
-
-    @property
-    def holds_object(self) -> bool:
-        """Whether a drift that is not to be repaired concerns the object as a whole: it is gone, or a value inside a field of ours changed."""
-        return "" in self.left_out
-
-    @property
-    def writes(self) -> bool:
-        """Whether there is something to repair, and it can be."""
-        return bool(self.repair) and not self.holds_object
-
-    @property
-    def reported(self) -> tuple[Judged, ...]:
-        """All but the ignored ones, those that matter most first."""
-        return tuple(sorted((*self.repair, *self.alert, *self.approve), key=lambda judged: -judged.verdict.severity.rank))
-
-    @property
-    def severity(self) -> Severity | None:
-        """The highest of those reported; None if none is."""
-        return max((judged.verdict.severity for judged in self.reported), key=lambda severity: severity.rank, default=None)
-
-    def approved(self) -> "Split":
-        """The same once a person agreed: what waited for it is repaired."""
-        return Split((*self.repair, *self.approve), self.alert, (), self.ignored)
-
-
 def decide(rules: Sequence[Rule], drift: FieldDrift, ref: ObjectRef, body: Mapping[str, Any]) -> Verdict:
     """The verdict on one drift: of the first rule that matches; without one Auto, with the severity of `default_severity`.
 
@@ -162,16 +115,6 @@ def default_severity(drift: FieldDrift, ref: ObjectRef, body: Mapping[str, Any])
     if any(matching.touches(pattern, steps, drift.desired) for pattern in _HIGH_FIELDS):
         return Severity.HIGH
     return Severity.LOW if any(matching.covers(pattern, steps) for pattern in _LOW_FIELDS) else Severity.MEDIUM
-
-
-def split(drifts: Sequence[FieldDrift], rules: Sequence[Rule], ref: ObjectRef, body: Mapping[str, Any]) -> Split:
-    """Sort the drifts of one object by what is done about them. For the arguments see `decide`."""
-    parts: dict[DriftAction, list[Judged]] = {action: [] for action in DriftAction}
-    for drift in drifts:
-        verdict = decide(rules, drift, ref, body)
-        parts[verdict.action].append(Judged(drift, verdict))
-    repair, alert, approve, ignored = (tuple(parts[action]) for action in DriftAction)
-    return Split(repair, alert, approve, ignored)
 
 
 def _matches(rule: Rule, drift: FieldDrift, ref: ObjectRef, steps: Sequence[Step]) -> bool:

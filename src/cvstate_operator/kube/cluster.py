@@ -109,6 +109,10 @@ class Cluster:
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
         return await self._patch(path, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
 
+    async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Change an object by a JSON patch; the object as it is afterwards."""
+        return await self._client.patch(resource.path(ref.namespace, ref.name), operations, manager=FIELD_MANAGER)
+
     async def owner_exists(self, owner: str) -> bool:
         """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
         try:

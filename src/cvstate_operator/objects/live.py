@@ -22,6 +22,8 @@ class Live:
     """Digest of the values we own in it now."""
     terminating: bool = False
     """Being deleted; applying to it would be lost."""
+    leaving: str = ""
+    """Of an object that is being deleted, for people: since when, and which finalizers keep it."""
     baseline: bytes | None = None
     """Fingerprint right after our own last apply: the server's normal form. None until it was learned or verified."""
     snapshot: bytes | None = None

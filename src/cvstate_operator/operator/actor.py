@@ -8,22 +8,25 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
+from cvstate_operator.api.clusterstate import ClusterStateSpec, DeletionPolicy, parse_spec
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.plan import dependencies
 from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import Consents
+from cvstate_operator.reconcile.teardown_stage import AGAIN_SECONDS
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
 
 JITTER: Final = 0.1
@@ -48,6 +51,9 @@ class Wanted:
     spec: Mapping[str, Any]
     verdicts: tuple[str, str] = ("", "")
     """Values of the annotations that reject and release commits."""
+    finalizers: tuple[str, ...] = ()
+    is_leaving: bool = False
+    """Whether it is being deleted."""
 
 
 class Actor:
@@ -61,6 +67,7 @@ class Actor:
         reporter: KubernetesReporter,
         meter: ClusterStateMeter,
         consents: Callable[[], Consents],
+        edges: Mapping[str, Collection[str]],
     ) -> None:
         meta = body["metadata"]
         self.uid: str = meta["uid"]
@@ -71,6 +78,7 @@ class Actor:
         self._reporter = reporter
         self._meter = meter
         self._consents = consents
+        self._edges = edges
         self._status: dict[str, Any] = dict(body.get("status") or {})
         self._wanted = _wanted(body)
         self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
@@ -95,7 +103,7 @@ class Actor:
             self._pipeline.changed()
         if (before.generation, before.requested_at) != (self._wanted.generation, self._wanted.requested_at):
             self.look_now()
-        elif before.verdicts != self._wanted.verdicts:
+        elif before.verdicts != self._wanted.verdicts or before.is_leaving != self._wanted.is_leaving:
             self.reconsider()
 
     def reconsider(self) -> None:
@@ -160,10 +168,14 @@ class Actor:
         """Whatever is due now."""
         wanted = self._wanted
         try:
-            spec = parse_spec(wanted.spec)
+            spec = self._parsed(wanted)
         except errors.InvalidSpecError as exc:
-            await self._refuse(wanted, exc)
+            await (self._let_go() if wanted.is_leaving else self._refuse(wanted, exc))
             return
+        if wanted.is_leaving:
+            await self._leave(spec)
+            return
+        await self._reporter.write_finalizer(wanted=spec.deletion_policy is DeletionPolicy.DELETE, found=wanted.finalizers)
         self._take_look(pause=parse_seconds(spec.source.git.interval))
         asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
         # What the user asked for is answered with what Git holds now, so the look comes first.
@@ -178,6 +190,35 @@ class Actor:
         if full or pending:
             self._news, self._pass_at = False, None
             await self._pass(spec, full=full, answered=wanted if answering else None)
+
+    def _parsed(self, wanted: Wanted) -> ClusterStateSpec:
+        """The spec, if it makes sense, together with what it depends on."""
+        spec = parse_spec(wanted.spec)
+        for dependency in spec.depends_on:
+            dependencies.require_expression(dependency)
+        if cycle := dependencies.find_cycle(self._edges, self.name):
+            raise errors.InvalidSpecError(f"spec.dependsOn goes in a circle: {' -> '.join(cycle)}; take one of them out")
+        return spec
+
+    async def _leave(self, spec: ClusterStateSpec) -> None:
+        """The ClusterState is being deleted: its objects go first, if that is what its spec says."""
+        if spec.deletion_policy is not DeletionPolicy.DELETE or spec.mode is Mode.OBSERVE:
+            await self._let_go()
+            return
+        self._pass_at = None
+        departure = await self._pipeline.tear_down(spec)
+        if not departure.left:
+            await self._let_go()
+            return
+        self._pass_at = self._full_at = _now() + AGAIN_SECONDS
+        self._look_at = float("inf")
+        self._pipeline.ledger.touched.clear()
+        await self._write(report.leaving(departure, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
+
+    async def _let_go(self) -> None:
+        """Nothing keeps the ClusterState any more."""
+        await self._reporter.write_finalizer(wanted=False, found=self._wanted.finalizers)
+        self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
 
     def _take_look(self, *, pause: float) -> None:
         if self._looking and self._looking.done():
@@ -240,6 +281,9 @@ class Actor:
         await self._write(status)
 
     async def _show_plan(self, outcome: Outcome) -> None:
+        """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
+        if not outcome.evaluated or outcome.source_error:
+            return
         told = self._consents()
         needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
         revision = outcome.artifact.revision if outcome.artifact else ""
@@ -270,7 +314,14 @@ def _wanted(body: Mapping[str, Any]) -> Wanted:
     meta = body["metadata"]
     annotations = meta.get("annotations") or {}
     verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""))
-    return Wanted(meta.get("generation", 1), annotations.get(names.REQUESTED_AT), dict(body.get("spec") or {}), verdicts)
+    return Wanted(
+        meta.get("generation", 1),
+        annotations.get(names.REQUESTED_AT),
+        dict(body.get("spec") or {}),
+        verdicts,
+        tuple(meta.get("finalizers") or ()),
+        "deletionTimestamp" in meta,
+    )
 
 
 def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:

@@ -95,6 +95,8 @@ class Engine:
         """By ApplySet id."""
         self._names: dict[str, str] = {}
         """ApplySet id to `ClusterState namespace/name`."""
+        self._edges: dict[str, dict[str, tuple[str, ...]]] = {}
+        """By namespace and name: names of the ClusterStates that each depends on."""
         self._subscriptions: dict[str, Subscription] = {}
         """By ApplySet id: those that take part in the push webhook."""
         self._closing: set[asyncio.Task[None]] = set()
@@ -147,7 +149,7 @@ class Engine:
         meta = body["metadata"]
         owner = _owner(meta)
         actor = self._actors.get(owner)
-        if meta.get("deletionTimestamp"):
+        if meta.get("deletionTimestamp") and names.FINALIZER not in (meta.get("finalizers") or ()):
             self.deleted(body)
         elif actor and actor.uid == meta["uid"]:
             actor.update(body)
@@ -156,16 +158,26 @@ class Engine:
             self._index.claims.join(owner, time.monotonic())
             self._actors[owner] = self._make(owner, body)
             self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
+        self._note_dependencies(body)
         if owner in self._actors and (subscription := _subscription(owner, body)):
             self._subscriptions[owner] = subscription
         else:
             self._subscriptions.pop(owner, None)
+
+    def _note_dependencies(self, body: Mapping[str, Any]) -> None:
+        """Remember what a ClusterState depends on; if that is news, others may be in a circle with it, or not any more."""
+        meta, edges = body["metadata"], _dependencies(body)
+        known = self._edges.setdefault(meta["namespace"], {})
+        if known.get(meta["name"], ()) != edges:
+            known[meta["name"]] = edges
+            self._reconsider(meta["namespace"])
 
     def deleted(self, body: Mapping[str, Any]) -> None:
         """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
         owner = _owner(body["metadata"])
         self._names.pop(owner, None)
         self._subscriptions.pop(owner, None)
+        self._edges.get(body["metadata"]["namespace"], {}).pop(body["metadata"]["name"], None)
         self._index.claims.leave(owner)
         if actor := self._actors.pop(owner, None):
             task = asyncio.create_task(actor.close(seconds=self._settings.shutdown_seconds))
@@ -203,6 +215,7 @@ class Engine:
         meta = body["metadata"]
         meter = ClusterStateMeter(self._metrics, namespace=meta["namespace"], name=meta["name"])
         reporter = KubernetesReporter(self._client, namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
+        self._edges.setdefault(meta["namespace"], {})
         consents = partial(self._companions.consents, meta["namespace"], meta["uid"])
         world = World(
             source=self._source,
@@ -229,7 +242,7 @@ class Engine:
             known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
             status=body.get("status") or {},
         )
-        return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter, consents=consents)
+        return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter, consents=consents, edges=self._edges[meta["namespace"]])
 
     def _touched(self, owner: str, ref: ObjectRef) -> None:
         if actor := self._actors.get(owner):
@@ -247,6 +260,14 @@ def _subscription(owner: str, body: Mapping[str, Any]) -> Subscription | None:
         return None
     meta = body["metadata"]
     return Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, git.webhook.secret_ref.name) if git.webhook else None
+
+
+def _dependencies(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the ClusterStates that one depends on; none if its spec cannot be meant."""
+    try:
+        return tuple(one.name for one in parse_spec(body.get("spec") or {}).depends_on if one.is_cluster_state)
+    except errors.InvalidSpecError:
+        return ()
 
 
 def _owner(meta: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.dependencies import Dependency
 from cvstate_operator.api.source import GitRef
+from cvstate_operator.errors import InvalidSpecError
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.vital import expression, readiness
 from cvstate_operator.vital.expression import ExpressionError
@@ -66,6 +67,19 @@ def judge(dependency: Dependency, live: Mapping[str, Any] | None, this: Mapping[
     except MalformedError as exc:
         missing = f"cannot be judged: {exc}"
     return Waiting(f"{dependency} {missing}") if missing else None
+
+
+def require_expression(dependency: Dependency) -> None:
+    """Check that a readyExpr can be meant.
+
+    Raises:
+        InvalidSpecError: it cannot; says where and why.
+    """
+    try:
+        if dependency.ready_expr:
+            expression.compile_expression(dependency.ready_expr)
+    except ExpressionError as exc:
+        raise InvalidSpecError(f"spec.dependsOn: {dependency}: readyExpr {exc}; correct it") from exc
 
 
 def find_cycle(edges: Mapping[str, Collection[str]], start: str) -> tuple[str, ...]:

@@ -41,6 +41,11 @@ UNCERTAIN: Final = (
 """Why an object is not deleted that may not be our work, and what to do."""
 SWITCHED_OFF: Final = "spec.prune.enabled: false; delete them yourself, or allow it"
 PROTECTED: Final = "spec.prune.protectedKinds; delete them yourself, or take their kinds off the list"
+ROLLBACK: Final = "Rollback"
+"""What `policy` says of an object that a rollback leaves alone."""
+ROLLED_BACK: Final = (
+    "spec.rollback.excludeKinds, since an older revision was gone back to; delete them yourself, or wait for the next commit"
+)
 DISABLED: Final = "its annotation cvstate.io/prune: Disabled, or one that means the same; delete them yourself, or remove the annotation"
 CONFIRM: Final = (
     "its annotation cvstate.io/prune: Confirm asks for an approval; approve the plan (`cvstate approve`), or delete them yourself"
@@ -143,7 +148,7 @@ def decide(
         owner: our ApplySet id.
         spec: what the user wants.
         claimant: names another ClusterState that declares an object; empty if there is none.
-        policy: `Enabled`, `Disabled` or `Confirm`, as the object's annotation says; anything else asks for an approval, too.
+        policy: `Enabled`, `Disabled` or `Confirm`, as the object's annotation says, or `ROLLBACK`; anything else asks for an approval, too.
         approved: whether a person approved that this very change is made.
         deferral: why nothing may be written now, as a closed window; empty if it may.
     """
@@ -206,6 +211,8 @@ def _taken_over(name: str) -> str:
 
 def _keeper(kind: GroupKind, spec: Prune, wish: str) -> str:
     """Which setting keeps an object; empty if none does."""
+    if wish == ROLLBACK:
+        return ROLLED_BACK
     if not spec.enabled:
         return SWITCHED_OFF
     if kind.kind in spec.protected_kinds or str(kind) in spec.protected_kinds:

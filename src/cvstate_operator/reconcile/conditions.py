@@ -43,6 +43,10 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, False, reason, message)
     if outcome.pending:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{wording.left_git(outcome.pending)} and will be deleted")
+    if outcome.leaving:
+        ref, since = outcome.leaving[0]
+        more = f", and {len(outcome.leaving) - 1} more" if len(outcome.leaving) > 1 else ""
+        return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{ref} left Git and is being deleted {since}{more}")
     revision = outcome.artifact.revision if outcome.artifact else ""
     kept = "".join(f"; {wording.left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.pruning.kept)
     objects = f"{wording.plural(outcome.desired, 'object')} {'matches' if outcome.desired == 1 else 'match'}"
@@ -106,6 +110,9 @@ def _healthy(outcome: Outcome) -> tuple[Condition, ...]:
     if not outcome.evaluated:
         return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, "no object was looked at yet"),)
     health = outcome.health
+    if health.blind and not health.failed:
+        kinds = ", ".join(sorted(map(str, health.blind)))
+        return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, f"objects of these kinds cannot be seen: {kinds}"),)
     if health.is_healthy:
         return (Condition(ConditionType.HEALTHY, True, Reason.HEALTHY, "every object says that it is ready, or has nothing to say"),)
     return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED if health.failed else Reason.PROGRESSING, health.text),)

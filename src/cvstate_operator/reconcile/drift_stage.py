@@ -11,15 +11,17 @@ import orjson
 from cvstate_operator import errors
 from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.conditions import Reason
-from cvstate_operator.api.drift import Breaker
+from cvstate_operator.api.drift import Breaker, ExtraFields
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift import ignores
 from cvstate_operator.drift.breaker import Breakers, Key, Limits
 from cvstate_operator.drift.coverage import FieldDrift, field_drifts
+from cvstate_operator.drift.extras import extras
 from cvstate_operator.drift.field_set import ownership as field_ownership
 from cvstate_operator.drift.ignores import LeftOut
 from cvstate_operator.drift.ledger import DriftLedger, Entry, State
+from cvstate_operator.drift.matching import is_named
 from cvstate_operator.drift.remedy import Case, Policy, Remedy, remedy
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ObjectRef
@@ -79,7 +81,7 @@ class DriftStage:
             drifts = (FieldDrift("", "present", None, "", ""),) if change.action is Action.REPAIR else ()
             return self._judge(change, body, ignored, drifts, orders, live=None)
         if change.action is Action.UPDATE and not ignored and orders.is_plain and not self._is_held(change):
-            return Look()
+            return Look(is_final=self._may_rest(orders))
         live = await self._live(change)
         return self._judge(change, body, ignored, self._drifts(change, body, live), orders, live=live)
 
@@ -104,8 +106,11 @@ class DriftStage:
     ) -> Look:
         now = self._world.clock.now()
         uid = change.live.uid if change.live else ""
-        found = remedy(Case(change.ref, uid, body, ignored, drifts), self._policy(change, orders), self.ledger, self.breakers, now)
-        self.breakers.settle({uid, str(change.ref)} - {""}, [drift.path for drift in drifts], now.timestamp())
+        extra = self._extras(body, live, ignored, orders)
+        found = remedy(
+            Case(change.ref, uid, body, ignored, drifts, live or {}, extra), self._policy(change, orders), self.ledger, self.breakers, now
+        )
+        self.breakers.settle({uid, str(change.ref)} - {""}, [drift.path for drift in (*drifts, *extra)], now.timestamp())
         self._waits[change.ref] = tuple(
             Waits(item_of(change, entry.drift), Reason.AWAITING_APPROVAL, told(change.ref, entry.drift))
             for entry in found.entries
@@ -114,8 +119,18 @@ class DriftStage:
         opened = self.ledger.note(change.ref, found.entries)
         for entry in opened:
             self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)
-        is_final = len(found.repaired) == len(found.entries) and not found.ignored and not ignored.managers
+        is_final = self._may_rest(orders) and len(found.repaired) == len(found.entries) and not found.ignored and not ignored.managers
         return Look(found, ignored.with_fields(found.left_out) if found.left_out else ignored, live, is_final)
+
+    @staticmethod
+    def _may_rest(orders: Orders) -> bool:
+        """Whether nothing but our own fields matters, so that an object need not be looked at as long as these stay."""
+        return orders.spec.drift.extra_fields is ExtraFields.IGNORE
+
+    def _extras(self, body: Body, live: Mapping[str, Any] | None, ignored: LeftOut, orders: Orders) -> tuple[FieldDrift, ...]:
+        if live is None or self._may_rest(orders):
+            return ()
+        return extras(body, live, manager=FIELD_MANAGER, left_alone=lambda manager: is_named(manager, ignored.managers))
 
     def _policy(self, change: Change, orders: Orders) -> Policy:
         def agreed(drift: FieldDrift) -> bool:
@@ -154,13 +169,13 @@ class DriftStage:
     def sending(self, change: Change, found: Remedy) -> datetime:
         """The repair is about to be sent; returns the moment, by which it may be taken back."""
         now = self._world.clock.now()
-        for drift in found.repaired:
+        for drift in (*found.repaired, *found.removed):
             self.breakers.note(self._key(change, drift), now.timestamp(), drift.manager)
         return now
 
     def refused(self, change: Change, found: Remedy, sent_at: datetime) -> None:
         """The API server refused the repair, so that it changed nothing."""
-        for drift in found.repaired:
+        for drift in (*found.repaired, *found.removed):
             self.breakers.withdraw(self._key(change, drift), sent_at.timestamp())
 
     def sent(self, change: Change, found: Remedy) -> None:

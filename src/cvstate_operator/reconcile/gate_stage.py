@@ -26,19 +26,22 @@ class GateStage:
         self.this: Mapping[str, Any] = {}
         """The ClusterState as the API server gave it last."""
         self._before: object = None
+        self._revision = ""
         self._waits_for = ""
         self._looked_at: float | None = None
         self.windows: WindowState | None = None
         """What spec.windows say; None if there are none."""
 
-    async def judge(self, spec: ClusterStateSpec, *, is_settled: bool) -> tuple[Gates, bool]:
+    async def judge(self, spec: ClusterStateSpec, *, revision: str = "", is_settled: bool) -> tuple[Gates, bool]:
         """Which gates are closed, and whether they are others than in the pass before.
 
         Args:
             spec: the ClusterState.
+            revision: the newest one of the source, which is to be applied.
             is_settled: whether no new revision is to be applied, so that dependencies do not matter.
         """
         self.windows = windows.state(spec.windows, self._world.clock.now()) if spec.windows else None
+        self._revision = revision
         await self._ask(spec, is_settled=is_settled)
         found = gates.judge(
             stop=self._world.stopped(), suspend=spec.suspend, mode=spec.mode, windows=self.windows, waits_for=self._waits_for
@@ -83,7 +86,7 @@ class GateStage:
                 live = await cluster.read(resource, ref)
             except errors.CvstateError as exc:
                 return f"{ref} cannot be read: {exc.message}"
-        waits = dependencies.judge(dependency, live, self.this)
+        waits = dependencies.judge(dependency, live, self.this, revision=self._revision)
         return waits.message if waits else ""
 
 

@@ -1,8 +1,9 @@
 """Health: how the members of one ClusterState are, as a value. Here it means the readiness of each object by itself (`vital`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.vital.state import Readiness, Status
 
 
@@ -13,10 +14,13 @@ class Health:
     unready: tuple[tuple[ObjectRef, Readiness], ...] = ()
     """Objects that are not ready, failed ones first."""
 
+    blind: frozenset[GroupKind] = frozenset()
+    """Kinds that cannot be seen now, so that nothing is known of their objects."""
+
     @property
     def is_healthy(self) -> bool:
-        """Whether everything is as ready as it has to be."""
-        return not any(readiness.holds_up for _, readiness in self.unready)
+        """Whether everything is known to be as ready as it has to be."""
+        return not self.blind and not any(readiness.holds_up for _, readiness in self.unready)
 
     @property
     def failed(self) -> int:
@@ -34,7 +38,7 @@ class Health:
         return f"{worst[0]}: {worst[1].message}{more}"
 
 
-def health_of(unready: dict[ObjectRef, Readiness]) -> Health:
+def health_of(unready: Mapping[ObjectRef, Readiness], *, blind: frozenset[GroupKind]) -> Health:
     """Put those that are worst first."""
     rank = {Status.FAILED: 0, Status.UNKNOWN: 1, Status.TERMINATING: 2, Status.IN_PROGRESS: 3, Status.CURRENT: 4}
-    return Health(tuple(sorted(unready.items(), key=lambda item: (rank[item[1].status], item[0]))))
+    return Health(tuple(sorted(unready.items(), key=lambda item: (rank[item[1].status], item[0]))), blind)

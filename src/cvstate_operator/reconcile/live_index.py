@@ -16,6 +16,7 @@ from cvstate_operator.objects.directives import of_live
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live, is_newer
 from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, is_applied_by
+from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.claims import Claims
 from cvstate_operator.vital.readiness import readiness
 from cvstate_operator.vital.state import Readiness, Status
@@ -191,8 +192,16 @@ def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | N
         digest=(meta.get("annotations") or {}).get(DIGEST, ""),
         fingerprint=fingerprint(live, ownership(live, FIELD_MANAGER)),
         terminating="deletionTimestamp" in meta,
+        leaving=_leaving(meta),
         baseline=baseline,
         applied=is_applied_by(live, FIELD_MANAGER),
         directives=of_live(meta.get("annotations"), meta.get("labels")),
         controller=controller_of(live),
     )
+
+
+def _leaving(meta: Mapping[str, Any]) -> str:
+    if "deletionTimestamp" not in meta:
+        return ""
+    finalizers = ", ".join(map(str, meta.get("finalizers") or ()))
+    return one_line(f"since {meta['deletionTimestamp']}" + (f", kept by finalizers {finalizers}" if finalizers else ""))

@@ -10,10 +10,10 @@ from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.plan.history import Entry as Begun
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.gates import Block
+from cvstate_operator.plan.history import Entry as Begun
 from cvstate_operator.plan.prune import Pruning
 from cvstate_operator.plan.waves import Frontier
 from cvstate_operator.plan.windows import WindowState
@@ -128,6 +128,8 @@ class Outcome:
     """What becomes of objects that left Git."""
     pending: tuple[ObjectRef, ...] = ()
     """Of these, the ones that are about to be deleted."""
+    leaving: tuple[tuple[ObjectRef, str], ...] = ()
+    """Objects that left Git and are being deleted: since when, and what keeps them, for people."""
     held: Held = field(default_factory=Held)
     consent: Consent = field(default_factory=Consent)
     health: Health = field(default_factory=Health)
@@ -141,7 +143,9 @@ class Outcome:
         """The cluster holds exactly what the commit declares, be it the newest or not."""
         return (
             self.evaluated
-            and not (self.problems or self.drift or self.pending or self.held.creates or self.held.updates or self.held.later)
+            and not (
+                self.problems or self.drift or self.pending or self.leaving or self.held.creates or self.held.updates or self.held.later
+            )
             and not (self.pruning.held or self.pruning.waiting or self.pruning.deferred)
         )
 

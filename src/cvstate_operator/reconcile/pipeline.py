@@ -37,6 +37,7 @@ from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.revision_stage import RevisionStage
 from cvstate_operator.reconcile.source_stage import SourceStage, baseline_of
 from cvstate_operator.reconcile.summary import Stages, summarize
+from cvstate_operator.reconcile.teardown_stage import Departure, TeardownStage
 from cvstate_operator.reconcile.writer import Writer
 
 
@@ -80,6 +81,7 @@ class Pipeline:
         self._writer = Writer(world, self.ledger, self._drift, owner=owner, name_owner=name_owner)
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
+        self._teardown = TeardownStage(world, self._observe, owner=owner)
         self._consent = ConsentStage(world, uid=uid, namespace=namespace)
         self._stages = Stages(
             self._gates,
@@ -144,7 +146,8 @@ class Pipeline:
             full: list everything again and look at every object, whatever events said.
         """
         started = self._world.clock.monotonic()
-        gates, is_other = await self._gates.judge(spec, is_settled=self._is_settled)
+        newest = self._source.artifact
+        gates, is_other = await self._gates.judge(spec, revision=newest.revision if newest else "", is_settled=self._is_settled)
         orders = Orders(spec, gates, self._consent.agreed(), until=self._consent.until)
         fresh = await self._renew(orders, full=full) or self._unfinished or is_other or self._consent.is_news
         wanted = self._place.desired
@@ -159,6 +162,11 @@ class Pipeline:
             done += await self._prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
         self._unfinished = False
         return self._outcome(orders, done)
+
+    async def tear_down(self, spec: ClusterStateSpec) -> Departure:
+        """The ClusterState is being deleted, and its objects with it: delete what may go now. Observing goes on until nothing is left."""
+        gates, _ = await self._gates.judge(spec, is_settled=True)
+        return await self._teardown.run(Orders(spec, gates, lambda item: False))
 
     @property
     def _is_settled(self) -> bool:
@@ -196,7 +204,7 @@ class Pipeline:
         due = self.ledger.take(now)
         if everything:
             return {**dict.fromkeys(wanted.objects, now), **due}
-        return {**{change.ref: now for change in self._decision.later}, **due}
+        return {**{change.ref: now for change in (*self._decision.held, *self._decision.later)}, **due}
 
     async def _apply(self, wanted: Desired, looked_at: Mapping[ObjectRef, float], orders: Orders, *, retry_all: bool) -> list[Done]:
         """Decide on what is due and carry it out, wave by wave."""
@@ -264,7 +272,8 @@ class Pipeline:
 
     def _health(self) -> Health:
         wanted, unready = self._place.desired, self._world.index.unready_of(self._owner)
-        return health_of({ref: found for ref, found in unready.items() if wanted and ref in wanted.objects})
+        known = {ref: found for ref, found in unready.items() if wanted and ref in wanted.objects}
+        return health_of(known, blind=frozenset(self._observe.blind))
 
 
 def _commits(annotation: Any) -> tuple[str, ...]:

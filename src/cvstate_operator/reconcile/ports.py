@@ -131,6 +131,13 @@ class Cluster(Protocol):
             CvstateError: it was not applied.
         """
 
+    async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Change an object by a JSON patch (RFC 6902); the object as it is afterwards.
+
+        Raises:
+            CvstateError: it was not changed.
+        """
+
     async def replace(self, change: Change, body: Body) -> None:
         """Delete the object, if it is still the one we know and the API server would take `body` in its place.
 

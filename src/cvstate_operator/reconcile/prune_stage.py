@@ -51,6 +51,8 @@ class PruneStage:
         """What was decided last."""
         self.pending: tuple[ObjectRef, ...] = ()
         """Objects that are about to be deleted."""
+        self.leaving: tuple[tuple[ObjectRef, str], ...] = ()
+        """Objects that left Git and are being deleted: since when, and what keeps them, for people."""
         self.again_at: float | None = None
         """When to run again, monotonic seconds; None if only with news."""
 
@@ -64,7 +66,7 @@ class PruneStage:
     @property
     def is_open(self) -> bool:
         """Whether something is to be looked at again without news."""
-        return bool(self.pruning.held or self.pruning.deferred or self.pruning.waiting) or self.again_at is not None
+        return bool(self.pruning.held or self.pruning.deferred or self.pruning.waiting or self.leaving) or self.again_at is not None
 
     async def prune(
         self, wanted: Desired, guard: PruneGuard, orders: Orders, *, keeps: Callable[[ObjectRef], bool], retry_all: bool
@@ -80,14 +82,16 @@ class PruneStage:
         """
         self.again_at = None
         block = orders.block(WindowAction.PRUNE)
+        members = self._world.index.members(self._owner)
+        self.leaving = tuple(sorted((ref, live.leaving) for ref, live in members.items() if live.terminating and ref not in wanted.objects))
         self.pruning = prune.decide(
-            self._world.index.members(self._owner),
+            members,
             wanted.objects,
             guard,
             owner=self._owner,
             spec=orders.spec.prune,
             claimant=self._claimant,
-            policy=lambda change: "Disabled" if keeps(change.ref) else change.live.directives.prune.value if change.live else "",
+            policy=lambda change: prune.ROLLBACK if keeps(change.ref) else change.live.directives.prune.value if change.live else "",
             approved=lambda change: orders.agreed(_item(change)),
             deferral=block.message if block else "",
         )

@@ -15,8 +15,10 @@ from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan import history
+from cvstate_operator.reconcile import wording
 from cvstate_operator.reconcile.conditions import conditions
 from cvstate_operator.reconcile.outcome import Fight, Outcome
+from cvstate_operator.reconcile.teardown_stage import Departure
 
 _Entry = TypeVar("_Entry", dict[str, Any], str)
 
@@ -86,6 +88,21 @@ def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation
     kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
     return {
         **kept,
+        "observedGeneration": generation,
+        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
+    }
+
+
+def leaving(departure: Departure, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
+    """The status of a ClusterState that is being deleted while its objects go first."""
+    left = f"{wording.plural(len(departure.left), 'object')} to be deleted first ({wording.named(departure.left)})"
+    message = f"{left}; waiting for {departure.why}. To leave them where they are, set spec.deletionPolicy: Orphan"
+    found = (
+        Condition(ConditionType.READY, False, Reason.DELETING, message),
+        Condition(ConditionType.RECONCILING, True, Reason.DELETING, message),
+    )
+    return {
+        **previous,
         "observedGeneration": generation,
         "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
     }

@@ -77,6 +77,7 @@ def summarize(
         fights=stages.drift.fights(now),
         pruning=stages.prune.pruning,
         pending=tuple(sorted(stages.prune.pending)),
+        leaving=stages.prune.leaving,
         held=_held(stages, orders, decision),
         consent=consent,
         health=health,

@@ -13,6 +13,7 @@ from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.drift import ignores
 from cvstate_operator.drift.conflict_path import pointer_of
+from cvstate_operator.drift.extras import removal
 from cvstate_operator.objects.binary import bad_base64
 from cvstate_operator.objects.identity import Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
@@ -92,7 +93,7 @@ class Writer:
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)  # to verify one waits for nothing
             async with self._world.writers:
-                if self.stopping or self._world.stopped():
+                if self.stopping:
                     self.was_cut_short = True
                     return
                 await self._settle(change, since[change.ref], orders, done)
@@ -136,7 +137,10 @@ class Writer:
             self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=errors.InternalError.reason)
         else:
             self._recreates.pop(change.ref, None)
-            self._ledger.done(change.ref)
+            if result and result.action is Action.RECREATE:
+                self._ledger.forget([change.ref])  # made anew it is no drift
+            elif not self.was_cut_short:
+                self._ledger.done(change.ref)
             if result:
                 done.append(result)
                 self._world.meter.changed(kind=change.ref.kind, action=result.action.value, result="ok")
@@ -160,9 +164,13 @@ class Writer:
         look = await self._drift.look(change, body, orders)
         if look.remedy.again_at:
             self._ledger.defer(change.ref, self._world.clock.monotonic() + self._seconds_until(look.remedy.again_at))
-        if change.action in (Action.VERIFY, Action.REPAIR) and not look.remedy.repaired:
+        if change.action in (Action.VERIFY, Action.REPAIR) and not (look.remedy.repaired or look.remedy.removed):
             if not look.remedy.entries and look.is_final and change.live:
                 self._world.index.verified(change.ref, change.live)
+            return None
+        if self._world.stopped():
+            # It came in the middle of this pass; the next one tells what it holds.
+            self.was_cut_short = True
             return None
         action = Action.REPAIR if change.action is Action.VERIFY else change.action
         live = await self._send(change, body, look, orders)
@@ -172,7 +180,7 @@ class Writer:
         self._drift.sent(change, look.remedy)
         if action is Action.REPAIR:
             self._world.meter.repaired(kind=change.ref.kind, seconds=seconds)
-        return Done(change.ref, action, look.remedy.repaired, seconds) if live else None
+        return Done(change.ref, action, (*look.remedy.repaired, *look.remedy.removed), seconds) if live else None
 
     async def _send(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
         """Apply, leaving alone what is to be left alone; what others hold is left to them if the spec says so."""
@@ -181,13 +189,21 @@ class Writer:
         noted = self._drift.sending(change, look.remedy)
         world.index.writing(change.ref)
         try:
-            live = await self._apply(change, body, look, orders)
+            live = await self._put_right(change, body, look, orders)
         except (errors.TerminalError, errors.StaleError):
             self._drift.refused(change, look.remedy, noted)
             raise
         finally:
             resource = world.cluster.resource(change.manifest.gvk)
             world.index.written(change.ref, live, resource, is_final=look.is_final)
+        return live
+
+    async def _put_right(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+        """Apply what Git has, and only then take away what it does not have: the other way round a list could be empty for a moment."""
+        needs_apply = change.action in (Action.CREATE, Action.UPDATE) or look.remedy.repaired
+        live = await self._apply(change, body, look, orders) if needs_apply else dict(look.live or {})
+        if look.remedy.removed and change.live and (operations := removal(live, look.remedy.removed)):
+            live = await self._world.cluster.edit(change.live.resource, change.ref, operations)
         return live
 
     async def _apply(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
@@ -223,12 +239,7 @@ class Writer:
             self._recreates[change.ref] = Waits(item, error.reason, one_line(error.message))
             error.message = f"{error.message}; it is recreated once that is approved (cvstate approve)"
             raise error
-        body = self._world.renderer.body(change.manifest)
-        self._world.index.writing(change.ref)
-        try:
-            await self._world.cluster.replace(change, body)
-        finally:
-            self._world.index.written(change.ref, None, None)
+        await self._world.cluster.replace(change, self._world.renderer.body(change.manifest))
         return Done(change.ref, Action.RECREATE)
 
     def _seconds_until(self, moment: datetime) -> float:

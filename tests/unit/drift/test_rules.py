@@ -1,7 +1,7 @@
 """Remediation rules.
 
-Aspects: the first match decides · what a rule matches · parts and wholes · default severities · how the drifts of one object are sorted, and what the
-writer reads from that.
+Aspects: the first match decides · what a rule matches · parts and wholes · default severities. What becomes of an object with several drifts is in
+test_remedy.py.
 """
 
 from typing import Any
@@ -147,51 +147,10 @@ def test_the_default_severity_is_by_kind_and_field(ref: ObjectRef, of: FieldDrif
     assert rules.default_severity(of, ref, BODY) is expected
 
 
-MIXED = (
-    rule("Approve", paths=["/**/image"]),
-    rule("Ignore", paths=["/metadata/annotations"]),
-    rule("Alert", "Critical", managers=["hpa"]),
-)
 IMAGE = drift(f"{CONTAINERS}/0/image", desired="web:1", live="web:2")
 NOTE = drift("/metadata/annotations/a.io~1x")
 LABEL = drift("/metadata/labels/app")
 REPLICAS = drift(manager="hpa")
-
-
-def test_the_drifts_of_one_object_are_sorted_by_what_is_done_about_them() -> None:
-    found = rules.split([IMAGE, NOTE, LABEL, REPLICAS], MIXED, DEPLOYMENT, BODY)
-    parts = [[judged.drift for judged in part] for part in (found.repair, found.alert, found.approve, found.ignored)]
-    assert parts == [[LABEL], [REPLICAS], [IMAGE], [NOTE]]
-    assert found.writes
-    assert found.left_out == (NOTE.path, REPLICAS.path, IMAGE.path)
-    assert found.severity is Severity.CRITICAL
-    assert [judged.drift for judged in found.reported] == [REPLICAS, IMAGE, LABEL]
-
-
-def test_nothing_is_written_if_nothing_is_to_be_repaired() -> None:
-    found = rules.split([IMAGE, NOTE, REPLICAS], MIXED, DEPLOYMENT, BODY)
-    assert not found.writes
-
-
-def test_what_was_consented_to_is_repaired_and_the_rest_stays_left_out() -> None:
-    found = rules.split([IMAGE, NOTE, REPLICAS], MIXED, DEPLOYMENT, BODY).approved()
-    assert ([judged.drift for judged in found.repair], found.approve) == ([IMAGE], ())
-    assert found.left_out == (NOTE.path, REPLICAS.path)
-    assert found.writes
-
-
-def test_a_drift_of_the_whole_object_holds_every_write_to_it() -> None:
-    whole = drift("", desired=None, live=None)
-    found = rules.split([whole, LABEL], [rule("Approve", managers=["kubectl-edit"], severity="High")], DEPLOYMENT, BODY)
-    assert found.holds_object
-    mixed = rules.Split(repair=found.approve[1:], approve=found.approve[:1])
-    assert not mixed.writes
-    assert mixed.approved().writes
-
-
-def test_no_drift_is_nothing_to_do() -> None:
-    found = rules.split([], MIXED, DEPLOYMENT, BODY)
-    assert (found, found.severity, found.writes, found.left_out) == (rules.Split(), None, False, ())
 
 
 RULES = st.lists(
@@ -204,17 +163,6 @@ RULES = st.lists(
     ),
     max_size=5,
 )
-
-
-@given(RULES, st.lists(st.sampled_from([IMAGE, NOTE, LABEL, REPLICAS, drift("", live=None)]), unique=True))
-def test_every_drift_gets_one_verdict_and_what_is_repaired_is_never_left_out(given_rules: list[Rule], drifts: list[FieldDrift]) -> None:
-    found = rules.split(drifts, given_rules, DEPLOYMENT, BODY)
-    parts = (found.repair, found.alert, found.approve, found.ignored)
-    assert sorted(judged.drift.path for part in parts for judged in part) == sorted(one.path for one in drifts)
-    assert not {judged.drift.path for judged in found.repair} & set(found.left_out)
-    for part, action in zip(parts, DriftAction, strict=True):
-        assert all(judged.verdict == rules.decide(given_rules, judged.drift, DEPLOYMENT, BODY) for judged in part)
-        assert all(judged.verdict.action is action for judged in part)
 
 
 @given(RULES, st.sampled_from([IMAGE, NOTE, LABEL, REPLICAS]))

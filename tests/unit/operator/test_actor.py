@@ -4,7 +4,7 @@ Aspects: a pass that breaks off, and a fault of our own, are told in the status,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,12 +12,27 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.operator.actor import Actor
+from cvstate_operator.reconcile.outcome import Consent
+from cvstate_operator.telemetry.metrics import Standing
 from tests.unit.builders import OWNER, body
-from tests.unit.reconcile.fakes import FakeMeter, FakeReporter, Stage, spec
+from tests.unit.reconcile.fakes import UID, FakeMeter, FakeReporter, Stage, spec
 
 
 class Reporter(FakeReporter):
     """One that can be closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: list[tuple[Consent, set[str]]] = []
+        """What was shown to wait, and which digests are approved, after each pass."""
+        self.finalizers: list[bool] = []
+        """Whether ours was wanted, each time it was looked at."""
+
+    async def write_plan(self, consent: Consent, *, revision: str, known: Iterable[object], needed: Collection[str]) -> None:
+        self.plans.append((consent, set(needed)))
+
+    async def write_finalizer(self, *, wanted: bool, found: Sequence[str]) -> None:
+        self.finalizers.append(wanted)
 
     async def close(self) -> None:
         return
@@ -31,16 +46,20 @@ class Reporter(FakeReporter):
 class Meter(FakeMeter):
     """One that takes what an actor counts as well."""
 
-    def stands(self, **_: Any) -> None:
-        return
+    def __init__(self) -> None:
+        super().__init__()
+        self.standings: list[Standing] = []
+
+    def stands(self, standing: Standing) -> None:
+        self.standings.append(standing)
 
     def close(self) -> None:
         return
 
 
-def clusterstate(*, generation: int = 1) -> dict[str, Any]:
-    metadata = {"name": "state", "namespace": "default", "uid": "uid", "generation": generation}
-    return {"metadata": metadata, "spec": spec().model_dump(by_alias=True, exclude_none=True, mode="json")}
+def clusterstate(*, generation: int = 1, annotations: Mapping[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": "state", "namespace": "default", "uid": UID, "generation": generation, "annotations": dict(annotations or {})}
+    return {"metadata": metadata, "spec": spec(**fields).model_dump(by_alias=True, exclude_none=True, mode="json")}
 
 
 async def until(claim: Callable[[], bool]) -> None:
@@ -63,8 +82,20 @@ def reporter() -> Reporter:
 
 
 @pytest.fixture
-async def actor(stage: Stage, reporter: Reporter) -> AsyncIterator[Actor]:
-    actor = Actor(clusterstate(), pipeline=stage.pipeline, reporter=reporter, meter=Meter())  # type: ignore[arg-type]
+def meter() -> Meter:
+    return Meter()
+
+
+@pytest.fixture
+async def actor(stage: Stage, reporter: Reporter, meter: Meter) -> AsyncIterator[Actor]:
+    actor = Actor(
+        clusterstate(),
+        pipeline=stage.pipeline,
+        reporter=reporter,  # type: ignore[arg-type]
+        meter=meter,  # type: ignore[arg-type]
+        consents=stage.world.consents,
+        edges={},
+    )
     yield actor
     await actor.close(seconds=1)
 
@@ -84,7 +115,7 @@ async def test_a_fault_of_our_own_is_told_and_does_not_stop_it(stage: Stage, rep
     assert reporter.ready()["status"] == "False"
     assert "nobody foresaw this" not in reporter.ready()["message"], "the log has the details"
     stage.git.error = None
-    stage.git.commit(body("b", data={"colour": "red"}))
+    stage.git.commit(body("a", data={"colour": "blue"}), body("b", data={"colour": "red"}))
     actor.look_now()
     await until(lambda: reporter.ready().get("status") == "True" and "b" in stage.names())
 

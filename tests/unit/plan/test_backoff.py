@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvstate_operator import errors
-from cvstate_operator.plan.backoff import JITTER, LONGEST_ASKED_SECONDS, LONGEST_SECONDS, pause_seconds, repair_pause_seconds
+from cvstate_operator.plan.backoff import JITTER, LONGEST_ASKED_SECONDS, LONGEST_SECONDS, pause_seconds
 
 MIDDLE = 0.5
 """The random number that changes nothing."""
@@ -51,8 +51,3 @@ def test_what_the_server_asked_for_is_honoured_within_reason(attempt: int, rando
     pause = pause_seconds(error, attempt, random=random)
     assert pause >= min(asked, LONGEST_ASKED_SECONDS)
     assert pause >= pause_seconds(errors.ThrottledError("x"), attempt, random=random)
-
-
-def test_repairs_of_one_object_are_free_at_first_and_then_slow_down_to_one_a_minute() -> None:
-    assert [repair_pause_seconds(n) for n in range(6)] == [0, 0, 0, 1, 2, 4]
-    assert repair_pause_seconds(10_000) == 60

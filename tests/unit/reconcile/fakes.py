@@ -319,6 +319,23 @@ class FakeCluster:
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
         return self._patch(change.ref, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
 
+    async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        self._maybe_fail(ref.name)
+        live = copy.deepcopy(self.objects[ref])
+        for operation in operations:
+            names = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+            if operation["op"] == "test":
+                if value_at(live, names) != operation["value"]:
+                    raise errors.InvalidError("the server rejected our request due to an error in our request")
+                continue
+            assert operation["op"] == "remove", "no other operation is needed yet"
+            put_at(live, names, None)
+            for entry in live["metadata"]["managedFields"]:
+                entry["fieldsV1"] = without(entry["fieldsV1"], [f"f:{name}" for name in names])
+        live["metadata"]["managedFields"] = [entry for entry in live["metadata"]["managedFields"] if entry["fieldsV1"]]
+        self.writes.append(("edit", ref.name))
+        return self._store(ref, live)
+
     async def replace(self, change: Change, body: Body) -> None:
         self.trials.append(change.ref.name)
         self._maybe_fail(f"{change.ref.name}-trial")
@@ -344,7 +361,7 @@ class FakeCluster:
 
     # -- what other people do ------------------------------------------------------------------------------------------
 
-    def edit(self, ref: ObjectRef, path: str, value: Any, *, manager: str = "kubectl-edit") -> None:
+    def set_field(self, ref: ObjectRef, path: str, value: Any, *, manager: str = "kubectl-edit") -> None:
         """Somebody sets a field, by its path of names; the field is theirs from now on. None takes it away."""
         live = copy.deepcopy(self.objects[ref])
         names = path.split("/")
@@ -670,6 +687,10 @@ class Stage:
     def condition(self, kind: str) -> tuple[str, str]:
         """Status and reason of a condition; empty if it is not there."""
         return next(((c["status"], c["reason"]) for c in self.status["conditions"] if c["type"] == kind), ("", ""))
+
+    def message(self, kind: str = "Ready") -> str:
+        """What a condition says to people."""
+        return next((str(c["message"]) for c in self.status["conditions"] if c["type"] == kind), "")
 
     def names(self) -> set[str]:
         """Names of the objects in the cluster."""

@@ -39,7 +39,7 @@ async def test_what_somebody_may_come_to_declare_during_deletes_is_kept(stage: S
     stage.index.claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)
     stage.cluster.after_delete = lambda: meanwhile(stage)
     await stage.look()
-    outcome = await stage.run()
+    outcome = await stage.settle(await stage.run())
     assert stage.names() == {"a", "c"}
     assert outcome.pending == (ref("c"),)
     assert not outcome.is_applied
@@ -52,7 +52,7 @@ async def test_a_newcomer_that_declares_nothing_of_it_delays_the_deletes_only(st
     stage.index.claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)
     stage.cluster.after_delete = lambda: comes(stage)
     await stage.look()
-    outcome = await stage.run()
+    outcome = await stage.settle(await stage.run())
     stage.cluster.after_delete = lambda: None
     stage.index.claims.want(NEWCOMER, (), stage.git.head, stage.clock.seconds)
     outcome = await stage.wait(outcome)

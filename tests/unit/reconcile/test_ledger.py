@@ -1,12 +1,12 @@
 """The ledger.
 
-Aspects: what is due · pauses and attempts · what is forgotten and when.
+Aspects: what is due, by events, pauses and appointments · pauses and attempts · what is forgotten and when. Drift has a ledger of its own
+(tests/unit/drift/test_ledger.py).
 """
 
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.reconcile.ledger import Ledger
 from tests.unit.builders import manifest, ref
 
@@ -104,28 +104,42 @@ def test_a_failure_tells_where_and_whether_it_may_pass(ledger: Ledger, error: er
     assert found.field == getattr(error, "field", "")
 
 
-def test_what_is_done_has_neither_failure_nor_drift_and_was_seen(ledger: Ledger) -> None:
+def test_an_object_with_an_appointment_is_due_then_and_once(ledger: Ledger) -> None:
+    ledger.defer(A, 5.0)
+    assert ledger.next_retry() == 5.0
+    assert ledger.take(4.9) == {}
+    assert ledger.take(5.0) == {A: 5.0}
+    assert (ledger.take(5.0), ledger.next_retry()) == ({}, None)
+
+
+def test_a_failure_takes_the_place_of_an_appointment(ledger: Ledger) -> None:
+    ledger.defer(A, 100.0)
+    retry_at = fail(ledger)
+    assert ledger.next_retry() == retry_at
+    assert (ledger.take(retry_at), ledger.deferred) == ({A: retry_at}, {})
+
+
+def test_what_is_done_has_no_failure_and_was_seen(ledger: Ledger) -> None:
     fail(ledger)
-    ledger.drift[A] = (FieldDrift("/x", 1, 2, "", ""),)
     ledger.done(A)
-    assert (ledger.failures, ledger.drift, ledger.present) == ({}, {}, {A})
+    assert (ledger.failures, ledger.present) == ({}, {A})
 
 
 def test_what_is_forgotten_leaves_nothing(ledger: Ledger) -> None:
     fail(ledger)
-    ledger.drift[A] = ()
     ledger.done(B)
+    ledger.defer(C, 1.0)
     ledger.forget([A, B, C])
-    assert (ledger.failures, ledger.drift, ledger.present) == ({}, {}, set())
+    assert (ledger.failures, ledger.present, ledger.deferred) == ({}, set(), {})
 
 
 def test_only_what_is_desired_is_kept(ledger: Ledger) -> None:
     fail(ledger)
-    ledger.drift[B] = ()
+    ledger.defer(B, 1.0)
     ledger.done(C)
     ledger.touch(B, 1.0)
     ledger.keep_only({A: manifest()})
-    assert (set(ledger.failures), ledger.drift, ledger.present) == ({A}, {}, set())
+    assert (set(ledger.failures), ledger.deferred, ledger.present) == ({A}, {}, set())
     assert ledger.take(1.0) == {A: 0.5, B: 1.0}
 
 

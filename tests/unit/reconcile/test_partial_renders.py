@@ -42,7 +42,7 @@ class RealRender:
         root = str(write(self.repository, tree).id)
         self.stage.git.head = artifact(root, repository=self.repository.path, tree=root, directory=root)
         await self.stage.look()
-        return await self.stage.run()
+        return await self.stage.settle(await self.stage.run())
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ async def test_a_bad_file_holds_every_delete_until_it_is_mended(state: RealRende
 
     outcome = await state.commit({**base, name: content})
     assert reason in [problem.reason for problem in outcome.problems]
-    assert ref("doomed") in outcome.unpruned
+    assert ref("doomed") in outcome.pruning.held
     assert "doomed" in state.stage.names()
     assert not outcome.is_applied
 
     # The next commit is rendered from what is known, and the bad file is not in it.
     outcome = await state.commit({**base, name: content, "new.yaml": config_map("new")})
     assert {"doomed", "kept"} <= state.stage.names()
-    assert ref("doomed") in outcome.unpruned
+    assert ref("doomed") in outcome.pruning.held
 
     outcome = await state.commit({**base, "new.yaml": config_map("new")})
     assert state.stage.names() - {"half"} == {"kept", "new"}

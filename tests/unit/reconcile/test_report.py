@@ -1,23 +1,41 @@
 """The report.
 
 Aspects: conditions for each situation · what the status says and how large it gets · texts are stable · revisions move only when they are reached ·
-events only for news · Secrets stay secret · signatures · evidence of the render · work in progress · a spec that makes no sense · a pass that broke off.
+what waits, and for whom · events only for news · Secrets stay secret · signatures · evidence of the render · work in progress · a spec that makes no
+sense · a pass that broke off.
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 
 from cvstate_operator import errors
+from cvstate_operator.api.change_plan import PlanAction
+from cvstate_operator.api.drift import DriftAction, Severity
+from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.drift.breaker import Breaker, Key
 from cvstate_operator.drift.coverage import FieldDrift
+from cvstate_operator.drift.ledger import Entry, State
+from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.plan.changes import Action, Kept
-from cvstate_operator.reconcile import report
-from cvstate_operator.reconcile.outcome import Done, Outcome, Render
-from tests.unit.builders import SECRET, artifact, problem, ref
+from cvstate_operator.plan import gates
+from cvstate_operator.plan.changes import Action, Change
+from cvstate_operator.plan.consent import Item, plan_digest
+from cvstate_operator.plan.gates import Block
+from cvstate_operator.plan.history import Entry as Begun
+from cvstate_operator.plan.history import Stage as Reached
+from cvstate_operator.plan.prune import Kept, Pruning, Waiting
+from cvstate_operator.plan.waves import Frontier
+from cvstate_operator.plan.windows import ActionState, WindowState
+from cvstate_operator.reconcile import events as told
+from cvstate_operator.reconcile import report, wording
+from cvstate_operator.reconcile.health import Health
+from cvstate_operator.reconcile.outcome import Consent, Done, Fight, Held, Outcome, Render, Waits
+from cvstate_operator.vital import state
+from tests.unit.builders import DEPLOYMENT, SECRET, artifact, live, problem, ref
 
 NOW = "2026-01-01T12:00:00Z"
 LATER = "2026-01-01T13:00:00Z"
@@ -33,12 +51,38 @@ CONVERGED = Outcome(
     members=3,
     done=(),
     problems=(),
-    drift=(),
-    unpruned=(),
-    objection="",
     next_pass_at=None,
+    history=(Begun(FIRST.revision, FIRST.commit, datetime(2026, 1, 1, 11, tzinfo=UTC), Reached.HEALTHY, 1.5),),
 )
 DRIFT = FieldDrift("/spec/replicas", 2, 5, "kubectl-scale", "2026-01-01T11:00:00Z")
+SEEN = datetime(2026, 1, 1, 11, 30, tzinfo=UTC)
+
+
+def entry(drift: FieldDrift = DRIFT, state: State = State.REPAIRING, **changes: Any) -> Entry:
+    return replace(Entry(drift, Severity.MEDIUM, DriftAction.AUTO, state, SEEN), **changes)
+
+
+def drifted(state: State = State.REPAIRING, **changes: Any) -> dict[str, Any]:
+    """Of an outcome in which a field of `a` drifted."""
+    return {"drift": ((ref("a"), (entry(state=state, **changes),)),)}
+
+
+def pruned(name: str = "b") -> Change:
+    return Change(ref(name), Action.PRUNE, None, live())
+
+
+def waits(*items: tuple[PlanAction, ObjectRef]) -> Consent:
+    found = tuple(Waits(Item(action, of, "uid-1"), "PruneHeld", "why") for action, of in items)
+    return Consent(found, plan_digest("uid", (one.item for one in found)))
+
+
+UNSURE = Pruning(held=(ref("b"),), objection="not every file of the commit could be used")
+LIMITS = "2 of 3 objects would go at once, but spec.prune.maxPercent (20 %) allows 1"
+CLOSED = Block(gates.Reason.WINDOW_CLOSED, "NewRevision is closed until 2026-01-02T06:00Z: Deny 0 18 * * *")
+STOPPED = Block(gates.Reason.EMERGENCY_STOP, "an EmergencyStop is in force: oops")
+OPEN_BREAKER = Fight(Key("uid-1", "/spec/replicas"), "ConfigMap/default/a", Breaker(opened_at=1_767_225_600.0, rival="hpa"))
+UNREADY = state.in_progress(state.Reason.REPLICAS_MISSING, "1 of 2 replicas exist")
+BROKEN = state.failed(state.Reason.PROGRESS_DEADLINE_EXCEEDED, "its deadline passed")
 REFUSED = errors.FetchFailedError("cannot read https://git.example.com/a: refused")
 NO_ACCESS = errors.AuthFailedError("https://git.example.com/a wants other credentials")
 
@@ -51,10 +95,27 @@ OUTCOMES = {
     "source-for-a-human": replace(CONVERGED, source_error=NO_ACCESS),
     "never-read": replace(CONVERGED, artifact=None, evaluated=False, digest="", desired=0, members=0),
     "never-read-and-refused": replace(CONVERGED, artifact=None, evaluated=False, source_error=REFUSED),
-    "open-drift": replace(CONVERGED, drift=((ref("a"), (DRIFT,)),)),
-    "unpruned": replace(CONVERGED, unpruned=(ref("b"),), objection="not every file of the commit could be used"),
+    "open-drift": replace(CONVERGED, **drifted()),
+    "drift-for-a-human": replace(CONVERGED, **drifted(State.ALERTED)),
+    "drift-to-approve": replace(CONVERGED, **drifted(State.AWAITING_APPROVAL), consent=waits((PlanAction.DRIFT, ref("a")))),
+    "drift-left-alone": replace(CONVERGED, **drifted(State.BREAKER_OPEN), fights=(OPEN_BREAKER,)),
+    "unpruned": replace(CONVERGED, pruning=UNSURE),
+    "prune-to-approve": replace(
+        CONVERGED,
+        pruning=Pruning(waiting=(Waiting((pruned("b"), pruned("c")), LIMITS),)),
+        consent=waits((PlanAction.PRUNE, ref("b")), (PlanAction.PRUNE, ref("c"))),
+    ),
+    "prune-later": replace(CONVERGED, pruning=Pruning(deferred=(pruned(),), deferral="Prune is closed")),
     "pending": replace(CONVERGED, pending=(ref("b"),)),
-    "kept": replace(CONVERGED, kept=(Kept((ref("b"), ref("c")), "spec.prune.enabled: false; delete them yourself"),)),
+    "kept": replace(CONVERGED, pruning=Pruning(kept=(Kept((ref("b"), ref("c")), "spec.prune.enabled: false; delete them yourself"),))),
+    "window-closed": replace(CONVERGED, held=Held(SECOND, block=CLOSED)),
+    "stopped": replace(CONVERGED, held=Held(creates=1, updates=2, block=STOPPED)),
+    "wave-not-ready": replace(CONVERGED, held=Held(later=2, frontier=Frontier(1, ref("a"), "1 of 2 replicas exist"))),
+    "rolled-back": replace(
+        CONVERGED, held=Held(SECOND, is_rollback=True, why="not healthy within 5m: x"), quarantined={SECOND.commit: "x"}
+    ),
+    "unready": replace(CONVERGED, health=Health(((ref("web", of=DEPLOYMENT), UNREADY),))),
+    "failed": replace(CONVERGED, health=Health(((ref("web", of=DEPLOYMENT), BROKEN), (ref("api", of=DEPLOYMENT), UNREADY)))),
     "render-failed": replace(CONVERGED, evaluated=False, problems=(Problem("", 0, "", "BuildFailed", "reading failed"),)),
 }
 
@@ -77,118 +138,61 @@ def ready(outcome: Outcome) -> str:
 # -- conditions --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("converged", {"Ready": ("True", "Reconciled"), "SourceReady": ("True", "Fetched"), "Drifted": ("False", "NoDriftDetected")}),
-        (
-            "problem-that-may-pass",
-            {
-                "Ready": ("False", "Invalid"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "problem-for-a-human",
-            {
-                "Ready": ("False", "Invalid"),
-                "Stalled": ("True", "Invalid"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "problems-of-both-kinds",
-            {
-                "Ready": ("False", "ApplyFailed"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "source-that-may-come-back",
-            {
-                "Ready": ("False", "FetchFailed"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("False", "FetchFailed"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "source-for-a-human",
-            {
-                "Ready": ("False", "AuthFailed"),
-                "Stalled": ("True", "AuthFailed"),
-                "SourceReady": ("False", "AuthFailed"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "never-read",
-            {
-                "Ready": ("Unknown", "Progressing"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("Unknown", "Progressing"),
-                "Drifted": ("Unknown", "NotEvaluated"),
-            },
-        ),
-        (
-            "never-read-and-refused",
-            {
-                "Ready": ("False", "FetchFailed"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("False", "FetchFailed"),
-                "Drifted": ("Unknown", "NotEvaluated"),
-            },
-        ),
-        (
-            "open-drift",
-            {
-                "Ready": ("False", "DriftDetected"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("True", "DriftDetected"),
-            },
-        ),
-        (
-            "unpruned",
-            {
-                "Ready": ("False", "PruneHeld"),
-                "Stalled": ("True", "PruneHeld"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "pending",
-            {
-                "Ready": ("Unknown", "Progressing"),
-                "Reconciling": ("True", "ProgressingWithRetry"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("False", "NoDriftDetected"),
-            },
-        ),
-        (
-            "render-failed",
-            {
-                "Ready": ("False", "BuildFailed"),
-                "Stalled": ("True", "BuildFailed"),
-                "SourceReady": ("True", "Fetched"),
-                "Drifted": ("Unknown", "NotEvaluated"),
-            },
-        ),
-    ],
-)
-def test_each_situation_has_its_conditions(name: str, expected: dict[str, tuple[str, str]]) -> None:
-    assert conditions(OUTCOMES[name]) == expected
+WELL = {"SourceReady": ("True", "Fetched"), "Drifted": ("False", "NoDriftDetected"), "Healthy": ("True", "Healthy")}
+UNSEEN = {"Drifted": ("Unknown", "NotEvaluated"), "Healthy": ("Unknown", "NotEvaluated")}
+
+
+def passing(reason: str, **others: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    """Not ready, and it may pass by itself."""
+    return {**WELL, "Ready": ("False", reason), "Reconciling": ("True", "ProgressingWithRetry"), **others}
+
+
+def for_a_human(reason: str, **others: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    """Not ready, and somebody must act."""
+    return {**WELL, "Ready": ("False", reason), "Stalled": ("True", reason), **others}
+
+
+DRIFTED = ("True", "DriftDetected")
+UNKNOWN = {"Ready": ("Unknown", "Progressing"), "Reconciling": ("True", "ProgressingWithRetry")}
+EXPECTED = {
+    "converged": {**WELL, "Ready": ("True", "Reconciled")},
+    "problem-that-may-pass": passing("Invalid"),
+    "problem-for-a-human": for_a_human("Invalid"),
+    "problems-of-both-kinds": passing("ApplyFailed"),
+    "source-that-may-come-back": passing("FetchFailed", SourceReady=("False", "FetchFailed")),
+    "source-for-a-human": for_a_human("AuthFailed", SourceReady=("False", "AuthFailed")),
+    "never-read": {**WELL, **UNKNOWN, **UNSEEN, "SourceReady": ("Unknown", "Progressing")},
+    "never-read-and-refused": passing("FetchFailed", SourceReady=("False", "FetchFailed"), **UNSEEN),
+    "open-drift": passing("DriftDetected", Drifted=DRIFTED),
+    "drift-for-a-human": for_a_human("DriftDetected", Drifted=DRIFTED),
+    "drift-to-approve": for_a_human("AwaitingApproval", Drifted=DRIFTED),
+    "drift-left-alone": for_a_human("BreakerOpen", Drifted=DRIFTED),
+    "unpruned": for_a_human("PruneHeld"),
+    "prune-to-approve": for_a_human("PruneHeld"),
+    "prune-later": passing("PruneHeld"),
+    "pending": {**WELL, **UNKNOWN},
+    "kept": {**WELL, "Ready": ("True", "Reconciled")},
+    "window-closed": passing("WindowClosed"),
+    "stopped": for_a_human("EmergencyStop"),
+    "wave-not-ready": passing("WaveNotReady"),
+    "rolled-back": for_a_human("RolledBack"),
+    "unready": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Progressing")},
+    "failed": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Degraded")},
+    "render-failed": for_a_human("BuildFailed", **UNSEEN),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_each_situation_has_its_conditions(name: str) -> None:
+    assert conditions(OUTCOMES[name]) == EXPECTED[name]
+
+
+READY = ["converged", "kept", "unready", "failed"]
 
 
 def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
-    assert [name for name, outcome in OUTCOMES.items() if conditions(outcome)["Ready"][0] == "True"] == ["converged", "kept"]
-    assert [name for name, outcome in OUTCOMES.items() if outcome.is_converged] == ["converged", "kept"]
+    assert [name for name, outcome in OUTCOMES.items() if conditions(outcome)["Ready"][0] == "True"] == READY
+    assert [name for name, outcome in OUTCOMES.items() if outcome.is_converged] == READY
 
 
 @pytest.mark.parametrize(
@@ -214,6 +218,18 @@ def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
             id="kept",
         ),
         pytest.param(replace(OUTCOMES["unpruned"], problems=(problem(),)), ["1 problem", "left Git"], id="problem-that-holds-a-prune"),
+        pytest.param(
+            OUTCOMES["prune-to-approve"], ["2 deletes await approval of plan sha256:", "spec.prune.maxPercent"], id="prune-to-approve"
+        ),
+        pytest.param(OUTCOMES["prune-later"], ["1 object left Git", "Prune is closed"], id="prune-later"),
+        pytest.param(OUTCOMES["drift-to-approve"], ["1 repair await", "cvstate approve"], id="drift-to-approve"),
+        pytest.param(OUTCOMES["drift-left-alone"], ["/spec/replicas", "hpa undoes every repair"], id="drift-left-alone"),
+        pytest.param(OUTCOMES["window-closed"], [SECOND.revision, "until 2026-01-02T06:00Z"], id="window-closed"),
+        pytest.param(OUTCOMES["stopped"], ["1 to create and 2 to update wait", "EmergencyStop", "oops"], id="stopped"),
+        pytest.param(OUTCOMES["wave-not-ready"], ["2 objects of later waves", "wave 1", "ConfigMap/default/a"], id="wave"),
+        pytest.param(
+            OUTCOMES["rolled-back"], [SECOND.revision, FIRST.revision, "quarantined", "not healthy within 5m", "--undo"], id="rolled-back"
+        ),
     ],
 )
 def test_ready_says_what_where_and_why(outcome: Outcome, words: list[str]) -> None:
@@ -225,7 +241,7 @@ def test_a_few_problems_are_spelled_out_and_the_rest_is_counted() -> None:
     outcome = replace(CONVERGED, problems=tuple(problem(n) for n in range(10)))
     message = ready(outcome)
     assert message.startswith("10 problems: ")
-    assert message.count(".yaml") == report.SPELLED_OUT
+    assert message.count(".yaml") == wording.SPELLED_OUT
     assert "7 more" in message
 
 
@@ -250,7 +266,7 @@ def test_a_status_tells_source_inventory_and_generation() -> None:
 
 
 def test_problems_and_drift_are_told_by_field() -> None:
-    found = status(replace(CONVERGED, problems=(problem(7),), drift=((ref("a"), (DRIFT, replace(DRIFT, path="/spec/x"))),)))
+    found = status(replace(CONVERGED, problems=(problem(7),), drift=((ref("a"), (entry(), entry(replace(DRIFT, path="/spec/x")))),)))
     assert found["problems"] == [
         {
             "reason": "Invalid",
@@ -261,27 +277,53 @@ def test_problems_and_drift_are_told_by_field() -> None:
             "field": "data.x",
         }
     ]
+    sample = {
+        "object": "ConfigMap/default/a",
+        "path": "/spec/replicas",
+        "manager": "kubectl-scale",
+        "writtenAt": "2026-01-01T11:00:00Z",
+        "live": "5",
+        "desired": "2",
+        "since": "2026-01-01T11:30:00Z",
+        "severity": "Medium",
+        "action": "Auto",
+        "state": "Repairing",
+    }
     assert found["drift"] == {
         "objects": 1,
         "fields": 2,
-        "sample": [
-            {"object": "ConfigMap/default/a", "path": "/spec/replicas", "manager": "kubectl-scale"},
-            {"object": "ConfigMap/default/a", "path": "/spec/x", "manager": "kubectl-scale"},
-        ],
+        "highest": "Medium",
+        "since": "2026-01-01T11:30:00Z",
+        "sample": [sample, {**sample, "path": "/spec/x"}],
     }
 
 
-@pytest.mark.parametrize("name", [name for name, outcome in OUTCOMES.items() if not outcome.is_converged])
+def begun(outcome: Outcome) -> Outcome:
+    """The same after the second commit was begun."""
+    second = Begun(SECOND.revision, SECOND.commit, SEEN, Reached.APPLYING)
+    return replace(outcome, artifact=SECOND if outcome.artifact else None, history=(second, *CONVERGED.history))
+
+
+@pytest.mark.parametrize("name", [name for name, outcome in OUTCOMES.items() if not outcome.is_applied])
 def test_the_applied_revision_moves_only_when_everything_is_applied(name: str) -> None:
-    before = status(CONVERGED)
-    outcome = OUTCOMES[name]
-    found = status(replace(outcome, artifact=SECOND if outcome.artifact else None), before)
+    found = status(begun(OUTCOMES[name]), status(CONVERGED))
     assert found["lastAppliedRevision"] == FIRST.revision
-    assert found["lastAttemptedRevision"] == (SECOND.revision if outcome.artifact else FIRST.revision)
+    assert found["lastAttemptedRevision"] == SECOND.revision
 
 
 def test_the_applied_revision_moves_with_a_converged_outcome() -> None:
-    assert status(replace(CONVERGED, artifact=SECOND), status(CONVERGED))["lastAppliedRevision"] == SECOND.revision
+    assert status(begun(CONVERGED), status(CONVERGED))["lastAppliedRevision"] == SECOND.revision
+
+
+def test_a_revision_that_is_held_is_the_newest_known_and_not_the_attempted_one() -> None:
+    found = status(OUTCOMES["window-closed"], status(CONVERGED))
+    assert found["source"]["revision"] == SECOND.revision
+    assert (found["lastAttemptedRevision"], found["lastAppliedRevision"]) == (FIRST.revision, FIRST.revision)
+
+
+def test_the_last_good_revision_is_the_newest_that_was_healthy() -> None:
+    assert status(CONVERGED)["lastGoodRevision"] == FIRST.revision
+    assert status(begun(CONVERGED), status(CONVERGED))["lastGoodRevision"] == FIRST.revision
 
 
 def test_what_is_not_known_now_stays_as_it_was() -> None:
@@ -325,9 +367,12 @@ LONG = "x" * 900
                     Problem(LONG, n, f"example.io/{'K' * 63}/{'n' * 63}/{'o' * 253}", "Invalid", LONG * 50, LONG, True)
                     for n in range(10_000)
                 ),
-                drift=tuple((ref(f"{n}" + "o" * 240), tuple(replace(DRIFT, path=f"/{LONG}/{m}") for m in range(3))) for n in range(1000)),
-                unpruned=tuple(ref(f"{n}" + "o" * 240) for n in range(10_000)),
-                objection="x",
+                drift=tuple(
+                    (ref(f"{n}" + "o" * 240), tuple(entry(replace(DRIFT, path=f"/{LONG}/{m}", live=LONG)) for m in range(3)))
+                    for n in range(1000)
+                ),
+                fights=tuple(Fight(Key("u" * 36, f"/{LONG}"), LONG, Breaker((1.5,) * 20, 1.5, 1.5, "m" * 128)) for n in range(1000)),
+                pruning=Pruning(held=tuple(ref(f"{n}" + "o" * 240) for n in range(10_000)), objection="x"),
             ),
             id="many-problems-with-long-names",
         ),
@@ -348,7 +393,7 @@ def test_a_status_stays_below_64_kib(outcome: Outcome) -> None:
 
 
 def events(outcome: Outcome, previous: dict[str, Any] | None = None) -> list[tuple[str, str, str]]:
-    return [(e.kind, e.reason, e.message) for e in report.events(outcome, previous=previous or {})]
+    return [(e.kind, e.reason, e.message) for e in told.events(outcome, previous=previous or {})]
 
 
 def only(outcome: Outcome, previous: dict[str, Any] | None = None) -> tuple[str, str, str]:
@@ -416,7 +461,7 @@ def test_a_new_problem_is_told_once_and_known_ones_are_not() -> None:
 
 def test_thousands_of_new_problems_are_a_few_events_once() -> None:
     outcome = replace(CONVERGED, problems=tuple(problem(n, message=LONG * 3) for n in range(10_000)))
-    assert len(events(outcome)) == report.SPELLED_OUT
+    assert len(events(outcome)) == wording.SPELLED_OUT
     assert events(outcome, status(outcome)) == []
 
 
@@ -424,6 +469,31 @@ def test_a_source_error_is_told_when_it_changes() -> None:
     refused, no_access = OUTCOMES["source-that-may-come-back"], OUTCOMES["source-for-a-human"]
     assert only(refused)[:2] == ("Warning", "FetchFailed")
     assert only(no_access, status(refused))[:2] == ("Warning", "AuthFailed")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("drift-for-a-human", "DriftDetected"),
+        ("window-closed", "WindowClosed"),
+        ("stopped", "EmergencyStop"),
+        ("wave-not-ready", "WaveNotReady"),
+        ("prune-to-approve", "PruneHeld"),
+        ("rolled-back", "RolledBack"),
+    ],
+)
+def test_what_stands_in_the_way_is_told_when_it_begins(name: str, reason: str) -> None:
+    assert only(OUTCOMES[name], status(CONVERGED))[:2] == ("Warning", reason)
+
+
+def test_a_fight_is_told_when_it_begins_by_field_and_rival() -> None:
+    found = events(OUTCOMES["drift-left-alone"], status(OUTCOMES["open-drift"]))
+    assert [(kind, reason) for kind, reason, _ in found] == [("Warning", "BreakerOpen")]
+    assert "ConfigMap/default/a /spec/replicas is left alone, since hpa undoes every repair" in found[0][2]
+
+
+def test_drift_that_is_repaired_by_itself_is_told_by_its_repair_alone() -> None:
+    assert events(OUTCOMES["open-drift"]) == []
 
 
 def test_a_held_prune_is_told_once() -> None:
@@ -443,6 +513,7 @@ def test_while_a_new_revision_is_applied_ready_is_unknown_and_nothing_else_is_lo
         "Reconciling": ("True", "Progressing"),
         "SourceReady": ("True", "Fetched"),
         "Drifted": ("False", "NoDriftDetected"),
+        "Healthy": ("True", "Healthy"),
     }
     assert found["observedGeneration"] == 2
     assert {key: found[key] for key in ("source", "inventory", "lastAppliedRevision")} == {
@@ -547,6 +618,7 @@ def test_a_pass_that_an_error_ended_takes_ready_back_and_nothing_else() -> None:
         "SourceReady": ("True", "Fetched"),
         "SourceVerified": ("True", "Verified"),
         "Drifted": ("False", "NoDriftDetected"),
+        "Healthy": ("True", "Healthy"),
     }
     assert all(error.message in c["message"] for c in found["conditions"] if c["type"] in ("Ready", "Reconciling"))
     assert {key: value for key, value in found.items() if key not in ("conditions", "observedGeneration")} == {
@@ -558,3 +630,60 @@ def test_a_pass_that_an_error_ended_takes_ready_back_and_nothing_else() -> None:
 def test_a_first_pass_that_breaks_off_is_told_too() -> None:
     found = report.broken(errors.NetworkError("away"), previous={}, generation=1, now=NOW)
     assert {c["type"] for c in found["conditions"]} == {"Ready", "Reconciling"}
+
+
+# -- what waits --------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_counts_what_waits_and_says_why() -> None:
+    assert status(OUTCOMES["prune-to-approve"])["plan"] == {
+        "digest": OUTCOMES["prune-to-approve"].consent.digest,
+        "prune": 2,
+        "held": "PruneHeld",
+    }
+    assert status(OUTCOMES["stopped"])["plan"] == {"create": 1, "update": 2, "held": "EmergencyStop"}
+    assert status(OUTCOMES["wave-not-ready"])["plan"] == {"update": 2, "held": "WaveNotReady"}
+    assert "plan" not in status(CONVERGED)
+
+
+def test_a_field_that_is_fought_over_is_remembered_by_key_rival_and_time() -> None:
+    assert status(OUTCOMES["drift-left-alone"])["breakers"] == [
+        {
+            "object": "ConfigMap/default/a",
+            "key": "uid-1",
+            "path": "/spec/replicas",
+            "manager": "hpa",
+            "openedAt": "2026-01-01T00:00:00.000000Z",
+        }
+    ]
+
+
+def test_windows_are_told_with_what_they_block_and_when_that_changes() -> None:
+    until = datetime(2026, 1, 2, 6, tzinfo=UTC)
+    found = tuple(ActionState(action, action is not WindowAction.PRUNE, 0, "x", None, until) for action in WindowAction)
+    told = status(replace(CONVERGED, windows=WindowState(found)))["window"]
+    assert told == {"state": "Closed", "blocks": ["Prune"], "nextChange": "2026-01-02T06:00:00Z"}
+    assert "window" not in status(CONVERGED)
+
+
+def test_what_was_given_up_is_told_by_commit_and_reason() -> None:
+    assert status(OUTCOMES["rolled-back"])["quarantined"] == [{"revision": f"sha1:{SECOND.commit}", "message": "x"}]
+
+
+def test_the_history_tells_how_far_each_revision_came() -> None:
+    assert status(CONVERGED)["history"] == [
+        {"revision": FIRST.revision, "outcome": "Healthy", "startedAt": "2026-01-01T11:00:00.000000Z", "durationSeconds": 1.5}
+    ]
+
+
+def test_health_names_the_worst_object_and_counts_the_rest() -> None:
+    message = next(c["message"] for c in status(OUTCOMES["failed"])["conditions"] if c["type"] == "Healthy")
+    assert message == "apps/Deployment/default/web: its deadline passed (and 1 more)"
+
+
+def test_drift_of_a_secret_shows_no_value() -> None:
+    drift = FieldDrift("/data/password", "aHVudGVyMg==", "b2xk", "kubectl-edit", "")
+    found = status(replace(CONVERGED, drift=((ref("s", of=SECRET), (entry(drift),)),)))
+    assert "/data/password" in str(found)
+    assert "aHVudGVyMg" not in str(found)
+    assert "b2xk" not in str(found)

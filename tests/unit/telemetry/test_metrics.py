@@ -4,14 +4,18 @@ Aspects: names and labels · what a ClusterState leaves behind · unknown is not
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cvstate_operator.telemetry.metrics import ClusterStateMeter, Described, Metrics
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Described, Metrics, Standing
 from cvstate_operator.telemetry.reference import page
 
 ALL = Metrics().described()
+STANDING = Standing(
+    ready=True, healthy=True, objects=3, desired=3, problems=0, drift={"High": 2}, drift_since=1_767_225_600.0, breakers=1, waiting=4
+)
 LABELS = {"namespace", "name", "kind", "reason", "action", "severity", "result", "version"}
 
 
@@ -26,9 +30,10 @@ def used(metrics: Metrics, name: str) -> ClusterStateMeter:
     meter.fetched(result="ok", seconds=0.1)
     meter.reconciled(result="ok", seconds=0.1)
     meter.changed(kind="ConfigMap", action="create", result="ok")
-    meter.drifted(kind="ConfigMap", fields=2)
+    meter.drifted(kind="ConfigMap", severity="High")
+    meter.remedied(action="Auto", seconds=0.1)
     meter.repaired(kind="ConfigMap", seconds=0.1)
-    meter.stands(ready=True, objects=3, desired=3, problems=0, open_drift=0)
+    meter.stands(STANDING)
     return meter
 
 
@@ -69,11 +74,30 @@ def test_closing_what_never_counted_anything_is_fine() -> None:
     ClusterStateMeter(Metrics(), namespace="default", name="new").close()
 
 
-@pytest.mark.parametrize(("ready", "value"), [(True, "1.0"), (False, "0.0"), (None, "-1.0")])
-def test_unknown_readiness_is_neither_ready_nor_not_ready(ready: bool | None, value: str) -> None:
+def standing(standing: Standing) -> str:
+    """What is exposed of a ClusterState that stands so."""
     metrics = Metrics()
-    ClusterStateMeter(metrics, namespace="default", name="shop").stands(ready=ready, objects=0, desired=0, problems=0, open_drift=0)
-    assert f'cvstate_ready{{name="shop",namespace="default"}} {value}' in metrics.expose().decode()
+    meter = ClusterStateMeter(metrics, namespace="default", name="shop")
+    meter.stands(STANDING)
+    meter.stands(standing)
+    return metrics.expose().decode()
+
+
+@pytest.mark.parametrize("metric", ["ready", "healthy"])
+@pytest.mark.parametrize(("known", "value"), [(True, "1.0"), (False, "0.0"), (None, "-1.0")])
+def test_what_is_not_known_is_neither_true_nor_false(metric: str, known: bool | None, value: str) -> None:
+    assert f'cvstate_{metric}{{name="shop",namespace="default"}} {value}' in standing(replace(STANDING, **{metric: known}))
+
+
+def test_open_drift_is_told_by_severity_and_is_zero_where_there_is_none() -> None:
+    exposed = standing(STANDING)
+    for severity, value in (("Low", "0.0"), ("Medium", "0.0"), ("High", "2.0"), ("Critical", "0.0")):
+        assert f'cvstate_drift_open_fields{{name="shop",namespace="default",severity="{severity}"}} {value}' in exposed
+
+
+def test_without_open_drift_nothing_is_said_of_its_age() -> None:
+    assert 'cvstate_drift_oldest_timestamp_seconds{name="shop"' in standing(STANDING)
+    assert 'cvstate_drift_oldest_timestamp_seconds{name="shop"' not in standing(replace(STANDING, drift={}, drift_since=None))
 
 
 def test_requests_are_counted_by_action_and_result() -> None:

@@ -1,0 +1,283 @@
+"""One ClusterState in detail, for `cvstate status NAME`: what is applied, what waits and why, what drifted, who fights, what became of revisions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cvstate_operator.api.duration import human
+from cvstate_operator.objects.redaction import one_line
+
+DRIFTS: Final = 5
+"""Drifted fields that are shown; `cvstate diff` shows all."""
+REVISIONS: Final = 3
+"""Revisions that are shown; `cvstate rollback --list` shows all."""
+EVENTS: Final = 10
+SHORT_COMMIT: Final = 12
+
+TRUE_IS_GOOD: Final = {"True": "green", "False": "red", "Unknown": "yellow"}
+TRUE_IS_BAD: Final = {"True": "red", "False": "green", "Unknown": "yellow"}
+_BAD_CONDITIONS: Final = ("Drifted", "Stalled")
+_SEVERITIES: Final = {"Critical": "bold red", "High": "red", "Medium": "yellow", "Low": "cyan"}
+_OUTCOMES: Final = {"Healthy": "green", "Unhealthy": "red", "Applying": "yellow", "Applied": "yellow"}
+_WAITING: Final = (
+    ("create", "to create"),
+    ("update", "to update"),
+    ("recreate", "to delete and create anew"),
+    ("prune", "to delete"),
+    ("repair", "to put back"),
+)
+
+
+def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Everything about one ClusterState, what needs a person first.
+
+    Args:
+        item: as the API server gave it.
+        events: about it.
+    """
+    state = item.get("status") or {}
+    return Group(
+        _head(item, state),
+        Text(),
+        _conditions(state),
+        *_waiting(item, state),
+        *_problems(state),
+        *_drift(item, state),
+        *_fights(state),
+        *_quarantined(item, state),
+        *_history(state),
+        *_events(events),
+    )
+
+
+def age(moment: str) -> str:
+    """How long ago that was, for people."""
+    return human(max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())))
+
+
+# -- the head ------------------------------------------------------------------------------------------------------
+
+
+def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
+    meta, git = item["metadata"], item["spec"]["source"]["git"]
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="bold", no_wrap=True)
+    head.add_column(overflow="fold")
+    head.add_row("ClusterState", f"{meta['namespace']}/{meta['name']}")
+    for line in _switches(item["spec"], state):
+        head.add_row("Writes", line)
+    head.add_row("Source", Text(f"{git['url']}  path {git.get('path', '.')}"))
+    head.add_row("Newest", Text(_source_line(state)))
+    if signed_by := state.get("source", {}).get("signedBy"):
+        head.add_row("Signed by", Text(one_line(signed_by, 300)))
+    for row in _revisions(state):
+        head.add_row(*row)
+    head.add_row("Objects", str(state.get("inventory", {}).get("objects", 0)))
+    if render := state.get("render"):
+        tool = f" by {render['tool']}" if render.get("tool") else ""
+        head.add_row("Rendered", Text(f"{render['type']}{tool}, {render['digest'][:19]}"))
+        for warning in render.get("warnings", ()):
+            head.add_row("", Text(one_line(warning, 1000), style="yellow"))
+    return head
+
+
+def _switches(spec: Mapping[str, Any], state: Mapping[str, Any]) -> list[Text]:
+    """What keeps everything, or classes of changes, from being written."""
+    found = []
+    if spec.get("suspend"):
+        found.append(Text("none, it is suspended (cvstate resume)", "yellow"))
+    if spec.get("mode") == "Observe":
+        found.append(Text("none, spec.mode is Observe", "yellow"))
+    window = state.get("window")
+    if window and window.get("blocks"):
+        until = f" until {window['nextChange']}" if window.get("nextChange") else ""
+        found.append(Text(f"window closed{until} for {', '.join(window['blocks'])}", "yellow"))
+    elif window:
+        until = f" until {window['nextChange']}" if window.get("nextChange") else ""
+        found.append(Text(f"window open{until}", "green"))
+    return found
+
+
+def _source_line(state: Mapping[str, Any]) -> str:
+    source = state.get("source")
+    if not source:
+        return "not read yet"
+    followed = f"  by {source['ref']}" if source.get("ref", "").endswith(")") else ""
+    return f"{source['revision']}{followed}  committed {age(source['commitTime'])} ago"
+
+
+def _revisions(state: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    """The revision that is applied; others only where they are others."""
+    newest = state.get("source", {}).get("revision", "")
+    attempted, applied, good = (state.get(f"last{which}Revision", "") for which in ("Attempted", "Applied", "Good"))
+    found = []
+    if attempted and attempted not in (newest, applied):
+        found.append(("Working with", Text(attempted, "yellow")))
+    found.append(("Applied", Text(applied or "nothing yet", "" if applied == newest else "yellow")))
+    if good and good != applied:
+        found.append(("Last good", Text(good)))
+    return found
+
+
+def _conditions(state: Mapping[str, Any]) -> Table:
+    table = _table(None, "CONDITION", "STATUS", "SINCE", "REASON")
+    table.add_column("MESSAGE", overflow="fold")
+    for condition in state.get("conditions", ()):
+        colours = TRUE_IS_BAD if condition["type"] in _BAD_CONDITIONS else TRUE_IS_GOOD
+        table.add_row(
+            condition["type"],
+            Text(condition["status"], style=colours.get(condition["status"], "")),
+            age(condition["lastTransitionTime"]),
+            condition["reason"],
+            Text(one_line(condition["message"], 1000)),
+        )
+    return table
+
+
+# -- what is not as it should be -----------------------------------------------------------------------------------
+
+
+def _waiting(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[RenderableType]:
+    plan = state.get("plan")
+    if not plan:
+        return []
+    counts = ", ".join(f"{plan[key]} {text}" for key, text in _WAITING if plan.get(key))
+    lines = [Text("\nWaits", "bold yellow"), Text.assemble(f"{counts or 'changes'}: ", (plan["held"], "yellow"))]
+    if digest := plan.get("digest"):
+        lines.append(Text.assemble(f"{digest}\nlook at it, and approve it, with: ", (_command("approve", item), "bold")))
+    return list(lines)
+
+
+def _problems(state: Mapping[str, Any]) -> list[RenderableType]:
+    problems = state.get("problems")
+    if not problems:
+        return []
+    table = _table("Problems", style="bold red")
+    for column in ("REASON", "WHERE", "OBJECT"):
+        table.add_column(column, overflow="fold")
+    table.add_column("MESSAGE", overflow="fold", ratio=1)
+    for problem in problems:
+        where = problem.get("file", "") + (f" document {problem['document']}" if "document" in problem else "")
+        table.add_row(
+            problem["reason"], Text(one_line(where, 300)), Text(problem.get("object", "")), Text(one_line(problem["message"], 1000))
+        )
+    return [table]
+
+
+def _drift(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[RenderableType]:
+    drift = state.get("drift")
+    if not drift:
+        return []
+    table = _table(f"Open drift: {_count(drift['fields'], 'field')} of {_count(drift['objects'], 'object')}", style="bold red")
+    for column in ("OBJECT", "FIELD", "LIVE", "DESIRED", "WRITTEN BY"):
+        table.add_column(column, overflow="fold")
+    for column in ("SEVERITY", "STATE", "SINCE"):
+        table.add_column(column, no_wrap=True)
+    for field in drift["sample"][:DRIFTS]:
+        table.add_row(
+            Text(field["object"]),
+            Text(field["path"] or "as a whole"),
+            Text(one_line(field.get("live", "")), "red"),
+            Text(one_line(field.get("desired", "")), "green"),
+            Text(one_line(field.get("manager", ""))),
+            Text(field["severity"], _SEVERITIES.get(field["severity"], "")),
+            Text(field["state"]),
+            Text(age(field["since"])),
+        )
+    more = drift["fields"] - min(len(drift["sample"]), DRIFTS)
+    return [table, *([Text(f"… and {more} more; see all of them with: {_command('diff', item)}", "dim")] if more > 0 else [])]
+
+
+def _fights(state: Mapping[str, Any]) -> list[RenderableType]:
+    """Fields that are repaired and changed back again and again."""
+    fights = state.get("breakers")
+    if not fights:
+        return []
+    table = _table("Fights", style="bold red")
+    for column in ("OBJECT", "FIELD", "RIVAL"):
+        table.add_column(column, overflow="fold")
+    for column in ("REPAIRED", "NOW"):
+        table.add_column(column, no_wrap=True)
+    for fight in fights:
+        opened = fight.get("openedAt")
+        table.add_row(
+            Text(one_line(fight["object"], 300)),
+            Text(one_line(fight["path"], 300) or "as a whole"),
+            Text(one_line(fight.get("manager", ""))),
+            Text(f"{len(fight.get('repairs') or ())} times"),
+            Text(f"left alone since {age(opened)}", "yellow") if opened else Text("still repaired"),
+        )
+    return [table]
+
+
+# -- revisions -----------------------------------------------------------------------------------------------------
+
+
+def _quarantined(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[RenderableType]:
+    quarantined = state.get("quarantined")
+    if not quarantined:
+        return []
+    table = _table("Quarantined", style="bold red")
+    table.add_column("REVISION", no_wrap=True)
+    table.add_column("WHY", overflow="fold", ratio=1)
+    for one in quarantined:
+        table.add_row(Text(short(one["revision"])), Text(one_line(one.get("message", ""), 500)))
+    return [table, Text(f"give it another try with: {_command('rollback', item)} --undo", "dim")]
+
+
+def _history(state: Mapping[str, Any]) -> list[RenderableType]:
+    history = state.get("history")
+    if not history:
+        return []
+    table = _table("History", "REVISION", "OUTCOME", "BEGUN", "TOOK")
+    for entry in history[:REVISIONS]:
+        seconds = entry.get("durationSeconds")
+        table.add_row(
+            Text(short(entry["revision"])),
+            Text(entry["outcome"], _OUTCOMES.get(entry["outcome"], "")),
+            f"{age(entry['startedAt'])} ago",
+            human(round(seconds)) if seconds is not None else "",
+        )
+    return [table]
+
+
+def _events(events: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    if not events:
+        return []
+    table = _table("Latest events", "AGE", "TYPE", "REASON")
+    table.add_column("MESSAGE", overflow="fold", ratio=1)
+    for event in sorted(events, key=lambda e: e.get("eventTime") or "")[-EVENTS:]:
+        moment = event.get("eventTime") or event["metadata"]["creationTimestamp"]
+        table.add_row(age(moment), event["type"], event["reason"], Text(one_line(event.get("note", ""), 1000)))
+    return [table]
+
+
+# -- words ---------------------------------------------------------------------------------------------------------
+
+
+def short(revision: str) -> str:
+    """A revision with a short commit: `main@4c1f03a9be12`."""
+    ref, found, commit = revision.rpartition("sha1:")
+    return f"{ref}{commit[:SHORT_COMMIT]}" if found else revision[:SHORT_COMMIT] if len(revision) == 40 else revision
+
+
+def _table(title: str | None, *columns: str, style: str = "bold") -> Table:
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", title=f"\n{title}" if title else None, title_justify="left", title_style=style
+    )
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _command(name: str, item: Mapping[str, Any]) -> str:
+    meta = item["metadata"]
+    return f"cvstate {name} {meta['name']} -n {meta['namespace']}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

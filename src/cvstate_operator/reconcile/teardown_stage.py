@@ -1,0 +1,98 @@
+"""The teardown stage: what happens to the objects of a ClusterState that is being deleted with `deletionPolicy: Delete`.
+
+Level-based: each run deletes what may go now, last wave first, and says what is left. Objects that settings, annotations or other ClusterStates keep stay.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cvstate_operator import errors
+from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.objects.directives import Prune
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.live import Live
+from cvstate_operator.plan.changes import Action, Change
+from cvstate_operator.plan.desired import Desired
+from cvstate_operator.reconcile import wording
+from cvstate_operator.reconcile.observe_stage import ObserveStage
+from cvstate_operator.reconcile.orders import Orders
+from cvstate_operator.reconcile.ports import World
+
+AGAIN_SECONDS: Final = 5.0
+"""How often it looks whether what stood in its way is gone; that an object is gone is told by an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """How far the teardown is."""
+
+    left: tuple[ObjectRef, ...]
+    """Objects that have to go first; empty: the ClusterState may go."""
+    why: str
+    """What is being waited for, for people."""
+    kept: int
+    """Objects that stay."""
+
+
+class TeardownStage:
+    """Not for concurrent use."""
+
+    def __init__(self, world: World, observe: ObserveStage, *, owner: str) -> None:
+        self._world = world
+        self._observe = observe
+        self._owner = owner
+        self._has_listed = False
+
+    async def run(self, orders: Orders) -> Departure:
+        """Delete what may go now."""
+        index, now = self._world.index, self._world.clock.monotonic()
+        index.claims.want(self._owner, (), None, now)
+        await self._observe.observe(Desired(), resync_before=None if self._has_listed else now)
+        self._has_listed = self._observe.seen_all
+        members = dict(index.members(self._owner))
+        going = {ref: live for ref, live in members.items() if live.terminating or self._may_go(ref, live, orders)}
+        kept = len(members) - len(going)
+        if self._observe.blind:
+            kind, error = next(iter(self._observe.blind.items()))
+            return Departure(tuple(going) or (ObjectRef(kind.group, kind.kind, "", ""),), f"{kind} cannot be seen: {error.message}", kept)
+        if not going:
+            return Departure((), "", kept)
+        if block := orders.block(WindowAction.PRUNE):
+            return Departure(tuple(sorted(going)), block.message, kept)
+        last = max(_change(ref, live).wave for ref, live in going.items())
+        problem = await self._delete({ref: live for ref, live in going.items() if _change(ref, live).wave == last})
+        waiting = [ref for ref, live in going.items() if live.terminating]
+        why = problem or (f"their finalizers, first of {wording.named(sorted(waiting))}" if waiting else "the API server")
+        return Departure(tuple(sorted(going)), why, kept)
+
+    async def _delete(self, doomed: Mapping[ObjectRef, Live]) -> str:
+        """Delete these; returns what went wrong with the first that could not be, for people."""
+        problem = ""
+        for ref, live in sorted(doomed.items()):
+            if live.terminating or self._world.stopped():
+                continue
+            result = "ok"
+            try:
+                await self._world.cluster.prune(_change(ref, live))
+            except errors.StaleError as exc:
+                result = exc.reason
+            except errors.CvstateError as exc:
+                result, problem = exc.reason, problem or f"{ref}: {exc.message}"
+            self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result=result)
+        return problem
+
+    def _may_go(self, ref: ObjectRef, live: Live, orders: Orders) -> bool:
+        protected = orders.spec.prune.protected_kinds
+        wish = live.directives
+        return (
+            live.is_certain
+            and wish.prune is Prune.ENABLED
+            and wish.delete_with_parent
+            and not {ref.kind, str(ref.group_kind)} & set(protected)
+            and not any(owner != self._owner for owner in self._world.index.claims.claimants(ref))
+        )
+
+
+def _change(ref: ObjectRef, live: Live) -> Change:
+    return Change(ref, Action.PRUNE, None, live)

@@ -1,0 +1,112 @@
+"""Rollback: a revision that does not become healthy.
+
+Aspects: back to the last good one · quarantine · what holds data is left · the next commit is taken · by hand · a restart in the middle.
+"""
+
+import signal
+
+from tests.integration.test_waves import roll_out
+from tests.support.api import CLUSTER_STATES
+from tests.support.objects import config_map, deployment, manifest, text
+from tests.support.waiting import never, until
+from tests.support.world import World
+
+
+def image(world: World) -> str:
+    live = world.api.get(world.path("deployments", "web", group="apps/v1"))
+    return live["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def web(tag: str) -> str:
+    body = deployment("web")
+    body["spec"]["template"]["spec"]["containers"][0]["image"] = tag
+    return text(body)
+
+
+def healthy(world: World, **spec: object) -> str:
+    """A ClusterState whose first revision is good."""
+    commit = world.commit({"a.yaml": web("good:1"), "b.yaml": text(config_map("b", k="good"))})
+    world.declare(**spec)
+    world.wait_applied(commit)
+    roll_out(world, "web")
+    until("it is good", lambda: commit in world.state()["status"].get("lastGoodRevision", ""))
+    return commit
+
+
+def test_what_does_not_become_healthy_is_rolled_back_and_the_next_commit_is_taken(world: World):
+    good = healthy(world, rollback={"onUnhealthyFor": "2s"})
+    bad = world.commit({"a.yaml": web("bad:1"), "b.yaml": text(config_map("b", k="bad"))})
+    until("the bad one is applied", lambda: image(world) == "bad:1")
+    until("the good one is back", lambda: image(world) == "good:1")
+    ready = world.wait_failed("RolledBack", mentions=bad)
+    assert good in ready["message"] and "not healthy within 2s" in ready["message"] and "Deployment" in ready["message"]
+    assert world.api.get(world.path("configmaps", "b"))["data"] == {"k": "good"}
+    status = world.state()["status"]
+    assert bad in status["quarantined"][0]["revision"]
+    assert [entry["outcome"] for entry in status["history"]][1:] == ["Unhealthy", "Healthy"]
+    roll_out(world, "web")
+    world.request()
+    assert image(world) == "good:1"
+    assert world.events("RolledBack")
+    better = world.commit({"a.yaml": web("better:1")})
+    until("the next one is taken", lambda: image(world) == "better:1")
+    roll_out(world, "web")
+    world.wait_applied(better)
+    assert "quarantined" not in world.state()["status"]
+
+
+def test_without_a_rollback_policy_a_sick_revision_stays_and_is_told(world: World):
+    healthy(world)
+    world.commit({"a.yaml": web("bad:1")})
+    until("it is told", lambda: world.condition("Healthy").get("status") == "False")
+    never("it is rolled back", lambda: image(world) == "good:1", seconds=3)
+
+
+def test_what_holds_data_is_left_as_it_is(world: World):
+    labels = {"app": "db"}
+    containers = [{"name": "c", "image": "db:1"}]
+    spec = {
+        "serviceName": "db",
+        "replicas": 0,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+    }
+    body = manifest("StatefulSet", "db", api_version="apps/v1", spec=spec)
+    world.commit({"db.yaml": text(body)})
+    path = world.path("statefulsets", "db", group="apps/v1")
+    commit = world.commit({"a.yaml": web("good:1")})
+    world.declare(rollback={"onUnhealthyFor": "3s"})
+    world.wait_applied(commit)
+    world.api.merge(path + "/status", {"status": {"observedGeneration": 1, "replicas": 0, "currentRevision": "a", "updateRevision": "a"}})
+    roll_out(world, "web")
+    until("it is good", lambda: commit in world.state()["status"].get("lastGoodRevision", ""))
+    containers[0]["image"] = "db:2"
+    world.commit({"db.yaml": text(body), "a.yaml": web("bad:1")})
+    until("the good one is back", lambda: image(world) == "bad:1")
+    until("the good one is back", lambda: image(world) == "good:1")
+    assert world.api.get(path)["spec"]["template"]["spec"]["containers"][0]["image"] == "db:2"
+
+
+def test_a_person_rejects_a_revision_and_releases_it(world: World):
+    healthy(world)
+    bad = world.commit({"a.yaml": web("bad:1")})
+    until("it is applied", lambda: image(world) == "bad:1")
+    state = f"{CLUSTER_STATES.format(world.name)}/state"
+    world.api.merge(state, {"metadata": {"annotations": {"reconcile.cvstate.io/rejected": bad}}})
+    until("the good one is back", lambda: image(world) == "good:1")
+    world.wait_failed("RolledBack", mentions="rejected")
+    world.api.merge(state, {"metadata": {"annotations": {"reconcile.cvstate.io/rejected": None}}})
+    until("it is taken again", lambda: image(world) == "bad:1")
+
+
+def test_a_restart_remembers_what_is_quarantined(own: World):
+    own.operator.start()
+    healthy(own, rollback={"onUnhealthyFor": "2s"})
+    bad = own.commit({"a.yaml": web("bad:1")})
+    until("the bad one is applied", lambda: image(own) == "bad:1")
+    own.wait_failed("RolledBack", mentions=bad)
+    own.operator.end(signal.SIGKILL)
+    own.operator.start()
+    own.request()
+    never("the bad one comes back", lambda: image(own) == "bad:1", seconds=3)
+    own.wait_failed("RolledBack", mentions=bad)

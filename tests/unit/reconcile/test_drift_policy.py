@@ -1,0 +1,387 @@
+"""What is done about drift: the pipeline by spec.drift and spec.apply.conflicts.
+
+Aspects: Alert and Ignore · Approve: what is waited for, what an approval covers and for how long · transientFor · fights that end, and start again ·
+fields of others by conflicts · extra fields · a new commit while a field is left alone.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cvstate_operator.plan.changes import Action
+from cvstate_operator.reconcile.outcome import Outcome
+from tests.unit.builders import body, ref
+from tests.unit.reconcile.fakes import Stage, actions, spec, states
+
+A = body("a", data={"colour": "blue", "size": "small"})
+B = body("b", data={"colour": "blue"})
+COLOUR = "/data/colour"
+
+
+def rule(action: str, **match: list[str]) -> dict[str, Any]:
+    return {"match": match, "action": action}
+
+
+async def staged(**fields: Any) -> Stage:
+    """A ClusterState with this spec, and A and B applied."""
+    stage = Stage()
+    stage.spec = spec(**fields)
+    await stage.commit(A, B)
+    return stage
+
+
+def data(stage: Stage, name: str = "a") -> dict[str, str]:
+    return dict(stage.cluster.objects[ref(name)]["data"])
+
+
+async def paint(stage: Stage, colour: str = "red", *, manager: str = "kubectl-edit") -> Outcome:
+    """Somebody paints A, and a pass follows."""
+    stage.cluster.set_field(ref("a"), "data/colour", colour, manager=manager)
+    return await stage.run()
+
+
+# -- Alert, Ignore -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_alert_is_told_once_and_left_as_it_is() -> None:
+    stage = await staged(drift={"rules": [rule("Alert")]})
+    outcome = await paint(stage)
+    assert (states(outcome), data(stage)["colour"]) == ({COLOUR: "Alerted"}, "red")
+    assert [event.reason for event in stage.events] == ["DriftDetected"]
+    for full in (False, True):
+        outcome = await stage.run(full=full)
+        assert (states(outcome), outcome.done, stage.events) == ({COLOUR: "Alerted"}, (), [])
+    assert (stage.condition("Drifted"), outcome.next_pass_at) == (("True", "DriftDetected"), None)
+
+
+async def test_an_alert_is_not_repaired_in_passing_with_another_field() -> None:
+    stage = await staged(drift={"rules": [rule("Alert", paths=[COLOUR])]})
+    stage.cluster.set_field(ref("a"), "data/size", "large")
+    outcome = await paint(stage)
+    assert actions(outcome) == {"a": Action.REPAIR}
+    assert data(stage) == {"colour": "red", "size": "small"}
+    outcome = await stage.run(full=True)
+    assert (outcome.done, states(outcome)) == ((), {COLOUR: "Alerted"})
+
+
+async def test_an_alert_is_not_repaired_in_passing_by_a_new_commit_either() -> None:
+    stage = await staged(drift={"rules": [rule("Alert", paths=[COLOUR])]})
+    await paint(stage)
+    outcome = await stage.commit(body("a", data={"colour": "blue", "size": "huge"}), B)
+    assert actions(outcome) == {"a": Action.UPDATE}
+    assert data(stage) == {"colour": "red", "size": "huge"}
+    assert states(await stage.run(full=True)) == {COLOUR: "Alerted"}
+
+
+async def test_what_a_rule_ignores_is_neither_told_nor_written() -> None:
+    stage = await staged(drift={"rules": [rule("Ignore", paths=[COLOUR])]})
+    outcome = await paint(stage)
+    assert (outcome.drift, outcome.done, outcome.is_converged, data(stage)["colour"]) == ((), (), True, "red")
+    await stage.commit(body("a", data={"colour": "green", "size": "huge"}), B)
+    assert data(stage) == {"colour": "red", "size": "huge"}
+    assert (await stage.run(full=True)).is_converged
+
+
+@pytest.mark.parametrize("ignore", [{"paths": ["/data/colour"]}, {"managers": ["kubectl*"]}], ids=["by-path", "by-manager"])
+async def test_what_the_spec_ignores_is_neither_told_nor_written(ignore: dict[str, Any]) -> None:
+    stage = await staged(drift={"ignore": [ignore]})
+    outcome = await paint(stage)
+    assert (outcome.drift, outcome.done, outcome.is_converged, data(stage)["colour"]) == ((), (), True, "red")
+    await stage.commit(body("a", data={"colour": "green", "size": "huge"}), B)
+    assert data(stage) == {"colour": "red", "size": "huge"}
+    assert (await stage.run(full=True)).is_converged
+
+
+async def test_an_ignored_field_has_the_value_from_git_when_the_object_is_made() -> None:
+    stage = await staged(drift={"ignore": [{"paths": ["/data/colour"]}]})
+    assert data(stage)["colour"] == "blue"
+    stage.cluster.delete(ref("a"))
+    await stage.run()
+    assert data(stage)["colour"] == "blue"
+
+
+# -- Approve -----------------------------------------------------------------------------------------------------------
+
+APPROVE: dict[str, Any] = {"drift": {"rules": [rule("Approve", paths=[COLOUR])]}}
+
+
+async def test_a_repair_that_needs_an_approval_waits_and_is_shown() -> None:
+    stage = await staged(**APPROVE)
+    outcome = await paint(stage)
+    assert (states(outcome), data(stage)["colour"]) == ({COLOUR: "AwaitingApproval"}, "red")
+    assert stage.ready() == ("False", "AwaitingApproval")
+    assert stage.condition("Stalled")[0] == "True"
+    plan = stage.plan(outcome)["spec"]
+    assert (plan["total"], plan["counts"]["drift"]) == (1, 1)
+    assert plan["items"][0]["object"] == "ConfigMap/default/a"
+    assert "red" in plan["items"][0]["detail"]
+
+
+async def test_the_digest_of_what_waits_is_stable_over_passes_and_restarts() -> None:
+    stage = await staged(**APPROVE)
+    digest = (await paint(stage)).consent.digest
+    for _ in range(3):
+        stage.clock.seconds += 60
+        assert (await stage.run(full=True)).consent.digest == digest
+    stage.restart(status=stage.status)
+    await stage.look()
+    assert (await stage.run(full=True)).consent.digest == digest
+
+
+async def test_an_approval_repairs_exactly_what_was_approved() -> None:
+    stage = await staged(**APPROVE)
+    stage.approve(await paint(stage))
+    stage.cluster.set_field(ref("b"), "data/colour", "red")
+    outcome = await stage.run()
+    assert actions(outcome) == {"a": Action.REPAIR}
+    assert (data(stage)["colour"], data(stage, "b")["colour"]) == ("blue", "red")
+    assert [one.item.ref.name for one in outcome.consent.waits] == ["b"]
+
+
+async def test_an_approval_is_used_without_another_event() -> None:
+    stage = await staged(**APPROVE)
+    stage.approve(await paint(stage))
+    assert (await stage.run()).is_converged
+
+
+async def test_an_approval_outlives_a_restart() -> None:
+    stage = await staged(**APPROVE)
+    stage.approve(await paint(stage))
+    stage.restart(status=stage.status)
+    await stage.look()
+    assert actions(await stage.run(full=True)) == {"a": Action.REPAIR}
+
+
+async def test_what_changed_after_it_was_approved_waits_anew() -> None:
+    stage = await staged(**APPROVE)
+    stage.approve(await paint(stage))
+    stage.clock.seconds += 1
+    outcome = await paint(stage, "green")
+    assert (states(outcome), data(stage)["colour"]) == ({COLOUR: "AwaitingApproval"}, "green")
+
+
+async def test_an_approval_that_is_over_approves_nothing() -> None:
+    stage = await staged(**APPROVE)
+    expires = (stage.clock.now() + timedelta(seconds=60)).isoformat().replace("+00:00", "Z")
+    outcome = await paint(stage)
+    stage.clock.seconds += 60
+    stage.approve(outcome, expires_at=expires)
+    assert states(await stage.run(full=True)) == {COLOUR: "AwaitingApproval"}
+
+
+async def test_it_is_looked_at_again_when_an_approval_ends() -> None:
+    stage = await staged(**APPROVE)
+    outcome = await paint(stage)
+    expires = (stage.clock.now() + timedelta(seconds=60)).isoformat().replace("+00:00", "Z")
+    stage.approve(outcome, expires_at=expires)
+    outcome = await stage.run()
+    assert outcome.is_converged
+    assert outcome.next_pass_at == stage.clock.seconds + 60
+    outcome = await stage.wait(outcome)
+    assert outcome.next_pass_at is None
+
+
+async def test_an_approval_of_an_object_that_cannot_be_written_is_used_when_it_can() -> None:
+    stage = await staged(**APPROVE)
+    outcome = await paint(stage)
+    stage.stop_reason = "oops"
+    stage.approve(outcome)
+    await stage.run()
+    assert data(stage)["colour"] == "red"
+    stage.stop_reason = ""
+    assert actions(await stage.run()) == {"a": Action.REPAIR}
+
+
+async def test_an_object_that_vanished_waits_for_its_approval_too() -> None:
+    stage = await staged(drift={"rules": [rule("Approve", kinds=["ConfigMap"])]})
+    stage.cluster.delete(ref("a"))
+    outcome = await stage.run()
+    assert (states(outcome), stage.names()) == ({"": "AwaitingApproval"}, {"b"})
+    stage.approve(outcome)
+    await stage.run()
+    assert stage.names() == {"a", "b"}
+
+
+# -- transientFor ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_young_drift_is_repaired_when_it_is_old_enough_and_not_before() -> None:
+    stage = await staged(drift={"transientFor": "30s"})
+    outcome = await paint(stage)
+    assert (states(outcome), outcome.next_pass_at) == ({COLOUR: "Transient"}, stage.clock.seconds + 30)
+    stage.clock.seconds += 10
+    assert states(await stage.run(full=True)) == {COLOUR: "Transient"}
+    outcome = await stage.wait(outcome)
+    assert actions(outcome) == {"a": Action.REPAIR}
+    assert (outcome.is_converged, outcome.next_pass_at) == (True, None)
+
+
+async def test_how_long_a_drift_lasts_is_remembered_over_a_restart() -> None:
+    stage = await staged(drift={"transientFor": "30s"})
+    await paint(stage)
+    stage.clock.seconds += 30
+    stage.restart(status=stage.status)
+    await stage.look()
+    assert actions(await stage.run(full=True)) == {"a": Action.REPAIR}
+
+
+async def test_a_drift_that_passes_by_itself_is_never_written() -> None:
+    stage = await staged(drift={"transientFor": "30s"})
+    before = stage.cluster.objects[ref("a")]
+    outcome = await paint(stage)
+    stage.cluster.restore(before)
+    outcome = await stage.wait(outcome)
+    assert (outcome.done, outcome.drift, outcome.next_pass_at) == ((), (), None)
+
+
+# -- fights ------------------------------------------------------------------------------------------------------------
+
+BREAKER: dict[str, Any] = {"drift": {"breaker": {"reversals": 3, "within": "10m", "halfOpenAfter": "30m"}}}
+
+
+async def fight(stage: Stage, rounds: int = 10) -> list[str]:
+    """Somebody paints A again and again; what A looks like after each pass."""
+    seen = []
+    for number in range(rounds):
+        stage.clock.seconds += 1
+        await paint(stage, f"red-{number}", manager="hpa")
+        seen.append(data(stage)["colour"])
+    return seen
+
+
+async def test_a_fight_ends_after_as_many_repairs_as_allowed_and_the_rival_is_named() -> None:
+    stage = await staged(**BREAKER)
+    assert await fight(stage) == ["blue"] * 3 + [f"red-{number}" for number in range(3, 10)]
+    assert stage.ready() == ("False", "BreakerOpen")
+    assert "hpa" in stage.message()
+    assert stage.status["breakers"][0]["manager"] == "hpa"
+
+
+async def test_a_fight_over_one_field_stops_no_other_repair() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage)
+    stage.cluster.set_field(ref("a"), "data/size", "large")
+    stage.cluster.set_field(ref("b"), "data/colour", "red")
+    outcome = await stage.run()
+    assert actions(outcome) == {"a": Action.REPAIR, "b": Action.REPAIR}
+    assert data(stage) == {"colour": "red-9", "size": "small"}
+
+
+async def test_after_a_while_one_probe_is_made_and_if_it_is_undone_it_is_quiet_again() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage)
+    outcome = await stage.run()
+    opened = stage.clock.seconds
+    outcome = await stage.wait(outcome)
+    assert opened + 1790 <= stage.clock.seconds <= opened + 1800
+    assert (actions(outcome), data(stage)["colour"]) == ({"a": Action.REPAIR}, "blue")
+    assert await fight(stage, 5) == [f"red-{number}" for number in range(5)]
+
+
+async def test_a_probe_that_lasts_ends_the_fight() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage)
+    outcome = await stage.wait(await stage.run())
+    stage.clock.seconds += 600
+    outcome = await stage.run()
+    assert (outcome.is_converged, stage.ready()) == (True, ("True", "Reconciled"))
+    assert await fight(stage, 4) == ["blue"] * 3 + ["red-3"]
+
+
+async def test_a_fight_is_remembered_over_a_restart() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage)
+    stage.restart(status=stage.status)
+    await stage.look()
+    outcome = await stage.run(full=True)
+    assert (outcome.done, states(outcome)) == ((), {COLOUR: "BreakerOpen"})
+    outcome = await stage.wait(outcome)
+    assert actions(outcome) == {"a": Action.REPAIR}
+
+
+async def test_a_fight_that_did_not_come_to_its_end_is_remembered_over_a_restart() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage, 2)
+    stage.restart(status=stage.status)
+    await stage.look()
+    await stage.run(full=True)
+    assert await fight(stage, 3) == ["blue", "red-1", "red-2"]
+
+
+async def test_an_object_that_is_deleted_again_and_again_is_left_alone_after_a_while() -> None:
+    stage = await staged(**BREAKER)
+    seen = []
+    for _ in range(6):
+        stage.clock.seconds += 1
+        if ref("a") in stage.cluster.objects:
+            stage.cluster.delete(ref("a"))
+        await stage.run()
+        seen.append("a" in stage.names())
+    assert seen == [True, True, True, False, False, False]
+
+
+# -- conflicts ---------------------------------------------------------------------------------------------------------
+
+
+async def test_by_force_git_wins() -> None:
+    stage = await staged(apply={"conflicts": "Force"})
+    assert actions(await paint(stage)) == {"a": Action.REPAIR}
+
+
+async def test_with_abort_the_object_is_not_written_and_the_manager_is_named() -> None:
+    stage = await staged(apply={"conflicts": "Abort"})
+    outcome = await paint(stage, manager="hpa")
+    assert [(p.reason, p.object) for p in outcome.problems] == [("FieldConflict", "ConfigMap/default/a")]
+    assert "hpa" in outcome.problems[0].message
+    assert data(stage)["colour"] == "red"
+    stage.cluster.set_field(ref("b"), "data/colour", None)
+    assert actions(await stage.run()) == {"b": Action.REPAIR}
+
+
+async def test_with_yield_the_field_is_left_to_the_other_manager_and_shown() -> None:
+    stage = await staged(apply={"conflicts": "Yield"})
+    outcome = await paint(stage, manager="hpa")
+    assert (states(outcome), data(stage)["colour"], outcome.problems) == ({COLOUR: "Yielded"}, "red", ())
+    await stage.commit(body("a", data={"colour": "green", "size": "huge"}), B)
+    assert data(stage) == {"colour": "red", "size": "huge"}
+    assert states(await stage.run(full=True)) == {COLOUR: "Yielded"}
+
+
+async def test_with_yield_a_conflict_nobody_saw_coming_leaves_only_that_field() -> None:
+    stage = await staged(apply={"conflicts": "Yield"})
+    stage.cluster.set_field(ref("a"), "data/shape", "round", manager="hpa")
+    await stage.run()
+    outcome = await stage.commit(body("a", data={"colour": "blue", "size": "huge", "shape": "flat"}), B)
+    assert (outcome.problems, data(stage)) == ((), {"colour": "blue", "size": "huge", "shape": "round"})
+
+
+async def test_with_yield_what_is_gone_is_put_back() -> None:
+    stage = await staged(apply={"conflicts": "Yield"})
+    stage.cluster.set_field(ref("a"), "data/colour", None)
+    assert actions(await stage.run()) == {"a": Action.REPAIR}
+    assert data(stage)["colour"] == "blue"
+
+
+# -- extra fields ------------------------------------------------------------------------------------------------------
+
+
+async def test_extra_fields_are_left_alone_told_or_taken_away() -> None:
+    seen = {}
+    for wish in ("Ignore", "Report", "Remove"):
+        stage = await staged(drift={"extraFields": wish})
+        stage.cluster.set_field(ref("a"), "data/shape", "round")
+        outcome = await stage.run()
+        seen[wish] = (states(outcome), "shape" in data(stage))
+        assert (await stage.run(full=True)).done == ()
+    assert seen == {"Ignore": ({}, True), "Report": ({"/data/shape": "Alerted"}, True), "Remove": ({}, False)}
+
+
+async def test_fields_that_another_applier_declares_are_not_extra() -> None:
+    stage = await staged(drift={"extraFields": "Remove"})
+    live = stage.cluster.objects[ref("a")]
+    theirs = {"manager": "flux", "operation": "Apply", "fieldsV1": {"f:data": {"f:shape": {}}}, "time": "2026-01-01T00:00:00Z"}
+    meta = {**live["metadata"], "managedFields": [*live["metadata"]["managedFields"], theirs]}
+    stage.cluster.restore({**live, "metadata": meta, "data": {**live["data"], "shape": "round"}})
+    assert (await stage.run(full=True)).done == ()
+    assert data(stage)["shape"] == "round"
