@@ -164,7 +164,9 @@ def test_a_newer_commit_that_is_not_applied_yet_is_no_drift(shop: World):
 def test_without_the_right_to_list_objects_are_looked_at_one_by_one(shop: World, tmp_path: Path):
     user = accounts.kubeconfig(shop, accounts.token(shop, "reader"), tmp_path / "user")
     read = [{"apiGroups": ["cvstate.io"], "resources": ["clusterstates"], "verbs": ["get"]}]
-    accounts.grant(shop, "reader", [*read, {"apiGroups": ["", "apps"], "resources": ["configmaps", "services", "deployments"], "verbs": ["get"]}])
+    accounts.grant(
+        shop, "reader", [*read, {"apiGroups": ["", "apps"], "resources": ["configmaps", "services", "deployments"], "verbs": ["get"]}]
+    )
     shop.api.merge(shop.path("configmaps", "cm"), {"data": {"k": "HACKED"}}, manager="kubectl-edit")
     code, found = diff(shop, user=user)
     assert (code, [one["path"] for one in found["fields"]]) == (1, ["/data/k"])

@@ -12,9 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cvstate_operator import errors
+from cvstate_operator.api.names import REJECTED
 from cvstate_operator.cli.main import app
 from tests.support import accounts
-from tests.support.objects import config_map, deployment, manifest, text
+from tests.support.api import CLUSTER_STATES
+from tests.support.objects import config_map, definition, deployment, manifest, text
 from tests.support.waiting import until
 from tests.support.world import World
 
@@ -72,7 +74,7 @@ def test_a_cluster_that_is_as_declared_needs_nothing_and_is_asked_no_dry_run(sho
     mark = shop.cluster.audit.mark()
     code, found = plan(shop)
     assert (code, found["changes"], found["problems"], found["objects"]) == (0, [], [], 4)
-    assert not [r for r in shop.cluster.audit.requests(mark) if "dryRun" in getattr(r, "uri", "")]
+    assert not [request for request in shop.cluster.audit.requests(mark) if request.is_dry_run]
     assert "Nothing to do" in shown(shop)[1]
 
 
@@ -105,3 +107,203 @@ def test_a_plan_writes_nothing(shop: World):
     assert shop.api.get(shop.path("configmaps", "cm"))["metadata"]["resourceVersion"] == before
     assert shop.api.get(shop.path("configmaps", "more")) is None
     assert shop.writes(mark) == []
+
+
+# -- what would become of an object ------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_changed_is_a_problem_or_made_anew_as_the_spec_says(shop: World):
+    service = {**manifest("Service", "svc", spec={"clusterIP": "None", "ports": [{"port": 80}]})}
+    kept = shop.repository.git("show", "main:apps/a.yaml")
+    commit = shop.commit({"a.yaml": kept, "svc.yaml": text(service)})
+    shop.wait_applied(commit)
+    other = {**service, "spec": {"clusterIP": "10.0.0.77", "ports": [{"port": 80}]}}
+    on_branch(shop, {"svc.yaml": text(other)})
+    code, found = plan(shop, "--branch", "feature")
+    assert (code, [p["reason"] for p in found["problems"]]) == (1, ["Immutable"])
+    shop.declare(apply={"recreate": "Approve"})
+    code, found = plan(shop, "--branch", "feature")
+    (change,) = found["changes"]
+    assert (code, change["action"], change["object"]) == (1, "recreate", f"Service/{shop.name}/svc")
+    assert "approval" in change["held"]
+    shop.declare(apply={"recreate": "IfImmutable"})
+    (change,) = plan(shop, "--branch", "feature")[1]["changes"]
+    assert "held" not in change
+
+
+def test_too_large_a_prune_would_wait_and_what_is_protected_stays(shop: World):
+    claim = manifest(
+        "PersistentVolumeClaim", "data", spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    )
+    commit = shop.commit({"many.yaml": text(claim, *(config_map(f"c{i}", k="v") for i in range(5)))})
+    shop.wait_applied(commit)
+    on_branch(shop, {"many.yaml": None})
+    code, found = plan(shop, "--branch", "feature")
+    pruned = [change for change in found["changes"] if change["action"] == "prune"]
+    assert (code, len(pruned)) == (1, 5)
+    assert all("would wait for approval" in change["held"] and "maxPercent" in change["held"] for change in pruned)
+    assert [kept["object"] for kept in found["kept"]] == [f"PersistentVolumeClaim/{shop.name}/data"]
+    assert found["counts"]["held"] == 5
+    # The reason is told once.
+    assert shown(shop, "--branch", "feature")[1].count("maxPercent (") == 1
+
+
+def test_an_object_of_somebody_else_is_a_problem_and_an_unowned_one_is_adopted(shop: World):
+    theirs = config_map("theirs", k="v")
+    theirs["metadata"]["annotations"] = {"meta.helm.sh/release-name": "other"}
+    shop.api.create(shop.path("configmaps"), theirs)
+    shop.api.create(shop.path("configmaps"), config_map("nobodys", k="v"))
+    shop.api.create(shop.path("configmaps"), config_map("clash", k="theirs"))
+    on_branch(shop, {"b.yaml": text(config_map("theirs", k="w"), config_map("nobodys", k="v", more="x"), config_map("clash", k="ours"))})
+    _, found = plan(shop, "--branch", "feature")
+    reasons = {problem["object"].split("/")[-1]: problem["reason"] for problem in found["problems"]}
+    assert reasons == {"theirs": "OwnerConflict", "clash": "FieldConflict"}
+    (change,) = [change for change in found["changes"] if change["object"].endswith("nobodys")]
+    assert (change["action"], [field["path"] for field in change["fields"]]) == ("update", ["/data/more"])
+    assert "adopted" in change["note"]
+
+
+def test_what_comes_with_the_commit_needs_no_cluster_that_has_it(shop: World):
+    group = f"{shop.name}.example.com"
+    objects = (
+        manifest("Namespace", f"{shop.name}-new"),
+        config_map("in-new", k="v"),
+        definition(group, "Widget"),
+        manifest("Widget", "w", api_version=f"{group}/v1", spec={"size": 1}),
+    )
+    objects[1]["metadata"]["namespace"] = f"{shop.name}-new"
+    on_branch(shop, {"new.yaml": text(*objects)})
+    _, found = plan(shop, "--branch", "feature")
+    assert found["problems"] == []
+    assert set(actions(found).values()) == {"create"}
+    notes = {change["object"].split("/")[-1]: change.get("note", "") for change in found["changes"]}
+    assert "namespace comes with this commit" in notes["in-new"]
+    assert "kind comes with this commit" in notes["w"]
+
+
+def test_what_git_cannot_mean_is_a_problem_with_its_place(shop: World):
+    on_branch(
+        shop, {"bad.yaml": "kind: Foo\napiVersion: v9\nmetadata: {name: x}\n---\n" + text(manifest("Service", "s", spec={"ports": 3}))}
+    )
+    code, found = plan(shop, "--branch", "feature")
+    assert code == 1
+    assert [(p["file"], p["document"], p["reason"]) for p in found["problems"]] == [
+        ("apps/bad.yaml", 1, "KindUnknown"),
+        ("apps/bad.yaml", 2, "Invalid"),
+    ]
+
+
+# -- what holds it ------------------------------------------------------------------------------------------------------
+
+
+def test_gates_are_told_and_hold_what_they_close(shop: World):
+    on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("k: v", "k: new")})
+    always = {"kind": "Deny", "schedule": "0 0 * * *", "duration": "48h", "actions": ["NewRevision"]}
+    shop.declare(windows=[always])
+    _, found = plan(shop, "--branch", "feature")
+    assert [(gate["reason"], gate["actions"]) for gate in found["gates"]] == [("WindowClosed", ["NewRevision"])]
+    assert all("closed" in change["held"] for change in found["changes"])
+    shop.declare(windows=[always], suspend=True)
+    _, found = plan(shop, "--branch", "feature")
+    assert [gate["reason"] for gate in found["gates"]] == ["Suspended"]
+    output = shown(shop, "--branch", "feature")[1]
+    assert output.count("spec.suspend") == 1
+
+
+def test_drift_that_is_repaired_is_told_with_its_writer(shop: World):
+    shop.declare(suspend=True)
+    until("it is seen", lambda: shop.state()["status"]["observedGeneration"] == shop.state()["metadata"]["generation"])
+    shop.api.merge(shop.path("configmaps", "cm"), {"data": {"k": "HACKED"}}, manager="kubectl-edit")
+    _, found = plan(shop)
+    (change,) = found["changes"]
+    assert change["action"] == "repair"
+    assert [(f["path"], f["before"], f["after"], f["manager"]) for f in change["fields"]] == [("/data/k", "HACKED", "v", "kubectl-edit")]
+
+
+def test_ignored_fields_are_no_change(shop: World):
+    shop.declare(drift={"ignore": [{"paths": ["/spec/replicas"]}]})
+    on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("replicas: 2", "replicas: 5")})
+    _, found = plan(shop, "--branch", "feature")
+    assert [field["path"] for change in found["changes"] for field in change["fields"]] == []
+
+
+# -- refs, directories, rights --------------------------------------------------------------------------------------------
+
+
+def test_tags_and_commits_and_paths_can_be_asked_for(shop: World):
+    commit = on_branch(shop, {"a.yaml": text(config_map("cm", k="tagged"))})
+    shop.repository.git("tag", "v1.2.3", commit)
+    shop.repository.commit({"other/x.yaml": text(config_map("x", k="v"))})
+    for options in (("--tag", "v1.2.3"), ("--semver", "^1.0"), ("--commit", commit)):
+        _, found = plan(shop, *options)
+        assert commit in found["revision"]
+        assert actions(found)[f"ConfigMap/{shop.name}/cm"] == "update"
+    _, found = plan(shop, "--path", "other")
+    assert actions(found)[f"ConfigMap/{shop.name}/x"] == "create"
+    with pytest.raises(errors.RefNotFoundError):
+        plan(shop, "--branch", "nope")
+
+
+def test_a_directory_stands_in_for_git(shop: World, tmp_path: Path):
+    apps = tmp_path / "checkout" / "apps"
+    apps.mkdir(parents=True)
+    (tmp_path / "checkout" / ".git").mkdir()
+    (tmp_path / "checkout" / ".git" / "config").write_text("not YAML: [")
+    for name in ("a.yaml", "old.yaml"):
+        (apps / name).write_text(shop.repository.git("show", f"main:apps/{name}"))
+    code, found = plan(shop, "--file", str(tmp_path / "checkout"))
+    assert (code, found["changes"], found["objects"]) == (0, [], 4)
+    (apps / "kustomization.yaml").write_text("resources: [a.yaml, old.yaml]\n")
+    (apps / "a.yaml").write_text((apps / "a.yaml").read_text().replace("k: v", "k: local"))
+    with pytest.raises(errors.ToolMissingError):
+        plan(shop, "--file", str(tmp_path / "checkout"))
+    (apps / "kustomization.yaml").unlink()
+    code, found = plan(shop, "--file", str(tmp_path / "checkout"))
+    assert (code, actions(found)) == (1, {f"ConfigMap/{shop.name}/cm": "update"})
+    assert found["revision"].startswith("local:")
+
+
+def test_a_secret_that_the_person_may_not_read_is_said_plainly(shop: World, tmp_path: Path):
+    shop.api.create(shop.path("secrets"), manifest("Secret", "vars", stringData={"a": "b"}))
+    shop.declare(render={"substituteFrom": [{"kind": "Secret", "name": "vars"}]})
+    user = accounts.kubeconfig(shop, accounts.token(shop, "reader"), tmp_path / "user")
+    accounts.grant(shop, "reader", [{"apiGroups": ["cvstate.io"], "resources": ["clusterstates"], "verbs": ["get"]}])
+    with pytest.raises(errors.ForbiddenError, match=f"your user may not read Secret {shop.name}/vars"):
+        plan(shop, user=user)
+
+
+def test_with_few_rights_a_plan_says_what_it_cannot_see(shop: World, tmp_path: Path):
+    user = accounts.kubeconfig(shop, accounts.token(shop, "writer"), tmp_path / "user")
+    rules = [
+        {"apiGroups": ["cvstate.io"], "resources": ["clusterstates"], "verbs": ["get"]},
+        {"apiGroups": ["", "apps"], "resources": ["configmaps", "deployments"], "verbs": ["get", "patch", "create"]},
+    ]
+    accounts.grant(shop, "writer", rules)
+    on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("k: v", "k: new")})
+    _, found = plan(shop, "--branch", "feature", user=user)
+    assert actions(found) == {f"ConfigMap/{shop.name}/cm": "update"}
+    assert [(p["object"], p["reason"]) for p in found["problems"]] == [(f"Secret/{shop.name}/s", "Forbidden")]
+    assert any("may not list" in warning for warning in found["warnings"])
+
+
+# -- output ----------------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_is_a_table_with_details_and_tells_no_secret(shop: World):
+    secret = manifest("Secret", "s", stringData={"password": "battery staple"})
+    on_branch(shop, {"a.yaml": text(config_map("cm", k="a | b\n```\n<b>@all"), deployment("d", replicas=3), secret)})
+    code, output = shown(shop, "--branch", "feature", "-o", "markdown")
+    assert code == 1
+    assert f"| update | `apps/Deployment/{shop.name}/d` | 1 | `apps/a.yaml` |" in output
+    assert "<details><summary>update" in output
+    assert "- 2\n+ 3" in output
+    assert "battery" not in output
+    # The value's own backticks do not end the block.
+    assert "````diff" in output
+
+
+def test_a_rejected_commit_is_told_as_such(shop: World):
+    commit = on_branch(shop, {"a.yaml": text(config_map("cm", k="bad"))})
+    shop.api.merge(f"{CLUSTER_STATES.format(shop.name)}/state", {"metadata": {"annotations": {REJECTED: commit}}})
+    _, found = plan(shop, "--branch", "feature")
+    assert any("rejected" in warning for warning in found["warnings"])

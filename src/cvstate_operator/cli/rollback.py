@@ -205,13 +205,13 @@ def _history(state: Mapping[str, Any]) -> Table | Text:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("REVISION", "OUTCOME", "STARTED", "DURATION"):
         table.add_column(column, no_wrap=True)
-    table.add_column("NOT APPLIED, SINCE", overflow="fold")
+    table.add_column("NOT APPLIED BECAUSE", overflow="fold")
     for entry in entries:
         table.add_row(
             Text(short(entry.revision)),
             Text(entry.stage.value, _COLOURS.get(entry.stage, "")),
             f"{entry.started_at:%Y-%m-%d %H:%M:%SZ}",
-            human(round(entry.seconds)) if entry.seconds is not None else "",
+            human(entry.seconds) if entry.seconds is not None else "",
             Text(one_line(bad.pop(entry.commit, ""), 300), "red"),
         )
     for commit, why in bad.items():

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -12,16 +11,18 @@ from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.api.duration import human
+from cvstate_operator.cli import status_detail
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
 from cvstate_operator.objects.redaction import one_line
 
 if TYPE_CHECKING:
     from cvstate_operator.kube.client import Client
 
-_COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}
-_INVERSE = {"True": "red", "False": "green", "Unknown": "yellow"}
 _COLUMNS = ("NAMESPACE", "NAME", "READY", "DRIFT", "HEALTH", "OBJECTS", "REVISION", "AGE", "STATUS")
+_DISPENSABLE = ("AGE", "OBJECTS", "REVISION")
+"""Columns that are left out on a narrow terminal, in this order."""
+_LEAST_STATUS = 30
+"""Characters that the last column should have."""
 _SHORT_REVISION = 8
 """Characters of a commit id that are shown in the table."""
 
@@ -51,8 +52,6 @@ def status(
 
       cvstate status -o json
     """
-    from cvstate_operator.cli import status_detail
-
     found, events, stops = with_client(kubeconfig, context, lambda client: _load(client, name, namespace))
     if output == "json":
         typer.echo(json.dumps(found[0] if name else found, indent=2))
@@ -60,7 +59,7 @@ def status(
         console = Console()
         for stop in stops:
             console.print(Text(f"All writes are stopped: {stop} (cvstate stop --release)", "bold red"), soft_wrap=True)
-        console.print(status_detail.shown(found[0], events) if name else _table(found))
+        console.print(status_detail.shown(found[0], events) if name else _table(found, width=console.width))
     if any(_condition(item, "Ready").get("status") != "True" for item in found):
         raise typer.Exit(1)
 
@@ -97,17 +96,21 @@ async def _stops(client: "Client") -> list[str]:
 # -- presentation --------------------------------------------------------------------------------------------------
 
 
-def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+def _table(items: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
     if not items:
         return Text("No ClusterStates. The README shows a first one; apply it with kubectl apply -f.")
-    rows = [_row(item) for item in items]
+    rows = [dict(zip(_COLUMNS, _row(item), strict=True)) for item in items]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, title in enumerate(_COLUMNS):
-        # Only the last column gives way on a narrow terminal.
-        width = max(len(title), *(len(row[index]) for row in rows)) if index < len(_COLUMNS) - 1 else None
-        table.add_column(title, no_wrap=True, min_width=width, overflow="ellipsis", justify="right" if title == "OBJECTS" else "left")
+    widths = {title: max(len(title), *(len(row[title]) for row in rows)) for title in _COLUMNS[:-1]}
+    for title in _DISPENSABLE:
+        if sum(widths.values()) + 2 * len(widths) + _LEAST_STATUS > width:
+            del widths[title]
+    for title in widths:
+        table.add_column(title, no_wrap=True, min_width=widths[title], justify="right" if title == "OBJECTS" else "left")
+    # Only the last column gives way on a narrow terminal.
+    table.add_column(_COLUMNS[-1], no_wrap=True, overflow="ellipsis")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[title] for title in (*widths, _COLUMNS[-1])))
     return table
 
 
@@ -117,12 +120,12 @@ def _row(item: Mapping[str, Any]) -> tuple[Text, ...]:
     return (
         Text(meta["namespace"]),
         Text(meta["name"]),
-        _coloured(ready.get("status", "Unknown"), _COLOURS),
-        _coloured(drift.get("status", "Unknown"), _INVERSE),
-        _coloured(_condition(item, "Healthy").get("status", "Unknown"), _COLOURS),
+        _coloured(ready, status_detail.TRUE_IS_GOOD),
+        _coloured(drift, status_detail.TRUE_IS_BAD),
+        _coloured(_condition(item, "Healthy"), status_detail.TRUE_IS_GOOD),
         Text(str(state.get("inventory", {}).get("objects", ""))),
         Text(_revision(state.get("lastAppliedRevision", ""))),
-        Text(_age(meta["creationTimestamp"])),
+        Text(status_detail.age(meta["creationTimestamp"])),
         Text(one_line(ready.get("message", "not seen by an operator yet"), 300)),
     )
 
@@ -131,14 +134,11 @@ def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, str]:
     return next((c for c in item.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
 
 
-def _coloured(word: str, colours: Mapping[str, str]) -> Text:
+def _coloured(condition: Mapping[str, str], colours: Mapping[str, str]) -> Text:
+    word = condition.get("status", "Unknown")
     return Text(word, style=colours.get(word, ""))
 
 
 def _revision(revision: str) -> str:
     ref, _, commit = revision.rpartition("sha1:")
     return f"{ref}{commit[:_SHORT_REVISION]}"
-
-
-def _age(moment: str) -> str:
-    return human(max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())))

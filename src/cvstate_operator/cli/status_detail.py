@@ -126,7 +126,8 @@ def _revisions(state: Mapping[str, Any]) -> list[tuple[str, Text]]:
 def _conditions(state: Mapping[str, Any]) -> Table:
     table = _table(None, "CONDITION", "STATUS", "SINCE", "REASON")
     table.add_column("MESSAGE", overflow="fold")
-    for condition in state.get("conditions", ()):
+    # Ready sums the others up.
+    for condition in sorted(state.get("conditions", ()), key=lambda one: (one["type"] != "Ready", one["type"])):
         colours = TRUE_IS_BAD if condition["type"] in _BAD_CONDITIONS else TRUE_IS_GOOD
         table.add_row(
             condition["type"],
@@ -181,7 +182,7 @@ def _drift(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Renderable
         table.add_row(
             Text(field["object"]),
             Text(field["path"] or "as a whole"),
-            Text(one_line(field.get("live", "")), "red"),
+            Text(one_line(field.get("live", "" if not field["path"] else "(gone)")), "red"),
             Text(one_line(field.get("desired", "")), "green"),
             Text(one_line(field.get("manager", ""))),
             Text(field["severity"], _SEVERITIES.get(field["severity"], "")),
@@ -240,7 +241,7 @@ def _history(state: Mapping[str, Any]) -> list[RenderableType]:
             Text(short(entry["revision"])),
             Text(entry["outcome"], _OUTCOMES.get(entry["outcome"], "")),
             f"{age(entry['startedAt'])} ago",
-            human(round(seconds)) if seconds is not None else "",
+            human(seconds) if seconds is not None else "",
         )
     return [table]
 

@@ -214,7 +214,9 @@ class Writer:
             if not orders.yields or len(pointers) != len(exc.fields):
                 raise
             yielding = await self._drift.yielding(change, look, pointers)
-            return await self._put(change, body, yielding, orders)
+            live = await self._put(change, body, yielding, orders)
+            self._ledger.touch(change.ref, self._world.clock.monotonic())  # what was left to others is drift from now on
+            return live
 
     async def _put(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
         def remade(live: Mapping[str, Any] | None) -> Body:

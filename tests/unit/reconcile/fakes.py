@@ -439,7 +439,8 @@ class FakeCluster:
 
     def _merged(self, existing: Body | None, sent: Body, *, manager: str = FIELD_MANAGER, force: bool = True) -> Body:
         managed = {key: value for key, value in sent.items() if key not in ("apiVersion", "kind", "status")}
-        managed["metadata"] = {key: value for key, value in sent["metadata"].items() if key in ("labels", "annotations")}
+        managed["metadata"] = {key: value for key, value in sent["metadata"].items() if value and key in ("labels", "annotations")}
+        managed = {key: value for key, value in managed.items() if value != {}}
         live = copy.deepcopy(existing) if existing else self._new(sent)
         entries = live["metadata"]["managedFields"]
         ours = next((e for e in entries if e["manager"] == manager and e["operation"] == "Apply"), {"fieldsV1": {}})
