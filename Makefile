@@ -7,7 +7,7 @@ RUFF_PATHS := src tests
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit lint format crds docs schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit nightly lint format crds docs schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -36,6 +36,9 @@ test: lint programs  ## Everything: lint, unit, integration and end-to-end tests
 
 test-unit: setup  ## Tests that need no cluster; a minute or two
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
+
+nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault
+	CVSTATE_PRUNE_STATES=1000000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 $(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/faults
 
 lint: setup  ## ruff, mypy --strict, layer contracts
 	$(BIN)/ruff check $(RUFF_PATHS)

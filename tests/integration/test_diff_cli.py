@@ -29,7 +29,7 @@ def run(world: World, *options: str, user: Path | None = None) -> tuple[int, str
         CvstateError: the error that ends the program with 2.
     """
     arguments = ["diff", "state", "-n", world.name, "--kubeconfig", str(user or world.cluster.admin_kubeconfig), *options]
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    result = CliRunner(env={"COLUMNS": "200", "XDG_CACHE_HOME": str(world.operator.log.parent / "cli")}).invoke(app, arguments)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout
@@ -44,11 +44,6 @@ def told(world: World) -> set[tuple[str, str]]:
     """Object and path of what the operator tells."""
     sample = world.state()["status"].get("drift", {}).get("sample", ())
     return {(one["object"], one["path"]) for one in sample}
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ rights of the person · what comes with the commit · output for programs and fo
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from cvstate_operator import errors
 from cvstate_operator.api.names import REJECTED
 from cvstate_operator.cli.main import app
+from tests.cluster import builds, programs
 from tests.support import accounts
 from tests.support.api import CLUSTER_STATES
 from tests.support.objects import config_map, definition, deployment, manifest, text
@@ -36,7 +38,7 @@ def plan(world: World, *options: str, name: str = "state", user: Path | None = N
 def shown(world: World, *options: str, name: str = "state", user: Path | None = None) -> tuple[int, str]:
     kubeconfig = str(user or world.cluster.admin_kubeconfig)
     arguments = ["plan", name, "-n", world.name, "--kubeconfig", kubeconfig, *options]
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    result = CliRunner(env={"COLUMNS": "200", "XDG_CACHE_HOME": str(world.operator.log.parent / "cli")}).invoke(app, arguments)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout
@@ -44,11 +46,6 @@ def shown(world: World, *options: str, name: str = "state", user: Path | None = 
 
 def actions(found: dict[str, Any]) -> dict[str, str]:
     return {change["object"]: change["action"] for change in found["changes"]}
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -113,18 +110,13 @@ def test_a_plan_writes_nothing(shop: World):
 
 
 def test_what_cannot_be_changed_is_a_problem_or_made_anew_as_the_spec_says(shop: World):
-    service = {**manifest("Service", "svc", spec={"clusterIP": "None", "ports": [{"port": 80}]})}
-    kept = shop.repository.git("show", "main:apps/a.yaml")
-    commit = shop.commit({"a.yaml": kept, "svc.yaml": text(service)})
-    shop.wait_applied(commit)
-    other = {**service, "spec": {"clusterIP": "10.0.0.77", "ports": [{"port": 80}]}}
-    on_branch(shop, {"svc.yaml": text(other)})
+    on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("app: d", "app: other")})
     code, found = plan(shop, "--branch", "feature")
     assert (code, [p["reason"] for p in found["problems"]]) == (1, ["Immutable"])
     shop.declare(apply={"recreate": "Approve"})
     code, found = plan(shop, "--branch", "feature")
     (change,) = found["changes"]
-    assert (code, change["action"], change["object"]) == (1, "recreate", f"Service/{shop.name}/svc")
+    assert (code, change["action"], change["object"]) == (1, "recreate", f"apps/Deployment/{shop.name}/d")
     assert "approval" in change["held"]
     shop.declare(apply={"recreate": "IfImmutable"})
     (change,) = plan(shop, "--branch", "feature")[1]["changes"]
@@ -253,14 +245,23 @@ def test_a_directory_stands_in_for_git(shop: World, tmp_path: Path):
         (apps / name).write_text(shop.repository.git("show", f"main:apps/{name}"))
     code, found = plan(shop, "--file", str(tmp_path / "checkout"))
     assert (code, found["changes"], found["objects"]) == (0, [], 4)
-    (apps / "kustomization.yaml").write_text("resources: [a.yaml, old.yaml]\n")
     (apps / "a.yaml").write_text((apps / "a.yaml").read_text().replace("k: v", "k: local"))
-    with pytest.raises(errors.ToolMissingError):
-        plan(shop, "--file", str(tmp_path / "checkout"))
-    (apps / "kustomization.yaml").unlink()
     code, found = plan(shop, "--file", str(tmp_path / "checkout"))
     assert (code, actions(found)) == (1, {f"ConfigMap/{shop.name}/cm": "update"})
     assert found["revision"].startswith("local:")
+
+
+def test_a_kustomization_of_a_directory_reaches_its_bases(shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CVSTATE_TOOLS", os.pathsep.join(str(path.parent) for path in builds.ensure(programs.RENDERERS).values()))
+    for name, content in {
+        "apps/kustomization.yaml": "resources: [../base]\nnamePrefix: my-\n",
+        "base/kustomization.yaml": "resources: [cm.yaml]\n",
+        "base/cm.yaml": text(config_map("based", k="v")),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    _, found = plan(shop, "--file", str(tmp_path))
+    assert actions(found)[f"ConfigMap/{shop.name}/my-based"] == "create"
 
 
 def test_a_secret_that_the_person_may_not_read_is_said_plainly(shop: World, tmp_path: Path):

@@ -51,7 +51,7 @@ def live(
     terminating: bool = False,
 ) -> Live:
     """What is remembered of an object that is as we applied it."""
-    return Live(of, "uid-1", version, owner, digest, fingerprint, terminating, baseline)
+    return Live(of, "uid-1", version, owner, digest, fingerprint, terminating=terminating, baseline=baseline)
 
 
 def ref(name: str = "a", *, of: ApiResource = CONFIG_MAP, namespace: str = "default") -> ObjectRef:

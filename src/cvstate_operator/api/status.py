@@ -152,6 +152,9 @@ class ClusterStateStatus(ApiModel):
     last_handled_reconcile_at: str | None = Field(
         None, description="The value of the annotation reconcile.cvstate.io/requestedAt that was last handled."
     )
+    last_handled_released: str | None = Field(
+        None, description="The value of the annotation reconcile.cvstate.io/released that was last handled."
+    )
     conditions: list[ConditionStatus] | None = Field(
         None, description="What is true now.", json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )

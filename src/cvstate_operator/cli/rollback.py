@@ -1,6 +1,6 @@
 """`cvstate rollback`: has the operator leave a revision for the last good one, or give it another try."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -105,7 +105,7 @@ def _to_undo(state: Mapping[str, Any]) -> str:
         NotFoundError: nothing is rejected or quarantined.
     """
     commit, history = commit_of(newest(state)), History.read(state.get("status") or {})
-    candidates = [*([commit] if commit else []), *history.quarantined, *sorted(annotated(state, names.REJECTED))]
+    candidates = [*([commit] if commit else []), *history.quarantined, *annotated(state, names.REJECTED)]
     bad = {*history.quarantined, *annotated(state, names.REJECTED)}
     for one in candidates:
         if one in bad:
@@ -120,10 +120,10 @@ def good(state: Mapping[str, Any], commit: str) -> Entry | None:
     return History.read(state.get("status") or {}).good({commit, *annotated(state, names.REJECTED)})
 
 
-def annotated(state: Mapping[str, Any], name: str) -> frozenset[str]:
-    """The commits that an annotation names."""
+def annotated(state: Mapping[str, Any], name: str) -> list[str]:
+    """The commits that an annotation names, in its order."""
     value = str((state["metadata"].get("annotations") or {}).get(name) or "")
-    return frozenset(part.strip() for part in value.split(",") if part.strip())
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 # -- requests ------------------------------------------------------------------------------------------------------
@@ -152,18 +152,19 @@ async def _write(client: "Client", namespace: str, name: str, commit: str, *, un
 def operations(state: "Body", commit: str, *, undo: bool) -> list[dict[str, Any]]:
     """The JSON patch that rejects a commit, or takes that back."""
     annotations = dict(state["metadata"].get("annotations") or {})
-    rejected, released = set(annotated(state, names.REJECTED)), set(annotated(state, names.RELEASED))
+    rejected, released = annotated(state, names.REJECTED), annotated(state, names.RELEASED)
+    others = [one for one in released if one != commit]
     if undo:
-        rejected.discard(commit)
+        rejected = [one for one in rejected if one != commit]
         if commit in History.read(state.get("status") or {}).quarantined:
-            released.add(commit)
+            # Only another value is news to the operator: a commit that was released before, and quarantined again, is named twice.
+            released = [*others, *[commit] * (2 if released.count(commit) == 1 else 1)]
     else:
-        rejected.add(commit)
-        released.discard(commit)
+        rejected, released = [*rejected, commit], others
     for key, commits in ((names.REJECTED, rejected), (names.RELEASED, released)):
         annotations.pop(key, None)
         if commits:
-            annotations[key] = ",".join(sorted(commits))
+            annotations[key] = ",".join(commits)
     guard = {"op": "test", "path": "/metadata/resourceVersion", "value": state["metadata"]["resourceVersion"]}
     return [guard, {"op": "add", "path": "/metadata/annotations", "value": annotations}]
 
@@ -190,8 +191,7 @@ def _question(state: Mapping[str, Any], commit: str, *, undo: bool) -> list[Text
 
 def quarantined(state: Mapping[str, Any]) -> dict[str, str]:
     """Commits that are not applied, and why."""
-    found: Collection[str] = annotated(state, names.REJECTED)
-    return {**History.read(state.get("status") or {}).quarantined, **dict.fromkeys(sorted(found), _BY_A_PERSON)}
+    return {**History.read(state.get("status") or {}).quarantined, **dict.fromkeys(annotated(state, names.REJECTED), _BY_A_PERSON)}
 
 
 def _history(state: Mapping[str, Any]) -> Table | Text:

@@ -107,8 +107,9 @@ def _table(items: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
             del widths[title]
     for title in widths:
         table.add_column(title, no_wrap=True, min_width=widths[title], justify="right" if title == "OBJECTS" else "left")
-    # Only the last column gives way on a narrow terminal.
-    table.add_column(_COLUMNS[-1], no_wrap=True, overflow="ellipsis")
+    # Only the last column gives way on a narrow terminal; left to itself, rich takes from all.
+    left = width - sum(widths.values()) - 2 * len(widths)
+    table.add_column(_COLUMNS[-1], no_wrap=True, overflow="ellipsis", max_width=max(left, len(_COLUMNS[-1])))
     for row in rows:
         table.add_row(*(row[title] for title in (*widths, _COLUMNS[-1])))
     return table

@@ -143,6 +143,15 @@ class Breakers:
 
     limits: Limits
     _fields: dict[Key, Breaker] = field(default_factory=dict)
+    _paths: dict[str, set[str]] = field(default_factory=dict)
+    """Paths in `_fields`, by object: an object is asked for more often than there is anything to say."""
+    _grave: set[Key] = field(default_factory=set)
+    """Keys of `_fields` that are or were open, or were repaired more than once; few, while many fields are repaired once."""
+
+    def __post_init__(self) -> None:
+        fields, self._fields = self._fields, {}
+        for key, breaker in fields.items():
+            self._keep(key, breaker)
 
     def allows(self, key: Key, now: float, manager: str) -> bool:
         """Whether a field that drifted may be repaired now. `manager`: who did it, as far as is known."""
@@ -166,31 +175,24 @@ class Breakers:
             drifted: paths that drift; with an empty one among them nothing is known of the others.
             now: when.
         """
-        for key, breaker in list(self._fields.items()):
-            if key.object in objects and key.path not in drifted and "" not in drifted:
-                self._keep(key, breaker.settled(now, self.limits))
+        if "" in drifted:
+            return
+        for key in [Key(name, path) for name in objects for path in self._paths.get(name, ()) if path not in drifted]:
+            self._keep(key, self._fields[key].settled(now, self.limits))
 
     def open(self, now: float) -> Mapping[Key, Breaker]:
         """Fields that are left alone, or were probed and have not held long enough yet; sorted by key."""
-        return {key: breaker for key, breaker in sorted(self._fields.items()) if breaker.state(now, self.limits) is not State.CLOSED}
+        return {key: self._fields[key] for key in sorted(self._grave) if self._fields[key].state(now, self.limits) is not State.CLOSED}
 
     def remembered(self, now: float) -> tuple[tuple[Key, Breaker], ...]:
         """What would be missed after a restart: fields that are left alone or were probed, and those repaired more than once; sorted by key."""
-        return tuple(
-            (key, breaker)
-            for key, breaker in sorted(self._fields.items())
-            if breaker.state(now, self.limits) is not State.CLOSED or len(breaker._at(now, self.limits).repairs) > 1
-        )
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether anything at all is remembered."""
-        return bool(self._fields)
+        found = ((key, self._fields[key]._at(now, self.limits)) for key in sorted(self._grave))
+        return tuple((key, breaker) for key, breaker in found if _is_grave(breaker))
 
     def next_probe(self, now: float) -> float | None:
         """When the first open field may be probed, in the past if one may be already; None if none is open."""
-        opened = (breaker.opened_at for breaker in self._fields.values() if breaker.opened_at is not None and breaker.probed_at is None)
-        first = min(opened, default=None)
+        found = (self._fields[key] for key in self._grave)
+        first = min((breaker.opened_at for breaker in found if breaker.opened_at is not None and breaker.probed_at is None), default=None)
         return None if first is None else min(first, now) + self.limits.half_open_after_seconds
 
     def changes_at(self, key: Key, now: float) -> datetime | None:
@@ -206,17 +208,17 @@ class Breakers:
 
     def knows(self, *objects: str) -> bool:
         """Whether anything is remembered of an object, by its uid or its name."""
-        return any(key.object in objects for key in self._fields)
+        return any(name in self._paths for name in objects)
 
     def tidy(self, now: float, objects: Collection[str]) -> None:
         """Forget what is over, and objects other than these (uids and names, as in keys)."""
-        self._fields = {
-            key: breaker for key, breaker in self._fields.items() if key.object in objects and not breaker.is_idle(now, self.limits)
-        }
+        for key, breaker in list(self._fields.items()):
+            if key.object not in objects or breaker.is_idle(now, self.limits):
+                self._keep(key, Breaker())
 
     def reset(self, key: Key) -> None:
         """A person, or a commit that changes the field, ends the wait."""
-        self._fields.pop(key, None)
+        self._keep(key, Breaker())
 
     def save(self, now: float, limit_bytes: int = STATE_BYTES) -> bytes:
         """The state as one line of JSON, at most `limit_bytes` long (at least 2).
@@ -241,10 +243,22 @@ class Breakers:
         return cls(limits, dict(_read(saved)))
 
     def _keep(self, key: Key, breaker: Breaker) -> None:
-        if breaker == Breaker():
-            self._fields.pop(key, None)
-        else:
+        self._grave.discard(key)
+        if breaker != Breaker():
             self._fields[key] = breaker
+            self._paths.setdefault(key.object, set()).add(key.path)
+            if _is_grave(breaker):
+                self._grave.add(key)
+        elif self._fields.pop(key, None):
+            paths = self._paths[key.object]
+            paths.discard(key.path)
+            if not paths:
+                del self._paths[key.object]
+
+
+def _is_grave(breaker: Breaker) -> bool:
+    """Whether it would be missed after a restart."""
+    return breaker.opened_at is not None or len(breaker.repairs) > 1
 
 
 def _latest(breaker: Breaker) -> float:

@@ -62,7 +62,8 @@ def lost_fields(desired: Mapping[str, Any], ours: FieldTree) -> Iterator[tuple[S
 def field_drifts(desired: Mapping[str, Any], live: Mapping[str, Any], ours: FieldTree, *, manager: str) -> tuple[FieldDrift, ...]:
     """Every lost field with its live value and its writer; empty if `ours` covers `desired`."""
     others = [e for e in live.get("metadata", {}).get("managedFields") or () if not _is_ours(e, manager)]
-    return tuple(_describe(desired, live, path, others) for path in lost_fields(desired, ours))
+    taken = _taken(desired, live, ours, tuple(e.get("fieldsV1") or {} for e in others), ())
+    return tuple(_describe(desired, live, path, others) for path in (*lost_fields(desired, ours), *taken))
 
 
 def pointer(path: Sequence[Step]) -> str:
@@ -94,6 +95,28 @@ def _lost(desired: Any, tree: FieldTree, path: tuple[Step, ...]) -> Iterator[tup
                 yield here
             elif below:
                 yield from _lost(value, below, here)
+
+
+def _taken(desired: Any, live: Any, tree: FieldTree, others: Sequence[FieldTree], path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """What others took out of a map that our field set names as a leaf.
+
+    Of a map whose last field of ours was taken the map itself stays in our set, as `f:spec: {}`, just as one that we hold as a whole. Whoever holds
+    something inside it tells the two apart, and so does a field that is gone.
+    """
+    if not isinstance(desired, Mapping) or not isinstance(live, Mapping):
+        return
+    for name, value in desired.items():
+        element, here = "f:" + name, (*path, name)
+        if element not in tree or here in _NOT_MANAGED or not isinstance(value, Mapping):
+            continue
+        below = tuple(other[element] for other in others if element in other)
+        if tree[element]:
+            yield from _taken(value, live.get(name), tree[element], below, here)
+        elif value and isinstance(inside := live.get(name), Mapping):
+            held = {found for other in below for found in other}
+            for field, wanted in value.items():
+                if "f:" + field in held or field not in inside:
+                    yield from _leaves(wanted, (*here, field))
 
 
 def _leaves(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:

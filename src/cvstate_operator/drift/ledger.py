@@ -48,8 +48,8 @@ class DriftLedger:
     """The open drift of one ClusterState. Mutable; owned by one reconciler."""
 
     _entries: dict[ObjectRef, tuple[Entry, ...]] = field(default_factory=dict)
-    _remembered: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    """First moments told by an earlier life, by object and path."""
+    _remembered: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    """First moments told by an earlier life, by object and path; of objects that were not looked at since."""
 
     def recall(self, sample: Iterable[Mapping[str, object]]) -> None:
         """Take over when drifts were first seen from `status.drift.sample` of an earlier life; entries that cannot be read are left out."""
@@ -57,7 +57,7 @@ class DriftLedger:
             match entry:
                 case {"object": str(name), "path": str(path), "since": str(since)}:
                     try:
-                        self._remembered[name, path] = datetime.fromisoformat(since)
+                        self._remembered.setdefault(name, {})[path] = datetime.fromisoformat(since)
                     except ValueError:
                         continue
 
@@ -68,12 +68,13 @@ class DriftLedger:
     def first_seen(self, ref: ObjectRef, path: str, now: datetime) -> datetime:
         """When a drift that is there now was first seen; `now` if it is news."""
         known = next((entry.first_seen for entry in self.of(ref) if entry.drift.path == path), None)
-        remembered = self._remembered.get((str(ref), path))
+        remembered = self._remembered.get(str(ref), {}).get(path)
         return min(known or remembered or now, now)
 
     def note(self, ref: ObjectRef, found: Sequence[Entry]) -> tuple[Entry, ...]:
         """The object was looked at and this is all its drift; returns what was not known before."""
         before = {entry.drift.path for entry in self.of(ref)}
+        self._remembered.pop(str(ref), None)
         if found:
             self._entries[ref] = tuple(sorted(found, key=lambda entry: (-entry.severity.rank, entry.drift.path)))
         else:
@@ -90,6 +91,7 @@ class DriftLedger:
         """Objects that are no longer desired, or are as desired."""
         for ref in refs:
             self._entries.pop(ref, None)
+            self._remembered.pop(str(ref), None)
 
     @property
     def open(self) -> Mapping[ObjectRef, tuple[Entry, ...]]:

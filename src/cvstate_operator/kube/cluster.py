@@ -83,8 +83,8 @@ class Cluster:
         owner: str,
         name_owner: adoption.NameOwner,
         terms: adoption.Terms,
-    ) -> dict[str, Any]:
-        """Carry out a create, update or repair; returns the object as it is afterwards."""
+    ) -> dict[str, Any] | None:
+        """Carry out a create, update or repair; returns the object as it is afterwards, None if it was there and is left as it is."""
         assert change.manifest is not None  # only prunes have none  # noqa: S101
         manifest = change.manifest
         resource = self._discovery.resource(manifest.gvk) or _missing(manifest.gvk)
@@ -106,6 +106,8 @@ class Cluster:
         found = await self._client.get(path)
         if found is None:
             return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
+        if terms.only_if_absent:
+            return None
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
         return await self._patch(path, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
 

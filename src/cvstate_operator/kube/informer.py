@@ -22,6 +22,7 @@ from cvstate_operator import errors
 from cvstate_operator.kube import nesting
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects.identity import ApiResource, ObjectRef
+from cvstate_operator.plan.backoff import LONGEST_ASKED_SECONDS
 
 WATCH_SECONDS: Final = (240, 300)
 """The server is asked to end a watch after a random time in this range, so that streams do not all restart together; client-go uses 5–10 minutes."""
@@ -96,10 +97,11 @@ class Informer:
                     if self._listed_at < since:
                         await self._list()
                 return
-            except errors.TransientError:
-                if _now() + pause > patient_until:
+            except errors.TransientError as exc:
+                asked = _asked(exc)
+                if _now() + max(pause, asked) > patient_until:
                     raise
-            await asyncio.sleep(_spread(pause))
+            await asyncio.sleep(max(_spread(pause), asked))
             pause *= 2
 
     async def stop(self) -> None:
@@ -113,7 +115,7 @@ class Informer:
         pause, longest = RETRY_SECONDS
         patient_until = _now() + PATIENCE_SECONDS
         while True:
-            begun = _now()
+            begun, asked = _now(), 0.0
             try:
                 if not self._version:
                     async with self._listing:
@@ -122,6 +124,7 @@ class Informer:
             except errors.StaleError:
                 self._version = ""
             except errors.CvstateError as exc:
+                asked = _asked(exc)
                 if not isinstance(exc, errors.TransientError) or (not self._settled.is_set() and _now() >= patient_until):
                     self._settle(exc)
             except Exception:  # a stream must never end silently, whatever is sent
@@ -129,7 +132,7 @@ class Informer:
                 self._version = ""
                 self._settle(errors.InternalError(f"{self.resource.gvk.kind} cannot be watched; the operator's log has the details"))
             pause = RETRY_SECONDS[0] if _now() - begun >= HEALTHY_SECONDS else pause
-            await asyncio.sleep(_spread(pause))
+            await asyncio.sleep(max(_spread(pause), asked))
             pause = min(pause * 2, longest)
 
     async def _watch(self) -> None:
@@ -199,6 +202,12 @@ class Informer:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _asked(error: errors.CvstateError) -> float:
+    """How long the API server asks us to wait, seconds, a little more so that not all come back together; 0 if it does not."""
+    seconds = error.retry_after_seconds if isinstance(error, errors.TransientError) else None
+    return min(seconds or 0.0, LONGEST_ASKED_SECONDS) * random.uniform(1.0, 1.2)  # noqa: S311 - jitter
 
 
 def _spread(pause: float) -> float:

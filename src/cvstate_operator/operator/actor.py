@@ -21,7 +21,7 @@ from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.reporter import KubernetesReporter
-from cvstate_operator.plan import dependencies
+from cvstate_operator.plan import backoff, dependencies
 from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
@@ -36,7 +36,7 @@ PROGRESS_SECONDS: Final = 1.0
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
 MISHAP_SECONDS: Final = 10.0
-"""Pause after a fault of our own, and after a status that could not be written."""
+"""Longest wait without anything to wait for."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,8 @@ class Actor:
         self._looking: asyncio.Task[bool] | None = None
         self._looked_for: Wanted | None = None
         self._news = False
+        self._mishaps = 0
+        """Steps in a row that broke off."""
         self._pipeline.told(body)
         self._task = asyncio.create_task(self._run(), name=f"clusterstate {self._label}")
 
@@ -150,19 +152,23 @@ class Actor:
         while not self._stopping:
             try:
                 await self._step()
+                self._mishaps = 0
             except errors.CvstateError as exc:
                 _log.warning("pass not finished", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
-                self._start_over()
-                await self._tell_broken(exc)
+                await self._start_over(exc)
             except Exception:  # the shell catches everything: one ClusterState must never stop another
                 _log.exception("internal error, trying again", extra={"clusterstate": self._label})
-                self._start_over()
-                await self._tell_broken(errors.InternalError("a fault of the operator; its log has the details"))
+                await self._start_over(errors.InternalError("a fault of the operator; its log has the details"))
             await self._wait()
 
-    def _start_over(self) -> None:
-        """A pass broke off: what it had taken up is looked at again, with everything else."""
-        self._pass_at = self._full_at = _now() + MISHAP_SECONDS
+    async def _start_over(self, error: errors.CvstateError) -> None:
+        """A pass broke off: what it had taken up is looked at again, with everything else, soon at first and then more rarely."""
+        self._mishaps += 1
+        self._meter.reconciled(result=error.reason, seconds=0.0)
+        self._pass_at = self._full_at = _now() + backoff.pause_seconds(error, self._mishaps, random=random.random())  # noqa: S311 - jitter
+        is_passing = isinstance(error, errors.TransientError) and (self._mishaps == 1 or error.retry_after_seconds is not None)
+        if not is_passing:
+            await self._tell_broken(error)
 
     async def _step(self) -> None:
         """Whatever is due now."""
@@ -291,7 +297,6 @@ class Actor:
 
     async def _tell_broken(self, error: errors.CvstateError) -> None:
         """Say in the status why a pass could not be finished; as far as the API server takes it."""
-        self._meter.reconciled(result=error.reason, seconds=0.0)
         try:
             await self._write(report.broken(error, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
         except Exception as exc:  # the loop must go on, and tries again

@@ -24,6 +24,8 @@ class Terms:
     adoption: Adoption = Adoption.UNOWNED
     may_force: bool = True
     """Whether fields of our own objects are taken back from other managers."""
+    only_if_absent: bool = False
+    """Whether an object that is there already is left as it is, whoever made it."""
 
 
 def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: NameOwner, terms: Terms) -> bool:

@@ -41,6 +41,10 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, "the source was not read yet")
     for reason, message in _obstacles(outcome):
         return Condition(ConditionType.READY, False, reason, message)
+    if not outcome.is_whole:
+        return Condition(
+            ConditionType.READY, None, Reason.PROGRESSING, "the pass was not finished, or an object is being made anew; it goes on"
+        )
     if outcome.pending:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{wording.left_git(outcome.pending)} and will be deleted")
     if outcome.leaving:

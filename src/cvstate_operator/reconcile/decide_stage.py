@@ -39,8 +39,6 @@ class Decision:
     """Creates and updates of later waves."""
     frontier: Frontier | None = None
     """What those wait for; None if nothing does."""
-    brings_new: bool = False
-    """Whether newer manifests are among what is carried out."""
 
 
 class DecideStage:
@@ -87,8 +85,8 @@ class DecideStage:
                 continue
             if error := blind.get(ref.group_kind):
                 self._fail(ref, manifest, error)
-            elif (change := await self._change(ref, manifest, now)) and not (_is_revision(change) and _stays(change, left_as_is)):
-                self._sort(change, found)
+            elif change := await self._change(ref, manifest, now):
+                self._sort(change, found, left_as_is)
         return found
 
     def advance(self, wanted: Desired, found: Decision, orders: Orders) -> Decision:
@@ -107,6 +105,8 @@ class DecideStage:
         if found.frontier:
             limit = found.frontier.wave
             found.later = [change for change in found.plan if _is_revision(change) and change.wave[0] > limit]
+            for change in found.later:
+                self._ledger.excuse(change.ref)
             found.plan = [change for change in found.plan if not (_is_revision(change) and change.wave[0] > limit)]
         return found
 
@@ -114,18 +114,22 @@ class DecideStage:
         readiness = self._world.index.unready(ref)
         return readiness.message if readiness and readiness.holds_up else ""
 
-    def _sort(self, change: Change, found: Decision) -> None:
-        if found.block and _is_revision(change):
+    def _sort(self, change: Change, found: Decision, left_as_is: Callable[[ObjectRef], bool]) -> None:
+        if not _is_revision(change):
+            found.plan.append(change)
+        elif _stays(change, left_as_is):
+            self._ledger.excuse(change.ref)
+        elif found.block:
+            self._ledger.excuse(change.ref)
             found.held.append(change)
         else:
             found.plan.append(change)
-            found.brings_new = found.brings_new or _is_revision(change)
 
     async def _change(self, ref: ObjectRef, manifest: Manifest, now: float) -> Change | None:
         """What to do with one object; None for nothing, or if it failed."""
         claims, live = self._world.index.claims, self._world.index.get(ref)
         if _is_left_alone(manifest, live):
-            self._ledger.done(ref)
+            self._ledger.excuse(ref)
             return None
         is_free = live is not None and live.owner != self._owner and (claims.is_free(ref, live.owner) or await self._is_orphan(live))
         match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self._ledger.present, is_free=is_free):

@@ -63,6 +63,10 @@ class DriftStage:
         self._waits: dict[ObjectRef, tuple[Waits, ...]] = {}
         self.ledger = DriftLedger()
         self.ledger.recall((status.get("drift") or {}).get("sample") or ())
+        self._names: dict[str, str] = {
+            str(entry.get("key")): str(entry.get("object")) for entry in status.get("breakers") or () if isinstance(entry, Mapping)
+        }
+        """Of objects with breakers, by their keys."""
         self.breakers = Breakers.load(orjson.dumps(_saved(status)), Limits.of(Breaker()))
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -170,7 +174,9 @@ class DriftStage:
         """The repair is about to be sent; returns the moment, by which it may be taken back."""
         now = self._world.clock.now()
         for drift in (*found.repaired, *found.removed):
-            self.breakers.note(self._key(change, drift), now.timestamp(), drift.manager)
+            key = self._key(change, drift)
+            self._names[key.object] = str(change.ref)
+            self.breakers.note(key, now.timestamp(), drift.manager)
         return now
 
     def refused(self, change: Change, found: Remedy, sent_at: datetime) -> None:
@@ -209,9 +215,18 @@ class DriftStage:
 
     def fights(self, now: datetime) -> tuple[Fight, ...]:
         """Everything worth remembering of repairs that were undone: more than one, or a field that is left alone."""
-        index = self._world.index
-        names = {live.uid: str(ref) for ref, live in index.members(self._owner).items()} if self.breakers.is_busy else {}
-        return tuple(Fight(key, names.get(key.object, key.object), breaker) for key, breaker in self.breakers.remembered(now.timestamp()))
+        return tuple(
+            Fight(key, self._names.get(key.object, key.object), breaker) for key, breaker in self.breakers.remembered(now.timestamp())
+        )
+
+    def tidy(self, desired: Iterable[ObjectRef]) -> None:
+        """Forget repairs that are long past, and objects that are not desired any more."""
+        known = set()
+        for ref in desired if self._names else ():
+            live = self._world.index.get(ref)
+            known.update((str(ref), live.uid) if live else (str(ref),))
+        self.breakers.tidy(self._world.clock.now().timestamp(), known)
+        self._names = {name: told for name, told in self._names.items() if self.breakers.knows(name)}
 
     def _close(self, entry: Entry) -> None:
         seconds = (self._world.clock.now() - entry.first_seen).total_seconds()

@@ -84,6 +84,10 @@ class Ledger:
         self.failures.pop(ref, None)
         self.present.add(ref)
 
+    def excuse(self, ref: ObjectRef) -> None:
+        """The object may not be written now, so that it does not matter how that would go."""
+        self.failures.pop(ref, None)
+
     def forget(self, refs: Iterable[ObjectRef]) -> None:
         """Objects that are neither desired nor there."""
         for ref in refs:

@@ -93,7 +93,14 @@ class LiveIndex:
             self._tell(ref, before.owner, *(() if ref in self._writing else self.claims.claimants(ref)))
         if ref in self._writing:
             return
-        if is_news or not now.is_settled or before is None or before.terminating != now.terminating or before.digest != now.digest:
+        if (
+            is_news
+            or not now.is_settled
+            or before is None
+            or not before.is_settled
+            or before.terminating != now.terminating
+            or before.digest != now.digest
+        ):
             # Copies of labels come and go with what they are copied from; they matter only to who declares such an object.
             self._tell(ref, *((now.owner,) if now.is_member or (before and before.is_member) else self.claims.claimants(ref)))
 

@@ -120,6 +120,8 @@ class Outcome:
     """Everything that stands in the way, sorted by file."""
     next_pass_at: float | None
     """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
+    is_whole: bool = True
+    """Whether everything was done that could be; False if the pass was cut short, or an object was deleted only to be made anew."""
     drift: tuple[tuple[ObjectRef, tuple[Entry, ...]], ...] = ()
     """Drift that is open."""
     fights: tuple[Fight, ...] = ()
@@ -137,12 +139,15 @@ class Outcome:
     """What spec.windows say; None if there are none."""
     history: tuple[Begun, ...] = ()
     quarantined: Mapping[str, str] = field(default_factory=dict)
+    released: str = ""
+    """Value of the annotation that releases commits, as it was last acted on."""
 
     @property
     def is_applied(self) -> bool:
         """The cluster holds exactly what the commit declares, be it the newest or not."""
         return (
             self.evaluated
+            and self.is_whole
             and not (
                 self.problems or self.drift or self.pending or self.leaving or self.held.creates or self.held.updates or self.held.later
             )

@@ -78,7 +78,14 @@ class Pipeline:
         self._observe = ObserveStage(world, owner=owner, known_kinds=known_kinds)
         self._drift = DriftStage(world, owner=owner, status=status)
         self.ledger = Ledger()
-        self._writer = Writer(world, self.ledger, self._drift, owner=owner, name_owner=name_owner)
+        self._writer = Writer(
+            world,
+            self.ledger,
+            self._drift,
+            owner=owner,
+            name_owner=name_owner,
+            is_superseded=lambda: self._source.artifact is not self._newest,
+        )
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
         self._teardown = TeardownStage(world, self._observe, owner=owner)
@@ -95,6 +102,8 @@ class Pipeline:
             self._prune,
             self.ledger,
         )
+        self._newest: Artifact | None = None
+        """The newest commit as of the beginning of the pass."""
         self._attempted: Artifact | None = None
         """What the pass is about; a look beside it may already have found a newer one."""
         self._decision = Decision()
@@ -115,7 +124,8 @@ class Pipeline:
         """The ClusterState is as `body` says now: its annotations may reject commits, and expressions may look at it."""
         annotations = body["metadata"].get("annotations") or {}
         self._gates.this = body
-        self._revision.reject(_commits(annotations.get(names.REJECTED)), _commits(annotations.get(names.RELEASED)))
+        self._revision.reject(_commits(annotations.get(names.REJECTED)))
+        self._revision.release(str(annotations.get(names.RELEASED) or ""), _commits(annotations.get(names.RELEASED)))
 
     async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> bool:
         """Look for a new commit; True if there is something new to tell, good or bad. `fresh`: ask the server now, whatever others learned lately."""
@@ -146,7 +156,7 @@ class Pipeline:
             full: list everything again and look at every object, whatever events said.
         """
         started = self._world.clock.monotonic()
-        newest = self._source.artifact
+        newest = self._newest = self._source.artifact
         gates, is_other = await self._gates.judge(spec, revision=newest.revision if newest else "", is_settled=self._is_settled)
         orders = Orders(spec, gates, self._consent.agreed(), until=self._consent.until)
         fresh = await self._renew(orders, full=full) or self._unfinished or is_other or self._consent.is_news
@@ -154,13 +164,15 @@ class Pipeline:
         if wanted is None:
             return self._outcome(orders, ())
         self._unfinished = True
-        visible = await self._observe.observe(wanted, resync_before=started if full else None)
+        visible = await self._observe.observe(wanted, resync_before=started if full or not self._observe.seen_all else None)
         looked_at = self._due(wanted, visible, everything=full or fresh)
         done = await self._apply(wanted, looked_at, orders, retry_all=full or self._consent.is_news)
         if full or fresh or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
             keeps = partial(self._revision.leaves, spec)
             done += await self._prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
-        self._unfinished = False
+        self._unfinished = self._writer.was_cut_short
+        if full:
+            self._drift.tidy(wanted.objects)
         return self._outcome(orders, done)
 
     async def tear_down(self, spec: ClusterStateSpec) -> Departure:
@@ -176,7 +188,7 @@ class Pipeline:
 
     async def _renew(self, orders: Orders, *, full: bool) -> bool:
         """Turn the commit to work with into desired objects; True if they are new."""
-        artifact = self._attempted = await self._revision.choose(orders.spec, self._source.artifact, orders.gates)
+        artifact = self._attempted = await self._revision.choose(orders.spec, self._newest, orders.gates)
         if artifact is None:
             return False
         if self._writer.lost_body:
@@ -219,7 +231,7 @@ class Pipeline:
             left_as_is=partial(self._revision.leaves, orders.spec),
             retry_all=retry_all,
         )
-        if decision.brings_new and self._attempted and not block:
+        if self._attempted and not block and not self._render.error:
             self._revision.begin(orders.spec, self._attempted)
         done: list[Done] = []
         self._decision = decision = self._decide.advance(wanted, decision, orders)

@@ -116,8 +116,8 @@ class Cluster(Protocol):
 
     async def apply(
         self, change: Change, remade: Remade, *, live: Mapping[str, Any] | None, owner: str, name_owner: NameOwner, terms: Terms
-    ) -> dict[str, Any]:
-        """Carry out a create, update or repair; the object as it is afterwards.
+    ) -> dict[str, Any] | None:
+        """Carry out a create, update or repair; the object as it is afterwards, None if it was there and the terms leave it as it is.
 
         Args:
             change: which object, and what is known of it.

@@ -68,6 +68,7 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         "render": _render(outcome) or previous.get("render"),
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
         "lastGoodRevision": _good(outcome) or previous.get("lastGoodRevision"),
+        "lastHandledReleased": outcome.released,
         "quarantined": [{"revision": f"sha1:{commit}", "message": why} for commit, why in sorted(outcome.quarantined.items())],
         "plan": _plan(outcome),
         "window": _window(outcome),

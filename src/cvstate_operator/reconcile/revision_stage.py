@@ -32,7 +32,9 @@ class RevisionStage:
         """What was recalled last."""
         self.history = History.read(status)
         self.rejected: frozenset[str] = frozenset()
-        """Commits that a person rejected, or released from quarantine, by annotation."""
+        """Commits that a person rejected by annotation."""
+        self.released = str(status.get("lastHandledReleased") or "")
+        """Value of the annotation that releases commits, as it was last acted on."""
         self.held: Artifact | None = None
         """The newest commit, if another one is worked with."""
         self.why = Why.NEWEST
@@ -100,11 +102,16 @@ class RevisionStage:
         self.history.quarantine(current.commit, f"not healthy within {spec.rollback.on_unhealthy_for}: {what}", now)
         return True
 
-    def reject(self, commits: Collection[str], released: Collection[str]) -> None:
-        """What people said by annotation: commits to stay away from, and commits to give another try."""
+    def reject(self, commits: Collection[str]) -> None:
+        """Stay away from exactly these commits, as a person says."""
         self.rejected = frozenset(commits)
-        for commit in released:
-            self.history.release(commit)
+
+    def release(self, told: str, commits: Collection[str]) -> None:
+        """Give these commits another try, once for each value `told` of the annotation: what fails again is quarantined again."""
+        if told != self.released:
+            self.released = told
+            for commit in commits:
+                self.history.release(commit)
 
     def leaves(self, spec: ClusterStateSpec, ref: ObjectRef) -> bool:
         """Whether a rollback is under way that leaves the object as it is."""

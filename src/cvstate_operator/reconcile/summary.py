@@ -59,7 +59,7 @@ def summarize(
     consent: Consent,
 ) -> Outcome:
     """Put together what a pass found and did."""
-    wanted, rendered, spec = stages.place.desired, stages.render.rendered, orders.spec
+    wanted, rendered, spec, done = stages.place.desired, stages.render.rendered, orders.spec, tuple(done)
     now = world.clock.now()
     return Outcome(
         artifact=artifact,
@@ -72,6 +72,8 @@ def summarize(
         members=members,
         done=tuple(sorted(done, key=lambda d: d.ref)),
         problems=_problems(stages, allow_empty=spec.prune.allow_empty),
+        is_whole=not stages.writer.was_cut_short and all(one.action is not Action.RECREATE for one in done),
+        released=stages.revision.released,
         next_pass_at=_next_pass(stages, orders, world, now),
         drift=tuple(sorted(stages.drift.ledger.open.items())),
         fights=stages.drift.fights(now),
@@ -119,7 +121,7 @@ def _next_pass(stages: Stages, orders: Orders, world: World, now: datetime) -> f
     moments = (stages.revision.deadline(orders.spec), orders.until)
     times = (
         stages.ledger.next_retry(),
-        clock.monotonic() + BLIND_SECONDS if stages.observe.blind else None,
+        clock.monotonic() + BLIND_SECONDS if stages.observe.blind or not stages.observe.seen_all else None,
         stages.place.again_at,
         stages.prune.again_at,
         stages.render.again_at,

@@ -14,6 +14,7 @@ from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.drift import ignores
 from cvstate_operator.drift.conflict_path import pointer_of
 from cvstate_operator.drift.extras import removal
+from cvstate_operator.objects import directives
 from cvstate_operator.objects.binary import bad_base64
 from cvstate_operator.objects.identity import Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
@@ -37,7 +38,26 @@ ESTABLISH_SECONDS: Final = 20.0
 class Writer:
     """Writes the objects of one ClusterState."""
 
-    def __init__(self, world: World, ledger: Ledger, drift: DriftStage, *, owner: str, name_owner: adoption.NameOwner) -> None:
+    def __init__(
+        self,
+        world: World,
+        ledger: Ledger,
+        drift: DriftStage,
+        *,
+        owner: str,
+        name_owner: adoption.NameOwner,
+        is_superseded: Callable[[], bool],
+    ) -> None:
+        """
+        Args:
+            world: everything outside.
+            ledger: told how each object went.
+            drift: what is left alone in each.
+            owner: ApplySet id.
+            name_owner: names other ApplySets for people.
+            is_superseded: whether there is a newer commit by now, so that the rest of this one is not begun.
+        """
+        self._is_superseded = is_superseded
         self._world = world
         self._ledger = ledger
         self._drift = drift
@@ -49,7 +69,7 @@ class Writer:
         self.stopping = False
         """Once set, objects in hand are finished and no others are started."""
         self.was_cut_short = False
-        """Whether the last pass left objects alone, since it was to stop or an EmergencyStop came."""
+        """Whether the last pass left objects alone: it was to stop, an EmergencyStop came, or a newer commit."""
         self.lost_body = False
         """Set when the render store lost a body: only a render makes it again."""
 
@@ -93,7 +113,7 @@ class Writer:
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)  # to verify one waits for nothing
             async with self._world.writers:
-                if self.stopping:
+                if self.stopping or self._is_superseded():
                     self.was_cut_short = True
                     return
                 await self._settle(change, since[change.ref], orders, done)
@@ -182,47 +202,54 @@ class Writer:
             self._world.meter.repaired(kind=change.ref.kind, seconds=seconds)
         return Done(change.ref, action, (*look.remedy.repaired, *look.remedy.removed), seconds) if live else None
 
-    async def _send(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+    async def _send(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any] | None:
         """Apply, leaving alone what is to be left alone; what others hold is left to them if the spec says so."""
         assert change.manifest is not None  # prunes go another way  # noqa: S101
-        world, live = self._world, None
+        world, live, is_final = self._world, None, look.is_final
         noted = self._drift.sending(change, look.remedy)
         world.index.writing(change.ref)
         try:
-            live = await self._put_right(change, body, look, orders)
+            live, is_final = await self._put_right(change, body, look, orders)
         except (errors.TerminalError, errors.StaleError):
             self._drift.refused(change, look.remedy, noted)
             raise
         finally:
             resource = world.cluster.resource(change.manifest.gvk)
-            world.index.written(change.ref, live, resource, is_final=look.is_final)
+            world.index.written(change.ref, live, resource, is_final=is_final)
         return live
 
-    async def _put_right(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
-        """Apply what Git has, and only then take away what it does not have: the other way round a list could be empty for a moment."""
+    async def _put_right(self, change: Change, body: Body, look: Look, orders: Orders) -> tuple[dict[str, Any] | None, bool]:
+        """Apply what Git has, and only then take away what it does not have: the other way round a list could be empty for a moment.
+
+        Returns:
+            The object as it is then, and whether it needs no other look until a field of ours changes.
+        """
         needs_apply = change.action in (Action.CREATE, Action.UPDATE) or look.remedy.repaired
-        live = await self._apply(change, body, look, orders) if needs_apply else dict(look.live or {})
-        if look.remedy.removed and change.live and (operations := removal(live, look.remedy.removed)):
+        live, is_final = await self._apply(change, body, look, orders) if needs_apply else (dict(look.live or {}), look.is_final)
+        if live and look.remedy.removed and change.live and (operations := removal(live, look.remedy.removed)):
             live = await self._world.cluster.edit(change.live.resource, change.ref, operations)
-        return live
+        return live, is_final
 
-    async def _apply(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+    async def _apply(self, change: Change, body: Body, look: Look, orders: Orders) -> tuple[dict[str, Any] | None, bool]:
         try:
-            return await self._put(change, body, look, orders)
+            return await self._put(change, body, look, orders), look.is_final
         except errors.FieldConflictError as exc:
             pointers = [pointer for name in exc.fields if (pointer := pointer_of(name, body))]
             if not orders.yields or len(pointers) != len(exc.fields):
                 raise
             yielding = await self._drift.yielding(change, look, pointers)
             live = await self._put(change, body, yielding, orders)
-            self._ledger.touch(change.ref, self._world.clock.monotonic())  # what was left to others is drift from now on
-            return live
+            self._ledger.defer(change.ref, self._world.clock.monotonic())  # what was left to others is drift from now on
+            return live, False
 
-    async def _put(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any]:
+    async def _put(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any] | None:
         def remade(live: Mapping[str, Any] | None) -> Body:
             return ignores.without(body, look.left_out, live=live, manager=FIELD_MANAGER)
 
-        terms = adoption.Terms(orders.spec.apply.adoption, may_force=orders.spec.apply.conflicts is Conflicts.FORCE)
+        spec, wish = orders.spec.apply, change.manifest.directives.apply if change.manifest else None
+        terms = adoption.Terms(
+            spec.adoption, may_force=spec.conflicts is Conflicts.FORCE, only_if_absent=wish is directives.Apply.IF_NOT_PRESENT
+        )
         return await self._world.cluster.apply(change, remade, live=look.live, owner=self._owner, name_owner=self._name_owner, terms=terms)
 
     async def _recreate(self, change: Change, orders: Orders, error: errors.ImmutableError) -> Done:

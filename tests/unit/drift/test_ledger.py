@@ -71,7 +71,6 @@ def test_what_cannot_be_read_of_an_earlier_life_is_left_out(ledger: DriftLedger,
     assert ledger.first_seen(A, "/x", NOW) == NOW
 
 
-@pytest.mark.xfail(strict=True, reason="what an earlier life told of a drift is not forgotten when the drift ends, so transientFor is over at once")
 def test_a_drift_that_an_earlier_life_knew_and_that_ended_is_first_seen_anew(ledger: DriftLedger) -> None:
     ledger.recall([{"object": str(A), "path": "/x", "since": "2026-01-01T11:00:00Z"}])
     ledger.note(A, [entry()])

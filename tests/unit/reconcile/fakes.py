@@ -278,7 +278,7 @@ class FakeCluster:
 
     async def apply(
         self, change: Change, remade: Remade, *, live: Mapping[str, Any] | None, owner: str, name_owner: NameOwner, terms: Terms
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         manifest = change.manifest
         assert manifest is not None
         self.writing += 1
@@ -293,6 +293,8 @@ class FakeCluster:
             if self.resource(manifest.gvk) is None:
                 raise errors.KindUnknownError("the API server serves no such kind")
             answer = self._adopted(change, marked, live, owner=owner, name_owner=name_owner, terms=terms)
+            if answer is None:
+                return None
             self.writes.append((change.action.value, change.ref.name))
             if is_crd(change.ref.group_kind) and self.serves_crds:
                 self.served |= set(declared_resources([answer]).values())
@@ -306,7 +308,7 @@ class FakeCluster:
 
     def _adopted(
         self, change: Change, marked: Remade, live: Mapping[str, Any] | None, *, owner: str, name_owner: NameOwner, terms: Terms
-    ) -> Body:
+    ) -> Body | None:
         """The dance of kube/cluster.py: write what is known; if it turns out to be something else, look, and ask whose it is."""
         try:
             known = {"uid": change.live.uid} if change.live else {"resourceVersion": "1"}
@@ -316,6 +318,8 @@ class FakeCluster:
         found = copy.deepcopy(self.objects.get(change.ref))
         if found is None:
             return self._patch(change.ref, marked(None), {"resourceVersion": "1"}, force=False)
+        if terms.only_if_absent:
+            return None
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
         return self._patch(change.ref, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
 

@@ -138,7 +138,6 @@ async def test_an_object_to_be_there_is_made_and_never_touched_again(stage: Stag
     assert colour(stage) == "red"
 
 
-@pytest.mark.xfail(strict=True, reason="an object with IfNotPresent that somebody else made is adopted, and so updated")
 async def test_an_object_to_be_there_is_left_alone_if_somebody_else_made_it(stage: Stage) -> None:
     stage.cluster.put(A_RED)
     outcome = await stage.commit(asking(apply="IfNotPresent"))

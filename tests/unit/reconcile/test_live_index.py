@@ -256,14 +256,16 @@ def test_another_object_of_the_name_has_no_baseline(index: LiveIndex) -> None:
     assert live.baseline is None
 
 
-def test_drift_that_is_undone_still_touches_until_it_matches(index: LiveIndex, touched: Touched) -> None:
+def test_drift_that_is_undone_touches_once_more_so_that_it_is_closed(index: LiveIndex, touched: Touched) -> None:
     write(index, applied(version="5"))
     index.observed(CONFIG_MAP, drifted("6"))
     index.observed(CONFIG_MAP, applied(version="7"))
-    assert touched == [(OWNER, A)]
+    assert touched == [(OWNER, A), (OWNER, A)]
     live = index.get(A)
     assert live is not None
     assert live.is_settled
+    index.observed(CONFIG_MAP, applied(version="8"))
+    assert len(touched) == 2
 
 
 # -- owners ------------------------------------------------------------------------------------------------------------

@@ -225,7 +225,6 @@ async def test_a_commit_that_is_released_is_given_another_try(stage: Stage) -> N
     assert (image(stage), outcome.quarantined, stage.ready()) == ("bad", {}, ("True", "Reconciled"))
 
 
-@pytest.mark.xfail(strict=True, reason="every event about the ClusterState releases again what its annotation names")
 async def test_a_commit_that_was_released_and_is_bad_again_is_given_up_again(stage: Stage) -> None:
     await give_up(stage, await stage.commit(web("bad"), db()))
     assert stage.git.head is not None

@@ -1,0 +1,167 @@
+"""`cvstate status`, without a cluster: what is said of one ClusterState, and of many.
+
+Aspects: what keeps writes from being made · what waits, and the command that approves it · drift, fights, quarantine and history · foreign text · narrow terminals.
+"""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from cvstate_operator.cli import status, status_detail
+
+A, B = "a" * 40, "b" * 40
+NOW = datetime.now(UTC)
+
+
+def ago(**span: int) -> str:
+    return (NOW - timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def condition(kind: str, word: str, reason: str = "Some", message: str = "m") -> dict[str, str]:
+    return {"type": kind, "status": word, "reason": reason, "message": message, "lastTransitionTime": ago(minutes=5)}
+
+
+def item(spec: dict[str, Any] | None = None, **told: Any) -> dict[str, Any]:
+    source = {"git": {"url": "https://git.example.com/shop.git", "path": "apps"}}
+    base = {
+        "source": {"revision": f"main@sha1:{A}", "commitTime": ago(hours=1)},
+        "lastAppliedRevision": f"main@sha1:{A}",
+        "conditions": [condition("Drifted", "False"), condition("Ready", "True")],
+    }
+    meta = {"name": "shop", "namespace": "web", "creationTimestamp": ago(days=2)}
+    return {"metadata": meta, "spec": {"source": source, **(spec or {})}, "status": {**base, **told}}
+
+
+def text(shown: RenderableType, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(shown)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def detail(spec: dict[str, Any] | None = None, **told: Any) -> str:
+    return text(status_detail.shown(item(spec, **told), ()))
+
+
+def test_a_quiet_one_shows_no_sections_about_trouble() -> None:
+    found = detail()
+    assert not any(word in found for word in ("Waits", "Problems", "drift:", "Fights", "Quarantined", "Writes"))
+    assert found.index("Ready ") < found.index("Drifted ")
+
+
+@pytest.mark.parametrize(
+    ("spec", "told", "says"),
+    [
+        ({"suspend": True}, {}, "suspended (cvstate resume)"),
+        ({"mode": "Observe"}, {}, "spec.mode is Observe"),
+        (
+            {},
+            {"window": {"state": "Closed", "blocks": ["NewRevision", "Prune"], "nextChange": "2027-01-01T00:00:00Z"}},
+            "window closed until 2027-01-01T00:00:00Z for NewRevision, Prune",
+        ),
+        ({}, {"window": {"state": "Open", "nextChange": "2027-01-01T00:00:00Z"}}, "window open until"),
+    ],
+)
+def test_what_keeps_writes_from_being_made_stands_at_the_top(spec: dict[str, Any], told: dict[str, Any], says: str) -> None:
+    found = detail(spec, **told)
+    assert says in found
+    assert found.index(says) < found.index("CONDITION")
+
+
+def test_what_waits_is_counted_and_the_command_that_approves_it_is_there() -> None:
+    digest = f"sha256:{'0' * 64}"
+    found = detail(plan={"digest": digest, "prune": 4, "repair": 1, "held": "PruneHeld"})
+    for part in ("4 to delete, 1 to put back", "PruneHeld", digest, "cvstate approve shop -n web"):
+        assert part in found
+    assert "approve" not in detail(plan={"update": 2, "held": "WindowClosed"})
+
+
+def test_a_revision_that_is_held_is_told_apart_from_the_one_that_is_applied() -> None:
+    newer = {"revision": f"main@sha1:{B}", "commitTime": ago(minutes=1)}
+    found = detail(source=newer, lastAttemptedRevision=f"main@sha1:{A}", lastGoodRevision=f"main@sha1:{A}")
+    assert found.index(B) < found.index(A)
+    assert "Last good" not in found
+    assert "Last good" in detail(lastGoodRevision=f"main@sha1:{B}")
+
+
+def test_of_much_drift_the_first_is_shown_and_the_command_for_the_rest() -> None:
+    sample = [
+        {
+            "object": f"ConfigMap/web/c{i}",
+            "path": "/data/k",
+            "live": "x",
+            "desired": "y",
+            "manager": "kubectl",
+            "since": ago(minutes=2),
+            "severity": "High",
+            "action": "Auto",
+            "state": "Held",
+        }
+        for i in range(20)
+    ]
+    found = detail(drift={"objects": 30, "fields": 40, "highest": "High", "since": ago(minutes=2), "sample": sample})
+    assert "40 fields of 30 objects" in found
+    assert found.count("ConfigMap/web/c") == status_detail.DRIFTS
+    assert "and 35 more" in found
+    assert "cvstate diff shop -n web" in found
+
+
+def test_fights_name_the_rival_and_say_whether_they_go_on() -> None:
+    fight = {"object": "apps/Deployment/web/api", "key": "u", "path": "/spec/replicas", "manager": "hpa", "repairs": [ago(minutes=1)] * 3}
+    assert "still repaired" in detail(breakers=[fight])
+    found = detail(breakers=[{**fight, "openedAt": ago(minutes=3)}])
+    for part in ("hpa", "3 times", "left alone since 3 m"):
+        assert part in found
+
+
+def test_what_is_quarantined_says_why_and_how_it_gets_another_try() -> None:
+    found = detail(quarantined=[{"revision": f"main@sha1:{B}", "message": "not healthy within 5m"}])
+    for part in (B[:12], "not healthy within 5m", "cvstate rollback shop -n web --undo"):
+        assert part in found
+
+
+def test_of_the_history_the_newest_are_shown() -> None:
+    history = [
+        {"revision": f"main@sha1:{str(i) * 40}", "outcome": "Healthy", "startedAt": ago(hours=i), "durationSeconds": 41.0}
+        for i in range(1, 6)
+    ]
+    found = detail(history=history)
+    assert "111111111111" in found
+    assert "41 s" in found
+    assert "555555555555" not in found
+
+
+def test_foreign_text_cannot_write_to_the_terminal() -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07"
+    found = detail(
+        problems=[{"reason": "Invalid", "message": evil, "object": "ConfigMap/web/a"}],
+        quarantined=[{"revision": f"main@sha1:{B}", "message": evil}],
+        breakers=[{"object": evil, "key": "u", "path": evil, "manager": evil}],
+    )
+    assert "\x1b" not in found
+    assert "\x07" not in found
+
+
+def test_one_that_no_operator_saw_is_shown_too() -> None:
+    fresh = item()
+    del fresh["status"]
+    assert "nothing yet" in text(status_detail.shown(fresh, ()))
+    assert "not seen by an operator yet" in text(status._table([fresh], width=200))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_narrow_terminal_costs_columns_never_the_name_or_the_state(width: int) -> None:
+    wordy = item(conditions=[condition("Drifted", "False"), condition("Ready", "True", message="very long " * 50)])
+    found = text(status._table([wordy], width=width), width).splitlines()
+    assert len(found) == 2
+    assert all(len(line.rstrip()) <= width for line in found)
+    for part in ("web", "shop", "True", "False"):
+        assert part in found[1]
+    assert ("AGE" in found[0]) is (width >= 120)
+
+
+@pytest.mark.parametrize(("revision", "shown"), [(f"main@sha1:{A}", f"main@{A[:12]}"), (A, A[:12]), ("v1.2", "v1.2"), ("", "")])
+def test_commits_are_cut_and_nothing_else(revision: str, shown: str) -> None:
+    assert status_detail.short(revision) == shown

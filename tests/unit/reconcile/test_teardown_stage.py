@@ -1,0 +1,135 @@
+"""A ClusterState that is being deleted with its objects.
+
+Aspects: what goes, in which order, and what stays · gates hold it · errors and finalizers are told · it goes on where it was.
+"""
+
+from typing import Any
+
+import pytest
+
+from cvstate_operator import errors
+from tests.unit.builders import CONFIG_MAP, NAMESPACE, RIVAL, SECRET, WEBHOOK, applied, body, ref
+from tests.unit.reconcile.fakes import Stage, spec
+
+A, B = body("a", data={"colour": "blue"}), body("b", data={"colour": "blue"})
+
+
+def asking(name: str, **annotations: str) -> dict[str, Any]:
+    made = body(name)
+    made["metadata"]["annotations"] = {f"cvstate.io/{key}": value for key, value in annotations.items()}
+    return made
+
+
+async def torn(stage: Stage) -> tuple[list[str], str, int]:
+    """One run: what has to go first still, why, and how many stay."""
+    stage.cluster.writes.clear()
+    found = await stage.pipeline.tear_down(stage.spec)
+    return [ref.name for ref in found.left], found.why, found.kept
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    stage = Stage()
+    await stage.commit(A, B)
+    return stage
+
+
+async def test_its_objects_go_and_then_nothing_keeps_it(stage: Stage) -> None:
+    left, _, _ = await torn(stage)
+    assert (stage.names(), left) == (set(), ["a", "b"])
+    assert await torn(stage) == ([], "", 0)
+
+
+async def test_the_last_wave_goes_first_and_the_next_one_when_it_is_gone() -> None:
+    stage = Stage()
+    stage.spec = spec(protected=[])
+    stage.cluster.served |= {WEBHOOK}
+    await stage.commit(body("team", of=NAMESPACE), A, asking("late", wave="5"), body("hook", of=WEBHOOK))
+    order = []
+    for _ in range(4):
+        await torn(stage)
+        order.append([name for _, name in stage.cluster.writes])
+    assert order == [["late"], ["hook"], ["a"], ["team"]]
+    assert await torn(stage) == ([], "", 0)
+
+
+async def test_what_settings_annotations_or_others_keep_stays() -> None:
+    stage = Stage()
+    await stage.commit(A, body("team", of=NAMESPACE), asking("kept", prune="Disabled"), asking("asked", prune="Confirm"), B)
+    stage.index.claims.join(RIVAL, 0.0)
+    stage.index.claims.want(RIVAL, {ref("b")}, stage.git.head, stage.clock.seconds)
+    await torn(stage)
+    assert await torn(stage) == ([], "", 4)
+    assert stage.names() == {"team", "kept", "asked", "b"}
+
+
+async def test_nothing_of_anybody_else_goes(stage: Stage) -> None:
+    stage.cluster.put(applied("x", owner=RIVAL))
+    stage.cluster.put(applied("copy", digest=""))
+    stage.cluster.put(body("plain"))
+    await torn(stage)
+    await torn(stage)
+    assert stage.names() == {"x", "copy", "plain"}
+
+
+@pytest.mark.parametrize("gate", ["stop", "suspend", "window"])
+async def test_while_nothing_may_be_written_nothing_goes_and_it_says_why(stage: Stage, gate: str) -> None:
+    closed = [{"kind": "Deny", "schedule": "0 0 * * *", "duration": "1h", "timeZone": "UTC"}]
+    stage.stop_reason = "oops" if gate == "stop" else ""
+    stage.spec = spec(suspend=gate == "suspend", windows=closed if gate == "window" else [])
+    left, why, _ = await torn(stage)
+    assert (stage.names(), left, bool(why)) == ({"a", "b"}, ["a", "b"], True)
+    stage.stop_reason, stage.spec = "", spec()
+    await torn(stage)
+    assert stage.names() == set()
+
+
+async def test_an_emergency_stop_between_two_deletes_keeps_the_rest(stage: Stage) -> None:
+    stage.cluster.after_delete = lambda: setattr(stage, "stop_reason", "oops")
+    await torn(stage)
+    assert stage.names() == {"b"}
+
+
+async def test_what_cannot_be_deleted_is_told_and_holds_no_other_of_its_wave(stage: Stage) -> None:
+    stage.cluster.failures["a"] = [errors.ForbiddenError("may not delete configmaps; grant it")]
+    left, why, _ = await torn(stage)
+    assert (stage.names(), "a" in left) == ({"a"}, True)
+    assert "may not delete configmaps" in why
+    del stage.cluster.failures["a"]
+    await torn(stage)
+    assert stage.names() == set()
+
+
+async def test_what_a_finalizer_keeps_is_waited_for_and_named(stage: Stage) -> None:
+    stage.cluster.terminate(ref("a"))
+    await torn(stage)
+    left, why, _ = await torn(stage)
+    assert (stage.names(), left) == ({"a"}, ["a"])
+    assert "finalizers" in why
+    stage.cluster.delete(ref("a"))
+    assert await torn(stage) == ([], "", 0)
+
+
+async def test_a_kind_that_cannot_be_seen_keeps_it() -> None:
+    stage = Stage()
+    await stage.commit(A, body("s", of=SECRET))
+    kinds = stage.reporter.parents[-1].group_kinds
+    stage.restart(known_kinds=kinds, status=stage.status)
+    stage.cluster.forbidden[SECRET.gvk.group_kind] = errors.ForbiddenError("cannot list secrets")
+    left, why, _ = await torn(stage)
+    assert left
+    assert "cannot list secrets" in why
+    del stage.cluster.forbidden[SECRET.gvk.group_kind]
+    await torn(stage)
+    await torn(stage)
+    assert (stage.names(), (await torn(stage))[0]) == (set(), [])
+
+
+async def test_after_a_restart_it_goes_on_where_it_was(stage: Stage) -> None:
+    stage.cluster.failures["b"] = [errors.ServerError("HTTP 500")]
+    await torn(stage)
+    assert stage.names() == {"b"}
+    stage.restart(known_kinds=frozenset({CONFIG_MAP.gvk.group_kind}), status=stage.status)
+    stage.cluster.failures.clear()
+    await torn(stage)
+    assert await torn(stage) == ([], "", 0)
