@@ -1,7 +1,8 @@
 """`cvstate demo` as a person runs it: on a cluster of its own, which the demo's observer and the audit log judge.
 
 Aspects: every step is seen, whether the source is read over HTTP or SSH; what is measured; hand edits are repaired at once and their writers named; only what changed is written, and nothing when
-nothing changed; what is not signed is refused, once signatures are asked for; nothing is left behind, neither at the end nor after SIGTERM or many Ctrl-C; a step that does not happen fails the demo and keeps the log.
+nothing changed; a fight over a field ends after as many repairs as the ClusterState allows, the rival named, everything else repaired meanwhile; what is not signed is refused, once
+signatures are asked for; a large prune waits until it is approved; nothing is left behind, neither at the end nor after SIGTERM or many Ctrl-C; a step that does not happen fails the demo and keeps the log.
 """
 
 import json
@@ -98,6 +99,25 @@ def test_deleted_object_is_back_within_a_second(steps: dict[str, Any]) -> None:
     assert steps["deleted"]["seconds"] < 1
 
 
+def test_fight_ends_after_three_repairs_and_names_the_rival(steps: dict[str, Any]) -> None:
+    seen = steps["fought"]
+    assert (seen["object"], seen["field"]) == ("apps/Deployment/webshop-services/cart", "/spec/replicas")
+    assert seen["rival"] == "replica-tuner"
+    assert "replica-tuner undoes every repair" in seen["message"]
+    assert seen["repairs"] == 3
+    assert seen["rival_writes"] == 4
+
+
+def test_edit_of_another_object_is_repaired_within_a_second_while_a_fight_stands(steps: dict[str, Any]) -> None:
+    seen = steps["fought"]
+    assert seen["other_object"] == "ConfigMap/webshop-web/storefront"
+    assert seen["other_seconds"] < 1
+
+
+def test_fight_is_over_at_once_when_git_no_longer_declares_the_field(steps: dict[str, Any]) -> None:
+    assert steps["fought"]["settled_seconds"] < 2
+
+
 def test_new_commit_writes_the_changed_objects_and_no_other(steps: dict[str, Any]) -> None:
     seen = steps["released"]
     assert _named(seen["writes"], "patch") == seen["changed"]
@@ -131,8 +151,23 @@ def test_removed_file_is_pruned_and_nothing_else_written(steps: dict[str, Any]) 
     assert len(seen["pruned"]) == len(seen["writes"]) == 3
 
 
+def test_prune_beyond_the_limits_is_listed_and_waits_until_it_is_approved(steps: dict[str, Any]) -> None:
+    seen = steps["held"]
+    assert len(seen["pruned"]) == seen["planned"] == 14
+    assert "14 of 53 objects would go at once" in seen["held_message"]
+    assert all(limit in seen["held_message"] for limit in ("spec.prune.maxDeletes allows 10", "spec.prune.maxPercent (20 %) allows 10"))
+    # Nothing was written before the approval, or the step had not been seen.
+    assert _named(seen["writes"], "delete") == sorted(seen["pruned"])
+    assert len(seen["writes"]) == 14
+    assert seen["seconds"] < 5
+
+
 def test_second_reconcile_of_an_unchanged_world_writes_nothing(steps: dict[str, Any]) -> None:
     assert steps["quiet"]["writes"] == []
+
+
+def test_demo_ends_ready(steps: dict[str, Any]) -> None:
+    assert re.fullmatch(r"39 objects match main@sha1:[0-9a-f]{40}", steps["quiet"]["ready_message"])
 
 
 def test_nothing_is_left_behind(demo: Run) -> None:

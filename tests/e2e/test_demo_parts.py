@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.text import Text
 
 from cvstate_operator.api.clusterstate import ClusterStateSpec
-from cvstate_operator.cli.demo import application, observer, screen, stage
+from cvstate_operator.api.prune import Prune
+from cvstate_operator.cli.demo import application, fight, observer, screen, stage
 from cvstate_operator.cli.demo.application import Key
-from cvstate_operator.cli.demo.audit import AuditLog, Write, to_objects
+from cvstate_operator.cli.demo.audit import AuditLog, Write, tally, to_objects
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.steps import STEPS
 from cvstate_operator.cli.demo.wish import Transport
@@ -137,10 +138,23 @@ def test_audit_log_tells_the_operators_writes_to_objects(tmp_path: Path) -> None
         event("patch", "services", agent="kubectl/v1.36.3"),
         event("patch", "services", uri="/?dryRun=All"),
         event("patch", "clusterstates"),
+        event("create", "clusterstateplans"),
         event("delete", "pods"),
     ]
     log.write_text(log.read_text() + "\n".join([*lines, '{"verb": "patch", "userAgent": "cvstate-op']))
     assert to_objects(reader.writes(mark)) == (Write("patch", "services", "b", "a"), Write("delete", "pods", "b", "a"))
+
+
+@pytest.mark.parametrize(
+    ("verbs", "text"),
+    [
+        pytest.param((), "no write", id="none"),
+        pytest.param(("patch", "delete", "patch"), "1 DELETE, 2 PATCHes", id="two verbs"),
+        pytest.param(("create",), "1 CREATE", id="another verb"),
+    ],
+)
+def test_writes_are_told_by_verb(verbs: tuple[str, ...], text: str) -> None:
+    assert tally(Write(verb, "services", "shop", "a") for verb in verbs) == text
 
 
 @pytest.mark.parametrize("transport", Transport)
@@ -208,6 +222,29 @@ def test_change_that_must_be_signed_concerns_one_object() -> None:
     assert [str(key) for key in after if after[key] != before[key]] == ["Deployment payment"]
 
 
+def test_replicas_left_to_the_tuner_are_the_only_change_of_the_cart() -> None:
+    files = application.files()
+    before, after = application.objects(files), application.objects({**files, **application.tuned_cart(files)})
+    assert [key for key in after if after[key] != before[key]] == [application.CART]
+    assert before[application.CART]["spec"].pop("replicas") not in (fight.WISH, None)
+    assert after[application.CART] == before[application.CART]
+
+
+def test_file_removed_is_within_the_limits_of_a_prune_and_the_smaller_shop_is_not() -> None:
+    limits = Prune()
+    files = {**application.files(), **application.mended_reviews()}
+    full = len(application.objects(files))
+    files.pop(application.RECOMMENDATIONS)
+    before = application.objects(files)
+    assert full - len(before) <= min(limits.max_deletes, full * limits.max_percent // 100)
+    for path in application.smaller_shop():
+        files.pop(path)
+    gone = before.keys() - application.objects(files).keys()
+    assert len(gone) > max(limits.max_deletes, len(before) * limits.max_percent // 100)
+    # These take others with them, which would not be counted.
+    assert not {key.kind for key in gone} & {"Namespace", "CustomResourceDefinition"}
+
+
 def test_cluster_state_names_the_secrets_it_needs_and_no_other() -> None:
     plain = ClusterStateSpec.model_validate(stage.cluster_state("http://127.0.0.1:1/shop")["spec"]).source.git
     full = ClusterStateSpec.model_validate(stage.cluster_state("ssh://git@127.0.0.1:1/shop", secret="auth", keys="keys")["spec"]).source.git
@@ -231,3 +268,8 @@ def test_durations_are_told_in_the_unit_a_person_reads() -> None:
 
 def test_key_is_told_by_kind_and_name() -> None:
     assert str(Key("Service", "shop", "cart")) == "Service cart"
+
+
+def test_reference_of_a_key_is_the_operators_without_the_group() -> None:
+    assert Key("Service", "shop", "cart").reference == "Service/shop/cart"
+    assert Key("Namespace", "", "shop").reference == "Namespace/shop"

@@ -155,6 +155,30 @@ def test_an_object_of_somebody_else_is_a_problem_and_an_unowned_one_is_adopted(s
     assert "adopted" in change["note"]
 
 
+@pytest.mark.parametrize(
+    ("conflicts", "is_taken", "problems"), [("Force", True, []), ("Abort", False, ["FieldConflict"]), ("Yield", False, [])]
+)
+def test_fields_that_others_hold_go_the_way_of_the_spec(shop: World, conflicts: str, is_taken: bool, problems: list[str]):
+    # Suspended, or the operator would take the field back.
+    shop.declare(apply={"conflicts": conflicts}, suspend=True)
+    until("it is seen", lambda: shop.state()["status"]["observedGeneration"] == shop.state()["metadata"]["generation"])
+    shop.api.merge(shop.path("configmaps", "cm"), {"data": {"k": "theirs"}}, manager="rival")
+    on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("k: v", "k: new")})
+    _, found = plan(shop, "--branch", "feature")
+    assert ("/data/k" in [field["path"] for change in found["changes"] for field in change["fields"]]) is is_taken
+    assert [problem["reason"] for problem in found["problems"]] == problems
+
+
+def test_young_drift_is_left_as_it_is_by_an_update_too(shop: World):
+    shop.declare(drift={"transientFor": "1h"})
+    until("it is seen", lambda: shop.state()["status"]["observedGeneration"] == shop.state()["metadata"]["generation"])
+    shop.api.merge(shop.path("configmaps", "cm"), {"data": {"k": "theirs"}}, manager="rival")
+    on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("k: v", "k: new")})
+    (change,) = plan(shop, "--branch", "feature")[1]["changes"]
+    assert [field["path"] for field in change["fields"]] == []
+    assert "left as they are by spec.drift: /data/k" in change["note"]
+
+
 def test_what_comes_with_the_commit_needs_no_cluster_that_has_it(shop: World):
     group = f"{shop.name}.example.com"
     objects = (
@@ -210,6 +234,25 @@ def test_drift_that_is_repaired_is_told_with_its_writer(shop: World):
     (change,) = found["changes"]
     assert change["action"] == "repair"
     assert [(f["path"], f["before"], f["after"], f["manager"]) for f in change["fields"]] == [("/data/k", "HACKED", "v", "kubectl-edit")]
+
+
+def test_extra_fields_that_would_be_taken_away_are_told(shop: World):
+    shop.declare(drift={"extraFields": "Remove"}, suspend=True)
+    until("it is seen", lambda: shop.state()["status"]["observedGeneration"] == shop.state()["metadata"]["generation"])
+    shop.api.merge(shop.path("configmaps", "cm"), {"data": {"foreign": "x"}}, manager="kubectl-edit")
+    (change,) = plan(shop)[1]["changes"]
+    assert [(field["path"], field["before"], field.get("after")) for field in change["fields"]] == [("/data/foreign", "x", None)]
+    assert "spec.suspend" in change["held"]
+
+
+def test_an_object_that_vanished_is_put_back(shop: World):
+    shop.declare(suspend=True)
+    until("it is seen", lambda: shop.state()["status"]["observedGeneration"] == shop.state()["metadata"]["generation"])
+    shop.api.delete(shop.path("configmaps", "cm"))
+    (change,) = plan(shop)[1]["changes"]
+    assert (change["action"], change["object"]) == ("repair", f"ConfigMap/{shop.name}/cm")
+    assert "spec.suspend" in change["held"]
+    assert "is gone" in shown(shop)[1]
 
 
 def test_ignored_fields_are_no_change(shop: World):
@@ -283,7 +326,9 @@ def test_with_few_rights_a_plan_says_what_it_cannot_see(shop: World, tmp_path: P
     on_branch(shop, {"a.yaml": shop.repository.git("show", "main:apps/a.yaml").replace("k: v", "k: new")})
     _, found = plan(shop, "--branch", "feature", user=user)
     assert actions(found) == {f"ConfigMap/{shop.name}/cm": "update"}
-    assert [(p["object"], p["reason"]) for p in found["problems"]] == [(f"Secret/{shop.name}/s", "Forbidden")]
+    (problem,) = found["problems"]
+    assert (problem["object"], problem["reason"]) == (f"Secret/{shop.name}/s", "Forbidden")
+    assert "your user may not read it" in problem["message"]
     assert any("may not list" in warning for warning in found["warnings"])
 
 

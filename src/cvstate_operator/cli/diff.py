@@ -42,6 +42,8 @@ class Drifted:
     severity: str
     action: str
     state: str
+    is_gone: bool = False
+    """Whether the object as a whole is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ def _field(ref: "ObjectRef", entry: "Entry", told: Mapping[str, Any] | None) -> 
         entry.severity.value,
         entry.action.value,
         entry.state.value,
+        is_gone=not drift.path and drift.desired is not None,
     )
     if not told:
         return own
@@ -226,7 +229,7 @@ def as_text(found: Found) -> Iterable[Text]:
     before = ""
     for field in found.fields:
         if field.object != before:
-            yield Text(field.object, "bold")
+            yield Text(one_line(field.object, 300), "bold")
             before = field.object
         yield from _lines(field)
     if found.fields:
@@ -247,16 +250,17 @@ def as_text(found: Found) -> Iterable[Text]:
 
 def _lines(field: Drifted) -> Iterable[Text]:
     if field.path:
-        yield Text.assemble("  ", (field.path, "cyan"))
+        yield Text.assemble("  ", (one_line(field.path, 500), "cyan"))
         yield Text.assemble("    live     ", (field.live, "red") if field.live is not None else ("(gone)", "red"))
         yield Text.assemble("    desired  ", (field.desired, "green") if field.desired is not None else ("(none)", "green"))
     else:
-        yield Text("  changed inside a field that is ours as a whole" if field.manager else "  is gone", "red")
+        yield Text("  is gone" if field.is_gone else "  changed inside a field that is ours as a whole", "red")
     if field.manager:
         at = f" at {field.written_at}" if field.written_at else ""
         yield Text(f"    written  by {field.manager}{at}", "dim")
     seen = f", first seen {field.first_seen}" if field.first_seen else ""
-    yield Text.assemble("    ", (field.severity, _SEVERITY_COLOURS.get(field.severity, "")), f"     {field.action}, {field.state}{seen}")
+    severity = (field.severity, _SEVERITY_COLOURS.get(field.severity, ""))
+    yield Text.assemble("    state    ", field.state, " (", severity, f", {field.action}){seen}")
 
 
 def _count(number: int, what: str) -> str:
@@ -287,6 +291,7 @@ def _field_json(field: Drifted) -> dict[str, Any]:
     return {
         "object": field.object,
         "path": field.path,
+        **({"gone": True} if field.is_gone else {}),
         **{key: value for key, value in told.items() if value is not None},
         "severity": field.severity,
         "action": field.action,

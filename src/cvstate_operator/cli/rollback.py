@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cvstate_operator.objects.manifest import Body
 
 _COLOURS: Final = {Stage.HEALTHY: "green", Stage.UNHEALTHY: "red", Stage.APPLYING: "yellow", Stage.APPLIED: "yellow"}
-_BY_A_PERSON: Final = "a person rejected it (cvstate rollback)"
+_BY_A_PERSON: Final = "rejected by a person"
 _ATTEMPTS: Final = 3
 """How often the annotations are read and written again if somebody else writes meanwhile."""
 

@@ -221,7 +221,7 @@ class DriftStage:
 
     def tidy(self, desired: Iterable[ObjectRef]) -> None:
         """Forget repairs that are long past, and objects that are not desired any more."""
-        known = set()
+        known: set[str] = set()
         for ref in desired if self._names else ():
             live = self._world.index.get(ref)
             known.update((str(ref), live.uid) if live else (str(ref),))

@@ -19,7 +19,7 @@ REPLICAS = Drifted(
     str(DEPLOYMENT), "/spec/replicas", "7", "2", "kubectl-scale", "2026-11-21T12:00:00Z", "2026-11-21T12:00:01Z", "Medium", "Auto", "Held"
 )
 LABEL = Drifted(str(DEPLOYMENT), "/metadata/labels/a", None, "b", "", "", "", "Low", "Alert", "Alerted")
-GONE = Drifted("ConfigMap/web/cm", "", None, None, "", "", "", "High", "Auto", "Repairing")
+GONE = Drifted("ConfigMap/web/cm", "", None, None, "", "", "", "High", "Auto", "Repairing", is_gone=True)
 INSIDE = Drifted("ConfigMap/web/cm", "", None, None, "rogue", "", "", "High", "Auto", "Repairing")
 
 
@@ -55,14 +55,16 @@ def test_what_is_no_kind_and_name_is_refused(wanted: str) -> None:
 def test_fields_stand_below_their_object_with_both_values_and_the_writer() -> None:
     told = text(found(REPLICAS, LABEL))
     assert told.count(str(DEPLOYMENT)) == 1
-    for part in ("7", "2", "kubectl-scale at 2026-11-21T12:00:00Z", "first seen 2026-11-21T12:00:01Z", "(gone)", "Auto, Held"):
+    for part in ("7", "2", "kubectl-scale at 2026-11-21T12:00:00Z", "first seen 2026-11-21T12:00:01Z", "(gone)", "Held (Medium, Auto)"):
         assert part in told
     assert "2 fields of 1 object drifted." in told
 
 
 def test_an_object_that_is_gone_is_told_apart_from_one_that_changed_inside_a_field() -> None:
     assert "is gone" in text(found(GONE))
+    assert diff.as_json(found(GONE))["fields"][0]["gone"] is True
     assert "changed inside" in text(found(INSIDE))
+    assert "gone" not in diff.as_json(found(INSIDE))["fields"][0]
 
 
 def test_what_could_not_be_looked_at_is_told_beside_no_drift() -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import parse_spec
 from cvstate_operator.cli.main import app
-from cvstate_operator.cli.plan import command, compare, report
+from cvstate_operator.cli.plan import command, fields, report
 from cvstate_operator.cli.plan.result import Entry, Field, Kept, Plan
 from cvstate_operator.drift.difference import FieldChange, Kind
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
@@ -98,27 +98,27 @@ def test_what_cannot_be_meant_names_the_option(chosen: dict[str, str], path: str
 
 def test_a_text_of_several_lines_is_compared_line_by_line() -> None:
     before = "".join(f"line {i}\n" for i in range(20))
-    found = compare.lines_of(before, before.replace("line 10", "line ten"))
+    found = fields.lines_of(before, before.replace("line 10", "line ten"))
     assert "-line 10" in found
     assert "+line ten" in found
     assert "-line 3" not in "".join(found)
 
 
 def test_of_very_many_changed_lines_the_first_are_shown_and_the_rest_counted() -> None:
-    found = compare.lines_of("a\n" * 300, "b\n" * 300)
-    assert len(found) == compare.SHOWN_LINES + 1
+    found = fields.lines_of("a\n" * 300, "b\n" * 300)
+    assert len(found) == fields.SHOWN_LINES + 1
     assert re.search(r"\d+ more lines", found[-1])
 
 
 @pytest.mark.parametrize(("before", "after"), [("one", "two"), (1, "a\nb"), (None, "a\nb"), ("a\n" * 9000, "b\n" * 9000)])
 def test_other_values_are_shown_as_they_are(before: object, after: object) -> None:
-    assert compare.lines_of(before, after) == ()
+    assert fields.lines_of(before, after) == ()
 
 
 def test_lines_of_a_secret_are_never_shown() -> None:
     change = FieldChange("/data/key", "/data/key", Kind.CHANGED, "secret\none\n", "secret\ntwo\n", "m", "")
-    assert compare.field_of(CONFIG_MAP, change).lines
-    masked = compare.field_of(SECRET, change)
+    assert fields.changed(CONFIG_MAP, change).lines
+    masked = fields.changed(SECRET, change)
     assert (masked.before, masked.after, masked.lines) == ("***", "***", ())
 
 
@@ -193,7 +193,7 @@ def test_a_large_plan_still_fits_a_comment_and_says_what_is_missing() -> None:
 
 @given(st.text(alphabet="`~|<>@#*_[]()\\\n-+ab ", max_size=60), st.text(alphabet="`~|<>@#\nab ", max_size=60))
 def test_foreign_text_cannot_leave_its_place_in_markdown(value: str, note: str) -> None:
-    field = compare.field_of(CONFIG_MAP, FieldChange("/data/a", "/data/a", Kind.CHANGED, "x\n", value, "", ""))
+    field = fields.changed(CONFIG_MAP, FieldChange("/data/a", "/data/a", Kind.CHANGED, "x\n", value, "", ""))
     problem = Problem(note, 1, note, "Invalid", note)
     found = report.as_markdown(plan(Entry(ref("cm"), Action.UPDATE, (field,), note=note), problems=(problem,)))
     fences = re.findall(r"^(`{3,})(?:diff)?$", found, re.MULTILINE)

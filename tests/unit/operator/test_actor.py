@@ -1,6 +1,8 @@
 """The actor of one ClusterState, on a real pipeline with the fakes of its ports.
 
-Aspects: a pass that breaks off, and a fault of our own, are told in the status, and survived · another spec is announced to the other ClusterStates.
+Aspects: a pass that breaks off, and a fault of our own, are told in the status, and survived · another spec is announced to the other ClusterStates ·
+what people write about a ClusterState is acted on at once: an EmergencyStop, an approval, a rejected commit · plans are shown · deletion, with its objects
+or without · specs that cannot be carried out.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.reconcile.outcome import Consent
 from cvstate_operator.telemetry.metrics import Standing
-from tests.unit.builders import OWNER, body
+from tests.unit.builders import OWNER, body, ref
 from tests.unit.reconcile.fakes import UID, FakeMeter, FakeReporter, Stage, spec
 
 
@@ -57,8 +59,8 @@ class Meter(FakeMeter):
         return
 
 
-def clusterstate(*, generation: int = 1, annotations: Mapping[str, str] | None = None, **fields: Any) -> dict[str, Any]:
-    metadata = {"name": "state", "namespace": "default", "uid": UID, "generation": generation, "annotations": dict(annotations or {})}
+def clusterstate(*, generation: int = 1, metadata: Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": "state", "namespace": "default", "uid": UID, "generation": generation, **(metadata or {})}
     return {"metadata": metadata, "spec": spec(**fields).model_dump(by_alias=True, exclude_none=True, mode="json")}
 
 
@@ -86,16 +88,20 @@ def meter() -> Meter:
     return Meter()
 
 
-@pytest.fixture
-async def actor(stage: Stage, reporter: Reporter, meter: Meter) -> AsyncIterator[Actor]:
-    actor = Actor(
-        clusterstate(),
+def made(stage: Stage, reporter: Reporter, meter: Meter, *, edges: Mapping[str, Collection[str]] | None = None, **fields: Any) -> Actor:
+    return Actor(
+        clusterstate(**fields),
         pipeline=stage.pipeline,
         reporter=reporter,  # type: ignore[arg-type]
         meter=meter,  # type: ignore[arg-type]
         consents=stage.world.consents,
-        edges={},
+        edges=edges or {},
     )
+
+
+@pytest.fixture
+async def actor(stage: Stage, reporter: Reporter, meter: Meter) -> AsyncIterator[Actor]:
+    actor = made(stage, reporter, meter)
     yield actor
     await actor.close(seconds=1)
 
@@ -127,3 +133,105 @@ async def test_another_spec_has_the_others_wait_until_it_is_answered(stage: Stag
     actor.update(clusterstate(generation=2))
     assert claims.catch_up("another", now)
     await until(lambda: not claims.catch_up("another", now))
+
+
+# -- what people write about it ----------------------------------------------------------------------------------------
+
+
+async def test_an_emergency_stop_is_told_and_ends_without_another_trigger(stage: Stage, reporter: Reporter, actor: Actor) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    stage.stop_reason = "red button"
+    actor.reconsider()
+    stage.cluster.delete(ref("a"))
+    actor.touch(ref("a"))
+    await until(lambda: reporter.ready().get("status") == "False")
+    assert stage.names() == set()
+    stage.stop_reason = ""
+    actor.reconsider()
+    await until(lambda: reporter.ready().get("status") == "True")
+    assert stage.names() == {"a"}
+
+
+APPROVE = {"drift": {"rules": [{"action": "Approve"}]}}
+
+
+async def test_what_waits_is_shown_and_is_done_when_it_is_approved(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+    actor = made(stage, reporter, meter, **APPROVE)
+    await until(lambda: reporter.ready().get("status") == "True")
+    stage.cluster.set_field(ref("a"), "data/colour", "red")
+    actor.touch(ref("a"))
+    await until(lambda: reporter.ready().get("reason") == "AwaitingApproval")
+    consent = reporter.plans[-1][0]
+    assert [one.item.path for one in consent.waits] == ["/data/colour"]
+    assert meter.standings[-1].waiting == 1
+    metadata = {"name": "yes", "namespace": "default", "creationTimestamp": stage.cluster.time()}
+    stage.approvals.append({"metadata": metadata, "spec": {"planDigest": consent.digest}})
+    actor.reconsider()
+    await until(lambda: reporter.ready().get("status") == "True")
+    assert stage.cluster.objects[ref("a")]["data"]["colour"] == "blue"
+    assert reporter.plans[-1] == (Consent(), {consent.digest})
+    await actor.close(seconds=1)
+
+
+async def test_a_commit_that_is_rejected_by_annotation_is_left_at_once(stage: Stage, reporter: Reporter, actor: Actor) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    stage.git.commit(body("a", data={"colour": "red"}))
+    actor.look_now()
+    await until(lambda: bool(stage.cluster.objects[ref("a")]["data"]["colour"] == "red"))
+    assert stage.git.head is not None
+    actor.update(clusterstate(metadata={"annotations": {"reconcile.cvstate.io/rejected": stage.git.head.commit}}))
+    await until(lambda: reporter.ready().get("reason") == "RolledBack")
+    assert stage.cluster.objects[ref("a")]["data"]["colour"] == "blue"
+
+
+# -- its end -----------------------------------------------------------------------------------------------------------
+
+GOING = {"deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": ["cvstate.io/finalizer"]}
+
+
+async def test_our_finalizer_is_wanted_only_where_objects_go_first(stage: Stage, reporter: Reporter, actor: Actor) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    assert set(reporter.finalizers) == {False}
+    actor.update(clusterstate(generation=2, deletionPolicy="Delete"))
+    await until(lambda: reporter.finalizers[-1])
+
+
+async def test_with_deletion_policy_delete_its_objects_go_first(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+    actor = made(stage, reporter, meter, deletionPolicy="Delete")
+    await until(lambda: reporter.ready().get("status") == "True")
+    actor.update(clusterstate(metadata=GOING, deletionPolicy="Delete"))
+    await until(lambda: stage.names() == set())
+    assert reporter.finalizers[-1] is True
+    actor.reconsider()  # the event that the object is gone
+    await until(lambda: reporter.finalizers[-1] is False)
+    await actor.close(seconds=1)
+
+
+@pytest.mark.parametrize("fields", [{}, {"deletionPolicy": "Delete", "mode": "Observe"}], ids=["orphan", "observe"])
+async def test_otherwise_its_objects_stay(stage: Stage, reporter: Reporter, meter: Meter, fields: dict[str, Any]) -> None:
+    await stage.commit(body("a", data={"colour": "blue"}))
+    actor = made(stage, reporter, meter, metadata=GOING, **fields)
+    await until(lambda: reporter.finalizers[-1:] == [False])
+    assert stage.names() == {"a"}
+    await actor.close(seconds=1)
+
+
+# -- specs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({"dependsOn": [{"name": "other"}]}, "state -> other -> state", id="circle"),
+        pytest.param({"dependsOn": [{"name": "third", "readyExpr": "dep.status.("}]}, "readyExpr", id="expression"),
+    ],
+)
+async def test_a_spec_that_cannot_be_carried_out_is_told_and_touches_nothing(
+    stage: Stage, reporter: Reporter, meter: Meter, fields: dict[str, Any], words: str
+) -> None:
+    edges = {"state": [one["name"] for one in fields["dependsOn"]], "other": ["state"]}
+    actor = made(stage, reporter, meter, edges=edges, **fields)
+    await until(lambda: reporter.ready().get("reason") == "InvalidSpec")
+    assert words in reporter.ready()["message"]
+    assert stage.names() == set()
+    await actor.close(seconds=1)

@@ -42,7 +42,7 @@ async def test_its_objects_go_and_then_nothing_keeps_it(stage: Stage) -> None:
 
 async def test_the_last_wave_goes_first_and_the_next_one_when_it_is_gone() -> None:
     stage = Stage()
-    stage.spec = spec(protected=[])
+    stage.spec = spec(protected=[], apply={"wait": False})
     stage.cluster.served |= {WEBHOOK}
     await stage.commit(body("team", of=NAMESPACE), A, asking("late", wave="5"), body("hook", of=WEBHOOK))
     order = []

@@ -21,6 +21,14 @@ RECOMMENDATIONS: Final = f"{PATH}/services/recommendations.yaml"
 _CHECKOUT: Final = f"{PATH}/services/checkout.yaml"
 _PAYMENT: Final = f"{PATH}/services/payment.yaml"
 _STOREFRONT: Final = f"{PATH}/web/storefront.yaml"
+_CART: Final = f"{PATH}/services/cart.yaml"
+_UNPROFITABLE: Final = (
+    REVIEWS,
+    f"{PATH}/services/shipping.yaml",
+    f"{PATH}/web/back-office.yaml",
+    f"{PATH}/data/session-store.yaml",
+    f"{PATH}/jobs/reports.yaml",
+)
 
 Files = Mapping[str, str]
 """Path in the repository → text."""
@@ -39,6 +47,18 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+    @property
+    def reference(self) -> str:
+        """As the operator names it, without the API group: `Deployment/webshop-services/cart`."""
+        return "/".join(part for part in self if part)
+
+
+CATALOG: Final = Key("Deployment", "webshop-services", "catalog")
+CHECKOUT: Final = Key("Deployment", "webshop-services", "checkout")
+CART: Final = Key("Deployment", "webshop-services", "cart")
+CART_SERVICE: Final = Key("Service", "webshop-services", "cart")
+STOREFRONT: Final = Key("ConfigMap", "webshop-web", "storefront")
 
 
 def files() -> dict[str, str]:
@@ -67,6 +87,16 @@ def live_payments(now: Files) -> dict[str, str]:
 def mended_reviews() -> dict[str, str]:
     """The new service as it was meant."""
     return {REVIEWS: _reviews()}
+
+
+def tuned_cart(now: Files) -> dict[str, str]:
+    """The number of the cart's replicas is left to somebody else."""
+    return {_CART: _replaced(now[_CART], "  replicas: 2\n", "")}
+
+
+def smaller_shop() -> dict[str, None]:
+    """More than a quarter of all objects is removed."""
+    return dict.fromkeys(_UNPROFITABLE)
 
 
 def objects(now: Files) -> dict[Key, Body]:
@@ -101,6 +131,12 @@ def address(body: Body) -> str:
     root, _, plural = collection(body).rpartition("/")
     key = key_of(body)
     return f"{root}/namespaces/{key.namespace}/{plural}/{key.name}" if key.namespace else f"{root}/{plural}/{key.name}"
+
+
+def counted_name(body: Body) -> str:
+    """`deployments webshop-services/checkout`, as the audit log names it."""
+    key = key_of(body)
+    return f"{collection(body).rpartition('/')[2]} {key.namespace}/{key.name}"
 
 
 def _as_shown(body: Body) -> Body:

@@ -4,6 +4,7 @@ Input: the log of a cluster that `python -m tests.cluster up` started; an existi
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Final
 from cvstate_operator.api import names
 
 _WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-_REPORTS: Final = frozenset({names.CLUSTER_STATES, "events"})
+_REPORTS: Final = frozenset({names.CLUSTER_STATES, names.CLUSTER_STATE_PLANS, "events"})
 """Resources by which the operator reports; every other write is to the world it manages."""
 
 
@@ -28,7 +29,7 @@ class Write:
 
     @property
     def is_report(self) -> bool:
-        """Whether it only tells: a status or an Event."""
+        """Whether it only tells: a status, a plan or an Event."""
         return self.resource.partition("/")[0] in _REPORTS
 
 
@@ -54,6 +55,16 @@ class AuditLog:
 def to_objects(writes: Iterable[Write]) -> tuple[Write, ...]:
     """Without reports."""
     return tuple(write for write in writes if not write.is_report)
+
+
+def tally(writes: Iterable[Write]) -> str:
+    """`53 PATCHes`."""
+    words = {"patch": ("PATCH", "PATCHes"), "delete": ("DELETE", "DELETEs")}
+    parts = []
+    for verb, count in sorted(Counter(write.verb for write in writes).items()):
+        one, many = words.get(verb, (verb.upper(), verb.upper()))
+        parts.append(f"{count} {one if count == 1 else many}")
+    return ", ".join(parts) or "no write"
 
 
 def as_data(writes: Iterable[Write] | None) -> list[dict[str, str]] | None:

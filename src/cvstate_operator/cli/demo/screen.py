@@ -33,7 +33,7 @@ READS: Final = {Transport.HTTP: "over HTTP", Transport.SSH: "over SSH, by a key 
 FRAMES_PER_SECOND: Final = 10
 LINES_KEPT: Final = 14
 """Happenings shown at most, however high the terminal is."""
-FIXED_LINES: Final = 18
+FIXED_LINES: Final = 8 + len(TITLES)
 """Lines of the live view besides what happens: heads, steps, story, and one that must stay free below."""
 STORY_LINES: Final = 2
 """Lines that the story takes, and a happening at most."""
@@ -43,7 +43,7 @@ MARGIN: Final = 19
 Happening = tuple[float, str, str]
 """Seconds since the start, who, and what."""
 
-_WHO: Final = {"git": "magenta", "operator": "cyan", "someone": "yellow", "status": "red"}
+_WHO: Final = {"git": "magenta", "operator": "cyan", "someone": "yellow", "tuner": "yellow", "status": "red"}
 _COMMIT: Final = re.compile(r"(?:sha1:|\bcommit )([0-9a-f]{7})[0-9a-f]{5,33}\b")
 _DIGESTS: Final = re.compile(r" \(tree \w+, objects \w+:\w+\)")
 _FIELD: Final = re.compile(r" (?:/[^/\s]+){3,}/([^/\s]+) was ")

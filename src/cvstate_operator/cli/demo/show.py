@@ -172,6 +172,6 @@ def _set(eyes: Observer, operator: OperatorProcess, git: Source, ours: Cluster, 
 
     bodies = application.objects(application.files()).values()
     eyes.mirror({application.collection(body) for body in bodies}, selector=application.SELECTOR)
-    eyes.mirror([stage.CLUSTER_STATE.rpartition("/")[0]])
+    eyes.mirror([stage.CLUSTER_STATE.rpartition("/")[0], stage.PLANS])
     eyes.follow(stage.EVENTS, note)
     return on

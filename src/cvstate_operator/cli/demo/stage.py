@@ -20,6 +20,8 @@ from cvstate_operator.cli.demo.source import Source
 NAMESPACE: Final = "cvstate-demo"
 NAME: Final = "webshop"
 CLUSTER_STATE: Final = f"/apis/{names.API_VERSION}/namespaces/{NAMESPACE}/{names.CLUSTER_STATES}/{NAME}"
+PLANS: Final = f"/apis/{names.API_VERSION}/namespaces/{NAMESPACE}/{names.CLUSTER_STATE_PLANS}"
+APPROVALS: Final = f"/apis/{names.API_VERSION}/namespaces/{NAMESPACE}/{names.STATE_APPROVALS}"
 EVENTS: Final = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
 PATIENCE_SECONDS: Final = 30.0
 """How long a step waits for what it expects. Everything takes a few seconds at most on two idle cores; the rest is for busy machines."""
@@ -157,16 +159,31 @@ class Stage:
         )
         return sight.at, sum(key.kind in ("Deployment", "StatefulSet") for key in self.eyes.objects)
 
-    async def see_reported(self, commit: str, *, ready: str = "True") -> Body:
-        """Wait until the operator has finished with a commit; returns the condition Ready."""
+    async def see_reported(self, commit: str, *, ready: str = "True", reason: str = "") -> Sight[Body]:
+        """Wait until the operator has finished with a commit; the condition Ready.
+
+        Args:
+            commit: its id.
+            ready: status of the condition.
+            reason: of the condition; empty if it does not matter.
+        """
 
         def claim() -> Body | None:
             condition = self.condition()
             tried = str(self.status().get("lastAttemptedRevision", ""))
-            return condition if tried.endswith(commit) and condition.get("status") == ready else None
+            is_so = condition.get("status") == ready and reason in ("", condition.get("reason"))
+            return condition if is_so and tried.endswith(commit) else None
 
-        sight = await self.see(claim, expected=f"condition Ready {ready} for commit {commit[:7]}", found=self.ready_message)
-        return sight.value
+        what = f"Ready {ready}, {reason}," if reason else f"Ready {ready}"
+        return await self.see(claim, expected=f"condition {what} for commit {commit[:7]}", found=self.ready_message)
+
+    async def see_answered(self, request: str) -> Sight[bool]:
+        """Wait until the operator has answered a call (`call`)."""
+
+        def claim() -> bool | None:
+            return self.status().get("lastHandledReconcileAt") == request or None
+
+        return await self.see(claim, expected="the request answered in the status", found=self.ready_message)
 
     async def see_refused(self, commit: str) -> Sight[Body]:
         """Wait until the operator has refused a commit for its signature; the condition SourceVerified."""
@@ -191,7 +208,7 @@ class Stage:
         def claim() -> Repair | None:
             for note in self.notes:
                 said = read_repair(note["note"]) if note["reason"] == "DriftRepaired" else None
-                if said and said.object.endswith(f"{of.kind}/{of.namespace}/{of.name}"):
+                if said and said.object.endswith(of.reference):
                     self.notes.remove(note)
                     return said
             return None

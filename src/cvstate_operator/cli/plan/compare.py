@@ -4,10 +4,9 @@ An object that carries the digest of its manifest, and whose fields are all ours
 asked by a dry run.
 """
 
-import difflib
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 from cvstate_operator import errors
@@ -15,17 +14,17 @@ from cvstate_operator.api.apply import Conflicts
 from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.cli.plan import fields
 from cvstate_operator.cli.plan.bench import Bench
-from cvstate_operator.cli.plan.result import Entry, Field, Kept
+from cvstate_operator.cli.plan.result import Entry, Kept
 from cvstate_operator.drift import ignores
-from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.drift.difference import Difference, FieldChange, differences
 from cvstate_operator.drift.ledger import State
-from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
 from cvstate_operator.objects.preview import Preview
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.objects.redaction import is_secret, one_line, shown, without_values
+from cvstate_operator.objects.redaction import is_secret, one_line, without_values
 from cvstate_operator.plan import adoption, prune, recreate
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.consent import Item
@@ -37,15 +36,13 @@ from cvstate_operator.reconcile.drift_stage import DriftStage, Look
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.orders import Orders
 
-SHOWN_LINES: Final = 40
-"""Changed lines of one value that are shown."""
-LINE_CHARACTERS: Final = 200
-COMPARED_LINES: Final = 4000
-"""Longer texts are not compared line by line: that takes time with the square of their length."""
 NAMED: Final = 5
 """Fields that are named in a sentence."""
 LOOKS: Final = 3
 """How often an object is looked at that somebody writes meanwhile."""
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""A server that asks for a longer one is asked again after this one."""
+GRANT: Final = "have it granted, or use another --context"
 _REPAIRS: Final = (Action.VERIFY, Action.REPAIR)
 _WAITING: Final = {
     State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval (cvstate approve)",
@@ -142,6 +139,9 @@ class Comparison:
             entry = await self._entry(change)
         except (errors.NetworkError, errors.UnauthorizedError):
             raise
+        except errors.ForbiddenError as exc:
+            told = exc.message.partition(";")[0]
+            self._fail(change.ref, change.manifest, errors.ForbiddenError(f"your user may not try it: {told}; {GRANT}"))
         except errors.CvstateError as exc:
             self._fail(change.ref, change.manifest, exc)
         else:
@@ -152,16 +152,17 @@ class Comparison:
         """What would be done with one object; None for nothing."""
         for attempt in range(LOOKS):
             body, look = await self.look(change)
-            if change.action in _REPAIRS and change.live:
-                return self._repair(change, look)
+            if change.action in _REPAIRS and ((repair := self._repair(change, look)) is None or repair.held or change.live):
+                return repair
             if note := self._not_asked(change):
                 return self._told(change, Entry(change.ref, Action.CREATE, note=note))
             preview = await self.preview(change, body, look)
             if isinstance(preview.error, errors.NamespaceMissingError) and self._brings_namespace(change.ref):
                 note = "its namespace comes with this commit; the API server could not be asked" if change.ref.namespace else ""
                 return self._told(change, Entry(change.ref, Action.CREATE, note=note))
-            if not isinstance(preview.error, errors.StaleError) or attempt == LOOKS - 1:
+            if not isinstance(preview.error, errors.StaleError | errors.ThrottledError) or attempt == LOOKS - 1:
                 break
+            await asyncio.sleep(min(preview.error.retry_after_seconds or 0.0, LONGEST_PAUSE_SECONDS))
             change = await self._again(change)
         return self._previewed(change, body, look, preview)
 
@@ -178,12 +179,12 @@ class Comparison:
         found = [entry for entry in look.remedy.entries if entry.state is State.REPAIRING or entry.state in _WAITING]
         if not found:
             return None
-        fields = tuple(drifted(change.ref.group_kind, entry.drift) for entry in found)
+        told = tuple(fields.drifted(change.ref.group_kind, entry.drift) for entry in found)
         waits = {entry.state for entry in found}
-        held = "" if look.remedy.repaired else "; ".join(text for state, text in _WAITING.items() if state in waits)
+        held = "" if look.remedy.repaired or look.remedy.removed else "; ".join(text for state, text in _WAITING.items() if state in waits)
         if State.HELD in waits and (block := self._orders.block(WindowAction.DRIFT_REPAIR)):
             held = block.message
-        return self._told(change, Entry(change.ref, Action.REPAIR, fields, held=held))
+        return self._told(change, Entry(change.ref, Action.REPAIR, told, held=held))
 
     def _not_asked(self, change: Change) -> str:
         """Why the API server cannot be asked about an object yet; empty if it can."""
@@ -207,18 +208,27 @@ class Comparison:
             raise self._discreet(preview.error, change.ref, body)
         if preview.error or preview.planned is None:
             return self._recreated(change, preview, body)
+        if preview.live is None and change.action is Action.REPAIR:
+            return self._repair(change, look)
         if preview.live is None:
             return self._told(change, Entry(change.ref, Action.CREATE))
         difference = differences(preview.live, preview.planned, manager=FIELD_MANAGER)
-        if not may_force:
-            self._refuse_conflicts(difference)
+        return self._updated(change, look, difference, () if may_force else self._taken(difference))
+
+    def _updated(self, change: Change, look: Look, difference: Difference, taken: Collection[FieldChange]) -> Entry:
+        """An object that gets another manifest; `taken` are fields that are left to others."""
+        kind = change.ref.group_kind
         notes = ["it is there already, and is adopted"] if change.live is None else []
         if look.remedy.left_out:
             notes.append(f"left as they are by spec.drift: {', '.join(look.remedy.left_out[:NAMED])}")
+        if taken:
+            notes.append(f"left to who holds them by spec.apply.conflicts: {', '.join(one.shown for one in list(taken)[:NAMED])}")
         if change.live and (difference.only_marks or not difference):
             notes.append("no field of it changes, only the digest that it is marked with")
-        fields = () if difference.only_marks else tuple(field_of(change.ref.group_kind, one) for one in difference.changes)
-        return self._told(change, Entry(change.ref, Action.UPDATE, fields, difference.more, note="; ".join(notes)))
+        changes = () if difference.only_marks else difference.changes
+        told = [fields.changed(kind, one) for one in changes if one not in taken]
+        told += [fields.drifted(kind, drift) for drift in look.remedy.removed]
+        return self._told(change, Entry(change.ref, Action.UPDATE, tuple(told), difference.more, note="; ".join(notes)))
 
     def _may_force(self, change: Change, preview: Preview) -> bool:
         """Whether values of others may be overwritten.
@@ -234,19 +244,20 @@ class Comparison:
         bench = self._bench
         return adoption.may_force(preview.live, owner=bench.owner, manager=FIELD_MANAGER, name_owner=bench.name_owner, terms=terms)
 
-    def _refuse_conflicts(self, difference: Difference) -> None:
-        """The dry run was forced; the operator would not force.
+    def _taken(self, difference: Difference) -> tuple[FieldChange, ...]:
+        """Fields that would be left to others: the dry run was forced, and the operator would not force.
 
         Raises:
-            FieldConflictError: others hold what would change.
+            FieldConflictError: they would not be left to them.
         """
-        held = [one for one in difference.changes if one.before is not None and one.manager not in ("", FIELD_MANAGER)]
+        held = tuple(one for one in difference.changes if one.before is not None and one.manager not in ("", FIELD_MANAGER))
         if held and not self._orders.yields:
             who = "; ".join(sorted({f"{one.shown}: {one_line(one.manager)}" for one in held})[:NAMED])
             raise errors.FieldConflictError(
                 f"others hold fields that Git declares with other values ({who}); give the fields up there, or take them out of Git",
                 fields=tuple(one.shown for one in held),
             )
+        return held
 
     def _recreated(self, change: Change, preview: Preview, body: Body) -> Entry:
         """An object that cannot be changed as Git wants it.
@@ -299,7 +310,7 @@ class Comparison:
                 if resource:
                     await self._bench.look(resource, ref)
             except errors.ForbiddenError as exc:
-                self._fail(ref, manifest, errors.ForbiddenError(f"your user may not read it; {exc.message.partition(';')[0]}"))
+                self._fail(ref, manifest, errors.ForbiddenError(f"your user may not read it: {exc.message.partition(';')[0]}; {GRANT}"))
 
         await self._bench.each("reading", unlisted, one)
 
@@ -309,7 +320,9 @@ class Comparison:
         """What would be deleted, and what left Git and stays."""
         bench, orders = self._bench, self._orders
         block = orders.block(WindowAction.PRUNE)
-        guard = PruneGuard(complete=not self._wanted.problems, fresh=True, applied=not self._ledger.failures, observed=not bench.unseen)
+        # What this person may not do or see, the operator may.
+        failed = any(failure.problem.reason != errors.ForbiddenError.reason for failure in self._ledger.failures.values())
+        guard = PruneGuard(complete=not self._wanted.problems, fresh=True, applied=not failed, observed=True)
         pruning = prune.decide(
             bench.index.members(bench.owner),
             self._wanted.objects,
@@ -336,43 +349,3 @@ def is_applied(status: Mapping[str, object], wanted: Desired) -> bool:
     """Whether these objects were all in the cluster once, as the operator says: what is absent of them vanished, and is not new."""
     inventory = status.get("inventory")
     return bool(status.get("lastAppliedRevision")) and isinstance(inventory, Mapping) and inventory.get("digest") == wanted.digest
-
-
-def drifted(kind: GroupKind, drift: FieldDrift) -> Field:
-    """A drifted field: what is there, and what would be put back."""
-    if not drift.path:
-        return Field("", "", None, None, one_line(drift.manager), drift.since)
-    return Field(
-        drift.path,
-        drift.path,
-        None if drift.live is None else shown(kind, drift.path, drift.live),
-        None if drift.desired is None else shown(kind, drift.path, drift.desired),
-        one_line(drift.manager),
-        drift.since,
-    )
-
-
-def field_of(kind: GroupKind, change: FieldChange) -> Field:
-    """A field that an apply would change, masked."""
-    return Field(
-        change.path,
-        change.shown,
-        None if change.before is None else shown(kind, change.path, change.before),
-        None if change.after is None else shown(kind, change.path, change.after),
-        one_line(change.manager),
-        change.since,
-        () if is_secret(kind) else lines_of(change.before, change.after),
-    )
-
-
-def lines_of(before: object, after: object) -> tuple[str, ...]:
-    """What changes in a text of several lines, as `diff -u` shows it, cut to what a person reads; empty if it is no such text."""
-    if not (isinstance(before, str) and isinstance(after, str) and "\n" in before + after):
-        return ()
-    old, new = before.splitlines(), after.splitlines()
-    if len(old) + len(new) > COMPARED_LINES:
-        return ()
-    found = list(islice(difflib.unified_diff(old, new, lineterm="", n=1), 2, None))
-    more = len(found) - SHOWN_LINES
-    told = tuple(one_line(line, LINE_CHARACTERS) for line in found[:SHOWN_LINES])
-    return (*told, f"… and {more} more lines") if more > 0 else told

@@ -73,7 +73,7 @@ def as_text(plan: Plan) -> Iterable[Text]:
 
 def _entry_lines(entry: Entry) -> Iterable[Text]:
     look = _LOOKS[entry.action]
-    line = Text.assemble((f"{look.sign} {entry.action.value:8} ", look.style), (str(entry.ref), "bold"))
+    line = Text.assemble((f"{look.sign} {entry.action.value:8} ", look.style), (one_line(str(entry.ref), 300), "bold"))
     if entry.file:
         line.append(f"  {_place(entry.file, entry.document)}", "dim")
     if entry.held:
@@ -93,7 +93,7 @@ def _entry_lines(entry: Entry) -> Iterable[Text]:
 def field_line(field: Field, width: int) -> Text:
     """One field: what is there, and what would be."""
     if not field.path:
-        gone = "is gone" if not field.manager else f"changed in a field that is ours as a whole, last written by {field.manager}"
+        gone = f"changed inside a field that is ours as a whole, last written by {field.manager}" if field.after is None else "is gone"
         return Text(f"    {gone}", "red")
     line = Text(f"    {field.shown:{width}}  ")
     if field.lines:
@@ -113,14 +113,16 @@ def field_line(field: Field, width: int) -> Text:
 def _kept_lines(plan: Plan) -> Iterable[Text]:
     for kept in plan.kept:
         for ref in kept.refs:
-            yield Text.assemble(("= keep     ", "dim"), str(ref))
+            yield Text.assemble(("= keep     ", "dim"), one_line(str(ref), 300))
         yield Text(f"    left Git and stays: {one_line(kept.by, 1000)}", "dim")
 
 
 def _problem_lines(problems: Sequence[Problem]) -> Iterable[Text]:
     for problem in problems:
         yield Text.assemble(
-            ("! problem  ", "bold red"), (problem.object or problem.file, "bold"), f"  {_place(problem.file, problem.document)}"
+            ("! problem  ", "bold red"),
+            (one_line(problem.object or problem.file, 300), "bold"),
+            f"  {_place(problem.file, problem.document)}",
         )
         # Many messages name the field themselves.
         field = f"{one_line(problem.field, 200)}: " if problem.field and problem.field not in problem.message else ""
@@ -251,7 +253,10 @@ def _details(entry: Entry) -> str:
         held = (
             f"  ({field.manager}{f' since {field.since}' if field.since else ''})" if field.manager not in ("", "cvstate-operator") else ""
         )
-        lines.append(f"@@ {field.shown or 'the object as a whole'}{held} @@")
+        if not field.path:
+            lines.append(f"@@ {field_line(field, 0).plain.strip()} @@")
+            continue
+        lines.append(f"@@ {field.shown}{held} @@")
         if field.lines:
             lines += field.lines
             continue
