@@ -34,7 +34,8 @@ def test_yield_leaves_the_field_and_writes_the_rest(world: World):
     world.api.merge(world.path("configmaps", "a"), {"data": {"k": "HACKED"}}, manager="other-controller")
     found = sample(world)
     assert (found["state"], found["manager"], found["path"]) == ("Yielded", "other-controller", "/data/k")
-    assert found["writtenAt"] and found["since"]
+    assert found["writtenAt"]
+    assert found["since"]
     world.commit({"a.yaml": text(config_map("a", k="newer", free="new"))})
     until("the rest is written", lambda: data(world) == {"k": "HACKED", "free": "new"})
 
@@ -78,7 +79,13 @@ def test_kubectl_scale_is_told_with_its_manager_and_repaired(world: World):
     path = world.path("deployments", "web", group="apps/v1")
     world.api.merge(path + "/scale", {"spec": {"replicas": 5}}, manager="kubectl")
     found = sample(world)
-    assert (found["path"], found["live"], found["desired"], found["state"], found["action"]) == ("/spec/replicas", "5", "2", "Alerted", "Alert")
+    assert (found["path"], found["live"], found["desired"], found["state"], found["action"]) == (
+        "/spec/replicas",
+        "5",
+        "2",
+        "Alerted",
+        "Alert",
+    )
     assert found["since"]
     world.declare()
     until("it is repaired", lambda: world.api.get(path)["spec"]["replicas"] == 2)

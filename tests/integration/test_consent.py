@@ -117,7 +117,12 @@ def test_an_immutable_field_is_changed_by_recreating_once_somebody_agreed(world:
 
 
 def test_what_holds_no_data_is_recreated_at_once_if_the_spec_says_so(world: World):
-    job = manifest("Job", "once", api_version="batch/v1", spec={"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}})
+    job = manifest(
+        "Job",
+        "once",
+        api_version="batch/v1",
+        spec={"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}},
+    )
     world.commit({"job.yaml": text(job)})
     world.declare(apply={"recreate": "IfImmutable"})
     world.wait_ready()
@@ -133,7 +138,12 @@ def test_what_holds_no_data_is_recreated_at_once_if_the_spec_says_so(world: Worl
 
 
 def test_nothing_is_deleted_for_a_manifest_that_would_be_refused(world: World):
-    job = manifest("Job", "once", api_version="batch/v1", spec={"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}})
+    job = manifest(
+        "Job",
+        "once",
+        api_version="batch/v1",
+        spec={"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}},
+    )
     world.commit({"job.yaml": text(job)})
     world.declare(apply={"recreate": "IfImmutable"})
     world.wait_ready()

@@ -48,7 +48,8 @@ def test_a_suspended_one_reports_drift_and_writes_nothing(shop: World):
     assert (sample["state"], sample["manager"], sample["live"]) == ("Held", "kubectl-edit", "HACKED")
     shop.commit({"b.yaml": text(config_map("b", k="new"))})
     ready = shop.wait_failed("Suspended", mentions="cvstate resume")
-    assert "waits" in ready["message"] and value(shop, "b") == "v"
+    assert "waits" in ready["message"]
+    assert value(shop, "b") == "v"
     assert shop.writes(mark) == []
     specify(shop, suspend=False)
     until("both are as in Git", lambda: (value(shop), value(shop, "b")) == ("v", "new"))
@@ -65,7 +66,9 @@ def test_one_that_observes_tells_what_differs_and_never_writes(world: World):
 
 
 def test_an_emergency_stop_holds_everything_within_seconds_and_looking_goes_on(shop: World):
-    shop.api.create(STOPS, {"apiVersion": "cvstate.io/v1alpha1", "kind": "EmergencyStop", "metadata": {"name": "stop"}, "spec": {"reason": "fire"}})
+    shop.api.create(
+        STOPS, {"apiVersion": "cvstate.io/v1alpha1", "kind": "EmergencyStop", "metadata": {"name": "stop"}, "spec": {"reason": "fire"}}
+    )
     try:
         time.sleep(1)
         sample = seen_but_left(shop)
@@ -84,7 +87,9 @@ def test_a_closed_window_holds_new_revisions_and_lets_repairs_through(shop: Worl
     shop.commit({"b.yaml": text(config_map("b", k="new"))})
     shop.wait_failed("WindowClosed", mentions="waits")
     status = shop.state()["status"]
-    assert status["window"]["state"] == "Closed" and status["window"]["blocks"] == ["NewRevision"] and status["window"]["nextChange"]
+    assert status["window"]["state"] == "Closed"
+    assert status["window"]["blocks"] == ["NewRevision"]
+    assert status["window"]["nextChange"]
     shop.api.merge(shop.path("configmaps", "b"), {"data": {"k": "HACKED"}})
     until("it is repaired to what was accepted", lambda: value(shop, "b") == "v")
     assert status["lastAttemptedRevision"] != status["source"]["revision"]

@@ -111,7 +111,10 @@ def test_a_chart_that_suddenly_makes_a_fraction_is_held(world: World):
 
 def test_what_a_commit_changed_outside_of_the_path_is_rendered_anew(world: World):
     """argo-cd#26530: a render of an older checkout stood in the cache under the new commit, and old objects were called Synced for hours."""
-    overlay = {"apps/kustomization.yaml": kustomization(resources=["../base"]), "base/kustomization.yaml": kustomization(resources=["a.yaml"])}
+    overlay = {
+        "apps/kustomization.yaml": kustomization(resources=["../base"]),
+        "base/kustomization.yaml": kustomization(resources=["a.yaml"]),
+    }
     world.repository.commit({**overlay, "base/a.yaml": text(config_map("a", k="0"))})
     world.declare()
     world.wait_ready()
@@ -225,7 +228,11 @@ def managed(world: World) -> Mapping[str, Any]:
                 if meta["name"].startswith(world.name):
                     kept = {"labels": meta.get("labels"), "annotations": meta.get("annotations"), "finalizers": meta.get("finalizers")}
                     held = sorted((entry["manager"], str(entry["fieldsV1"])) for entry in meta["managedFields"])
-                    found[f"{plural} {space}/{meta['name']}"] = {**kept, "held": held, **{k: item[k] for k in ("data", "spec") if k in item}}
+                    found[f"{plural} {space}/{meta['name']}"] = {
+                        **kept,
+                        "held": held,
+                        **{k: item[k] for k in ("data", "spec") if k in item},
+                    }
     return found
 
 

@@ -94,7 +94,9 @@ def test_an_object_whose_delete_was_refused_stays_known_and_goes_later(own: Worl
 
 def test_what_somebody_deleted_before_it_left_git_is_no_failure(world: World):
     """argo-cd#5872: an object that was deleted by hand before it left Git made the sync fail, since it was not found."""
-    settled(world, config_map("a", k="v"), config_map("b", k="v"), drift={"rules": [{"match": {"kinds": ["ConfigMap"]}, "action": "Alert"}]})
+    settled(
+        world, config_map("a", k="v"), config_map("b", k="v"), drift={"rules": [{"match": {"kinds": ["ConfigMap"]}, "action": "Alert"}]}
+    )
     world.api.delete(world.path("configmaps", "b"))
     until("it is missed", lambda: world.condition("Drifted").get("status") == "True")
     world.wait_applied(world.commit({"all.yaml": text(config_map("a", k="v"))}))
@@ -157,7 +159,10 @@ def test_without_rights_a_deletion_says_what_is_missing_and_lets_go_when_told(ow
         until("it carries our finalizer", lambda: own.state()["metadata"].get("finalizers"))
         accounts.grant(own, "tenant", RIGHTS)
         own.api.delete(state_path(own))
-        until("it says what is missing", lambda: "configmaps" in own.condition().get("message", "") and own.condition()["reason"] == "Deleting")
+        until(
+            "it says what is missing",
+            lambda: "configmaps" in own.condition().get("message", "") and own.condition()["reason"] == "Deleting",
+        )
         assert "cannot" in own.condition()["message"]
         own.api.merge(state_path(own), {"spec": {"deletionPolicy": "Orphan"}})
         until("it is let go", lambda: gone(own))
@@ -182,7 +187,9 @@ def proxied(own: World, tmp_path: Path) -> Iterator[tuple[World, FaultProxy]]:
             yield own, proxy
 
 
-@pytest.mark.xfail(strict=True, reason="a ClusterState that a stale list shows as being deleted is torn down without looking whether it still is")
+@pytest.mark.xfail(
+    strict=True, reason="a ClusterState that a stale list shows as being deleted is torn down without looking whether it still is"
+)
 def test_a_deletion_that_is_long_over_deletes_nothing_of_its_successor(proxied: tuple[World, FaultProxy]):
     """cassandra-operator#402, found by Sieve; kubernetes#59848: after a restart a stale list told of the deletion of an earlier object of the same name,
     and the claims of the one that was there now were deleted."""
@@ -226,9 +233,7 @@ def test_a_stream_that_could_not_be_opened_again_and_again_is_opened_in_the_end(
     own.api.merge(own.path("configmaps", "a"), {"data": {"k": "edited"}})
     until("an edit is repaired", lambda: data(own, "a") == {"k": "v"}, seconds=30)
     own.declare(render={"commonLabels": {"seen": "yes"}})
-    until(
-        "a new spec is seen", lambda: own.api.get(own.path("configmaps", "a"))["metadata"]["labels"].get("seen") == "yes", seconds=30
-    )
+    until("a new spec is seen", lambda: own.api.get(own.path("configmaps", "a"))["metadata"]["labels"].get("seen") == "yes", seconds=30)
 
 
 def broken_conversion(own: World) -> Iterator[None]:

@@ -39,7 +39,9 @@ def test_what_does_not_become_healthy_is_rolled_back_and_the_next_commit_is_take
     until("the bad one is applied", lambda: image(world) == "bad:1")
     until("the good one is back", lambda: image(world) == "good:1")
     ready = world.wait_failed("RolledBack", mentions=bad)
-    assert good in ready["message"] and "not healthy within 2s" in ready["message"] and "Deployment" in ready["message"]
+    assert good in ready["message"]
+    assert "not healthy within 2s" in ready["message"]
+    assert "Deployment" in ready["message"]
     assert world.api.get(world.path("configmaps", "b"))["data"] == {"k": "good"}
     status = world.state()["status"]
     assert bad in status["quarantined"][0]["revision"]

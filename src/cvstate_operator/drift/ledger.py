@@ -57,9 +57,11 @@ class DriftLedger:
             match entry:
                 case {"object": str(name), "path": str(path), "since": str(since)}:
                     try:
-                        self._remembered.setdefault(name, {})[path] = datetime.fromisoformat(since)
+                        moment = datetime.fromisoformat(since)
                     except ValueError:
                         continue
+                    if moment.tzinfo is not None:
+                        self._remembered.setdefault(name, {})[path] = moment
 
     def of(self, ref: ObjectRef) -> tuple[Entry, ...]:
         """The open drift of one object, that which matters most first; empty if it has none."""

@@ -118,11 +118,13 @@ def _entry(told: Any) -> Entry | None:
     match told:
         case {"revision": str(revision), "outcome": str(stage), "startedAt": str(started_at)} if commit_of(revision):
             try:
-                seconds = told.get("durationSeconds")
+                seconds, began = told.get("durationSeconds"), datetime.fromisoformat(started_at)
+                if began.tzinfo is None:
+                    return None
                 return Entry(
                     revision,
                     commit_of(revision),
-                    datetime.fromisoformat(started_at),
+                    began,
                     Stage(stage),
                     float(seconds) if seconds is not None else None,
                 )
