@@ -164,6 +164,20 @@ def test_a_parent_whose_path_was_emptied_leaves_its_children_and_theirs(world: W
         assert data(world, f"{name}-a") == {"k": "v"}
 
 
+def test_an_emptied_path_is_refused_whatever_else_carries_our_label(world: World):
+    """argo-cd#23645: a foreign object with a copied label was counted as one that stays, so the guard against empty repositories let everything go."""
+    commit = world.commit({f"{name}.yaml": text(config_map(name, k="v")) for name in "ab"})
+    world.declare()
+    world.wait_applied(commit)
+    labels = world.api.get(world.path("configmaps", "a"))["metadata"]["labels"]
+    world.api.create(world.path("configmaps"), manifest("ConfigMap", "copy", labels=labels, data={"k": "v"}))
+    mark = world.cluster.audit.mark()
+    world.commit({"a.yaml": None, "b.yaml": None, "README": "nothing here"})
+    world.wait_failed("EmptyRender")
+    world.request()
+    assert world.writes(mark) == []
+
+
 def test_a_target_namespace_renames_no_namespace_and_deletes_none(world: World):
     """flux2#4570 and #3949: `targetNamespace` renamed a Namespace in Git to flux-system, which was then owned, pruned, and gone with Flux in it."""
     extra = f"{world.name}-extra"

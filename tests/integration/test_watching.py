@@ -76,12 +76,13 @@ def test_cut_connections_delay_neither_commits_nor_repairs_nor_prunes(proxied: t
 def test_an_edit_while_connections_are_cut_is_not_lost(proxied: tuple[World, FlakyProxy]):
     world, proxy = proxied
     world.declare()
-    world.wait_applied(world.commit({"a.yaml": text(config_map("a", k="v"))}))
+    fields = {f"k{number}": "v" for number in range(5)}
+    world.wait_applied(world.commit({"a.yaml": text(config_map("a", **fields))}))
     path = world.path("configmaps", "a")
-    for _ in range(5):
+    for field in fields:
         proxy.cut()
-        world.api.merge(path, {"data": {"k": "HACKED"}}, manager="kubectl-edit")
-        until("it is repaired", lambda: world.api.get(path)["data"]["k"] == "v", seconds=15)
+        world.api.merge(path, {"data": {field: "HACKED"}}, manager="kubectl-edit")
+        until("it is repaired", lambda: world.api.get(path)["data"] == fields, seconds=15)
 
 
 # -- versions ------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,135 @@
 """Documentation that must not be out of step with the code.
 
-Aspects: every reason has its explanation · every condition its section · every metric its row · every field of the spec and the status its row · examples are
-valid · the example in the README is a file in examples · no link leads nowhere · the README knows every page.
+Aspects: every reason has its explanation · every condition its section · every metric its row · every field of spec and status its mention · examples are
+valid, and mean every field they name · the example in the README is the file · no link leads nowhere · the README knows every page.
 """
 
+import inspect
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import chain
 from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from cvstate_operator import errors
+from cvstate_operator.api import conditions
+from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
+from cvstate_operator.api.conditions import ConditionType
+from cvstate_operator.api.drift import DriftAction, Severity
+from cvstate_operator.api.status import ClusterStateStatus
+from cvstate_operator.drift import ledger
+from cvstate_operator.plan import gates, history
+from cvstate_operator.telemetry import reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))])
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SOURCES = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.py")))
+
+BRANCHES = {errors.CvstateError, errors.TransientError, errors.WaitingError, errors.TerminalError}
+"""They say what to do, and are never told themselves."""
+ENUMERATED: tuple[type[StrEnum], ...] = (conditions.Reason, gates.Reason, ledger.State, history.Stage)
+SPELLED_OUT = (
+    r'\breason="([A-Z]\w+)"',
+    r'Event\("\w+", "([A-Z]\w+)"',
+    r'Problem\("", 0, "", "([A-Z]\w+)"',
+    r'"((?:YAML|Duplicate|RenderToo|EmptyRender|SourceInvalid|Signature)[A-Z]\w*)"',
+    r'result = "([A-Z]\w+)"',
+)
+"""How words stand in the code that are no member of an enumeration and no error of their own."""
+REASONS = {
+    *(
+        kind.reason
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.CvstateError) and kind not in BRANCHES
+    ),
+    *(word.value for word in chain.from_iterable(ENUMERATED)),
+    *chain.from_iterable(re.findall(pattern, SOURCES) for pattern in SPELLED_OUT),
+}
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def fields(model: type[BaseModel]) -> Iterator[str]:
+    """Names of all fields of a model, and of the models in it, as users spell them."""
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+        for kind in (field.annotation, *get_args(field.annotation), *chain.from_iterable(map(get_args, get_args(field.annotation)))):
+            if inspect.isclass(kind) and issubclass(kind, BaseModel):
+                yield from fields(kind)
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_every_reason_is_explained(reason: str) -> None:
+    assert f"`{reason}`" in page("reasons.md")
+
+
+def test_every_word_for_a_reason_is_still_in_use() -> None:
+    """A row in a table of reasons whose word the code no longer has would explain what nobody sees."""
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page("reasons.md"), flags=re.MULTILINE)
+    told = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert told - REASONS == set()
+
+
+@pytest.mark.parametrize("condition", [kind.value for kind in ConditionType])
+def test_every_condition_has_its_section(condition: str) -> None:
+    headings = re.findall(r"^## (.+)$", page("conditions.md"), flags=re.MULTILINE)
+    assert any(re.search(rf"\b{condition}\b", heading) for heading in headings)
+
+
+@pytest.mark.parametrize("word", [word.value for word in chain(Severity, DriftAction, ledger.State)])
+def test_every_word_of_the_drift_ledger_is_on_its_page(word: str) -> None:
+    assert re.search(rf"\b{word}\b", page("drift.md"))
+
+
+def test_the_metrics_page_is_what_the_code_says() -> None:
+    assert page("metrics.md") == reference.page()
+
+
+@pytest.mark.parametrize("field", sorted(set(fields(ClusterStateSpec))))
+def test_every_field_of_the_spec_is_told(field: str) -> None:
+    assert re.search(rf"\b{field}\b", page("spec/clusterstate.md").partition("## Status")[0])
+
+
+@pytest.mark.parametrize("field", [field.alias or name for name, field in ClusterStateStatus.model_fields.items()])
+def test_every_field_of_the_status_is_told(field: str) -> None:
+    assert f"`{field}`" in page("spec/clusterstate.md").partition("## Status")[2]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_valid_and_mean_every_field_they_name(path: Path) -> None:
+    spec = yaml.safe_load(path.read_text())["spec"]
+    assert parse_spec(spec).model_dump(mode="json", by_alias=True, exclude_unset=True) == spec
+
+
+def test_the_example_of_the_readme_is_the_file() -> None:
+    assert (ROOT / "examples" / "clusterstate.yaml").read_text() in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_link_leads_nowhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text()):
+        name, _, anchor = target.partition("#")
+        linked = (path.parent / name) if name else path
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked.read_text()), target
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.stem)
+def test_the_readme_knows_every_page(path: Path) -> None:
+    assert f"({path.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
