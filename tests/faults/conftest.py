@@ -10,7 +10,7 @@ from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
 from tests.cluster.stack import OPERATOR_USER
 from tests.conftest import install_crd
-from tests.faults.scenarios import Ground, Run, some
+from tests.faults.runs import Ground, Run, some
 from tests.support.api import Api
 from tests.support.fault_proxy import FaultProxy
 
@@ -23,12 +23,14 @@ rules:
     verbs: [watch]
     omitStages: [RequestReceived, ResponseComplete]
   - level: Metadata
-    verbs: [get, list]
+    verbs: [list]
+  - level: Metadata
+    nonResourceURLs: ["*"]
   - level: RequestResponse
     users: [{OPERATOR_USER}]
   - level: Metadata
 """
-"""What the operator writes, with bodies. Source: Kubernetes documentation, "Auditing"."""
+"""What the operator writes and looks at, with bodies. Source: Kubernetes documentation, "Auditing"."""
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +73,7 @@ def fresh(ground: Ground) -> None:
 def installed(run: Run) -> Run:
     """All of `some` is there, and nothing is under way."""
     run.wish(some())
-    run.world.declare()
+    run.declare()
     run.converge()
     run.world.request()
     return run

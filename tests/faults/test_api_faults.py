@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.faults.scenarios import CONVERGE_SECONDS, NETWORKING, Run, each_seed, edit, is_repaired, judge, long, some
+from tests.faults.runs import CONVERGE_SECONDS, NETWORKING, Run, each_seed, edit, is_repaired, judge, long, some
 from tests.support import fault_actions as act
 from tests.support import invariants
 from tests.support.fault_proxy import FaultProxy, Rule
@@ -75,7 +75,7 @@ REQUESTS: Mapping[str, Faults] = {fault.__name__: fault for fault in (throttled,
 def test_a_write_that_fails_is_tried_again_and_delays_no_other(run: Run, fault: str, seed: int):
     rules = run.ground.proxy.rules = REQUESTS[fault](random.Random(seed), f"/namespaces/{run.name}")
     run.wish(some())
-    run.world.declare()
+    run.declare()
     judge(run)
     assert sum(rule.hits for rule in rules) > 0
     disturbed = {seen.path for seen in run.requests() if seen.fault}
@@ -94,7 +94,7 @@ def test_several_faults_at_once(run: Run, seed: int):
     run.ground.proxy.rules = FaultProxy.plan(seed, path=f"/namespaces/{run.name}/(?!clusterstates)")
     run.ground.proxy.cut()
     run.wish(some())
-    run.world.declare()
+    run.declare()
     run.converge(seconds=CONVERGE_SECONDS)
     edit(run, "c0")
     until("the edit is repaired", lambda: is_repaired(run, "c0"), seconds=CONVERGE_SECONDS)
@@ -107,7 +107,7 @@ def test_several_faults_at_once(run: Run, seed: int):
 def test_a_status_that_could_not_be_written_is_written_later(run: Run, action: act.Action):
     run.ground.proxy.rules = (Rule(action, path=f"{run.name}/clusterstates/state/status$", method="PATCH", count=1),)
     run.wish(some())
-    run.world.declare()
+    run.declare()
     judge(run)
 
 
@@ -117,7 +117,7 @@ def test_a_status_that_could_not_be_written_is_written_later(run: Run, action: a
 def test_etcd_that_is_killed_during_an_apply(run: Run):
     count = 60
     run.wish([config_map(f"c{i}", key="v") for i in range(count)])
-    run.world.declare()
+    run.declare()
     until("some are written", lambda: sum(seen.status == 201 for seen in run.requests()) > 10, every=0.002)
     run.ground.cluster.kill("etcd")
     time.sleep(0.5)
@@ -150,7 +150,7 @@ def test_a_quota_is_asked_rarely_and_holds_up_no_other(run: Run):
     proxy = run.ground.proxy
     proxy.rules = (Rule(act.over_quota(), path=f"{run.name}/configmaps/c0$", method="PATCH"),)
     run.wish(some())
-    run.world.declare()
+    run.declare()
     run.world.wait_failed("QuotaExceeded")
     time.sleep(2)
     assert len(run.away()) == 1
@@ -229,15 +229,14 @@ def test_a_commit_that_cannot_be_read_prunes_nothing_before_and_after_a_restart(
     judge(installed)
 
 
-# -- found here, not mended yet --------------------------------------------------------------------------------------------
+# -- found here, and mended -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="after a restart the drift of the only field of a map of a schemaless custom resource is not seen")
 def test_a_custom_resource_that_was_edited_while_the_operator_was_away_is_repaired(run: Run):
-    """Our managedFields entry is then `f:spec: {}`, which drift/coverage.py takes for `spec` held as a whole."""
+    """Of a map of a schemaless custom resource our managedFields entry says `f:spec: {}` only."""
     group = f"{run.name}.example.test"
     run.wish([definition(group, "Widget"), manifest("Widget", "w", api_version=f"{group}/v1", spec={"size": 1})])
-    run.world.declare()
+    run.declare()
     run.converge()
     run.operator.kill()
     run.operator.wait()
@@ -247,26 +246,20 @@ def test_a_custom_resource_that_was_edited_while_the_operator_was_away_is_repair
     assert run.away() == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="after a list that failed, pruning waits for the next full reconcile (spec.interval), however well all can be seen again",
-)
 def test_a_prune_that_was_held_by_a_failed_list_goes_on_when_lists_work_again(installed: Run):
-    """Pipeline._seen_all is set by a full pass only, and no timer asks for one."""
     proxy = installed.ground.proxy
     proxy.rules = (Rule(act.unavailable(), path=f"/apis/{NETWORKING}/networkpolicies$", method="GET", lists=True),)
     installed.wish(some(without=("c0",)))
     installed.world.wait_failed("PruneHeld")
     proxy.calm()
-    installed.converge(seconds=8)
+    installed.converge(seconds=15)
 
 
-@pytest.mark.xfail(strict=True, reason="a status that was answered with Retry-After is sent again at once")
 def test_a_status_that_is_refused_waits_as_long_as_it_was_asked_to(run: Run):
     path = f"{run.name}/clusterstates/state/status$"
     run.ground.proxy.rules = (Rule(act.unavailable(), path=path, method="PATCH", count=1),)
     run.wish(some())
-    run.world.declare()
+    run.declare()
     until(
         "it was refused and sent again", lambda: len([seen for seen in run.requests() if seen.path.endswith("/status") and seen.status]) > 1
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.faults.scenarios import Run, each_seed, edit, is_repaired, judge, long, some
+from tests.faults.runs import Run, each_seed, edit, is_repaired, judge, long, some
 from tests.support import fault_actions as act
 from tests.support import invariants
 from tests.support.fault_proxy import Rule
@@ -130,10 +130,9 @@ def test_an_operator_that_starts_from_a_stale_list_deletes_nothing_that_is_wante
     judge(installed)
 
 
-# -- found here, not mended yet --------------------------------------------------------------------------------------------
+# -- a throttled list ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="a list or watch that is answered 429 is tried again before Retry-After is over")
 def test_a_list_that_is_throttled_waits_as_long_as_it_was_asked_to(installed: Run):
     proxy = installed.ground.proxy
     proxy.rules = (

@@ -190,6 +190,11 @@ def timed_out() -> Answer:
     return _answer(504, "Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded")
 
 
+def unauthorized() -> Answer:
+    """401 of a token or certificate that is over."""
+    return _answer(401, "Unauthorized", "Unauthorized")
+
+
 def forbidden(verb: str, plural: str) -> Answer:
     """403 of RBAC."""
     message = f'{plural} "x" is forbidden: User "cvstate-operator" cannot {verb} resource "{plural}" in API group "" in the namespace "x"'

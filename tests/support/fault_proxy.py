@@ -77,7 +77,7 @@ class Seen:
     status: int = 0
     """What was answered; 0: nothing, or not yet."""
     ended: float = 0.0
-    """When the answer was complete, monotonic seconds; 0: not yet, or never."""
+    """When the answer was complete or nobody waited for it any more, monotonic seconds; 0: not yet."""
     retry_after: float = 0.0
     """What the answer asked for, seconds."""
     fault: str = ""
@@ -240,12 +240,14 @@ class FaultProxy(LoopbackServer):
         self.requests.append(seen)
         try:
             response = await self._treat(request, seen, await request.read())
-            seen.status, seen.ended = response.status, time.monotonic()
+            seen.status = response.status
             return response
         except (_Lost, aiohttp.ClientError, OSError):
             if request.transport:
                 _reset(request.transport)
             return web.Response()  # nobody gets it
+        finally:
+            seen.ended = time.monotonic()
 
     async def _treat(self, request: web.Request, seen: Seen, body: bytes) -> web.StreamResponse:
         self._tell(seen, Moment.BEFORE)

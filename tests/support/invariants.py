@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,16 @@ from tests.cluster.stack import OPERATOR_USER
 from tests.support.api import Json
 from tests.support.fault_proxy import Seen
 
-OWN_RESOURCES = frozenset({"clusterstates", "events"})
+OWN_RESOURCES = frozenset({"clusterstates", "clusterstateplans", "events"})
 """What the operator writes for itself."""
 AGAIN_SECONDS = 0.3
 """Two writes of one object that are closer than this are one attempt: a create that found the object there, and the update after a look."""
+LOOK_SECONDS = 5.0
+"""How old the look may be by which an object is deleted."""
+AGREEING_SECONDS = 2.0
+"""How long an object must have left Git before it is deleted."""
+ON_THEIR_WAY_SECONDS = 0.3
+"""So long after an answer requests may still come that were sent before it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,10 @@ class Wish:
     """As `Entry.key`."""
     is_sound: bool = True
     """Whether all of it can be rendered."""
+    replaceable: frozenset[str] = frozenset()
+    """Which of them may be deleted to be made anew."""
+    is_farewell: bool = False
+    """The ClusterState is deleted, and its objects with it, but for these."""
 
 
 def s1_nothing_desired_is_deleted(log: Iterable[Entry], wishes: Sequence[Wish]) -> list[str]:
@@ -97,7 +107,7 @@ def s1_nothing_desired_is_deleted(log: Iterable[Entry], wishes: Sequence[Wish]) 
     found = []
     for entry in _deletes(log):
         wish = _newest(sound, entry.at)
-        if wish and entry.key in wish.keys:
+        if wish and entry.key in wish.keys - wish.replaceable:
             found.append(f"S1 {entry}: Git wants it")
     return found
 
@@ -114,12 +124,36 @@ def s2_nothing_foreign_is_written(log: Iterable[Entry], foreign: Collection[str]
 
 
 def s3_deletes_are_conditional(log: Iterable[Entry]) -> list[str]:
-    """Every DELETE names the uid and the resourceVersion it was decided on; none deletes a collection."""
+    """Every DELETE names the uid and the resourceVersion that a GET answered just before; none deletes a collection."""
+    entries = list(log)
+    found = []
+    for entry in _deletes(entries):
+        conditions = entry.sent.get("preconditions") or {}
+        wanted = (conditions.get("uid"), conditions.get("resourceVersion"))
+        if entry.verb != "delete" or not all(wanted):
+            found.append(f"S3 {entry}: sent {json.dumps(entry.sent)}")
+        elif wanted not in (looks := _looks(entries, entry)):
+            found.append(f"S3 {entry}: sent {wanted}, and looks in {LOOK_SECONDS} s before it found {looks}")
+    return found
+
+
+def _looks(entries: Iterable[Entry], before: Entry) -> list[tuple[str, str]]:
+    """uid and resourceVersion of the object, as answered to every GET shortly before."""
+    near = [each for each in entries if each.verb == "get" and each.key == before.key and each.code == 200]
+    metas = [each.answered["metadata"] for each in near if 0 <= (before.at - each.at).total_seconds() < LOOK_SECONDS]
+    return [(meta["uid"], meta["resourceVersion"]) for meta in metas]
+
+
+def s3_what_left_git_is_looked_at_twice(log: Iterable[Entry], wishes: Sequence[Wish]) -> list[str]:
+    """No DELETE of an object sooner than two seconds after it left Git."""
     found = []
     for entry in _deletes(log):
-        conditions = entry.sent.get("preconditions") or {}
-        if entry.verb != "delete" or not conditions.get("uid") or not conditions.get("resourceVersion"):
-            found.append(f"S3 {entry}: sent {json.dumps(entry.sent)}")
+        known = sorted((wish for wish in wishes if wish.is_sound and wish.since <= entry.at), key=lambda wish: wish.since, reverse=True)
+        without = list(takewhile(lambda wish: entry.key not in wish.keys, known))
+        if not without or len(without) == len(known) or without[0].is_farewell:
+            continue
+        if (seconds := (entry.at - without[-1].since).total_seconds()) < AGREEING_SECONDS:
+            found.append(f"S3 {entry}: {seconds:.2f} s after it left Git")
     return found
 
 
@@ -172,6 +206,24 @@ def _too_many(target: str, attempts: Sequence[Seen]) -> list[str]:
     return [f"S10 {target}: {len(failed)} attempts in {span:.1f} s"] if len(failed) > most else []
 
 
+def s10_nobody_starts_while_it_is_throttled(requests: Sequence[Seen], *, path: str) -> list[str]:
+    """After a 429 no write at all starts before Retry-After is over; those that were on their way do not count. `path`: a regular expression."""
+    writes = [seen for seen in requests if seen.is_write and re.search(path, seen.path)]
+    return [
+        f"S10 {late.method} {late.path}: {late.at - refusal.ended:.2f} s after a 429 that asked for {refusal.retry_after} s"
+        for refusal in writes
+        if refusal.status == 429
+        for late in writes
+        if ON_THEIR_WAY_SECONDS < late.at - refusal.ended < refusal.retry_after - 0.01
+    ]
+
+
+def most_at_a_time(requests: Iterable[Seen]) -> int:
+    """How many of these were under way together."""
+    steps = sorted(step for seen in requests for step in ((seen.at, 1), (seen.ended or math.inf, -1)))
+    return max(accumulate(change for _, change in steps), default=0)
+
+
 def s11_no_hot_loop(requests: Sequence[Seen], *, path: str = "") -> list[str]:
     """Whatever fails is not tried more often than once a second for long: four failed attempts for one object need two seconds."""
     found = []
@@ -222,13 +274,14 @@ _OWNER = re.compile(r"applyset-[\w-]+-v1")
 
 def normalised(live: Json, name: str) -> Json:
     """An object without what differs between two runs that did the same; `name` is that of the run, which stands in names."""
+    uid = live["metadata"]["uid"]
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
             return {clean(key): clean(item) for key, item in value.items() if key not in _FLUCTUATING}
         if isinstance(value, list):
             return [clean(item) for item in value]
-        return _OWNER.sub("OWNER", re.sub(rf"\b{name}\b", "RUN", value)) if isinstance(value, str) else value
+        return _OWNER.sub("OWNER", re.sub(rf"\b{name}\b", "RUN", value.replace(uid, "UID"))) if isinstance(value, str) else value
 
     plain: Json = clean(live)
     # Made from the manifest with the run's names in it; that it is the right one shows in S9.

@@ -1,7 +1,7 @@
 """Documentation that must not be out of step with the code.
 
-Aspects: every reason has its explanation · every condition its section · every metric its row · every field of spec and status its mention · examples are
-valid, and mean every field they name · the example in the README is the file · no link leads nowhere · the README knows every page.
+Aspects: every reason has its explanation · every condition its section · every metric its row · every field of spec and status its mention · examples and
+YAML in the pages are valid, and mean every field they name · the example in the README is the file · no link leads nowhere · the README knows every page.
 """
 
 import inspect
@@ -56,6 +56,17 @@ REASONS = {
 
 def page(name: str) -> str:
     return (DOCS / name).read_text()
+
+
+def snippets() -> Iterator[tuple[str, dict[str, object]]]:
+    """Every YAML block in the pages that is a part of a spec, by page and position."""
+    known = {field.alias or name for name, field in ClusterStateSpec.model_fields.items()}
+    for path in PAGES:
+        blocks = re.findall(r"^```yaml\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for number, text in enumerate(blocks, 1):
+            found = next(yaml.safe_load_all(text))
+            if isinstance(found, dict) and found.keys() <= known:
+                yield f"{path.stem}-{number}", found
 
 
 def fields(model: type[BaseModel]) -> Iterator[str]:
@@ -114,6 +125,12 @@ def test_every_field_of_the_status_is_told(field: str) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_valid_and_mean_every_field_they_name(path: Path) -> None:
     spec = yaml.safe_load(path.read_text())["spec"]
+    assert parse_spec(spec).model_dump(mode="json", by_alias=True, exclude_unset=True) == spec
+
+
+@pytest.mark.parametrize("part", [pytest.param(found, id=name) for name, found in snippets()])
+def test_yaml_in_the_pages_is_valid_and_means_every_field_it_names(part: dict[str, object]) -> None:
+    spec = {"source": {"git": {"url": "https://git.example.com/shop.git"}}, **part}
     assert parse_spec(spec).model_dump(mode="json", by_alias=True, exclude_unset=True) == spec
 
 

@@ -16,7 +16,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| [")]
 MODULES = ("integration/test_incidents.py", "integration/test_incidents_live.py")
 
 
-def tests_of(module: str) -> Mapping[str, ast.FunctionDef]:
+def functions_of(module: str) -> Mapping[str, ast.FunctionDef]:
     """Test functions of a module below tests/, by name."""
     tree = ast.parse((TESTS / module).read_text())
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -31,7 +31,7 @@ def rows_of(name: str) -> list[str]:
     return [row for row in ROWS if f"::{name}`" in row]
 
 
-OURS = {name: node for module in MODULES for name, node in tests_of(module).items()}
+OURS = {name: node for module in MODULES for name, node in functions_of(module).items()}
 
 
 def test_the_page_holds_many() -> None:
@@ -43,7 +43,7 @@ def test_every_row_names_tests_that_are_there(row: str) -> None:
     assert len(row.strip("| ").split(" | ")) == 4
     assert named(row)
     for module, name in named(row):
-        assert name in tests_of(module), f"{module} has no {name}"
+        assert name in functions_of(module), f"{module} has no {name}"
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -44,6 +44,8 @@ class FieldDrift:
     """Field manager that holds the field now; if nobody does (it was removed) the last other writer of the object; empty if unknown."""
     since: str
     """When that manager last wrote, RFC 3339; empty if unknown."""
+    is_held: bool = False
+    """Whether that manager holds the field now; if not, the field was removed, or defaulted."""
 
     @property
     def is_extra(self) -> bool:
@@ -148,7 +150,14 @@ def _describe(desired: Any, live: Any, path: tuple[Step, ...], others: Sequence[
     holders = [e for e in others if _holds(e.get("fieldsV1", {}), path)]
     candidates = holders or [e for e in others if e.get("subresource") != "status"]
     writer = max(candidates, key=lambda e: e.get("time", ""), default={})
-    return FieldDrift(pointer(path), _value(desired, path), _value(live, path), writer.get("manager", ""), writer.get("time", ""))
+    return FieldDrift(
+        pointer(path),
+        _value(desired, path),
+        _value(live, path),
+        writer.get("manager", ""),
+        writer.get("time", ""),
+        is_held=bool(holders),
+    )
 
 
 def _holds(tree: FieldTree, path: tuple[Step, ...]) -> bool:

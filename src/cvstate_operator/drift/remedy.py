@@ -142,7 +142,7 @@ def _state(
         return State.ALERTED, None
     if judged.verdict.action is DriftAction.APPROVE and not policy.is_approved(drift):
         return State.AWAITING_APPROVAL, None
-    if policy.yields and not drift.is_extra and _is_held_by_another(drift):
+    if policy.yields and not drift.is_extra and drift.is_held:
         return State.YIELDED, None
     if policy.is_blocked:
         return State.HELD, None
@@ -153,8 +153,3 @@ def _state(
     if not breakers.allows(key, now.timestamp(), drift.manager):
         return State.BREAKER_OPEN, breakers.changes_at(key, now.timestamp())
     return State.REPAIRING, None
-
-
-def _is_held_by_another(drift: FieldDrift) -> bool:
-    """A value that is there and not ours is somebody's; one that is gone is nobody's."""
-    return bool(drift.path and drift.manager) and drift.live is not None

@@ -66,7 +66,7 @@ class Client:
         """
         try:
             return await self._send("GET", path, params=params, action="get", accept=accept)
-        except errors.NotFoundError:
+        except (errors.NotFoundError, errors.NamespaceMissingError):
             return None
 
     async def pages(self, path: str, *, params: Params | None = None) -> AsyncIterator[Body]:

@@ -82,12 +82,21 @@ class DriftStage:
         labels = body["metadata"].get("labels") or {}
         ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
         if change.live is None:
-            drifts = (FieldDrift("", "present", None, "", ""),) if change.action is Action.REPAIR else ()
-            return self._judge(change, body, ignored, drifts, orders, live=None)
+            return await self._look_at_absent(change, body, ignored, orders)
         if change.action is Action.UPDATE and not ignored and orders.is_plain and not self._is_held(change):
             return Look(is_final=self._may_rest(orders))
         live = await self._live(change)
         return self._judge(change, body, ignored, self._drifts(change, body, live), orders, live=live)
+
+    async def _look_at_absent(self, change: Change, body: Body, ignored: LeftOut, orders: Orders) -> Look:
+        """An object that is not there, or is there and lost our label, which looks the same from afar."""
+        assert change.manifest is not None  # prunes are not looked at  # noqa: S101
+        resource = self._world.cluster.resource(change.manifest.gvk)
+        if change.action is not Action.REPAIR or resource is None:
+            return self._judge(change, body, ignored, (), orders, live=None)
+        live = await self._world.cluster.read(resource, change.ref)
+        drifts = self._drifts(change, body, live) if live else (FieldDrift("", "present", None, "", ""),)
+        return self._judge(change, body, ignored, drifts, orders, live=live)
 
     async def yielding(self, change: Change, look: Look, pointers: Iterable[str]) -> Look:
         """The same, with fields left out that others turned out to hold.
@@ -163,6 +172,9 @@ class DriftStage:
         assert change.manifest is not None  # noqa: S101
         sent = ownership.marked(body, owner=self._owner, digest=change.manifest.digest, namespace=change.ref.namespace)
         found = field_drifts(sent, live, field_ownership(live, FIELD_MANAGER).ours, manager=FIELD_MANAGER)
+        if change.action is Action.UPDATE:
+            # What nobody holds is what the new manifest brings.
+            return tuple(drift for drift in found if drift.is_held and drift.live != drift.desired)
         if found or change.action is not Action.REPAIR:
             return found
         # Our values changed although we still hold every field: someone wrote below a field that we own as a whole.

@@ -122,6 +122,8 @@ class Outcome:
     """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
     is_whole: bool = True
     """Whether everything was done that could be; False if the pass was cut short, or an object was deleted only to be made anew."""
+    is_rolled_out: bool = False
+    """Whether every object is written as the commit declares it. Whatever drifts since, or is still to be deleted, does not matter."""
     drift: tuple[tuple[ObjectRef, tuple[Entry, ...]], ...] = ()
     """Drift that is open."""
     fights: tuple[Fight, ...] = ()
@@ -141,20 +143,3 @@ class Outcome:
     quarantined: Mapping[str, str] = field(default_factory=dict)
     released: str = ""
     """Value of the annotation that releases commits, as it was last acted on."""
-
-    @property
-    def is_applied(self) -> bool:
-        """The cluster holds exactly what the commit declares, be it the newest or not."""
-        return (
-            self.evaluated
-            and self.is_whole
-            and not (
-                self.problems or self.drift or self.pending or self.leaving or self.held.creates or self.held.updates or self.held.later
-            )
-            and not (self.pruning.held or self.pruning.waiting or self.pruning.deferred)
-        )
-
-    @property
-    def is_converged(self) -> bool:
-        """The cluster holds exactly what the newest commit declares."""
-        return self.is_applied and not self.source_error and not self.held.artifact

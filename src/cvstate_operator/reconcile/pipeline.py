@@ -273,7 +273,7 @@ class Pipeline:
     def _judged(self, outcome: Outcome, orders: Orders) -> Outcome:
         """Note what became of the revision; give it up if its time is over."""
         revision = self._revision
-        if outcome.is_applied and self._attempted:
+        if outcome.is_rolled_out and self._attempted:
             self._applied_digest = outcome.digest
             revision.applied(healthy=outcome.health.is_healthy)
             self._source.applied(orders.spec, self._attempted)

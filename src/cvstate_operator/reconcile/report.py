@@ -42,7 +42,7 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
     """
     artifact = outcome.held.artifact or outcome.artifact
     revision = artifact.revision if artifact else None
-    applied = outcome.artifact if outcome.is_applied else None
+    applied = outcome.artifact if outcome.is_rolled_out else None
     before = previous.get("source") or {}
     fetched_at = _time(artifact.fetched_at) if artifact else ""
     candidates = {

@@ -1,6 +1,7 @@
 """The revision stage of one ClusterState: which commit to work with, and what becomes of it: healthy, superseded, or rolled back."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -131,4 +132,6 @@ class RevisionStage:
                 self._older = await self._world.source.fetch(exactly, access=access, known=None, baseline="", max_age=0.0)
         except errors.CvstateError:
             return None
+        known = next((entry.revision for entry in self.history.entries if entry.commit == commit), None)
+        self._older = replace(self._older, revision=known or self._older.revision)
         return self._older

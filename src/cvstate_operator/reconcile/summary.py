@@ -61,18 +61,24 @@ def summarize(
     """Put together what a pass found and did."""
     wanted, rendered, spec, done = stages.place.desired, stages.render.rendered, orders.spec, tuple(done)
     now = world.clock.now()
+    problems = _problems(stages, allow_empty=spec.prune.allow_empty)
+    evaluated = wanted is not None and stages.render.error is None
+    held = _held(stages, orders, decision)
+    is_whole = not stages.writer.was_cut_short and all(one.action is not Action.RECREATE for one in done)
+    failed = any(ref in wanted.objects for ref in stages.ledger.failures) or bool(wanted.problems) if wanted else True
     return Outcome(
         artifact=artifact,
         url=spec.source.git.url,
         source_error=stages.source.error(spec),
         rendered=Render(rendered.type, rendered.tool, rendered.warnings) if rendered else None,
-        evaluated=wanted is not None and stages.render.error is None,
+        evaluated=evaluated,
         digest=wanted.digest if wanted else "",
         desired=len(wanted.objects) if wanted else 0,
         members=members,
         done=tuple(sorted(done, key=lambda d: d.ref)),
-        problems=_problems(stages, allow_empty=spec.prune.allow_empty),
-        is_whole=not stages.writer.was_cut_short and all(one.action is not Action.RECREATE for one in done),
+        problems=problems,
+        is_whole=is_whole,
+        is_rolled_out=evaluated and is_whole and not failed and not (held.creates or held.updates or held.later),
         released=stages.revision.released,
         next_pass_at=_next_pass(stages, orders, world, now),
         drift=tuple(sorted(stages.drift.ledger.open.items())),
@@ -80,7 +86,7 @@ def summarize(
         pruning=stages.prune.pruning,
         pending=tuple(sorted(stages.prune.pending)),
         leaving=stages.prune.leaving,
-        held=_held(stages, orders, decision),
+        held=held,
         consent=consent,
         health=health,
         windows=stages.gates.windows,

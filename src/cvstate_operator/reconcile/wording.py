@@ -60,7 +60,8 @@ def waiting(outcome: Outcome) -> str:
         plural(count, word) for action, word in counts.items() if (count := sum(one.item.action == action for one in outcome.consent.waits))
     ]
     why = "; ".join(dict.fromkeys(found.objection for found in outcome.pruning.waiting))
-    return f"{' and '.join(tally)} await approval of plan {outcome.consent.digest[:19]}" + (f": {why}" if why else " (cvstate approve)")
+    verb = "awaits" if len(outcome.consent.waits) == 1 else "await"
+    return f"{' and '.join(tally)} {verb} approval of plan {outcome.consent.digest[:19]}" + (f": {why}" if why else " (cvstate approve)")
 
 
 def open_drift(outcome: Outcome) -> str:
