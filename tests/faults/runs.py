@@ -44,6 +44,7 @@ PLURALS: Final = {
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
     "Widget": "widgets",
     "Namespace": "namespaces",
     "CustomResourceDefinition": "customresourcedefinitions",
@@ -61,7 +62,7 @@ def objects(run: str) -> list[Json]:
     found += [manifest("Secret", f"s{i}", type="Opaque", data={"key": "dmFsdWU="}) for i in range(2)]
     found += [manifest("ServiceAccount", f"a{i}") for i in range(2)]
     found += [manifest("Service", f"v{i}", spec={"clusterIP": "None", "selector": {"app": "a"}, "ports": ports}) for i in range(3)]
-    found += [_plain_deployment(f"d{i}") for i in range(4)]
+    found += [plain_deployment(f"d{i}") for i in range(4)]
     found += [manifest("Role", f"r{i}", api_version=RBAC, rules=rules) for i in range(2)]
     for i in range(2):
         subjects = [{"kind": "ServiceAccount", "name": f"a{i}", "namespace": run}]
@@ -74,9 +75,9 @@ def objects(run: str) -> list[Json]:
     return found
 
 
-def _plain_deployment(name: str) -> Json:
+def plain_deployment(name: str, *, tag: str = "1") -> Json:
     """One whose quantities the API server spells as we do, so that its fields can be compared as they are."""
-    found = deployment(name, replicas=0)
+    found = deployment(name, replicas=0, image=f"registry.example/app:{tag}")
     found["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "1", "memory": "128Mi"}}
     return found
 
@@ -151,7 +152,13 @@ class Run:
         self.world.declare(prune=UNLIMITED, **spec)
 
     def wish(
-        self, committed: Sequence[Json], *, sound: bool = True, comes_to: Sequence[Json] | None = None, replaceable: Sequence[str] = ()
+        self,
+        committed: Sequence[Json],
+        *,
+        sound: bool = True,
+        comes_to: Sequence[Json] | None = None,
+        replaceable: Sequence[str] = (),
+        tell: bool = True,
     ) -> None:
         """Commit these objects, all in one file; told to the ClusterState if there is one.
 
@@ -160,13 +167,14 @@ class Run:
             sound: whether the file can be read.
             comes_to: what is to be in the cluster in the end, if that is not what was committed.
             replaceable: names of objects that may be deleted to be made anew.
+            tell: whether the ClusterState is asked to look.
         """
         wanted = list(committed if comes_to is None else comes_to)
         self.wanted = wanted if sound else self.wanted
         self._ever.update((self.path(each), each) for each in committed)
         may_go = frozenset(self.key(each) for each in wanted if each["metadata"]["name"] in replaceable)
         self.wishes.append(Wish(datetime.now(UTC), frozenset(map(self.key, wanted)), sound, may_go))
-        self.commit = self.world.commit({"all.yaml": text(*committed) + ("" if sound else "---\nnot: [closed\n")})
+        self.commit = self.world.commit({"all.yaml": text(*committed) + ("" if sound else "---\nnot: [closed\n")}, tell=tell)
 
     def say_farewell(self, *, keeping: Sequence[Json]) -> None:
         """Delete the ClusterState; these of its objects are to stay."""

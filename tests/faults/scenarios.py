@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults.runs import CONVERGE_SECONDS, Ground, Run, objects, some
+from tests.faults.runs import CONVERGE_SECONDS, Ground, Run, objects, plain_deployment, some
 from tests.integration.test_waves import roll_out
 from tests.support.api import Json
 from tests.support.fault_proxy import Moment, Seen
-from tests.support.objects import config_map, deployment, manifest
+from tests.support.objects import config_map, manifest
 from tests.support.waiting import until
 
 # -- the scenarios ---------------------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def _prune(run: Run) -> None:
 
 
 def _good(tag: str) -> list[Json]:
-    return [*some(), deployment("web", image=f"registry.example/app:{tag}")]
+    return [*some(), plain_deployment("web", tag=tag)]
 
 
 def _healthy(run: Run) -> None:

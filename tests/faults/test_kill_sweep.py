@@ -5,6 +5,7 @@ Aspects: before the write is forwarded · after it was carried out and before it
 
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.integration
 WANTED = os.environ.get("CVSTATE_SWEEP", "10")
 """How many points in total, `all`, or one as `scenario|write|moment`."""
 SEED = os.environ.get("CVSTATE_SWEEP_SEED", "1")
-REACH_SECONDS = 8.0
-"""How long it may take until the write comes: what left Git is deleted 2 s later, and a rollback takes as long before."""
+QUIET_SECONDS = 3.5
+"""After so long without a write no other comes: what left Git is deleted after 2 s, and what is not ready is rolled back after 2 s."""
 
 
 def drawn() -> Mapping[tuple[str, Moment], int | None]:
@@ -52,8 +53,15 @@ class Kill:
         self._writes, self._victim = Writes(run), victim
         self._point = (write, moment)
         self.is_done = False
+        self._last = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was done, or never comes: two writes of a status may have become one."""
+        return self.is_done or time.monotonic() - self._last > QUIET_SECONDS
 
     def __call__(self, seen: Seen, moment: Moment) -> bool:
+        self._last = time.monotonic()
         name = self._writes.name(seen, moment)
         if self.is_done or (name, moment) != self._point:
             return False
@@ -75,9 +83,8 @@ def killed_at(ground: Ground, scenario: Scenario, reference: Reference, write: s
     scenario.prepare(run)
     kill = ground.proxy.on_write = Kill(run, run.operator, write, moment)
     scenario.act(run)
-    try:
-        until("it comes to that write", lambda: kill.is_done, seconds=REACH_SECONDS)
-    except AssertionError:  # it never does this time: two writes of a status may have become one
+    until("it comes to that write", lambda: kill.is_over)
+    if not kill.is_done:
         run.operator.kill()
     run.operator.wait()
     ground.proxy.on_write = None

@@ -257,7 +257,19 @@ def managed(world: World) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(int(__import__("os").environ.get("N","10"))))
+def test_what_git_changed_while_it_was_ignored_is_written_once_it_is_not(world: World):
+    """Acto (SOSP '23), the shortest of such sequences that we fell for: ignore a field, change it in Git, ignore it no more."""
+    world.declare()
+    world.wait_applied(world.commit({"a.yaml": text(config_map("a", k="one"))}))
+    world.declare(drift={"ignore": [{"paths": ["/data/k"]}]})
+    world.wait_applied(world.commit({"a.yaml": text(config_map("a", k="two"))}))
+    assert data(world, "a") == {"k": "one"}
+    world.declare()
+    world.request()
+    until("it is as in Git", lambda: data(world, "a") == {"k": "two"}, seconds=5)
+
+
+@pytest.mark.parametrize("seed", range(10))
 def test_a_spec_that_is_changed_and_changed_back_leaves_everything_as_it_was(world: World, seed: int):
     """Acto (SOSP '23): operators that were given A, then B, then A again did not end as after A in 56 ways."""
     dice, name = random.Random(seed), world.name
@@ -276,13 +288,7 @@ def test_a_spec_that_is_changed_and_changed_back_leaves_everything_as_it_was(wor
     for mutation in chosen:
         applied.append(mutation)
         declared(world, applied)
-        print("CHANGED", mutation, managed(world) != start, world.condition().get("reason"))
     while applied:
         applied.remove(dice.choice(applied))
         declared(world, applied)
-        print("APPLIED", applied, world.condition().get("reason"), world.condition().get("message"))
-    import time; time.sleep(3); now = managed(world)
-    for k in {*now, *start}:
-        if now.get(k) != start.get(k): print("DIFF", k, "\nNOW", now.get(k), "\nWAS", start.get(k))
-    import json; print("STATUS", json.dumps(world.state()))
-    until(f"it is as it was before {chosen}", lambda: managed(world) == start and world.condition().get("status") == "True")
+    until(f"it is as it was before {chosen}", lambda: managed(world) == start and world.condition().get("status") == "True", seconds=8)

@@ -187,9 +187,6 @@ def proxied(own: World, tmp_path: Path) -> Iterator[tuple[World, FaultProxy]]:
             yield own, proxy
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a ClusterState that a stale list shows as being deleted is torn down without looking whether it still is"
-)
 def test_a_deletion_that_is_long_over_deletes_nothing_of_its_successor(proxied: tuple[World, FaultProxy]):
     """cassandra-operator#402, found by Sieve; kubernetes#59848: after a restart a stale list told of the deletion of an earlier object of the same name,
     and the claims of the one that was there now were deleted."""

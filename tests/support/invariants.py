@@ -148,13 +148,17 @@ def s3_what_left_git_is_looked_at_twice(log: Iterable[Entry], wishes: Sequence[W
     """No DELETE of an object sooner than two seconds after it left Git."""
     found = []
     for entry in _deletes(log):
-        known = sorted((wish for wish in wishes if wish.is_sound and wish.since <= entry.at), key=lambda wish: wish.since, reverse=True)
-        without = list(takewhile(lambda wish: entry.key not in wish.keys, known))
-        if not without or len(without) == len(known) or without[0].is_farewell:
-            continue
-        if (seconds := (entry.at - without[-1].since).total_seconds()) < AGREEING_SECONDS:
+        left = _left_git(entry, [wish for wish in wishes if wish.is_sound])
+        if left and (seconds := (entry.at - left).total_seconds()) < AGREEING_SECONDS:
             found.append(f"S3 {entry}: {seconds:.2f} s after it left Git")
     return found
+
+
+def _left_git(entry: Entry, wishes: Iterable[Wish]) -> datetime | None:
+    """When the object was last taken out of Git; None if it never was, or the ClusterState goes itself."""
+    known = sorted((wish for wish in wishes if wish.since <= entry.at), key=lambda wish: wish.since, reverse=True)
+    without = list(takewhile(lambda wish: entry.key not in wish.keys, known))
+    return None if len(without) in (0, len(known)) or without[0].is_farewell else without[-1].since
 
 
 def s4_nothing_is_deleted_in_doubt(
@@ -175,7 +179,14 @@ def s9_a_second_look_writes_nothing(log: Iterable[Entry]) -> list[str]:
     writes = [entry for entry in log if entry.is_write]
     status = [entry for entry in writes if entry.resource == "clusterstates" and entry.key.endswith("/status")]
     others = [entry for entry in writes if entry not in status]
-    return [f"S9 {entry}: nothing had changed" for entry in others + status[1:]]
+    again = [f"S9 {after}: {_told_anew(before, after)}" for before, after in pairwise(status)]
+    return [f"S9 {entry}: nothing had changed" for entry in others] + again
+
+
+def _told_anew(before: Entry, after: Entry) -> list[str]:
+    """What differs in the status, `.field: wanted …, is …`."""
+    now, then = ((entry.answered.get("status") or {}) for entry in (after, before))
+    return lacks(now, then) + [f".{key}: not wanted" for key in then.keys() - now.keys()]
 
 
 def s10_retries_wait(requests: Sequence[Seen], *, path: str) -> list[str]:

@@ -98,6 +98,7 @@ class QuarantineStatus(ApiModel):
 
     revision: str = Field(description="The revision.")
     message: str = Field(description="What was wrong with it.")
+    rejected: bool | None = Field(None, description="True if a person rejected it by annotation; that holds as long as the annotation.")
 
 
 class HistoryEntry(ApiModel):

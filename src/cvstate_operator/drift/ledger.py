@@ -73,6 +73,10 @@ class DriftLedger:
         remembered = self._remembered.get(str(ref), {}).get(path)
         return min(known or remembered or now, now)
 
+    def wants_another(self, ref: ObjectRef, drift: FieldDrift) -> bool:
+        """Whether Git declares another value of a drifted field than when it was looked at last."""
+        return any(entry.drift.path == drift.path and entry.drift.desired != drift.desired for entry in self.of(ref))
+
     def note(self, ref: ObjectRef, found: Sequence[Entry]) -> tuple[Entry, ...]:
         """The object was looked at and this is all its drift; returns what was not known before."""
         before = {entry.drift.path for entry in self.of(ref)}

@@ -123,6 +123,8 @@ def remedy(case: Case, policy: Policy, ledger: DriftLedger, breakers: Breakers, 
         if drift.is_extra and policy.spec.extra_fields is ExtraFields.REPORT:
             verdict = replace(verdict, action=DriftAction.ALERT)
         first_seen = ledger.first_seen(case.ref, drift.path, now)
+        if ledger.wants_another(case.ref, drift):
+            breakers.reset(Key.of(case.ref, case.uid, drift.path))
         state, due = _state(Judged(drift, verdict), case, policy, breakers, first_seen=first_seen, now=now)
         if state is not State.REPAIRING and drift.path and drift.live == drift.desired:
             # As declared, but another manager's by now: nothing to report, and not ours to take back.

@@ -83,6 +83,7 @@ class Cluster:
         owner: str,
         name_owner: adoption.NameOwner,
         terms: adoption.Terms,
+        digest: str,
     ) -> dict[str, Any] | None:
         """Carry out a create, update or repair; returns the object as it is afterwards, None if it was there and is left as it is."""
         assert change.manifest is not None  # only prunes have none  # noqa: S101
@@ -91,7 +92,7 @@ class Cluster:
         path = resource.path(change.ref.namespace, change.ref.name)
 
         def marked(live: Mapping[str, Any] | None) -> Body:
-            return ownership.marked(remade(live), owner=owner, digest=manifest.digest, namespace=change.ref.namespace)
+            return ownership.marked(remade(live), owner=owner, digest=digest, namespace=change.ref.namespace)
 
         try:
             if change.live:

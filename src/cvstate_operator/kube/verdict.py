@@ -17,7 +17,7 @@ MAX_SERVER_MESSAGE: Final = 500
 
 _TYPED_FIELD: Final = re.compile(r"^(?:failed to create typed patch object.*?: )?\.?(?P<field>[\w.\[\]\"=/-]+): (?P<fault>.*)$", re.DOTALL)
 _IMMUTABLE: Final = re.compile(
-    r"immutable|may not change|cannot be changed|updates to .* are forbidden|Forbidden: updates to", re.IGNORECASE
+    r"immutable|may not change|cannot be changed|cannot change roleRef|updates to .* are forbidden|Forbidden: updates to", re.IGNORECASE
 )
 
 

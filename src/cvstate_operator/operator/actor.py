@@ -212,6 +212,9 @@ class Actor:
             await self._let_go()
             return
         self._pass_at = None
+        if not await self._reporter.is_leaving():
+            self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
+            return
         departure = await self._pipeline.tear_down(spec)
         if not departure.left:
             await self._let_go()

@@ -5,7 +5,7 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 import kopf
@@ -28,6 +28,9 @@ LAG_PROBE_SECONDS: Final = 0.5
 CONNECT_PAUSE_SECONDS: Final = 2.0
 SERVED_PROBE_SECONDS: Final = 1.0
 """How often to look whether our kind is served, while it is not watched."""
+
+KOPF_END_SECONDS: Final = 5.0
+"""How long kopf's tasks may take to end."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,11 +108,16 @@ class _Process:
         stopped.cancel()
         _log.info("stopping: finishing the objects in hand")
         await self._engine.close()
-        # kopf cancels every task that was started after it, ours too: it goes last.
+        # What is in hand is finished while the ClusterStates are still watched: kopf goes last.
         self._stop_kopf.set()
-        await self._kopf
+        why = ""
+        try:
+            await self._kopf
+        except Exception as exc:
+            _log.exception("the watch of ClusterStates broke")
+            why = f" ({type(exc).__name__})"
         if not self._stop.is_set():
-            raise errors.CvstateError("the watch of ClusterStates ended by itself; start the operator again")
+            raise errors.CvstateError(f"the watch of ClusterStates ended by itself{why}; start the operator again")
 
     async def _run_kopf(self) -> None:
         registry = kopf.OperatorRegistry()
@@ -138,7 +146,6 @@ class _Process:
         for plural, seen in told.items():
             kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(_teller(seen))
 
-        ours = asyncio.all_tasks()
         insights = Insights()
         tasks = await kopf.spawn_tasks(
             registry=registry,
@@ -159,7 +166,7 @@ class _Process:
 
         notice = asyncio.create_task(self._notice_our_kind(insights, rescan), name="notice our kind")
         try:
-            await kopf.run_tasks(tasks, ignored=ours | {notice})
+            await _run_until_one_ends(tasks)
         finally:
             notice.cancel()
 
@@ -208,6 +215,20 @@ def _teller(seen: Callable[..., None]) -> Any:
         seen(_plain({key: body[key] for key in body}), gone=event["type"] == "DELETED")
 
     return tell
+
+
+async def _run_until_one_ends(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Run kopf's tasks until one of them ends, by a fault or because it was told to; then end the others.
+
+    kopf's own `run_tasks` besides cancels whatever else runs in the process, ours too, and waits for that without end.
+    """
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=KOPF_END_SECONDS)
+    for task in done:
+        task.result()
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

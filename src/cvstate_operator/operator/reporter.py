@@ -70,6 +70,12 @@ class KubernetesReporter:
                 with suppress(errors.StaleError):
                     await self._client.delete(f"{folder}/{name}", uid=meta["uid"], resource_version=meta["resourceVersion"])
 
+    async def is_leaving(self) -> bool:
+        """Whether the API server itself says that this very ClusterState is being deleted; an event may be old, and another may have its name by now."""
+        live = await self._client.get(self._path)
+        meta = live["metadata"] if live else {}
+        return meta.get("uid") == self._meta["uid"] and "deletionTimestamp" in meta
+
     async def write_finalizer(self, *, wanted: bool, found: Sequence[str]) -> None:
         """Put our finalizer on the ClusterState, or take it away; nothing if it is as wanted. `found`: the finalizers it has."""
         if wanted == (names.FINALIZER in found):

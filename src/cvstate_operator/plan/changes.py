@@ -64,7 +64,7 @@ class Hold(StrEnum):
 
 
 def decide(
-    ref: ObjectRef, manifest: Manifest, live: Live | None, *, owner: str, was_applied: bool, is_free: bool = False
+    ref: ObjectRef, manifest: Manifest, live: Live | None, *, owner: str, was_applied: bool, is_free: bool = False, rules: str = ""
 ) -> Change | Hold | None:
     """The table, for one desired object; None if nothing is to be done.
 
@@ -75,6 +75,7 @@ def decide(
         owner: our ApplySet id.
         was_applied: whether this very manifest was applied before by this process; then an absent object vanished, and is not new.
         is_free: whether its owner, if it is another, let it go.
+        rules: by which fields are left out of an apply, as in `partial_digest`.
     """
     if live is None:
         return Change(ref, Action.REPAIR if was_applied else Action.CREATE, manifest, None)
@@ -86,10 +87,15 @@ def decide(
         return Change(ref, Action.UPDATE, manifest, None)
     if live.owner != owner:
         return Change(ref, Action.UPDATE, manifest, live)
-    if live.digest != manifest.digest:
+    if live.digest not in (manifest.digest, partial_digest(manifest, rules)):
         return Change(ref, Action.UPDATE, manifest, live)
     if live.baseline is None:
         return Change(ref, Action.VERIFY, manifest, live)
     if live.fingerprint != live.baseline:
         return Change(ref, Action.REPAIR, manifest, live)
     return None
+
+
+def partial_digest(manifest: Manifest, rules: str) -> str:
+    """What an object carries in place of its manifest's digest if fields were left out of its apply: when the rules change, it is applied again."""
+    return f"{manifest.digest}+{rules}"

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     OBSERVE_ONLY = "ObserveOnly"
     WINDOW_CLOSED = "WindowClosed"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
+    QUARANTINED = "Quarantined"
+    """The newest revision was given up or rejected, and there is none to go back to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Stage(StrEnum):
     HEALTHY = "Healthy"
     """And everything in it is ready, or was once."""
     UNHEALTHY = "Unhealthy"
-    """It did not become healthy in time, or a person rejected it."""
+    """It did not become healthy in time."""
     SUPERSEDED = "Superseded"
 
 
@@ -54,7 +54,7 @@ class History:
         quarantined = {
             commit_of(str(told.get("revision", ""))): str(told.get("message", ""))
             for told in status.get("quarantined") or ()
-            if isinstance(told, Mapping)
+            if isinstance(told, Mapping) and not told.get("rejected")
         }
         return cls(found, {commit: why for commit, why in quarantined.items() if commit})
 

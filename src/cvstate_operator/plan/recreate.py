@@ -7,7 +7,7 @@
     spec.apply.recreate: Approve                            with approval
     spec.apply.recreate: Never                              never
 
-Only what nobody but us made is recreated; what was adopted from somebody else is for a person to delete.
+Only what carries our entry in `managedFields` and belongs to no controller is recreated, adopted objects among it.
 """
 
 from enum import StrEnum

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason
+from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.ledger import State
 from cvstate_operator.errors import TransientError, VerificationFailedError, WaitingError
 from cvstate_operator.objects.problem import Problem
@@ -51,6 +52,8 @@ def _ready(outcome: Outcome) -> Condition:
         ref, since = outcome.leaving[0]
         more = f", and {len(outcome.leaving) - 1} more" if len(outcome.leaving) > 1 else ""
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{ref} left Git and is being deleted {since}{more}")
+    if not outcome.is_converged:
+        return Condition(ConditionType.READY, None, Reason.PROGRESSING, "not everything is as in Git yet; it goes on")
     revision = outcome.artifact.revision if outcome.artifact else ""
     kept = "".join(f"; {wording.left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.pruning.kept)
     objects = f"{wording.plural(outcome.desired, 'object')} {'matches' if outcome.desired == 1 else 'match'}"
@@ -61,6 +64,8 @@ def _obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
     """What stands in the way although nothing went wrong, that which matters most first."""
     if outcome.held.is_rollback:
         yield Reason.ROLLED_BACK, wording.rolled_back(outcome)
+    elif outcome.held.why and outcome.held.block:
+        yield outcome.held.block.reason, outcome.held.block.message
     if outcome.held.is_waiting and outcome.held.block:
         yield outcome.held.block.reason, wording.held(outcome)
     if outcome.consent.waits:
@@ -129,10 +134,17 @@ def _passes_by_itself(outcome: Outcome, reason: str) -> bool:
     if outcome.source_error:
         return isinstance(outcome.source_error, TransientError | WaitingError) and not outcome.pruning.held
     if reason == Reason.DRIFT_DETECTED:
-        return any(entry.state in (State.REPAIRING, State.TRANSIENT) for _, found in outcome.drift for entry in found)
-    if reason == Reason.PRUNE_HELD and outcome.pruning.deferred and not outcome.pruning.waiting and not outcome.pruning.held:
-        return True
+        states = {entry.state for _, found in outcome.drift for entry in found}
+        return bool(states & {State.REPAIRING, State.TRANSIENT}) or (State.HELD in states and _opens(outcome, WindowAction.DRIFT_REPAIR))
+    if reason == Reason.PRUNE_HELD:
+        return not outcome.pruning.waiting and not outcome.pruning.held and _opens(outcome, WindowAction.PRUNE)
     return reason in _PASSING or reason == Reason.WAVE_NOT_READY
+
+
+def _opens(outcome: Outcome, action: WindowAction) -> bool:
+    """Whether a gate is closed that opens by itself."""
+    block = outcome.blocks.get(action)
+    return block is not None and block.reason in _PASSING
 
 
 def _common_reason(problems: Iterable[Problem]) -> str:

@@ -60,6 +60,7 @@ class DecideStage:
         refs: Iterable[ObjectRef],
         blind: Mapping[GroupKind, errors.CvstateError],
         *,
+        rules: str,
         block: Block | None,
         left_as_is: Callable[[ObjectRef], bool],
         retry_all: bool,
@@ -70,6 +71,7 @@ class DecideStage:
             wanted: all desired objects.
             refs: those to decide on.
             blind: kinds that cannot be seen.
+            rules: by which fields are left out of an apply.
             block: what keeps newer manifests from being applied; None if nothing does.
             left_as_is: whether an object is not to be brought to this revision, as in a rollback.
             retry_all: whether pauses after failures count for nothing.
@@ -85,7 +87,7 @@ class DecideStage:
                 continue
             if error := blind.get(ref.group_kind):
                 self._fail(ref, manifest, error)
-            elif change := await self._change(ref, manifest, now):
+            elif change := await self._change(ref, manifest, rules, now):
                 self._sort(change, found, left_as_is)
         return found
 
@@ -125,14 +127,14 @@ class DecideStage:
         else:
             found.plan.append(change)
 
-    async def _change(self, ref: ObjectRef, manifest: Manifest, now: float) -> Change | None:
+    async def _change(self, ref: ObjectRef, manifest: Manifest, rules: str, now: float) -> Change | None:
         """What to do with one object; None for nothing, or if it failed."""
         claims, live = self._world.index.claims, self._world.index.get(ref)
         if _is_left_alone(manifest, live):
             self._ledger.excuse(ref)
             return None
         is_free = live is not None and live.owner != self._owner and (claims.is_free(ref, live.owner) or await self._is_orphan(live))
-        match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self._ledger.present, is_free=is_free):
+        match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self._ledger.present, is_free=is_free, rules=rules):
             case Hold.OWNER_CONFLICT:
                 claims.catch_up(self._owner, now)
                 self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))

@@ -60,6 +60,11 @@ class LiveIndex:
         """Number of members of an ApplySet."""
         return len(self._members.get(owner, ()))
 
+    def doubt(self, owner: str) -> None:
+        """What was found out about the members of an ApplySet holds no more, since it is judged by other rules now: each is to be looked at again."""
+        for ref in self._members.get(owner, ()):
+            self._objects[ref] = replace(self._objects[ref], baseline=None)
+
     def let_go(self, owner: str, refs: Collection[ObjectRef]) -> None:
         """`owner` would delete exactly these of its objects; who declares one of them is told."""
         news = [ref for ref in refs if not self.claims.is_free(ref, owner)]

@@ -1,8 +1,10 @@
 """Orders: what a pass may do, as one value: the spec, the gates, and what people agreed to."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from cvstate_operator.api.apply import Conflicts
 from cvstate_operator.api.clusterstate import ClusterStateSpec
@@ -13,7 +15,7 @@ from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.gates import Block, Gates
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Orders:
     """Made once for each pass."""
 
@@ -32,6 +34,13 @@ class Orders:
     def yields(self) -> bool:
         """Whether fields that other managers hold are left to them."""
         return self.spec.apply.conflicts is Conflicts.YIELD
+
+    @cached_property
+    def rules(self) -> str:
+        """Digest of what decides which fields an apply leaves out."""
+        drift, told = self.spec.drift, hashlib.blake2b(digest_size=4)
+        told.update(repr((drift.ignore, drift.rules, self.spec.apply.conflicts)).encode())
+        return told.hexdigest()
 
     @property
     def is_plain(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.breaker import Breaker, Key
 from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.drift.ledger import Entry
@@ -70,7 +71,7 @@ class Held:
     is_rollback: bool = False
     """Whether that is because the newest is quarantined."""
     why: str = ""
-    """For a rollback: what was wrong with the newest."""
+    """What was wrong with the newest commit, if it is quarantined."""
     creates: int = 0
     updates: int = 0
     block: Block | None = None
@@ -122,7 +123,7 @@ class Outcome:
     """When the pipeline wants to run again by itself, monotonic seconds; None if only on a trigger."""
     is_whole: bool = True
     """Whether everything was done that could be; False if the pass was cut short, or an object was deleted only to be made anew."""
-    is_rolled_out: bool = False
+    is_rolled_out: bool = True
     """Whether every object is written as the commit declares it. Whatever drifts since, or is still to be deleted, does not matter."""
     drift: tuple[tuple[ObjectRef, tuple[Entry, ...]], ...] = ()
     """Drift that is open."""
@@ -141,5 +142,20 @@ class Outcome:
     """What spec.windows say; None if there are none."""
     history: tuple[Begun, ...] = ()
     quarantined: Mapping[str, str] = field(default_factory=dict)
+    rejected: frozenset[str] = frozenset()
+    """Of these, commits that a person rejected."""
+    blocks: Mapping[WindowAction, Block] = field(default_factory=dict)
+    """What may not be written now, and why."""
     released: str = ""
     """Value of the annotation that releases commits, as it was last acted on."""
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether the cluster is exactly as the newest commit declares, as far as can be told: the only ground to say Ready."""
+        pruning = self.pruning
+        return (
+            self.evaluated
+            and self.is_rolled_out
+            and not (self.source_error or self.held.artifact or self.problems or self.drift or self.consent.waits)
+            and not (self.pending or self.leaving or pruning.held or pruning.waiting or pruning.deferred)
+        )

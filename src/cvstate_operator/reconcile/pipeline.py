@@ -102,6 +102,8 @@ class Pipeline:
             self._prune,
             self.ledger,
         )
+        self._rules: object = None
+        """What drift was judged by in the pass before."""
         self._newest: Artifact | None = None
         """The newest commit as of the beginning of the pass."""
         self._attempted: Artifact | None = None
@@ -159,6 +161,10 @@ class Pipeline:
         newest = self._newest = self._source.artifact
         gates, is_other = await self._gates.judge(spec, revision=newest.revision if newest else "", is_settled=self._is_settled)
         orders = Orders(spec, gates, self._consent.agreed(), until=self._consent.until)
+        rules = (spec.drift, spec.apply.conflicts)
+        if self._rules not in (None, rules):
+            self._world.index.doubt(self._owner)
+        is_other, self._rules = is_other or self._rules != rules, rules
         fresh = await self._renew(orders, full=full) or self._unfinished or is_other or self._consent.is_news
         wanted = self._place.desired
         if wanted is None:
@@ -227,6 +233,7 @@ class Pipeline:
             wanted,
             looked_at,
             self._observe.blind,
+            rules=orders.rules,
             block=block,
             left_as_is=partial(self._revision.leaves, orders.spec),
             retry_all=retry_all,

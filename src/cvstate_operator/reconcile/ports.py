@@ -115,7 +115,15 @@ class Cluster(Protocol):
         """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
 
     async def apply(
-        self, change: Change, remade: Remade, *, live: Mapping[str, Any] | None, owner: str, name_owner: NameOwner, terms: Terms
+        self,
+        change: Change,
+        remade: Remade,
+        *,
+        live: Mapping[str, Any] | None,
+        owner: str,
+        name_owner: NameOwner,
+        terms: Terms,
+        digest: str,
     ) -> dict[str, Any] | None:
         """Carry out a create, update or repair; the object as it is afterwards, None if it was there and the terms leave it as it is.
 
@@ -126,6 +134,7 @@ class Cluster(Protocol):
             owner: ApplySet id.
             name_owner: names other ApplySets for people.
             terms: what is done where others have a say.
+            digest: to be left on the object.
 
         Raises:
             CvstateError: it was not applied.

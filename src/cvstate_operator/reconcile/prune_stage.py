@@ -1,6 +1,6 @@
 """The prune stage of one ClusterState: deletes what left Git, if everything that has to be sure is, and lets others have what they declare now."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,19 +98,20 @@ class PruneStage:
         doomed = {change.ref: change for change in self.pruning.doomed}
         # A prune that failed before is of no interest once its object is gone or held.
         self._ledger.forget([ref for ref in self._ledger.failures if ref not in wanted.objects and ref not in doomed])
-        done = [] if self._hand_over() else await self._delete(self._agreed(doomed.values()), retry_all=retry_all)
+        waiting = [change for found in self.pruning.waiting for change in found.changes]
+        done = [] if self._hand_over() else await self._delete(self._agreed(self.pruning.doomed, waiting), retry_all=retry_all)
         deleted = {item.ref for item in done}
         self.pending = tuple(ref for ref in doomed if ref not in deleted and ref not in self._ledger.failures)
         return done
 
-    def _agreed(self, doomed: Iterable[Change]) -> list[Change]:
-        """Those that were found superfluous long enough ago already; the others are noted."""
+    def _agreed(self, doomed: Sequence[Change], waiting: Sequence[Change]) -> list[Change]:
+        """Of the doomed those that were found superfluous long enough ago already; the others, and what waits, are noted."""
         now = self._world.clock.monotonic()
         before, self._suspects = self._suspects, {}
-        for change in doomed:
+        for change in (*doomed, *waiting):
             uid, known = change.live.uid if change.live else "", before.get(change.ref)
             self._suspects[change.ref] = known if known and known.uid == uid else _Suspect(uid, now)
-        young = [suspect.since for suspect in self._suspects.values() if suspect.since + AGREEING_SECONDS > now]
+        young = [since for change in doomed if (since := self._suspects[change.ref].since) + AGREEING_SECONDS > now]
         if young:
             self._run_again(min(young) + AGREEING_SECONDS)
         return [change for change in doomed if self._suspects[change.ref].since + AGREEING_SECONDS <= now]

@@ -69,7 +69,7 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
         "lastGoodRevision": _good(outcome) or previous.get("lastGoodRevision"),
         "lastHandledReleased": outcome.released,
-        "quarantined": [{"revision": f"sha1:{commit}", "message": why} for commit, why in sorted(outcome.quarantined.items())],
+        "quarantined": [_quarantine(outcome, commit) for commit in sorted(outcome.quarantined)],
         "plan": _plan(outcome),
         "window": _window(outcome),
         "drift": _drift(outcome),
@@ -220,6 +220,11 @@ def _plan(outcome: Outcome) -> dict[str, Any] | None:
         return None
     reason = next((c.reason for c in conditions(outcome) if c.type is ConditionType.READY), "")
     return {**found, "held": reason}
+
+
+def _quarantine(outcome: Outcome, commit: str) -> dict[str, Any]:
+    told = {"revision": f"sha1:{commit}", "message": outcome.quarantined[commit]}
+    return {**told, "rejected": True} if commit in outcome.rejected else told
 
 
 def _window(outcome: Outcome) -> dict[str, Any] | None:

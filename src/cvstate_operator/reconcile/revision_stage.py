@@ -15,7 +15,7 @@ from cvstate_operator.drift.rules import is_kind
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.plan import revision
-from cvstate_operator.plan.gates import Block, Gates
+from cvstate_operator.plan.gates import Block, Gates, Reason
 from cvstate_operator.plan.history import History, commit_of
 from cvstate_operator.plan.revision import Why
 from cvstate_operator.reconcile import inputs
@@ -39,6 +39,11 @@ class RevisionStage:
         self.held: Artifact | None = None
         """The newest commit, if another one is worked with."""
         self.why = Why.NEWEST
+        self.quarantine = ""
+        """Why the newest commit is not to be applied; empty if it may be."""
+        self._credit = timedelta()
+        """For how long nothing might be written since the commit was begun: that time does not count against it."""
+        self._blocked_since: datetime | None = None
 
     @property
     def quarantined(self) -> Mapping[str, str]:
@@ -52,15 +57,23 @@ class RevisionStage:
 
     def block(self, gates: Gates) -> Block | None:
         """What keeps the commit from being applied now; None if nothing does."""
+        if self.quarantine and not self.is_rollback:
+            return Block(
+                Reason.QUARANTINED,
+                f"the newest commit is quarantined ({self.quarantine}), and no good one can be gone back to; push a better commit, "
+                "or release it: cvstate rollback --undo",
+            )
         return gates.block(WindowAction.ROLLBACK if self.is_rollback else WindowAction.NEW_REVISION)
 
     async def choose(self, spec: ClusterStateSpec, newest: Artifact | None, gates: Gates) -> Artifact | None:
         """The commit to work with; None if none is known."""
+        self._count(gates)
         if newest is None:
-            self.held = None
+            self.held, self.quarantine = None, ""
             return None
         history, rejected = self.history, self.rejected
         history.keep_quarantined(newest.commit)
+        self.quarantine = self.quarantined.get(newest.commit, "")
         good = history.good(rejected)
         choice = revision.choose(
             newest.commit,
@@ -78,6 +91,8 @@ class RevisionStage:
 
     def begin(self, spec: ClusterStateSpec, artifact: Artifact) -> None:
         """The commit is about to be applied."""
+        if artifact.commit != self._accepted:
+            self._credit = timedelta()
         self._accepted = artifact.commit
         self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit)
 
@@ -88,12 +103,12 @@ class RevisionStage:
     def deadline(self, spec: ClusterStateSpec) -> datetime | None:
         """When the commit is rolled back unless it is healthy by then; None if it is not to be, or cannot."""
         current = self.history.current
-        if spec.rollback is None or current is None or self.is_rollback or self.why is Why.HELD:
+        if spec.rollback is None or current is None or self.is_rollback or self.why is Why.HELD or self._blocked_since:
             return None
         good = self.history.good(self.rejected)
         if good is None or good.commit == current.commit or commit_of(current.revision) in self.history.quarantined:
             return None
-        return current.started_at + timedelta(seconds=parse_seconds(spec.rollback.on_unhealthy_for))
+        return current.started_at + self._credit + timedelta(seconds=parse_seconds(spec.rollback.on_unhealthy_for))
 
     def give_up(self, spec: ClusterStateSpec, what: str) -> bool:
         """Quarantine the commit if its time is over; `what` says what is wrong with it. True if it was."""
@@ -118,6 +133,14 @@ class RevisionStage:
         """Whether a rollback is under way that leaves the object as it is."""
         excluded = spec.rollback.exclude_kinds if spec.rollback else Rollback().exclude_kinds
         return self.is_rollback and any(is_kind(ref, kind) for kind in excluded)
+
+    def _count(self, gates: Gates) -> None:
+        """Keep count of the time in which nothing might be written: nobody can become healthy then."""
+        now, is_blocked = self._world.clock.now(), gates.block(WindowAction.NEW_REVISION) is not None
+        if is_blocked and self._blocked_since is None:
+            self._blocked_since = now
+        elif not is_blocked and self._blocked_since is not None:
+            self._credit, self._blocked_since = self._credit + (now - self._blocked_since), None
 
     async def _recall(self, spec: ClusterStateSpec, commit: str) -> Artifact | None:
         git = spec.source.git

@@ -80,6 +80,8 @@ def summarize(
         is_whole=is_whole,
         is_rolled_out=evaluated and is_whole and not failed and not (held.creates or held.updates or held.later),
         released=stages.revision.released,
+        rejected=stages.revision.rejected,
+        blocks=orders.gates.blocks,
         next_pass_at=_next_pass(stages, orders, world, now),
         drift=tuple(sorted(stages.drift.ledger.open.items())),
         fights=stages.drift.fights(now),
@@ -112,7 +114,7 @@ def _held(stages: Stages, orders: Orders, decision: Decision) -> Held:
     return Held(
         artifact=revision.held,
         is_rollback=revision.is_rollback,
-        why=revision.quarantined.get(revision.held.commit, "") if revision.held else "",
+        why=revision.quarantine,
         creates=sum(change.action is Action.CREATE for change in decision.held),
         updates=sum(change.action is Action.UPDATE for change in decision.held),
         block=revision.block(orders.gates),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.ledger import Entry, State
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.redaction import one_line
@@ -71,7 +72,9 @@ def open_drift(outcome: Outcome) -> str:
     field = f" {found.drift.path}" if found.drift.path else ""
     who = f" (by {one_line(found.drift.manager)})" if found.drift.manager else ""
     states = "; ".join(f"{count} {_DOES[state]}" for state in State if (count := sum(entry.state is state for entry in entries)))
-    return f"{plural(len(entries), 'field')} of {plural(len(outcome.drift), 'object')} drifted, first {ref}{field}{who}: {states}"
+    block = outcome.blocks.get(WindowAction.DRIFT_REPAIR)
+    held = f" ({block.message})" if block and any(entry.state is State.HELD for entry in entries) else ""
+    return f"{plural(len(entries), 'field')} of {plural(len(outcome.drift), 'object')} drifted, first {ref}{field}{who}: {states}{held}"
 
 
 def first_drift(outcome: Outcome) -> tuple[ObjectRef, Entry]:

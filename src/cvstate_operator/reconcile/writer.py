@@ -19,7 +19,7 @@ from cvstate_operator.objects.binary import bad_base64
 from cvstate_operator.objects.identity import Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
 from cvstate_operator.objects.redaction import is_secret, one_line, without_values
-from cvstate_operator.plan import adoption, crds, recreate
+from cvstate_operator.plan import adoption, changes, crds, recreate
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.recreate import Verdict
@@ -250,7 +250,11 @@ class Writer:
         terms = adoption.Terms(
             spec.adoption, may_force=spec.conflicts is Conflicts.FORCE, only_if_absent=wish is directives.Apply.IF_NOT_PRESENT
         )
-        return await self._world.cluster.apply(change, remade, live=look.live, owner=self._owner, name_owner=self._name_owner, terms=terms)
+        manifest = change.manifest
+        digest = changes.partial_digest(manifest, orders.rules) if manifest and look.left_out else manifest.digest if manifest else ""
+        return await self._world.cluster.apply(
+            change, remade, live=look.live, owner=self._owner, name_owner=self._name_owner, terms=terms, digest=digest
+        )
 
     async def _recreate(self, change: Change, orders: Orders, error: errors.ImmutableError) -> Done:
         """Delete an object that cannot be changed as Git wants it, if that is allowed; the event that it is gone has it created.

@@ -182,7 +182,7 @@ REPLICAS: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
 
 def test_a_changed_scalar_is_told_with_both_values_and_its_writer() -> None:
     others = entry("kubectl-edit", REPLICAS, time="2026-01-02T00:00:00Z")
-    assert drifts(live(others)) == (FieldDrift("/spec/replicas", 2, 5, "kubectl-edit", "2026-01-02T00:00:00Z"),)
+    assert drifts(live(others)) == (FieldDrift("/spec/replicas", 2, 5, "kubectl-edit", "2026-01-02T00:00:00Z", is_held=True),)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ BODY: dict[str, Any] = {
 
 
 def drift(path: str = "/spec/replicas", *, desired: Any = 2, live: Any = 5, manager: str = "kubectl-edit") -> FieldDrift:
-    return FieldDrift(path, desired, live, manager, "2026-01-01T00:00:00Z")
+    return FieldDrift(path, desired, live, manager, "2026-01-01T00:00:00Z", is_held=bool(path and manager) and live is not None)
 
 
 REPLICAS = drift()

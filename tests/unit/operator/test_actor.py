@@ -33,6 +33,9 @@ class Reporter(FakeReporter):
     async def write_plan(self, consent: Consent, *, revision: str, known: Iterable[object], needed: Collection[str]) -> None:
         self.plans.append((consent, set(needed)))
 
+    async def is_leaving(self) -> bool:
+        return True
+
     async def write_finalizer(self, *, wanted: bool, found: Sequence[str]) -> None:
         self.finalizers.append(wanted)
 

@@ -156,7 +156,15 @@ class FakeCluster:
         return self.clusterstates is None or owner in self.clusterstates
 
     async def apply(
-        self, change: Change, remade: Remade, *, live: Mapping[str, Any] | None, owner: str, name_owner: NameOwner, terms: Terms
+        self,
+        change: Change,
+        remade: Remade,
+        *,
+        live: Mapping[str, Any] | None,
+        owner: str,
+        name_owner: NameOwner,
+        terms: Terms,
+        digest: str,
     ) -> dict[str, Any] | None:
         manifest = change.manifest
         assert manifest is not None
@@ -164,7 +172,7 @@ class FakeCluster:
         self.most_writing = max(self.most_writing, self.writing)
 
         def marked(live: Mapping[str, Any] | None) -> Body:
-            return ownership.marked(remade(live), owner=owner, digest=manifest.digest, namespace=change.ref.namespace)
+            return ownership.marked(remade(live), owner=owner, digest=digest, namespace=change.ref.namespace)
 
         try:
             await asyncio.sleep(0)
@@ -186,7 +194,14 @@ class FakeCluster:
             self.writing -= 1
 
     def _adopted(
-        self, change: Change, marked: Remade, live: Mapping[str, Any] | None, *, owner: str, name_owner: NameOwner, terms: Terms
+        self,
+        change: Change,
+        marked: Remade,
+        live: Mapping[str, Any] | None,
+        *,
+        owner: str,
+        name_owner: NameOwner,
+        terms: Terms,
     ) -> Body | None:
         """The dance of kube/cluster.py: write what is known; if it turns out to be something else, look, and ask whose it is."""
         try:

@@ -202,7 +202,7 @@ async def test_an_object_is_made_anew_if_the_spec_says_so() -> None:
 
 async def test_an_object_that_is_away_to_be_made_anew_is_not_claimed_to_be_there() -> None:
     _, outcome = await recreated("IfImmutable", asking(), asking(colour="red"))
-    assert not outcome.is_applied
+    assert not outcome.is_rolled_out
 
 
 async def test_nothing_is_deleted_for_an_object_that_the_api_server_would_not_take() -> None:

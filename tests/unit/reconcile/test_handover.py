@@ -42,7 +42,7 @@ async def test_what_somebody_may_come_to_declare_during_deletes_is_kept(stage: S
     outcome = await stage.settle(await stage.run())
     assert stage.names() == {"a", "c"}
     assert outcome.pending == (ref("c"),)
-    assert not outcome.is_applied
+    assert not outcome.is_converged
     outcome = await stage.wait(outcome)
     assert stage.names() == {"a", "c"}
 

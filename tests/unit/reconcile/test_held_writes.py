@@ -225,7 +225,7 @@ async def test_a_commit_that_is_not_to_be_had_any_more_leaves_everything_as_it_i
     outcome = await stage.run(full=True)
     assert stage.cluster.writes == []
     assert stage.names() == {"a", "b"}
-    assert not outcome.is_applied
+    assert not outcome.is_rolled_out
 
 
 async def test_an_emergency_stop_in_the_middle_of_a_pass_ends_it_with_the_object_in_hand() -> None:

@@ -84,7 +84,7 @@ async def test_a_bad_file_holds_every_delete_until_it_is_mended(state: RealRende
     assert reason in [problem.reason for problem in outcome.problems]
     assert ref("doomed") in outcome.pruning.held
     assert "doomed" in state.stage.names()
-    assert not outcome.is_applied
+    assert not outcome.is_converged
 
     # The next commit is rendered from what is known, and the bad file is not in it.
     outcome = await state.commit({**base, name: content, "new.yaml": config_map("new")})

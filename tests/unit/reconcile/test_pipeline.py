@@ -437,7 +437,7 @@ async def test_an_object_that_changed_while_it_was_to_be_deleted_is_not_claimed_
     stage.cluster.failures["b"] = [errors.StaleError("the object changed since")]
     outcome = await stage.settle(await stage.commit(A))
     assert outcome.pending == (ref("b"),)
-    assert (outcome.problems, outcome.is_applied) == ((), False)
+    assert (outcome.problems, outcome.is_converged) == ((), False)
     outcome = await stage.wait(outcome)
     assert outcome.pending == (ref("b"),)
     del stage.cluster.failures["b"]
@@ -481,7 +481,7 @@ async def test_a_delete_waits_for_who_has_not_come_to_the_same_commit(stage: Sta
     await stage.commit(A, B)
     claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)
     outcome = await stage.commit(A)
-    assert (stage.names(), outcome.pending, outcome.is_applied) == ({"a", "b"}, (ref("b"),), False)
+    assert (stage.names(), outcome.pending, outcome.is_converged) == ({"a", "b"}, (ref("b"),), False)
     outcome = await stage.wait(outcome)
     assert stage.names() == {"a", "b"}
     claims.want(RIVAL, (), stage.git.head, stage.clock.seconds)

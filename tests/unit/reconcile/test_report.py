@@ -105,12 +105,14 @@ OUTCOMES = {
         pruning=Pruning(waiting=(Waiting((pruned("b"), pruned("c")), LIMITS),)),
         consent=waits((PlanAction.PRUNE, ref("b")), (PlanAction.PRUNE, ref("c"))),
     ),
-    "prune-later": replace(CONVERGED, pruning=Pruning(deferred=(pruned(),), deferral="Prune is closed")),
+    "prune-later": replace(
+        CONVERGED, pruning=Pruning(deferred=(pruned(),), deferral="Prune is closed"), blocks={WindowAction.PRUNE: CLOSED}
+    ),
     "pending": replace(CONVERGED, pending=(ref("b"),)),
     "kept": replace(CONVERGED, pruning=Pruning(kept=(Kept((ref("b"), ref("c")), "spec.prune.enabled: false; delete them yourself"),))),
     "window-closed": replace(CONVERGED, held=Held(SECOND, block=CLOSED)),
-    "stopped": replace(CONVERGED, held=Held(creates=1, updates=2, block=STOPPED)),
-    "wave-not-ready": replace(CONVERGED, held=Held(later=2, frontier=Frontier(1, ref("a"), "1 of 2 replicas exist"))),
+    "stopped": replace(CONVERGED, is_rolled_out=False, held=Held(creates=1, updates=2, block=STOPPED)),
+    "wave-not-ready": replace(CONVERGED, is_rolled_out=False, held=Held(later=2, frontier=Frontier(1, ref("a"), "1 of 2 replicas exist"))),
     "rolled-back": replace(
         CONVERGED, held=Held(SECOND, is_rollback=True, why="not healthy within 5m: x"), quarantined={SECOND.commit: "x"}
     ),
@@ -304,7 +306,7 @@ def begun(outcome: Outcome) -> Outcome:
     return replace(outcome, artifact=SECOND if outcome.artifact else None, history=(second, *CONVERGED.history))
 
 
-@pytest.mark.parametrize("name", [name for name, outcome in OUTCOMES.items() if not outcome.is_applied])
+@pytest.mark.parametrize("name", [name for name, outcome in OUTCOMES.items() if not outcome.is_rolled_out])
 def test_the_applied_revision_moves_only_when_everything_is_applied(name: str) -> None:
     found = status(begun(OUTCOMES[name]), status(CONVERGED))
     assert found["lastAppliedRevision"] == FIRST.revision

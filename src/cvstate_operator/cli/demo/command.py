@@ -57,7 +57,7 @@ def demo(
 
     Examples:
 
-      cvstate demo                           about 35 seconds
+      cvstate demo                           about 40 seconds
 
       cvstate demo --git ssh                 the same, read over SSH
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cvstate_operator.api.conditions import Reason
 from cvstate_operator.api.drift import Breaker
-from cvstate_operator.cli.demo import application, audit, hand_edits, observer
+from cvstate_operator.cli.demo import application, hand_edits, observer
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.stage import Stage
 
@@ -40,12 +40,11 @@ async def fight(on: Stage) -> Seen:
         opened = await _see_left_alone(on)
         other = await _edit_another(on)
         await on.see_answered(await on.call())
-        repairs = _repairs(on, mark)
+        repairs = _repairs(on, mark, rival)
         settled_seconds = await _settle(on)
     seconds = opened["at"] - started
-    counted = "given up" if repairs is None else f"{repairs} repairs, then given up"
     return Seen(
-        f"{counted}; {RIVAL} named",
+        f"{repairs} repairs, then given up; {RIVAL} named",
         seconds,
         f"meanwhile {application.STOREFRONT} as declared again in {duration(other.seconds)}\n"
         f"Git leaves the field to it: Ready after {duration(settled_seconds)}",
@@ -90,7 +89,7 @@ async def _insist(on: Stage, rival: Rival) -> None:
 
     while True:
         await on.eyes.until(is_otherwise, seconds=math.inf, check=on.operator.check)
-        on.tell("tuner", f"sets spec.replicas of deployment/cart to {WISH}, as the manager {RIVAL}")
+        on.tell("tuner", f"sets deployment/cart spec.replicas to {WISH}, as {RIVAL}")
         live = await on.eyes.send("PATCH", address, {"spec": {"replicas": WISH}}, kind=observer.MERGE, fieldManager=RIVAL)
         version = int(live["metadata"]["resourceVersion"])
         rival.writes += 1
@@ -120,20 +119,22 @@ async def _edit_another(on: Stage) -> Seen:
     return await hand_edits.edit(on, application.STOREFRONT, {"data": {"PODINFO_UI_MESSAGE": "Everything is free"}}, manager="kubectl-edit")
 
 
-def _repairs(on: Stage, mark: int) -> int | None:
-    """How often the operator wrote the object; None if nobody counts.
+def _repairs(on: Stage, mark: int, rival: Rival) -> int:
+    """How often the operator wrote the object: by the audit log, or else as often as the other controller saw itself undone.
 
     Raises:
         NotSeenError: not as often as the breaker allows.
     """
     writes = on.writes(mark)
     if writes is None:
-        return None
-    found = [write for write in writes if (write.resource, write.name) == ("deployments", application.CART.name)]
-    if len(found) != REPAIRS:
-        raise NotSeenError(expected=f"{REPAIRS} repairs of {application.CART}, also after a full reconcile", found=audit.tally(found))
-    on.tell("status", f"{len(found)} repairs by the audit log, also after a full reconcile that someone asks for")
-    return len(found)
+        found, how = rival.writes - 1, "seen by the tuner"
+    else:
+        found = sum((write.resource, write.name) == ("deployments", application.CART.name) for write in writes)
+        how = "by the audit log"
+    if found != REPAIRS:
+        raise NotSeenError(expected=f"{REPAIRS} repairs of {application.CART}, also after a full reconcile", found=f"{found} {how}")
+    on.tell("status", f"{found} repairs, {how}, also after a full reconcile that someone asked for")
+    return found
 
 
 async def _settle(on: Stage) -> float:

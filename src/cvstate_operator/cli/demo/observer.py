@@ -89,9 +89,11 @@ class Observer:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with a change (python/cpython#86296).
             async with self._changed:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), min(left, GLANCE_SECONDS))
+                    async with asyncio.timeout(min(left, GLANCE_SECONDS)):
+                        await self._changed.wait()
         return Sight(value, self._changed_at)
 
     async def send(self, method: str, path: str, body: Body | None = None, *, kind: str = "application/json", **params: str) -> Body:

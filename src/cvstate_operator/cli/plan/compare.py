@@ -91,6 +91,7 @@ class Comparison:
             self._wanted,
             [ref for ref in self._wanted.objects if ref in self._only and ref not in self._ledger.failures],
             {},
+            rules=self._orders.rules,
             block=None,
             left_as_is=lambda ref: False,
             retry_all=True,
