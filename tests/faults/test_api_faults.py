@@ -136,8 +136,10 @@ def test_what_may_not_be_written_stops_itself_and_the_prune(installed: Run, seed
         each["data"]["key"] = "new"
     installed.wish(wanted)
     installed.world.wait_failed("Forbidden", mentions="cannot patch")
-    assert len(installed.away()) == 1, "all others are applied"
-    assert api.get(installed.world.path("secrets", "s0")) is not None
+    assert [line.split()[1].partition(".")[0] for line in installed.away()] == [
+        installed.world.path("configmaps", name),
+        installed.world.path("secrets", "s0") + ":",
+    ], "all others are applied"
     proxy.calm()
     doubt = (begun, datetime.now(UTC))
     installed.world.request()

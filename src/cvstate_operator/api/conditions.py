@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-MAX_MESSAGE: Final = 4096
+MAX_MESSAGE: Final = 3000
 """Longest message; metav1.Condition allows 32,768, a person reads less, and the status as a whole stays below 64 KiB (decision 11)."""
 
 

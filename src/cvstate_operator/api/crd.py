@@ -54,8 +54,11 @@ _KINDS: Final = (
         (
             ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
             ("Drift", "string", '.status.conditions[?(@.type=="Drifted")].status', 0),
+            ("Health", "string", '.status.conditions[?(@.type=="Healthy")].status', 0),
             ("Revision", "string", ".status.lastAppliedRevision", 0),
             _AGE,
+            ("Suspended", "boolean", ".spec.suspend", 1),
+            ("Window", "string", ".status.window.state", 1),
             ("Objects", "integer", ".status.inventory.objects", 1),
             ("Status", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
         ),

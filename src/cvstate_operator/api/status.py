@@ -173,7 +173,7 @@ class ClusterStateStatus(ApiModel):
     plan: PlanStatus | None = Field(None, description="Changes that wait; absent if none do.")
     window: WindowStatus | None = Field(None, description="What spec.windows say now; absent if there are none.")
     drift: DriftStatus | None = Field(None, description="Drift that is open now; absent if there is none.")
-    breakers: list[BreakerStatus] | None = Field(None, description="Fights over fields; absent if there are none.", max_length=100)
+    breakers: list[BreakerStatus] | None = Field(None, description="Fights over fields; absent if there are none.", max_length=20)
     history: list[HistoryEntry] | None = Field(None, description="Revisions that were begun, newest first.", max_length=51)
     problems: list[ProblemStatus] | None = Field(
         None, description="What could not be done, sorted by file; Ready counts them all.", max_length=20

@@ -24,8 +24,10 @@ _Entry = TypeVar("_Entry", dict[str, Any], str)
 
 LISTED: Final = 20
 """Problems and drifted fields listed in the status; the rest is counted (decision 11: the status does not grow with N)."""
-LISTED_BYTES: Final = 16 * 1024
-"""Size of either list as JSON: names and paths come from Git and can be long."""
+LISTED_BYTES: Final = 12 * 1024
+"""Size of any one list as JSON: names and paths come from Git and can be long. Three lists, seven conditions and the history stay below 64 KiB."""
+QUARANTINE_CHARACTERS: Final = 500
+"""Longest reason that is told of a revision that is not applied."""
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
 
@@ -223,7 +225,7 @@ def _plan(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _quarantine(outcome: Outcome, commit: str) -> dict[str, Any]:
-    told = {"revision": f"sha1:{commit}", "message": outcome.quarantined[commit]}
+    told = {"revision": f"sha1:{commit}", "message": one_line(outcome.quarantined[commit], QUARANTINE_CHARACTERS)}
     return {**told, "rejected": True} if commit in outcome.rejected else told
 
 
