@@ -31,8 +31,9 @@ tools: setup  ## Build kustomize and Helm from their Go modules (once; about 2 m
 demo: programs  ## Show the main job, live, on a cluster of its own
 	$(BIN)/cvstate demo
 
-test: lint programs  ## Everything: lint, unit, integration and end-to-end tests
-	$(BIN)/python -m pytest
+test: lint programs  ## Everything: lint, unit, integration, fault and end-to-end tests
+	$(BIN)/python -m pytest tests/unit -n auto -q
+	$(BIN)/python -m pytest --ignore tests/unit
 
 test-unit: setup  ## Tests that need no cluster; a minute or two
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q

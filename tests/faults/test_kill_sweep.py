@@ -28,16 +28,15 @@ QUIET_SECONDS = 3.5
 
 def drawn() -> Mapping[tuple[str, Moment], int | None]:
     """How many points of each scenario and moment are tried; None: all. Each scenario has its share."""
-    everything = [(scenario, moment) for scenario in SCENARIOS for moment in Moment]
-    if WANTED == "all":
-        return dict.fromkeys(everything)
     if "|" in WANTED:
         scenario, _, moment = WANTED.split("|")
         return {(scenario, Moment(moment)): 1}
     dice = random.Random(SEED)
-    dice.shuffle(everything)
-    order = sorted(everything, key=lambda space: sum(other[0] == space[0] for other in everything[: everything.index(space)]))
-    return dict(sorted(Counter(islice(cycle(order), int(WANTED))).items()))
+    moments = {scenario: dice.sample(list(Moment), len(Moment)) for scenario in SCENARIOS}
+    turns = [
+        (scenario, moments[scenario][turn]) for turn in range(len(Moment)) for scenario in dice.sample(list(SCENARIOS), len(SCENARIOS))
+    ]
+    return dict.fromkeys(turns) if WANTED == "all" else Counter(islice(cycle(turns), int(WANTED)))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def killed_at(ground: Ground, scenario: Scenario, reference: Reference, write: s
 
 
 @pytest.mark.timeout(0 if WANTED == "all" else 120)
-@pytest.mark.parametrize(("scenario", "moment"), drawn())
+@pytest.mark.parametrize(("scenario", "moment"), sorted(drawn()))
 def test_killed_at_a_write_it_ends_where_an_undisturbed_run_does(
     ground: Ground, references: dict[str, Reference], scenario: str, moment: Moment
 ):

@@ -57,16 +57,18 @@ def test_answers_that_come_too_late_do_not_pile_up(run: Run):
     assert invariants.most_at_a_time(seen for seen in run.requests() if seen.is_write and "/configmaps/" in seen.path) <= WRITERS
 
 
+A_FEW = 12 + WATCHED_SECONDS
+"""Requests for one path while it is refused."""
 OBJECTS = r"^/(api/v1|apis/(networking|rbac\.authorization)\.k8s\.io/v1)/"
 """Paths of the kinds of `some`; nothing that kopf watches."""
 
 
-def refuse(run: Run, *, path: str) -> None:
-    """Answer 401 to these for a while, in which an edit is to be repaired and a commit to be carried out; nobody asks again and again."""
+def refuse(run: Run, *, path: str) -> Counter[str]:
+    """Answer 401 to these for a while, in which an edit is to be repaired and a commit to be carried out; what was refused, and how often."""
     proxy = run.ground.proxy
     since = len(proxy.requests)
     proxy.rules = (Rule(act.unauthorized(), path=path),)
-    proxy.cut()
+    proxy.cut(path)
     edit(run, "c0")
     run.wish(some(without=("c4",)))
     for _ in range(3):
@@ -74,35 +76,38 @@ def refuse(run: Run, *, path: str) -> None:
         time.sleep(WATCHED_SECONDS / 3)
     refused = [seen for seen in proxy.since(since) if seen.status == 401]
     proxy.calm()
-    asked = Counter(f"{seen.method} {seen.path}" for seen in refused)
-    assert asked
-    assert max(asked.values()) <= 12 + WATCHED_SECONDS, asked.most_common(5)
+    return Counter(f"{seen.method} {seen.path}" for seen in refused)
 
 
 def test_credentials_that_are_refused_for_objects_are_no_reason_to_storm_and_accepted_again_need_nobody_who_asks(installed: Run):
-    refuse(installed, path=OBJECTS)
+    asked = refuse(installed, path=OBJECTS)
+    assert 0 < max(asked.values()) <= A_FEW, asked
     judge(installed)
 
 
 @pytest.mark.xfail(
     strict=True,
-    reason="kopf asks again hundreds of times a second when its watches are refused, or ends and takes our tasks with it: /healthz then "
-    "says that all is well, and nothing is done any more",
+    reason="a watch of kopf that is refused is tried again hundreds of times a second: the login handler has a new session at once",
 )
-def test_credentials_that_are_refused_for_everything_are_no_end(installed: Run):
-    """The login handler gives a new session at once, and kopf closes the old one under its other watches. To end is fine: it is restarted then."""
-    try:
-        refuse(installed, path="")
-        operator = installed.operator
-        until(
-            "it works or asks to be restarted",
-            lambda: not operator.is_running or operator.http("/healthz")[0] == 503 or is_repaired(installed, "c0"),
-            seconds=15,
-        )
-    finally:
-        if installed.operator.is_running:
-            installed.operator.end(signal.SIGKILL)
-    installed.operator.start()
+def test_credentials_that_are_refused_for_clusterstates_are_no_reason_to_storm(installed: Run):
+    asked = refuse(installed, path="/emergencystops$")
+    judge(installed)
+    assert 0 < max(asked.values()) <= A_FEW, asked
+
+
+def test_credentials_that_are_refused_for_everything_are_no_end_without_a_restart(installed: Run):
+    """To end, or to say by /healthz that it is of no use any more, is fine: it is restarted then."""
+    refuse(installed, path="")
+    operator = installed.operator
+    until(
+        "it works or asks to be restarted",
+        lambda: not operator.is_running or operator.http("/healthz")[0] != 200 or is_repaired(installed, "c0"),
+        seconds=30,
+    )
+    if not is_repaired(installed, "c0"):
+        if operator.is_running:
+            operator.end(signal.SIGKILL)
+        operator.start()
     judge(installed)
 
 

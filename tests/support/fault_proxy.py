@@ -169,7 +169,8 @@ class FaultProxy(LoopbackServer):
         self.on_write: OnWrite | None = None
         """Told of every write at each moment, in the proxy's thread; True resets the connection there and then."""
         self._thaw = asyncio.Event()
-        self._transports: set[asyncio.Transport] = set()
+        self._transports: dict[asyncio.Transport, str] = {}
+        """Connections, and what was asked last on each."""
 
     @staticmethod
     def plan(seed: int, *, path: str) -> tuple[Rule, ...]:
@@ -183,9 +184,9 @@ class FaultProxy(LoopbackServer):
             rule.first, rule.count, rule.every = dice.randint(1, 4), dice.randint(1, 4), dice.randint(1, 2)
         return tuple(chosen)
 
-    def cut(self) -> None:
-        """Reset every connection; new ones are served at once."""
-        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
+    def cut(self, path: str = "") -> None:
+        """Reset every connection, or those on which a path was asked last (a regular expression); new ones are served at once."""
+        asyncio.run_coroutine_threadsafe(self._cut(path), self._loop).result(10)
 
     def ask(self, path: str) -> bytes:
         """What the API server answers to a GET now, for the operator's user."""
@@ -235,7 +236,8 @@ class FaultProxy(LoopbackServer):
 
     async def _receive(self, request: web.Request) -> web.StreamResponse:
         if request.transport:
-            self._transports = {each for each in self._transports if not each.is_closing()} | {request.transport}
+            self._transports = {each: path for each, path in self._transports.items() if not each.is_closing()}
+            self._transports[request.transport] = request.path
         seen = Seen(request.method, request.path, dict(request.query), time.monotonic())
         self.requests.append(seen)
         try:
@@ -317,9 +319,10 @@ class FaultProxy(LoopbackServer):
         if seen.is_write and self.on_write and self.on_write(seen, moment):
             raise _Lost
 
-    async def _cut(self) -> None:
-        for transport in list(self._transports):
-            _reset(transport)
+    async def _cut(self, path: str = "") -> None:
+        for transport, asked in list(self._transports.items()):
+            if re.search(path, asked):
+                _reset(transport)
         await asyncio.sleep(0)
 
 
