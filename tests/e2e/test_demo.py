@@ -84,7 +84,7 @@ def test_commit_of_forty_objects_and_more_converges_in_one_patch_each(steps: dic
 @pytest.mark.parametrize(
     ("step", "field", "writer"),
     [
-        pytest.param("scaled", "/spec/replicas", "kubectl-scale", id="scale"),
+        pytest.param("scaled", "/spec/replicas", "kubectl", id="scale"),
         pytest.param("edited", "/spec/template/spec/containers/0/image", "kubectl-edit", id="image"),
     ],
 )

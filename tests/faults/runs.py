@@ -306,7 +306,8 @@ def some(*, without: tuple[str, ...] = ()) -> list[Json]:
 def judge(run: Run, *, foreign: tuple[str, ...] = ()) -> None:
     """Live is desired, no invariant was broken, and a second look writes nothing."""
     run.converge(seconds=CONVERGE_SECONDS)
-    assert [*run.violations(foreign=foreign), *run.looked_again()] == []
+    found = [*run.violations(foreign=foreign), *run.looked_again()]
+    assert not found, found
 
 
 def edit(run: Run, name: str) -> None:

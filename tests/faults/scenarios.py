@@ -179,7 +179,7 @@ def undisturbed(ground: Ground, scenario: Scenario) -> Reference:
     reference = Reference(tuple(writes.names), end_state(run, scenario))
     violations = [*run.violations(), *run.looked_again()]
     run.end()
-    assert violations == []
+    assert not violations, violations
     return reference
 
 

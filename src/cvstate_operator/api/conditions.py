@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 MAX_MESSAGE: Final = 3000
-"""Longest message; metav1.Condition allows 32,768, a person reads less, and the status as a whole stays below 64 KiB (decision 11)."""
+"""Longest message; metav1.Condition allows 32,768, a person reads less, and the status as a whole stays below 64 KiB."""
 
 
 class ConditionType(StrEnum):
@@ -48,7 +48,7 @@ class Reason(StrEnum):
     DRIFT_DETECTED = "DriftDetected"
     NO_DRIFT_DETECTED = "NoDriftDetected"
     NOT_EVALUATED = "NotEvaluated"
-    """Files of the commit could not be turned into objects."""
+    """There is nothing to tell yet: nothing was compared, or the objects cannot be seen."""
     APPLY_FAILED = "ApplyFailed"
     """Objects could not be applied, for more than one reason."""
     PRUNE_HELD = "PruneHeld"

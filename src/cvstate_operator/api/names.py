@@ -16,7 +16,7 @@ EMERGENCY_STOP: Final = "EmergencyStop"
 EMERGENCY_STOPS: Final = "emergencystops"
 
 FIELD_MANAGER: Final = "cvstate-operator"
-"""Field manager of every write to managed objects (decision 3)."""
+"""Field manager of every write to managed objects."""
 
 REQUESTED_AT: Final = "reconcile.cvstate.io/requestedAt"
 """Annotation on a ClusterState: any new value asks for a full reconcile now."""

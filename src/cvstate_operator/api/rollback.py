@@ -1,18 +1,10 @@
 """ClusterState, `spec.rollback`: what is done about a revision that does not become healthy."""
 
-from enum import StrEnum
-
 from pydantic import Field
 
 from cvstate_operator.api.drift import KindName
 from cvstate_operator.api.duration import Duration
 from cvstate_operator.api.model import ApiModel
-
-
-class RollbackTo(StrEnum):
-    """Where a rollback goes."""
-
-    LAST_GOOD = "LastGood"
 
 
 class Rollback(ApiModel):
@@ -22,7 +14,6 @@ class Rollback(ApiModel):
         "5m",
         description="A new revision that is not applied and healthy so long after it was begun is quarantined, and the last good one is applied.",
     )
-    to: RollbackTo = Field(RollbackTo.LAST_GOOD, description="The revision that was applied and healthy last.")
     exclude_kinds: list[KindName] = Field(
         ["StatefulSet", "PersistentVolumeClaim"],
         description="Kinds that a rollback leaves as they are, because older programs may not read what newer ones wrote.",

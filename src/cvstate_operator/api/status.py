@@ -161,7 +161,9 @@ class ClusterStateStatus(ApiModel):
     )
     source: SourceStatus | None = Field(None, description="The newest commit that was read.")
     last_attempted_revision: str | None = Field(None, description="The revision that was last tried.")
-    last_applied_revision: str | None = Field(None, description="The revision that was last applied without a problem.")
+    last_applied_revision: str | None = Field(
+        None, description="The revision of which every object was written last. Prunes and drift do not count."
+    )
     last_applied_from: AppliedFrom | None = Field(
         None,
         description="Where that revision came from: only of the same URL and ref can a newer one be a rewind, of the same path another kind of source.",

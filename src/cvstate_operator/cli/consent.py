@@ -1,22 +1,23 @@
 """`cvstate approve`: shows what waits in a ClusterState, and consents to it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.api import approval, names
-from cvstate_operator.api.change_plan import plan_name
+from cvstate_operator.api.change_plan import PlanAction, plan_name
 from cvstate_operator.api.duration import parse_seconds
-from cvstate_operator.cli import lookup
+from cvstate_operator.cli import lookup, terminal
 from cvstate_operator.cli.confirm import confirmed
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.cli.lookup import NameArgument, NamespaceOption
 from cvstate_operator.objects.redaction import one_line
 
@@ -33,14 +34,12 @@ _MAX_PREFIX: Final = 200
 
 def approve(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     digest: Annotated[
         str | None, typer.Option(help="Approve only if this is what waits (sha256:…), as status.plan.digest says.", metavar="DIGEST")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for those who ask later.")] = _DEFAULT_REASON,
-    expires: Annotated[
-        str | None, typer.Option(help="How long it is good, by this machine's clock: 30m, 8h. Default: 24h.", metavar="DURATION")
-    ] = None,
+    expires: Annotated[str, typer.Option(help="How long it is good, by this machine's clock: 30m, 8h.", metavar="DURATION")] = "24h",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -60,7 +59,8 @@ def approve(
       cvstate approve shop -n team-a --yes --digest sha256:4c1f…     in a script: exactly this
     """
     spec = _spec(reason, expires)
-    console = Console()
+    namespace = chosen_namespace(namespace, kubeconfig, context)
+    console = terminal.console()
     state, plan = with_client(kubeconfig, context, lambda client: _load(client, namespace, name, digest))
     if plan is None:
         console.print(Text(f"Nothing waits for consent in {namespace}/{name}."))
@@ -71,35 +71,28 @@ def approve(
         raise typer.Exit(1)
     spec["planDigest"] = plan["spec"]["digest"]
     made = with_client(kubeconfig, context, lambda client: _create(client, namespace, name, spec))
-    until = made["spec"].get("expiresAt") or f"{_after(made['metadata']['creationTimestamp'], approval.LIFETIME_SECONDS)}"
-    console.print(Text(f"Approved by StateApproval {namespace}/{made['metadata']['name']}, good until {until}."))
+    own = f"{namespace}/{made['metadata']['name']}"
+    console.print(Text(f"Approved by StateApproval {own}, good until {made['spec']['expiresAt']}."))
 
 
-def _spec(reason: str, expires: str | None) -> dict[str, Any]:
+def _spec(reason: str, expires: str) -> dict[str, Any]:
     """The StateApproval's spec but for its digest.
 
     Raises:
         SettingsError: an option is wrong.
     """
-    spec: dict[str, Any] = {"reason": reason}
-    if expires is not None:
-        try:
-            seconds = parse_seconds(expires)
-        except ValueError as exc:
-            raise errors.SettingsError(f"--expires {exc}") from exc
-        spec["expiresAt"] = _after(datetime.now(UTC).isoformat(), seconds)
-        if seconds < 1:
-            raise errors.SettingsError("--expires must be one second or longer")
+    try:
+        seconds = parse_seconds(expires)
+    except ValueError as exc:
+        raise errors.SettingsError(f"--expires {exc}") from exc
+    if seconds < 1:
+        raise errors.SettingsError("--expires must be one second or longer")
+    spec = {"reason": reason, "expiresAt": f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"}
     try:
         approval.StateApprovalSpec.model_validate({"planDigest": f"sha256:{'0' * 64}", **spec})
     except ValidationError as exc:
         raise errors.SettingsError(f"--reason must be a text of 1 to {approval.MAX_REASON} characters") from exc
     return spec
-
-
-def _after(moment: str, seconds: float) -> str:
-    """RFC 3339 in whole seconds."""
-    return f"{datetime.fromisoformat(moment) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
 # -- requests ------------------------------------------------------------------------------------------------------
@@ -150,29 +143,37 @@ async def _create(client: "Client", namespace: str, name: str, spec: Mapping[str
 
 
 def _shown(state: Mapping[str, Any], plan: Mapping[str, Any]) -> RenderableType:
-    """What would be done."""
+    """What would be done. A reason that several writes have in common is said once, below them."""
     meta, spec = state["metadata"], plan["spec"]
     counts = spec.get("counts", {})
     summary = ", ".join(f"{counts[key]} {text}" for key, text in _COUNTED if counts.get(key))
+    items = spec.get("items", ())
+    told = Counter((item["reason"], item["detail"]) for item in items if item.get("detail"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("ACTION", "OBJECT", "FIELD", "WHY"):
         table.add_column(column, overflow="fold")
-    table.add_column("DETAIL", overflow="fold", ratio=1)
-    for item in spec.get("items", ()):
+    if 1 in told.values():
+        table.add_column("DETAIL", overflow="fold")
+    for item in items:
+        own = told[item["reason"], item.get("detail")] == 1
         table.add_row(
             Text(item["action"], style=_COLOURS.get(item["action"], "")),
             Text(one_line(item["object"], 1000)),
             Text(one_line(item.get("path", ""), 2000)),
             Text(one_line(item["reason"])),
-            Text(one_line(item.get("detail", ""), 1000)),
+            *([Text(one_line(item["detail"], 1000))] if own else []),
         )
-    more = spec["total"] - len(spec.get("items", ()))
+    shared = [Text(f"{one_line(reason)}: {one_line(why, 1000)}") for (reason, why), count in told.items() if count > 1]
+    if any(item["action"] == PlanAction.RECREATE for item in items):
+        shared.append(Text(f"Field by field: cvstate plan {meta['name']} -n {meta['namespace']}", "dim"))
+    more = spec["total"] - len(items)
     return Group(
         Text(f"{meta['namespace']}/{meta['name']}  {one_line(spec.get('revision', ''), 300)}".rstrip(), style="bold"),
         Text(),
         table,
         *([Text(f"… and {more} more", style="yellow")] if more > 0 else []),
         Text(),
+        *shared,
         # Last, since a long table scrolls away what is above it.
         Text(f"{summary or spec['total']}; {spec['digest']}"),
     )

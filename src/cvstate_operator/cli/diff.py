@@ -11,9 +11,10 @@ from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.cli import lookup
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.cli.lookup import NameArgument, NamespaceOption
-from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.objects.redaction import as_text as value_text
+from cvstate_operator.objects.redaction import disclosed, one_line
 
 if TYPE_CHECKING:
     from cvstate_operator.cli.plan.bench import Bench, Tell
@@ -33,8 +34,9 @@ class Drifted:
     object: str
     path: str
     """JSON pointer; empty for the object as a whole."""
-    live: str | None
-    desired: str | None
+    live: Any
+    """JSON value that is there; None if there is none."""
+    desired: Any
     manager: str
     written_at: str
     first_seen: str
@@ -63,7 +65,7 @@ class Found:
 
 def diff(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     object_: Annotated[
         str | None, typer.Option("--object", help="Only objects of this kind and name, as in Deployment/api.", metavar="KIND/NAME")
     ] = None,
@@ -89,10 +91,11 @@ def diff(
 
     if object_ is not None and not all(object_.rpartition("/")[::2]):
         raise errors.SettingsError("--object must be KIND/NAME, as in Deployment/api")
+    namespace = chosen_namespace(namespace, kubeconfig, context)
     with Bar() as bar:
         found = with_client(kubeconfig, context, lambda client: _diff(client, namespace, name, wanted=object_, tell=bar))
     if output == "json":
-        typer.echo(json.dumps(as_json(found), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(as_json(found), indent=2))
     else:
         console = Console()
         for line in as_text(found):
@@ -174,14 +177,12 @@ async def _drift_of(bench: "Bench", comparison: "Comparison", change: "Change") 
 
 
 def _field(ref: "ObjectRef", entry: "Entry", told: Mapping[str, Any] | None) -> Drifted:
-    from cvstate_operator.objects.redaction import shown
-
     drift, kind = entry.drift, ref.group_kind
     own = Drifted(
         str(ref),
         drift.path,
-        None if drift.live is None or not drift.path else shown(kind, drift.path, drift.live),
-        None if drift.desired is None or not drift.path else shown(kind, drift.path, drift.desired),
+        disclosed(kind, drift.path, drift.live) if drift.path else None,
+        disclosed(kind, drift.path, drift.desired) if drift.path else None,
         one_line(drift.manager),
         drift.since,
         "",
@@ -251,8 +252,8 @@ def as_text(found: Found) -> Iterable[Text]:
 def _lines(field: Drifted) -> Iterable[Text]:
     if field.path:
         yield Text.assemble("  ", (one_line(field.path, 500), "cyan"))
-        yield Text.assemble("    live     ", (field.live, "red") if field.live is not None else ("(gone)", "red"))
-        yield Text.assemble("    desired  ", (field.desired, "green") if field.desired is not None else ("(none)", "green"))
+        yield Text.assemble("    live     ", (value_text(field.live), "red") if field.live is not None else ("(gone)", "red"))
+        yield Text.assemble("    desired  ", (value_text(field.desired), "green") if field.desired is not None else ("(none)", "green"))
     else:
         yield Text("  is gone" if field.is_gone else "  changed inside a field that is ours as a whole", "red")
     if field.manager:

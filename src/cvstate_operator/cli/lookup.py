@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from cvstate_operator.objects.manifest import Body
 
 NameArgument = Annotated[str, typer.Argument(help="The ClusterState.", metavar="NAME")]
-NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the ClusterState.")]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace of the ClusterState. Default: that of the context, else `default`.")
+]
 
 MANAGER: Final = "cvstate-cli"
 """Field manager of what commands write."""

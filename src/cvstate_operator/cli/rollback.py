@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.cli import lookup
+from cvstate_operator.cli import lookup, terminal
 from cvstate_operator.cli.confirm import confirmed
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.cli.lookup import NameArgument, NamespaceOption
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan.history import Entry, History, Stage, commit_of
@@ -29,7 +28,7 @@ _ATTEMPTS: Final = 3
 
 def rollback(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     undo: Annotated[bool, typer.Option("--undo", help="Let the rejected or quarantined revision be applied again.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the history, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -52,7 +51,8 @@ def rollback(
     """
     if undo and list_:
         raise errors.SettingsError("say one of --undo and --list")
-    console = Console()
+    namespace = chosen_namespace(namespace, kubeconfig, context)
+    console = terminal.console()
     state = with_client(kubeconfig, context, lambda client: lookup.cluster_state(client, namespace, name))
     if list_:
         console.print(_history(state))

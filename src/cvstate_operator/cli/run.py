@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check
 
 
 def run(
@@ -85,6 +85,7 @@ def run(
     from cvstate_operator.settings import Settings, default_cache
     from cvstate_operator.telemetry import logs
 
+    check(kubeconfig, context)
     logs.configure(level=log_level, as_json=log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()))
     settings = Settings(
         kubeconfig=kubeconfig,

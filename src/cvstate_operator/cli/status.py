@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.cli import status_detail
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli import status_detail, terminal
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.objects.redaction import one_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _SHORT_REVISION = 8
 def status(
     name: Annotated[str | None, typer.Argument(help="One ClusterState, in detail. Default: a table of all.")] = None,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Default: all namespaces, or `default` if NAME is given.")
+        str | None, typer.Option("--namespace", "-n", help="Default: all namespaces, or that of the context if NAME is given.")
     ] = None,
     output: Annotated[
         Literal["text", "json"], typer.Option("--output", "-o", help="json prints the objects as the API server has them.")
@@ -52,14 +52,19 @@ def status(
 
       cvstate status -o json
     """
+    if name:
+        namespace = chosen_namespace(namespace, kubeconfig, context)
     found, events, stops = with_client(kubeconfig, context, lambda client: _load(client, name, namespace))
     if output == "json":
         typer.echo(json.dumps(found[0] if name else found, indent=2))
     else:
-        console = Console()
+        console = terminal.console()
         for stop in stops:
             console.print(Text(f"All writes are stopped: {stop} (cvstate stop --release)", "bold red"), soft_wrap=True)
-        console.print(status_detail.shown(found[0], events) if name else _table(found, width=console.width))
+        is_narrow = console.width < terminal.NARROW_CHARACTERS
+        console.print(
+            status_detail.shown(found[0], events, is_narrow=is_narrow) if name else _table(found, width=console.width)
+        )
     if any(_condition(item, "Ready").get("status") != "True" for item in found):
         raise typer.Exit(1)
 
@@ -72,7 +77,7 @@ async def _load(client: "Client", name: str | None, namespace: str | None) -> tu
             scope = f"/namespaces/{namespace}" if namespace else ""
             pages = [page async for page in client.pages(f"{root}{scope}/{names.CLUSTER_STATES}")]
             return [item for page in pages for item in page["items"]], [], await _stops(client)
-        where = namespace or "default"
+        where = str(namespace)
         one = await client.get(f"{root}/namespaces/{where}/{names.CLUSTER_STATES}/{name}")
     except errors.KindUnknownError as exc:
         raise errors.KindUnknownError("the cluster has no ClusterState resource; install it with: kubectl apply -f crds/") from exc

@@ -32,12 +32,13 @@ _WAITING: Final = (
 )
 
 
-def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> RenderableType:
+def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -> RenderableType:
     """Everything about one ClusterState, what needs a person first.
 
     Args:
         item: as the API server gave it.
         events: about it.
+        is_narrow: whether wide tables are told as blocks of lines.
     """
     state = item.get("status") or {}
     return Group(
@@ -46,7 +47,7 @@ def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Rende
         _conditions(state),
         *_waiting(item, state),
         *_problems(state),
-        *_drift(item, state),
+        *_drift(item, state, is_narrow=is_narrow),
         *_fights(state),
         *_quarantined(item, state),
         *_history(state),
@@ -68,7 +69,7 @@ def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
     head.add_column(style="bold", no_wrap=True)
     head.add_column(overflow="fold")
     head.add_row("ClusterState", f"{meta['namespace']}/{meta['name']}")
-    for line in _switches(item["spec"], state):
+    for line in _switches(item, state):
         head.add_row("Writes", line)
     head.add_row("Source", Text(f"{git['url']}  path {git.get('path', '.')}"))
     head.add_row("Newest", Text(_source_line(state)))
@@ -85,11 +86,11 @@ def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
     return head
 
 
-def _switches(spec: Mapping[str, Any], state: Mapping[str, Any]) -> list[Text]:
+def _switches(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Text]:
     """What keeps everything, or classes of changes, from being written."""
-    found = []
+    spec, found = item["spec"], []
     if spec.get("suspend"):
-        found.append(Text("none, it is suspended (cvstate resume)", "yellow"))
+        found.append(Text(f"none, it is suspended; go on with: {_command('resume', item)}", "yellow"))
     if spec.get("mode") == "Observe":
         found.append(Text("none, spec.mode is Observe", "yellow"))
     window = state.get("window")
@@ -169,28 +170,58 @@ def _problems(state: Mapping[str, Any]) -> list[RenderableType]:
     return [table]
 
 
-def _drift(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[RenderableType]:
+def _drift(item: Mapping[str, Any], state: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
     drift = state.get("drift")
     if not drift:
         return []
-    table = _table(f"Open drift: {_count(drift['fields'], 'field')} of {_count(drift['objects'], 'object')}", style="bold red")
+    title = f"Open drift: {_count(drift['fields'], 'field')} of {_count(drift['objects'], 'object')}"
+    fields = drift["sample"][:DRIFTS]
+    found: list[RenderableType]
+    found = [Text(f"\n{title}", "bold red"), *map(_drift_block, fields)] if is_narrow else [_drift_table(title, fields)]
+    more = drift["fields"] - len(fields)
+    return [*found, *([Text(f"… and {more} more; see all of them with: {_command('diff', item)}", "dim")] if more > 0 else [])]
+
+
+def _drift_block(field: Mapping[str, Any]) -> Text:
+    """One drifted field as three lines."""
+    live, desired = _values(field)
+    what = "changed as a whole" if not field["path"] else Text.assemble((live, "red"), " instead of ", (desired or "(none)", "green"))
+    who = f", by {one_line(field['manager'])}" if field.get("manager") else ""
+    return Text.assemble(
+        (field["object"], "bold"),
+        f"\n  {field['path'] or 'as a whole'}: ",
+        what,
+        who,
+        "\n  ",
+        (field["severity"], _SEVERITIES.get(field["severity"], "")),
+        f", {field['state']}, for {age(field['since'])}",
+    )
+
+
+def _values(field: Mapping[str, Any]) -> tuple[str, str]:
+    """What is there, and what should be; empty for an object as a whole."""
+    return one_line(field.get("live", "" if not field["path"] else "(gone)")), one_line(field.get("desired", ""))
+
+
+def _drift_table(title: str, fields: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table(title, style="bold red")
     for column in ("OBJECT", "FIELD", "LIVE", "DESIRED", "WRITTEN BY"):
         table.add_column(column, overflow="fold")
     for column in ("SEVERITY", "STATE", "SINCE"):
         table.add_column(column, no_wrap=True)
-    for field in drift["sample"][:DRIFTS]:
+    for field in fields:
+        live, desired = _values(field)
         table.add_row(
             Text(field["object"]),
             Text(field["path"] or "as a whole"),
-            Text(one_line(field.get("live", "" if not field["path"] else "(gone)")), "red"),
-            Text(one_line(field.get("desired", "")), "green"),
+            Text(live, "red"),
+            Text(desired, "green"),
             Text(one_line(field.get("manager", ""))),
             Text(field["severity"], _SEVERITIES.get(field["severity"], "")),
             Text(field["state"]),
             Text(age(field["since"])),
         )
-    more = drift["fields"] - min(len(drift["sample"]), DRIFTS)
-    return [table, *([Text(f"… and {more} more; see all of them with: {_command('diff', item)}", "dim")] if more > 0 else [])]
+    return table
 
 
 def _fights(state: Mapping[str, Any]) -> list[RenderableType]:

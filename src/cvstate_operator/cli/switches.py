@@ -16,9 +16,9 @@ from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.approval import MAX_REASON
 from cvstate_operator.api.duration import human, parse_seconds
-from cvstate_operator.cli import lookup
+from cvstate_operator.cli import lookup, terminal
 from cvstate_operator.cli.confirm import confirmed
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.cli.lookup import NameArgument, NamespaceOption
 from cvstate_operator.objects.redaction import one_line
 
@@ -40,7 +40,7 @@ _UNUSABLE: Final = frozenset(kind.reason for kind in (errors.InvalidSpecError, e
 
 def suspend(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -54,14 +54,15 @@ def suspend(
 
       cvstate suspend shop -n team-a
     """
+    namespace = chosen_namespace(namespace, kubeconfig, context)
     was = with_client(kubeconfig, context, lambda client: _switch(client, namespace, name, is_suspended=True))
     said = "was suspended already" if was else "is suspended: nothing is written, looking goes on"
-    Console().print(Text(f"{namespace}/{name} {said}."), soft_wrap=True)
+    terminal.console().print(Text(f"{namespace}/{name} {said}."), soft_wrap=True)
 
 
 def resume(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -73,9 +74,10 @@ def resume(
 
       cvstate resume shop -n team-a
     """
+    namespace = chosen_namespace(namespace, kubeconfig, context)
     was = with_client(kubeconfig, context, lambda client: _switch(client, namespace, name, is_suspended=False))
     said = "is resumed: what differs is written now" if was else "was not suspended"
-    Console().print(Text(f"{namespace}/{name} {said}."), soft_wrap=True)
+    terminal.console().print(Text(f"{namespace}/{name} {said}."), soft_wrap=True)
 
 
 async def _switch(client: "Client", namespace: str, name: str, *, is_suspended: bool) -> bool:
@@ -102,7 +104,7 @@ async def _switch(client: "Client", namespace: str, name: str, *, is_suspended: 
 
 def reconcile(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and say how things stand.")] = True,
     timeout: Annotated[str, typer.Option(help="How long to wait.", metavar="DURATION")] = "5m",
     kubeconfig: KubeconfigOption = None,
@@ -121,7 +123,8 @@ def reconcile(
       cvstate reconcile shop -n team-a --no-wait
     """
     seconds = _seconds(timeout)
-    console = Console()
+    namespace = chosen_namespace(namespace, kubeconfig, context)
+    console = terminal.console()
     # The spinner is silent where standard error is no terminal.
     with Console(stderr=True).status("asking") as spinner:
         found = with_client(
@@ -266,7 +269,7 @@ def stop(
         raise errors.SettingsError("say one of --reason TEXT, --release and --status")
     if reason is not None and not 0 < len(reason.strip()) <= len(reason) <= MAX_REASON:
         raise errors.SettingsError(f"--reason must be a text of 1 to {MAX_REASON} characters")
-    console = Console()
+    console = terminal.console()
     stops = with_client(kubeconfig, context, _stops)
     if reason is not None:
         _stop(console, stops, reason, yes=yes, act=lambda: with_client(kubeconfig, context, partial(_create, reason=reason)))

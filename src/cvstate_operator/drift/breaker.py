@@ -189,12 +189,6 @@ class Breakers:
         found = ((key, self._fields[key]._at(now, self.limits)) for key in sorted(self._grave))
         return tuple((key, breaker) for key, breaker in found if _is_grave(breaker))
 
-    def next_probe(self, now: float) -> float | None:
-        """When the first open field may be probed, in the past if one may be already; None if none is open."""
-        found = (self._fields[key] for key in self._grave)
-        first = min((breaker.opened_at for breaker in found if breaker.opened_at is not None and breaker.probed_at is None), default=None)
-        return None if first is None else min(first, now) + self.limits.half_open_after_seconds
-
     def changes_at(self, key: Key, now: float) -> datetime | None:
         """When a field that is left alone may be repaired again: its next probe, or the end of one; None if it is not left alone."""
         breaker = self._fields.get(key, Breaker())

@@ -152,8 +152,8 @@ def _describe(desired: Any, live: Any, path: tuple[Step, ...], others: Sequence[
     writer = max(candidates, key=lambda e: e.get("time", ""), default={})
     return FieldDrift(
         pointer(path),
-        _value(desired, path),
-        _value(live, path),
+        value_at(desired, path),
+        value_at(live, path),
         writer.get("manager", ""),
         writer.get("time", ""),
         is_held=bool(holders),
@@ -171,7 +171,8 @@ def _holds(tree: FieldTree, path: tuple[Step, ...]) -> bool:
     return True
 
 
-def _value(obj: Any, path: tuple[Step, ...]) -> Any:
+def value_at(obj: Any, path: Sequence[Step]) -> Any:
+    """What stands at a place of an object; None if there is nothing."""
     for step in path:
         if isinstance(step, str):
             obj = obj.get(step) if isinstance(obj, Mapping) else None

@@ -1,6 +1,6 @@
 """Cluster: one target cluster with one identity: what it serves, what it holds of ours, and how to change it.
 
-One PATCH per changed object, no GET and no dry-run on the hot path (decision 3). A create carries a resourceVersion that no object can have: the API
+One PATCH per changed object, no GET and no dry-run on the hot path. A create carries a resourceVersion that no object can have: the API
 server creates what is absent (201) and answers 409 for what is there, so that nothing of anybody else is touched before it was looked at
 (tests/integration/test_cluster.py asks a live server). An update carries the uid, so that an object that was replaced meanwhile is not taken for ours.
 """
@@ -21,7 +21,7 @@ from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, Objec
 from cvstate_operator.objects.manifest import Body, Manifest, Remade
 from cvstate_operator.objects.preview import Preview
 from cvstate_operator.objects.recipe import Capabilities
-from cvstate_operator.plan import adoption
+from cvstate_operator.plan import adoption, takeover
 from cvstate_operator.plan.changes import Change
 
 NO_SUCH_VERSION: Final = "1"
@@ -110,7 +110,14 @@ class Cluster:
         if terms.only_if_absent:
             return None
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
-        return await self._patch(path, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
+        body, uid = marked(found), {"uid": found["metadata"]["uid"]}
+        if takeover.is_from_client(found):
+            # The dry run shows what will be ours, and finds the fields that may not be: nothing was given up then.
+            planned = await self._patch(path, body, uid, force=force, dry_run=True)
+            if fields := takeover.taken_over(found, planned, manager=FIELD_MANAGER):
+                handed = await self._client.patch(path, takeover.handover(found, fields), manager=FIELD_MANAGER)
+                body = marked(handed)
+        return await self._patch(path, body, uid, force=force)
 
     async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Change an object by a JSON patch; the object as it is afterwards."""
@@ -119,10 +126,13 @@ class Cluster:
     async def owner_exists(self, owner: str) -> bool:
         """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
         try:
-            found = await self._client.get(_OWNERS, params={"labelSelector": f"{ownership.ID_LABEL}={owner}", "limit": "1"})
+            async for page in self._client.pages(_OWNERS):
+                # By name: the label that says the id may be gone from one that is there.
+                if any(_applyset(item["metadata"]) == owner for item in page.get("items", ())):
+                    return True
         except errors.CvstateError:
             return True
-        return found is None or bool(found.get("items"))
+        return False
 
     async def replace(self, change: Change, body: Body) -> None:
         """Delete the object, if it is still the one we know and the API server would take `body` in its place."""
@@ -189,6 +199,10 @@ class Cluster:
     async def _patch(self, path: str, body: Body, precondition: Mapping[str, str], *, force: bool, dry_run: bool = False) -> dict[str, Any]:
         conditional = {**body, "metadata": {**body["metadata"], **precondition}}
         return await self._client.apply(path, conditional, manager=FIELD_MANAGER, force=force, dry_run=dry_run)
+
+
+def _applyset(meta: Mapping[str, Any]) -> str:
+    return ownership.applyset_id(name=meta["name"], namespace=meta["namespace"], kind=names.CLUSTER_STATE, group=names.GROUP)
 
 
 def _missing(gvk: Gvk) -> ApiResource:

@@ -5,6 +5,7 @@ HTTP codes alone mislead: a wrong field type in an apply is a 500, quota and ter
 Source: answers of kube-apiserver 1.36.3, measured (RELIABILITY §2); tests/integration/test_verdict.py asks a live one again.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,6 +20,17 @@ _TYPED_FIELD: Final = re.compile(r"^(?:failed to create typed patch object.*?: )
 _IMMUTABLE: Final = re.compile(
     r"immutable|may not change|cannot be changed|cannot change roleRef|updates to .* are forbidden|Forbidden: updates to", re.IGNORECASE
 )
+_VALUE: Final = "Invalid value: "
+"""Field errors of apimachinery: `field: Invalid value: VALUE: reason`."""
+_SAID_ABOUT: Final = 3
+"""Fields of a refused change that are told; one is enough to see what is wrong."""
+_GO_VALUES: Final = (
+    (re.compile(r"&value\.valueUnstructured\{Value:(?:interface \{\}\((?P<null>nil)\)|(?P<value>.*?))\}$"), ""),
+    (re.compile(r"&value\.list\w+\{.*\}$"), "a list"),
+    (re.compile(r"&value\.map\w+\{.*\}$"), "a map"),
+    (re.compile(r"&\{(?P<value>.*)\}$"), ""),
+)
+"""How structured-merge-diff prints what it got (typed/helpers.go, `%#v` and `%v`)."""
 
 
 def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str | None = None) -> errors.CvstateError:
@@ -114,7 +126,20 @@ def _wrong_type(message: str) -> errors.InvalidError:
     tail = tail.removeprefix("errors:").strip()
     match = _TYPED_FIELD.match(tail)
     field = match["field"] if match else ""
-    return errors.InvalidError(f"{_short(tail)}; correct the field's type or name in Git", field=field)
+    faults = [_without_go(line.strip()) for line in tail.splitlines() if line.strip()]
+    # The commonest slip: `y`, `on` and `1.10` mean no text in YAML.
+    is_unquoted = len(faults) == 1 and re.search(r"expected string, got (?!a list|a map|null)", faults[0])
+    remedy = "put it in quotes if a text is meant" if is_unquoted else "correct the field's type or name in Git"
+    return errors.InvalidError(f"{_short('; '.join(faults))}; {remedy}", field=field)
+
+
+def _without_go(fault: str) -> str:
+    """`expected string, got true` for `expected string, got &value.valueUnstructured{Value:true}`; also a Secret's is masked by its `got`."""
+    before, got, value = fault.partition(", got ")
+    for pattern, word in _GO_VALUES if got else ():
+        if found := pattern.fullmatch(value):
+            return before + got + (word or ("null" if found.groupdict().get("null") else found["value"]))
+    return fault
 
 
 def _invalid(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.CvstateError:
@@ -125,9 +150,32 @@ def _invalid(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvstat
         return errors.AdmissionDeniedError(_short(message), field=field)
     if _IMMUTABLE.search(message):
         return errors.ImmutableError(
-            f"{_short(message)}; delete the object to have it created anew, or set the old value in Git", field=field
+            f"{_short(_without_values(message, causes))}; set the old value in Git, or let the object be made anew (spec.apply.recreate)",
+            field=field,
         )
     return errors.InvalidError(f"{_short(message)}; correct it in Git", field=field)
+
+
+def _without_values(message: str, causes: Sequence[Mapping[str, Any]]) -> str:
+    """Which fields, and why; without their values, which may be the whole object as a Go struct."""
+    told = dict.fromkeys(
+        f"{cause['field']}: {_reason(str(cause['message']))}" for cause in causes if cause.get("field") and cause.get("message")
+    )
+    more = f"; and {len(told) - _SAID_ABOUT} more" if len(told) > _SAID_ABOUT else ""
+    return "; ".join(list(told)[:_SAID_ABOUT]) + more if told else message
+
+
+def _reason(said: str) -> str:
+    """`field is immutable` for `Invalid value: {…}: field is immutable`. What follows the first line is a comparison of Go structs."""
+    value = said.partition(_VALUE)[2] if said.startswith(_VALUE) else ""
+    if not value:
+        return said.partition("\n")[0]
+    try:
+        _, end = json.JSONDecoder().raw_decode(value)
+        found = value[end:].removeprefix(": ")
+    except (ValueError, RecursionError):
+        found = value.rpartition(": ")[2]
+    return found.partition("\n")[0] or said.partition("\n")[0]
 
 
 def _seconds(retry_after: str | None, details: Mapping[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""Live objects: what we remember of an object in the cluster. About half a kilobyte, never the body (decision 6)."""
+"""Live objects: what we remember of an object in the cluster. About half a kilobyte, never the body: memory grows with their number."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,8 @@ class Live:
     """Whether `managedFields` records an apply of ours."""
     directives: Directives = DEFAULT
     """What its annotations ask for."""
+    is_labelled_by_us: bool = True
+    """Whether we put the owner label on it; a tool that takes an object over puts its own."""
     controller: str = ""
     """Kind and name of the controller that made it, by its ownerReference; empty if there is none."""
 

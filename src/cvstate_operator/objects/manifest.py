@@ -1,7 +1,7 @@
 """Manifests: desired objects as they came out of the render, without their bodies.
 
-A body is 1–30 KB and is needed only when a PATCH is due; what stays in memory is its identity, its digest and where to read it again
-(decision 6 of docs/architecture.md). The renderer writes manifests, plan and apply read them.
+A body is 1–30 KB and is needed only when a PATCH is due; what stays in memory is its identity, its digest and where to read it again.
+The renderer writes manifests, plan and apply read them.
 """
 
 import hashlib

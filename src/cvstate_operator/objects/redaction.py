@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -44,11 +45,19 @@ def shown(kind: GroupKind, path: str, value: Any) -> str:
         path: JSON pointer of the field in it.
         value: any JSON value; None reads as `(none)`.
     """
+    return as_text(disclosed(kind, path, value))
+
+
+def disclosed(kind: GroupKind, path: str, value: Any) -> Any:
+    """`value` as it is, for programs, or MASK if it may be the content of a Secret; the arguments are those of `shown`."""
+    return MASK if value is not None and is_secret(kind) and not path.startswith(_PUBLIC_FIELDS) else value
+
+
+def as_text(value: Any) -> str:
+    """A JSON value for people: texts as they are, anything else as JSON; cut, on one line. None reads as `(none)`."""
     if value is None:
         return "(none)"
-    if is_secret(kind) and not path.startswith(_PUBLIC_FIELDS):
-        return MASK
-    return one_line(value if isinstance(value, str) else repr(value))
+    return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def is_secret(kind: GroupKind) -> bool:

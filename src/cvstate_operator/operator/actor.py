@@ -33,6 +33,8 @@ JITTER: Final = 0.1
 """Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
 PROGRESS_SECONDS: Final = 1.0
 """A pass that takes longer is announced in the status; shorter ones cost one status write, not two."""
+BREATHER_SECONDS: Final = 0.1
+"""Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
 MISHAP_SECONDS: Final = 10.0
@@ -110,6 +112,7 @@ class Actor:
 
     def reconsider(self) -> None:
         """What may be written may have changed: somebody approved something, or an EmergencyStop came or went."""
+        self._pipeline.interrupt()
         self._pass_at = _now()
         self._wake.set()
 
@@ -254,7 +257,7 @@ class Actor:
         try:
             finished, _ = await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
             if not finished and (news := self._pipeline.news(self._status)):
-                await self._write(report.progressing(self._status, generation=self._wanted.generation, message=news, now=_rfc3339()))
+                await self._announce(news)
             outcome = await work
         finally:
             work.cancel()
@@ -264,14 +267,20 @@ class Actor:
             self._handled = answered
         if full:
             self._full_at = _later(parse_seconds(spec.interval))
-        self._pass_at = outcome.next_pass_at
+        self._pass_at = None if outcome.next_pass_at is None else max(outcome.next_pass_at, _now() + BREATHER_SECONDS)
         if self._pipeline.wants_look:
             self._look_at, self._look_fresh = _now() + REFETCH_SECONDS, True
         await self._tell(outcome, seconds=_now() - started)
 
+    async def _announce(self, news: str) -> None:
+        """Say what is under way. If that cannot be written now, the work goes on all the same."""
+        try:
+            await self._write(report.progressing(self._status, generation=self._wanted.generation, message=news, now=_rfc3339()))
+        except errors.CvstateError as exc:
+            _log.warning("status not written", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
+
     async def _tell(self, outcome: Outcome, *, seconds: float) -> None:
         previous = self._status
-        await self._show_plan(outcome)
         for event in events.events(outcome, previous=previous):
             self._reporter.event(kind=event.kind, reason=event.reason, message=event.message)
             level = logging.INFO if event.kind == "Normal" else logging.WARNING
@@ -288,6 +297,7 @@ class Actor:
         self._meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
         self._meter.stands(_standing(outcome, ready=ready.status))
         await self._write(status)
+        await self._show_plan(outcome)
 
     async def _show_plan(self, outcome: Outcome) -> None:
         """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
@@ -296,7 +306,11 @@ class Actor:
         told = self._consents()
         needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
         revision = outcome.artifact.revision if outcome.artifact else ""
-        await self._reporter.write_plan(outcome.consent, revision=revision, known=told.plans, needed=needed)
+        try:
+            await self._reporter.write_plan(outcome.consent, revision=revision, known=told.plans, needed=needed)
+        except errors.CvstateError as exc:
+            _log.warning("plan not shown", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
+            self._pass_at = min(self._pass_at or float("inf"), _now() + MISHAP_SECONDS)
 
     async def _tell_broken(self, error: errors.CvstateError) -> None:
         """Say in the status why a pass could not be finished; as far as the API server takes it."""

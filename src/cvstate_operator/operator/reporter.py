@@ -86,7 +86,10 @@ class KubernetesReporter:
             {"op": "test", "path": "/metadata/finalizers", "value": list(found) or None},
             {"op": "add", "path": "/metadata/finalizers", "value": [*others, names.FINALIZER] if wanted else others},
         ]
-        await self._client.patch(self._path, operations, manager=FIELD_MANAGER)
+        try:
+            await self._client.patch(self._path, operations, manager=FIELD_MANAGER)
+        except errors.InvalidError as exc:  # by RFC 6902 a `test` that fails; the API server says 422
+            raise errors.StaleError("the ClusterState changed since the last event about it") from exc
 
     async def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace the status. A field that the CRD in the cluster does not know yet, in the middle of an upgrade, is dropped; server-side apply would fail."""

@@ -81,7 +81,7 @@ def _everything(stop: str, *, suspend: bool, mode: Mode) -> Block | None:
             Reason.EMERGENCY_STOP, f"an EmergencyStop is in force: {stop}; nothing is written until it is deleted (cvstate stop --release)"
         )
     if suspend:
-        return Block(Reason.SUSPENDED, "spec.suspend is true; nothing is written until it is false (cvstate resume)")
+        return Block(Reason.SUSPENDED, "spec.suspend is true; nothing is written until it is false (cvstate resume NAME -n NAMESPACE)")
     if mode is Mode.OBSERVE:
         return Block(Reason.OBSERVE_ONLY, "spec.mode is Observe; nothing is ever written")
     return None

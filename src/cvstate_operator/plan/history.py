@@ -95,9 +95,11 @@ class History:
         if self.current and self.current.commit == commit:
             self._reach(Stage.UNHEALTHY, now)
 
-    def release(self, commit: str) -> None:
-        """It may be applied again."""
+    def release(self, commit: str, now: datetime) -> None:
+        """It may be applied again; if it is the current one, its time begins anew."""
         self.quarantined.pop(commit, None)
+        if self.current and self.current.commit == commit and self.current.stage is Stage.UNHEALTHY:
+            self.entries[0] = replace(self.current, stage=Stage.APPLYING, started_at=now, seconds=None)
 
     def keep_quarantined(self, newest: str) -> None:
         """Only what the source still holds as its newest commit can come again; the rest is forgotten."""

@@ -48,7 +48,7 @@ ROLLED_BACK: Final = (
 )
 DISABLED: Final = "its annotation cvstate.io/prune: Disabled, or one that means the same; delete them yourself, or remove the annotation"
 CONFIRM: Final = (
-    "its annotation cvstate.io/prune: Confirm asks for an approval; approve the plan (`cvstate approve`), or delete them yourself"
+    "its annotation cvstate.io/prune: Confirm asks for an approval; approve the plan (`cvstate approve NAME -n NAMESPACE`), or delete them yourself"
 )
 
 
@@ -232,5 +232,5 @@ def _excess(count: int, of: int, spec: Prune) -> str:
         return ""
     exceeded = " and ".join(f"{name} {allows}" for name, allows in limits.items())
     return (
-        f"{count} of {of} objects would go at once, but {exceeded}; approve the plan (`cvstate approve`), or raise {' and '.join(limits)}"
+        f"{count} of {of} objects would go at once, but {exceeded}; approve the plan (`cvstate approve NAME -n NAMESPACE`), or raise {' and '.join(limits)}"
     )

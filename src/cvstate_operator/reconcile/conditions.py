@@ -111,6 +111,8 @@ def _drifted(outcome: Outcome) -> Condition:
         return Condition(
             ConditionType.DRIFTED, True, Reason.DRIFT_DETECTED, wording.open_drift(outcome) + (f"; {fights}" if fights else "")
         )
+    if outcome.held.creates or outcome.held.updates:
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"not compared yet: {wording.held(outcome)}")
     return Condition(ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, "every declared field is as declared")
 
 
@@ -118,6 +120,8 @@ def _healthy(outcome: Outcome) -> tuple[Condition, ...]:
     """Of what was applied; as long as nothing was compared, nothing is claimed."""
     if not outcome.evaluated:
         return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, "no object was looked at yet"),)
+    if outcome.held.creates:
+        return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, f"not ours yet, so not seen: {wording.held(outcome)}"),)
     health = outcome.health
     if health.blind and not health.failed:
         kinds = ", ".join(sorted(map(str, health.blind)))

@@ -51,6 +51,7 @@ class DecideStage:
         self._fail = fail
         self._owner = owner
         self._name_owner = name_owner
+        self._is_accepted = True
         self._orphans: dict[str, bool] = {}
         """ApplySet ids met in this pass: whether their ClusterState is gone."""
 
@@ -62,6 +63,7 @@ class DecideStage:
         *,
         rules: str,
         block: Block | None,
+        is_accepted: bool,
         left_as_is: Callable[[ObjectRef], bool],
         retry_all: bool,
     ) -> Decision:
@@ -73,11 +75,13 @@ class DecideStage:
             blind: kinds that cannot be seen.
             rules: by which fields are left out of an apply.
             block: what keeps newer manifests from being applied; None if nothing does.
+            is_accepted: whether these manifests were ever begun to be applied; if not, what is absent is new, and did not vanish.
             left_as_is: whether an object is not to be brought to this revision, as in a rollback.
             retry_all: whether pauses after failures count for nothing.
         """
         now = self._world.clock.monotonic()
         self._orphans.clear()
+        self._is_accepted = is_accepted
         found = Decision(block=block)
         for number, ref in enumerate(refs, 1):
             if number % BREATH_OBJECTS == 0:
@@ -91,11 +95,13 @@ class DecideStage:
                 self._sort(change, found, left_as_is)
         return found
 
-    def advance(self, wanted: Desired, found: Decision, orders: Orders) -> Decision:
+    def advance(self, wanted: Desired, found: Decision, orders: Orders, *, left_as_is: Callable[[ObjectRef], bool]) -> Decision:
         """Take out of the plan what belongs to waves that may not be begun yet."""
         pending = {change.ref: change for change in (*found.plan, *found.held, *found.later) if _is_revision(change)}
 
         def lacks(ref: ObjectRef) -> str:
+            if left_as_is(ref):
+                return ""
             if failure := self._ledger.failures.get(ref):
                 return failure.problem.message
             if ref in pending:
@@ -121,6 +127,7 @@ class DecideStage:
             found.plan.append(change)
         elif _stays(change, left_as_is):
             self._ledger.excuse(change.ref)
+            self._drift.calm(change.ref, change.live)
         elif found.block:
             self._ledger.excuse(change.ref)
             found.held.append(change)
@@ -130,11 +137,20 @@ class DecideStage:
     async def _change(self, ref: ObjectRef, manifest: Manifest, rules: str, now: float) -> Change | None:
         """What to do with one object; None for nothing, or if it failed."""
         claims, live = self._world.index.claims, self._world.index.get(ref)
-        if _is_left_alone(manifest, live):
+        if _is_left_alone(manifest, live) or (live is None and ref in self._ledger.left):
             self._ledger.excuse(ref)
+            self._drift.calm(ref, live)
             return None
         is_free = live is not None and live.owner != self._owner and (claims.is_free(ref, live.owner) or await self._is_orphan(live))
-        match changes.decide(ref, manifest, live, owner=self._owner, was_applied=ref in self._ledger.present, is_free=is_free, rules=rules):
+        match changes.decide(
+            ref,
+            manifest,
+            live,
+            owner=self._owner,
+            was_applied=self._is_accepted and ref in self._ledger.present,
+            is_free=is_free,
+            rules=rules,
+        ):
             case Hold.OWNER_CONFLICT:
                 claims.catch_up(self._owner, now)
                 self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
@@ -149,7 +165,7 @@ class DecideStage:
 
     async def _is_orphan(self, live: Live) -> bool:
         """Whether the object was left behind by a ClusterState that is gone: one that deletes nothing gives its objects up."""
-        if not live.digest:
+        if not (live.digest and live.is_labelled_by_us):
             return False
         if live.owner not in self._orphans:
             self._orphans[live.owner] = not await self._world.cluster.owner_exists(live.owner)

@@ -11,17 +11,18 @@ import orjson
 from cvstate_operator import errors
 from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.conditions import Reason
-from cvstate_operator.api.drift import Breaker, ExtraFields
+from cvstate_operator.api.drift import Breaker, DriftAction, ExtraFields
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.api.windows import WindowAction
-from cvstate_operator.drift import ignores
+from cvstate_operator.drift import ignores, rules
 from cvstate_operator.drift.breaker import Breakers, Key, Limits
-from cvstate_operator.drift.coverage import FieldDrift, field_drifts
+from cvstate_operator.drift.coverage import FieldDrift, field_drifts, value_at
+from cvstate_operator.drift.difference import differences
 from cvstate_operator.drift.extras import extras
 from cvstate_operator.drift.field_set import ownership as field_ownership
 from cvstate_operator.drift.ignores import LeftOut
 from cvstate_operator.drift.ledger import DriftLedger, Entry, State
-from cvstate_operator.drift.matching import is_named
+from cvstate_operator.drift.matching import is_named, locate
 from cvstate_operator.drift.remedy import Case, Policy, Remedy, remedy
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ObjectRef
@@ -86,7 +87,52 @@ class DriftStage:
         if change.action is Action.UPDATE and not ignored and orders.is_plain and not self._is_held(change):
             return Look(is_final=self._may_rest(orders))
         live = await self._live(change)
-        return self._judge(change, body, ignored, self._drifts(change, body, live), orders, live=live)
+        drifts = self._drifts(change, body, live)
+        if not orders.is_plain or self._is_blocked(change, orders):
+            drifts = await self._as_spelled(change, body, drifts)
+        return self._judge(change, body, ignored, drifts, orders, live=live)
+
+    async def survey(self, change: Change, body: Body, orders: Orders) -> None:
+        """Find out by a dry run how an object differs that may not be written, and may not even be ours.
+
+        Raises:
+            CvstateError: it could not be read, or the API server would not take it as Git has it.
+        """
+        assert change.manifest is not None  # prunes are not looked at  # noqa: S101
+        found = await self._world.cluster.preview(change.manifest, body, owner=self._owner)
+        if found.error:
+            raise found.error
+        drifts: tuple[FieldDrift, ...] = (FieldDrift("", "present", None, "", ""),)
+        if found.live is not None and found.planned is not None:
+            told = differences(found.live, found.planned, manager=FIELD_MANAGER)
+            drifts = tuple(FieldDrift(c.path, c.after, c.before, c.manager, c.since) for c in told.changes)
+        labels, now, spelled = body["metadata"].get("labels") or {}, self._world.clock.now(), found.planned or body
+        ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
+        entries = []
+        for drift in drifts:
+            verdict = rules.decide(orders.spec.drift.rules, drift, change.ref, spelled)
+            if verdict.action is not DriftAction.IGNORE and not ignored.covers(drift, spelled):
+                first_seen = self.ledger.first_seen(change.ref, drift.path, now)
+                entries.append(Entry(drift, verdict.severity, verdict.action, State.HELD, first_seen))
+        for entry in self.ledger.note(change.ref, entries):
+            self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)
+
+    async def _as_spelled(self, change: Change, body: Body, drifts: tuple[FieldDrift, ...]) -> tuple[FieldDrift, ...]:
+        """The same, where a value is as declared in other words: `1` for `1000m`. Only the API server can tell, by a dry run.
+
+        Needed for drift that is not repaired: a repair would end it either way.
+        """
+        assert change.manifest is not None  # prunes are not looked at  # noqa: S101
+        if not any(drift.is_held and drift.live != drift.desired for drift in drifts):
+            return drifts
+        found = await self._world.cluster.preview(change.manifest, body, owner=self._owner)
+        if found.planned is None:
+            return drifts
+        places = [locate(drift.path, body) for drift in drifts]
+        return tuple(
+            replace(drift, desired=drift.live) if drift.is_held and value_at(found.planned, place) == drift.live else drift
+            for drift, place in zip(drifts, places, strict=True)
+        )
 
     async def _look_at_absent(self, change: Change, body: Body, ignored: LeftOut, orders: Orders) -> Look:
         """An object that is not there, or is there and lost our label, which looks the same from afar."""
@@ -125,7 +171,7 @@ class DriftStage:
         )
         self.breakers.settle({uid, str(change.ref)} - {""}, [drift.path for drift in (*drifts, *extra)], now.timestamp())
         self._waits[change.ref] = tuple(
-            Waits(item_of(change, entry.drift), Reason.AWAITING_APPROVAL, told(change.ref, entry.drift))
+            Waits(item_of(change, entry.drift, first_seen=entry.first_seen), Reason.AWAITING_APPROVAL, told(change.ref, entry.drift))
             for entry in found.entries
             if entry.state is State.AWAITING_APPROVAL
         )
@@ -146,14 +192,18 @@ class DriftStage:
         return extras(body, live, manager=FIELD_MANAGER, left_alone=lambda manager: is_named(manager, ignored.managers))
 
     def _policy(self, change: Change, orders: Orders) -> Policy:
-        def agreed(drift: FieldDrift) -> bool:
-            return orders.agreed(item_of(change, drift))
+        now = self._world.clock.now()
 
-        may_write = change.manifest is None or (
-            change.manifest.directives.reconcile and (change.live is None or change.live.directives.reconcile)
-        )
-        is_blocked = orders.block(WindowAction.DRIFT_REPAIR) is not None or not may_write
-        return Policy(orders.spec.drift, orders.yields, is_blocked, agreed)
+        def agreed(drift: FieldDrift) -> bool:
+            return orders.agreed(item_of(change, drift, first_seen=self.ledger.first_seen(change.ref, drift.path, now)))
+
+        return Policy(orders.spec.drift, orders.yields, self._is_blocked(change, orders), agreed)
+
+    @staticmethod
+    def _is_blocked(change: Change, orders: Orders) -> bool:
+        """Whether the object may not be repaired now."""
+        wishes = [told.directives for told in (change.manifest, change.live) if told]
+        return orders.block(WindowAction.DRIFT_REPAIR) is not None or not all(wish.reconcile for wish in wishes)
 
     def _is_held(self, change: Change) -> bool:
         return bool(self.ledger.of(change.ref)) or (change.live is not None and self.breakers.knows(change.live.uid))
@@ -249,8 +299,12 @@ class DriftStage:
         return Key.of(change.ref, change.live.uid if change.live else "", drift.path)
 
 
-def item_of(change: Change, drift: FieldDrift) -> Item:
-    """The repair of one drift, as people agree to it."""
+def item_of(change: Change, drift: FieldDrift, *, first_seen: datetime) -> Item:
+    """The repair of one drift, as people agree to it.
+
+    Known by who wrote the field and what is there, not by when: that time moves with whatever the same writer does to the object. An object that is gone
+    has neither, and is known by when that was seen, so that consent is for this time only.
+    """
     assert change.manifest is not None  # prunes do not drift  # noqa: S101
     live = change.live
     if live and is_secret(change.ref.group_kind):
@@ -263,7 +317,7 @@ def item_of(change: Change, drift: FieldDrift) -> Item:
         live.uid if live else "",
         digest=change.manifest.digest,
         path=drift.path,
-        since=drift.since,
+        since=drift.manager if drift.path else first_seen.isoformat(timespec="seconds"),
         value=value,
     )
 

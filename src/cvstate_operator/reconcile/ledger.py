@@ -31,6 +31,8 @@ class Ledger:
     failures: dict[ObjectRef, Failure] = field(default_factory=dict)
     deferred: dict[ObjectRef, float] = field(default_factory=dict)
     """Objects that are to be looked at again at a certain time, and when (monotonic seconds)."""
+    left: set[ObjectRef] = field(default_factory=set)
+    """Objects that somebody else made, and that are to be left as they are; asked again at each full pass."""
     present: set[ObjectRef] = field(default_factory=set)
     """Objects that we saw in their desired state; if one is absent later, it vanished."""
 
@@ -84,6 +86,11 @@ class Ledger:
         self.failures.pop(ref, None)
         self.present.add(ref)
 
+    def leave(self, ref: ObjectRef) -> None:
+        """Somebody else made the object, and it is to be left as it is."""
+        self.left.add(ref)
+        self.failures.pop(ref, None)
+
     def excuse(self, ref: ObjectRef) -> None:
         """The object may not be written now, so that it does not matter how that would go."""
         self.failures.pop(ref, None)
@@ -94,6 +101,7 @@ class Ledger:
             self.failures.pop(ref, None)
             self.deferred.pop(ref, None)
             self.present.discard(ref)
+            self.left.discard(ref)
 
     def retry(self, kinds: Collection[GroupKind], now: float) -> None:
         """What kept objects of these kinds from being applied is over: their pauses end."""

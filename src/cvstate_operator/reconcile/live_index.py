@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
-from cvstate_operator.drift.field_set import fingerprint, ownership
+from cvstate_operator.drift.field_set import FieldTree, fingerprint, ownership
 from cvstate_operator.objects.directives import of_live
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live, is_newer
@@ -195,21 +195,28 @@ class LiveIndex:
 
 
 def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | None) -> Live:
-    meta = live["metadata"]
+    meta, held = live["metadata"], ownership(live, FIELD_MANAGER)
     return Live(
         resource=resource,
         uid=meta["uid"],
         version=meta["resourceVersion"],
         owner=(meta.get("labels") or {}).get(PART_OF_LABEL, ""),
         digest=(meta.get("annotations") or {}).get(DIGEST, ""),
-        fingerprint=fingerprint(live, ownership(live, FIELD_MANAGER)),
+        fingerprint=fingerprint(live, held),
         terminating="deletionTimestamp" in meta,
         leaving=_leaving(meta),
         baseline=baseline,
         applied=is_applied_by(live, FIELD_MANAGER),
+        is_labelled_by_us=_is_labelled(held.ours),
         directives=of_live(meta.get("annotations"), meta.get("labels")),
         controller=controller_of(live),
     )
+
+
+def _is_labelled(ours: FieldTree) -> bool:
+    """Whether our field set holds the owner label."""
+    labels = ours.get("f:metadata", {}).get("f:labels", {})
+    return f"f:{PART_OF_LABEL}" in labels
 
 
 def _leaving(meta: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cvstate_operator import errors
 from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.objects.ownership import ID_LABEL
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile.ports import ParentMetadata, World
 
@@ -21,10 +22,16 @@ class ObserveStage:
         self._world = world
         self._owner = owner
         self._marked: frozenset[GroupKind] | None = known_kinds or None
+        self._is_unmarked = False
         self.blind: Mapping[GroupKind, errors.CvstateError] = {}
         """Kinds that cannot be seen, and why."""
         self.seen_all = True
         """Whether the last resync that was asked for succeeded."""
+
+    def told(self, labels: Mapping[str, str]) -> None:
+        """The ClusterState has these labels; if somebody took its mark away, it is written again."""
+        if self._marked is not None and labels.get(ID_LABEL) != self._owner:
+            self._is_unmarked = True
 
     async def observe(self, wanted: Desired, *, resync_before: float | None) -> frozenset[GroupKind]:
         """Watch what members are or may be of; returns kinds that can be seen again.
@@ -58,6 +65,7 @@ class ObserveStage:
 
     async def _mark(self, kinds: frozenset[GroupKind]) -> None:
         """Write down which kinds members may be of, for whoever comes after us; before there are any, and after there were the last."""
-        if kinds != self._marked:
+        if kinds != self._marked or self._is_unmarked:
+            self._is_unmarked = False
             await self._world.reporter.write_parent(ParentMetadata(self._owner, kinds))
             self._marked = kinds

@@ -15,6 +15,7 @@ from typing import Any
 from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan import adoption
@@ -84,7 +85,7 @@ class Pipeline:
             self._drift,
             owner=owner,
             name_owner=name_owner,
-            is_superseded=lambda: self._source.artifact is not self._newest,
+            is_superseded=lambda: self._is_outdated or self._source.artifact is not self._newest,
         )
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
@@ -102,6 +103,7 @@ class Pipeline:
             self._prune,
             self.ledger,
         )
+        self._is_outdated = False
         self._rules: object = None
         """What drift was judged by in the pass before."""
         self._newest: Artifact | None = None
@@ -118,14 +120,20 @@ class Pipeline:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
         self._writer.stopping = True
 
+    def interrupt(self) -> None:
+        """What may be written is not what the pass in progress was told: it ends with the objects in hand, and another one has to follow."""
+        self._is_outdated = True
+
     def changed(self) -> None:
         """The spec is another one now: other ClusterStates delete nothing that this one may come to declare by it."""
+        self.interrupt()
         self._world.index.claims.change(self._owner, self._world.clock.monotonic())
 
     def told(self, body: Mapping[str, Any]) -> None:
         """The ClusterState is as `body` says now: its annotations may reject commits, and expressions may look at it."""
         annotations = body["metadata"].get("annotations") or {}
         self._gates.this = body
+        self._observe.told(body["metadata"].get("labels") or {})
         self._revision.reject(_commits(annotations.get(names.REJECTED)))
         self._revision.release(str(annotations.get(names.RELEASED) or ""), _commits(annotations.get(names.RELEASED)))
 
@@ -146,7 +154,7 @@ class Pipeline:
     def news(self, status: Mapping[str, Any]) -> str:
         """What the pass in progress brings that `status` does not know yet, for people; empty for a mere resync or repair."""
         revision = self._attempted.revision if self._attempted else ""
-        return f"applying {revision}" if revision and revision != status.get("lastAppliedRevision") else ""
+        return f"applying {revision}" if revision and revision != status.get("lastAttemptedRevision") else ""
 
     # -- the pass --------------------------------------------------------------------------------------------------
 
@@ -158,6 +166,7 @@ class Pipeline:
             full: list everything again and look at every object, whatever events said.
         """
         started = self._world.clock.monotonic()
+        self._is_outdated = self._writer.was_cut_short = False
         newest = self._newest = self._source.artifact
         gates, is_other = await self._gates.judge(spec, revision=newest.revision if newest else "", is_settled=self._is_settled)
         orders = Orders(spec, gates, self._consent.agreed(), until=self._consent.until)
@@ -172,12 +181,13 @@ class Pipeline:
         self._unfinished = True
         visible = await self._observe.observe(wanted, resync_before=started if full or not self._observe.seen_all else None)
         looked_at = self._due(wanted, visible, everything=full or fresh)
-        done = await self._apply(wanted, looked_at, orders, retry_all=full or self._consent.is_news)
+        done = await self._apply(wanted, looked_at, orders, is_thorough=full or fresh, retry_all=full or self._consent.is_news)
         if full or fresh or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
             keeps = partial(self._revision.leaves, spec)
             done += await self._prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
         self._unfinished = self._writer.was_cut_short
         if full:
+            self.ledger.left.clear()
             self._drift.tidy(wanted.objects)
         return self._outcome(orders, done)
 
@@ -224,28 +234,33 @@ class Pipeline:
             return {**dict.fromkeys(wanted.objects, now), **due}
         return {**{change.ref: now for change in (*self._decision.held, *self._decision.later)}, **due}
 
-    async def _apply(self, wanted: Desired, looked_at: Mapping[ObjectRef, float], orders: Orders, *, retry_all: bool) -> list[Done]:
+    async def _apply(
+        self, wanted: Desired, looked_at: Mapping[ObjectRef, float], orders: Orders, *, is_thorough: bool, retry_all: bool
+    ) -> list[Done]:
         """Decide on what is due and carry it out, wave by wave."""
         index, clock = self._world.index, self._world.clock
         index.claims.want(self._owner, wanted.objects, None if self._render.error else self._attempted, clock.monotonic())
-        block = self._revision.block(orders.gates)
+        block, leaves = self._revision.block(orders.gates), partial(self._revision.leaves, orders.spec)
         decision = await self._decide.decide(
             wanted,
             looked_at,
             self._observe.blind,
             rules=orders.rules,
             block=block,
-            left_as_is=partial(self._revision.leaves, orders.spec),
+            is_accepted=not self._revision.is_unaccepted,
+            left_as_is=leaves,
             retry_all=retry_all,
         )
         if self._attempted and not block and not self._render.error:
             self._revision.begin(orders.spec, self._attempted)
         done: list[Done] = []
-        self._decision = decision = self._decide.advance(wanted, decision, orders)
+        self._decision = decision = self._decide.advance(wanted, decision, orders, left_as_is=leaves)
         while decision.plan:
             batch, decision.plan = decision.plan, []
             done += await self._writer.apply(batch, looked_at, orders)
-            decision = self._decide.advance(wanted, decision, orders)
+            decision = self._decide.advance(wanted, decision, orders, left_as_is=leaves)
+        if orders.spec.mode is Mode.OBSERVE and is_thorough:
+            await self._writer.survey(decision.held, orders)
         return done
 
     def _guard(self, wanted: Desired, orders: Orders) -> PruneGuard:
@@ -283,11 +298,17 @@ class Pipeline:
         if outcome.is_rolled_out and self._attempted:
             self._applied_digest = outcome.digest
             revision.applied(healthy=outcome.health.is_healthy)
-            self._source.applied(orders.spec, self._attempted)
+            self._source.applied(self._attempted)
         next_pass_at = outcome.next_pass_at
-        if revision.give_up(orders.spec, outcome.problems[0].message if outcome.problems else outcome.health.text):
+        if revision.give_up(orders.spec, self._fault(outcome)):
             next_pass_at = self._world.clock.monotonic()
         return replace(outcome, history=tuple(revision.history.entries), quarantined=dict(revision.quarantined), next_pass_at=next_pass_at)
+
+    def _fault(self, outcome: Outcome) -> str:
+        """What is wrong with the commit itself, for people; empty if nothing is, or nothing that can be told from trouble around it."""
+        waiting = {str(one.item.ref) for one in self._writer.waiting}
+        lasting = (problem for problem in outcome.problems if not problem.retryable and problem.object not in waiting)
+        return next((problem.message for problem in lasting), "") or outcome.health.text
 
     def _health(self) -> Health:
         wanted, unready = self._place.desired, self._world.index.unready_of(self._owner)

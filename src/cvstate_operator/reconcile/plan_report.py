@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from cvstate_operator.api import names
 from cvstate_operator.api.change_plan import MAX_DETAIL, MAX_ITEMS, PlanAction
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan.consent import fingerprints
 from cvstate_operator.reconcile.outcome import Consent, Waits
+
+PRUNE_DETAIL: Final = 80
+"""Characters of the detail of a prune: a plan lists up to 100 of them."""
 
 
 def plan_body(consent: Consent, *, name: str, revision: str, owner: Mapping[str, str]) -> dict[str, Any]:
@@ -44,11 +47,13 @@ def plan_body(consent: Consent, *, name: str, revision: str, owner: Mapping[str,
 
 
 def _item(one: Waits) -> dict[str, Any]:
+    # Prunes share their reason, and who reads a plan has the remedy in hand: only the object matters.
+    detail = one_line(one.detail.partition("; ")[0], PRUNE_DETAIL) if one.item.action is PlanAction.PRUNE else one_line(one.detail, MAX_DETAIL)
     told = {
         "action": one.item.action.value,
         "object": str(one.item.ref),
         "path": one.item.path,
         "reason": one.reason,
-        "detail": one_line(one.detail, MAX_DETAIL),
+        "detail": detail,
     }
     return {key: value for key, value in told.items() if value}

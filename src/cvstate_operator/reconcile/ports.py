@@ -12,6 +12,7 @@ from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest, Remade
+from cvstate_operator.objects.preview import Preview
 from cvstate_operator.objects.recipe import Capabilities, Recipe
 from cvstate_operator.plan.adoption import NameOwner, Terms
 from cvstate_operator.plan.changes import Change
@@ -138,6 +139,13 @@ class Cluster(Protocol):
 
         Raises:
             CvstateError: it was not applied.
+        """
+
+    async def preview(self, manifest: Manifest, body: Body, *, owner: str) -> Preview:
+        """What an apply would do; nothing is written.
+
+        Raises:
+            CvstateError: the object could not be read.
         """
 
     async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

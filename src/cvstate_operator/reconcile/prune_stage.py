@@ -121,7 +121,7 @@ class PruneStage:
         done: list[Done] = []
         for change in doomed:
             now = clock.monotonic()
-            if self._writer.stopping or self._world.stopped() or (not retry_all and self._ledger.is_paused(change.ref, None, now)):
+            if self._writer.is_cut_short or self._world.stopped() or (not retry_all and self._ledger.is_paused(change.ref, None, now)):
                 continue
             # Each delete takes requests, and others say meanwhile what they declare.
             if self._claimant(change.ref) or claims.catch_up(self._owner, now):

@@ -41,6 +41,9 @@ class RevisionStage:
         self.why = Why.NEWEST
         self.quarantine = ""
         """Why the newest commit is not to be applied; empty if it may be."""
+        self._is_substitute = False
+        self._begun_here: datetime | None = None
+        """When this process first worked on the commit: what passed before, nobody was there to mend anything."""
         self._credit = timedelta()
         """For how long nothing might be written since the commit was begun: that time does not count against it."""
         self._blocked_since: datetime | None = None
@@ -49,6 +52,11 @@ class RevisionStage:
     def quarantined(self) -> Mapping[str, str]:
         """Commits that are not applied, and why."""
         return {**self.history.quarantined, **dict.fromkeys(self.rejected, "a person rejected it (cvstate rollback)")}
+
+    @property
+    def is_unaccepted(self) -> bool:
+        """Whether what is worked with is held itself: an older commit could not be had."""
+        return self._is_substitute
 
     @property
     def is_rollback(self) -> bool:
@@ -61,7 +69,7 @@ class RevisionStage:
             return Block(
                 Reason.QUARANTINED,
                 f"the newest commit is quarantined ({self.quarantine}), and no good one can be gone back to; push a better commit, "
-                "or release it: cvstate rollback --undo",
+                "or release it: cvstate rollback NAME -n NAMESPACE --undo",
             )
         return gates.block(WindowAction.ROLLBACK if self.is_rollback else WindowAction.NEW_REVISION)
 
@@ -85,14 +93,14 @@ class RevisionStage:
         )
         artifact = newest if choice.commit == newest.commit else await self._recall(spec, choice.commit)
         # A commit that is not to be had any more is no reason to stop looking: nothing of the newest is written while it is held.
-        self.why = choice.why if artifact else Why.HELD
+        self.why, self._is_substitute = (choice.why, False) if artifact else (Why.HELD, True)
         self.held = newest if self.why is not Why.NEWEST else None
         return artifact or newest
 
     def begin(self, spec: ClusterStateSpec, artifact: Artifact) -> None:
         """The commit is about to be applied."""
-        if artifact.commit != self._accepted:
-            self._credit = timedelta()
+        if artifact.commit != self._accepted or self._begun_here is None:
+            self._credit, self._begun_here = timedelta(), self._world.clock.now()
         self._accepted = artifact.commit
         self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit)
 
@@ -108,12 +116,16 @@ class RevisionStage:
         good = self.history.good(self.rejected)
         if good is None or good.commit == current.commit or commit_of(current.revision) in self.history.quarantined:
             return None
-        return current.started_at + self._credit + timedelta(seconds=parse_seconds(spec.rollback.on_unhealthy_for))
+        return (
+            max(current.started_at, self._begun_here or current.started_at)
+            + self._credit
+            + timedelta(seconds=parse_seconds(spec.rollback.on_unhealthy_for))
+        )
 
     def give_up(self, spec: ClusterStateSpec, what: str) -> bool:
         """Quarantine the commit if its time is over; `what` says what is wrong with it. True if it was."""
         deadline, now, current = self.deadline(spec), self._world.clock.now(), self.history.current
-        if deadline is None or now < deadline or current is None or spec.rollback is None:
+        if not what or deadline is None or now < deadline or current is None or spec.rollback is None:
             return False
         self.history.quarantine(current.commit, f"not healthy within {spec.rollback.on_unhealthy_for}: {what}", now)
         return True
@@ -127,7 +139,8 @@ class RevisionStage:
         if told != self.released:
             self.released = told
             for commit in commits:
-                self.history.release(commit)
+                self.history.release(commit, self._world.clock.now())
+                self._begun_here = None
 
     def leaves(self, spec: ClusterStateSpec, ref: ObjectRef) -> bool:
         """Whether a rollback is under way that leaves the object as it is."""

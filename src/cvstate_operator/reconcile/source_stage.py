@@ -55,6 +55,8 @@ class SourceStage:
         self._seen_time = world.clock.now()
         self.artifact: Artifact | None = None
         """The newest commit that was acceptable."""
+        self._origin = ("", "")
+        """URL and selector that it came from; the spec may name others by now."""
         self.wants_look = False
         """The cache was lost: the source should be asked again at once."""
 
@@ -71,6 +73,7 @@ class SourceStage:
         self.wants_look = False
         try:
             self.artifact = await self._fetch(spec, fresh=fresh)
+            self._origin = (spec.source.git.url, spec.source.git.ref.selector)
             self._error, self._seen_at, self._seen_time = None, clock.monotonic(), clock.now()
         except errors.CvstateError as exc:
             self._error, result = exc, exc.reason
@@ -85,10 +88,14 @@ class SourceStage:
             self._world.source.forget(self.artifact)
         self.artifact, self.wants_look = None, True
 
-    def applied(self, spec: ClusterStateSpec, artifact: Artifact) -> None:
+    def applied(self, artifact: Artifact) -> None:
         """From now on a new commit has to descend from this one."""
-        git = spec.source.git
-        self._baseline = Baseline(git.url, git.ref.selector, artifact.commit)
+        self._baseline = Baseline(*self._origin, artifact.commit)
+
+    @property
+    def url(self) -> str:
+        """Where the newest commit came from; empty if there is none yet."""
+        return self._origin[0]
 
     def error(self, spec: ClusterStateSpec) -> errors.CvstateError | None:
         """Why the newest commit is not known or not taken; SourceStale once that lasts longer than the ClusterState allows."""
@@ -135,5 +142,6 @@ class SourceStage:
         try:
             access = await inputs.access(self._world.references, git, self._namespace, max_age=parse_seconds(spec.interval))
             self.artifact = await self._world.source.recall(git, access=access, commit=self._baseline.commit)
+            self._origin = (git.url, git.ref.selector)
         except errors.CvstateError:
             return  # why the source cannot be read is told already

@@ -68,7 +68,7 @@ def summarize(
     failed = any(ref in wanted.objects for ref in stages.ledger.failures) or bool(wanted.problems) if wanted else True
     return Outcome(
         artifact=artifact,
-        url=spec.source.git.url,
+        url=stages.source.url or spec.source.git.url,
         source_error=stages.source.error(spec),
         rendered=Render(rendered.type, rendered.tool, rendered.warnings) if rendered else None,
         evaluated=evaluated,
@@ -135,6 +135,6 @@ def _next_pass(stages: Stages, orders: Orders, world: World, now: datetime) -> f
         stages.render.again_at,
         stages.source.stale_at(orders.spec),
         stages.gates.again_at(),
-        *(clock.monotonic() + max(0.0, (moment - now).total_seconds()) for moment in moments if moment),
+        *(clock.monotonic() + max(0.0, (moment - now).total_seconds()) for moment in moments if moment and moment > now),
     )
     return min((time for time in times if time is not None), default=None)

@@ -18,8 +18,9 @@ from cvstate_operator.reconcile import wording
 from cvstate_operator.reconcile.observe_stage import ObserveStage
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.ports import World
+from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 
-AGAIN_SECONDS: Final = 5.0
+AGAIN_SECONDS: Final = 2.0
 """How often it looks whether what stood in its way is gone; that an object is gone is told by an event."""
 
 
@@ -43,6 +44,8 @@ class TeardownStage:
         self._observe = observe
         self._owner = owner
         self._has_listed = False
+        self._since: float | None = None
+        """When it was first seen that objects are to go, monotonic seconds."""
 
     async def run(self, orders: Orders) -> Departure:
         """Delete what may go now."""
@@ -58,6 +61,8 @@ class TeardownStage:
             return Departure(tuple(going) or (ObjectRef(kind.group, kind.kind, "", ""),), f"{kind} cannot be seen: {error.message}", kept)
         if not going:
             return Departure((), "", kept)
+        if index.claims.catch_up(self._owner, now) or not self._is_agreed(now):
+            return Departure(tuple(sorted(going)), "a second look, and other ClusterStates that may come to declare them", kept)
         if block := orders.block(WindowAction.PRUNE):
             return Departure(tuple(sorted(going)), block.message, kept)
         last = max(_change(ref, live).wave for ref, live in going.items())
@@ -65,6 +70,11 @@ class TeardownStage:
         waiting = [ref for ref, live in going.items() if live.terminating]
         why = problem or (f"their finalizers, first of {wording.named(sorted(waiting))}" if waiting else "the API server")
         return Departure(tuple(sorted(going)), why, kept)
+
+    def _is_agreed(self, now: float) -> bool:
+        """Whether the first look is long enough ago (S3 of RELIABILITY: two observations that agree)."""
+        self._since = now if self._since is None else self._since
+        return now >= self._since + AGREEING_SECONDS
 
     async def _delete(self, doomed: Mapping[ObjectRef, Live]) -> str:
         """Delete these; returns what went wrong with the first that could not be, for people."""

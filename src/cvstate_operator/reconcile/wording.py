@@ -18,7 +18,7 @@ _DOES: Final = {
     State.TRANSIENT: "younger than spec.drift.transientFor",
     State.ALERTED: "left as it is by a rule",
     State.AWAITING_APPROVAL: "awaiting approval",
-    State.BREAKER_OPEN: "left alone since somebody undoes every repair",
+    State.BREAKER_OPEN: "in a fight",
     State.YIELDED: "left to another manager",
     State.HELD: "held since nothing may be written now",
 }
@@ -62,7 +62,7 @@ def waiting(outcome: Outcome) -> str:
     ]
     why = "; ".join(dict.fromkeys(found.objection for found in outcome.pruning.waiting))
     verb = "awaits" if len(outcome.consent.waits) == 1 else "await"
-    return f"{' and '.join(tally)} {verb} approval of plan {outcome.consent.digest[:19]}" + (f": {why}" if why else " (cvstate approve)")
+    return f"{' and '.join(tally)} {verb} approval of plan {outcome.consent.digest[:19]}" + (f": {why}" if why else " (cvstate approve NAME -n NAMESPACE)")
 
 
 def open_drift(outcome: Outcome) -> str:
@@ -92,7 +92,7 @@ def fights(outcome: Outcome) -> str:
     more = f"; and {len(opened) - 1} more" if len(opened) > 1 else ""
     what = f"{first.object} {first.key.path}".strip()
     return (
-        f"{what} is left alone, since {one_line(rival)} undoes every repair; stop one of the two writers, "
+        f"{one_line(rival)} undoes every repair of {what}, which is left alone; stop one of the two writers, "
         f"or leave the field to it by spec.drift.ignore{more}"
     )
 
@@ -110,7 +110,7 @@ def rolled_back(outcome: Outcome) -> str:
     bad, now = outcome.held.artifact, outcome.artifact
     if bad is None or now is None:
         return ""
-    return f"{bad.revision} is quarantined ({outcome.held.why}); the cluster is at {now.revision}. Push a better commit, or release it: cvstate rollback --undo"
+    return f"{bad.revision} is quarantined ({outcome.held.why}); the cluster is at {now.revision}. Push a better commit, or release it: cvstate rollback NAME -n NAMESPACE --undo"
 
 
 def waves(outcome: Outcome) -> str:

@@ -29,6 +29,15 @@ from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Waits
 from cvstate_operator.reconcile.ports import World
 
+_REFUSALS: Final = (
+    errors.TerminalError,
+    errors.WaitingError,
+    errors.StaleError,
+    errors.ThrottledError,
+    errors.WebhookUnavailableError,
+    errors.QuotaExceededError,
+)
+"""By these answers nothing was written. After others, as a lost connection, it may have been."""
 BREATH_OBJECTS: Final = 4
 """After so many objects others get their turn, in each of the workers: to verify one takes 0.04 ms (measured)."""
 ESTABLISH_SECONDS: Final = 20.0
@@ -74,6 +83,13 @@ class Writer:
         """Set when the render store lost a body: only a render makes it again."""
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether no other object is to be begun in this pass; noted."""
+        if self.stopping or self._is_superseded():
+            self.was_cut_short = True
+        return self.was_cut_short
+
+    @property
     def waiting(self) -> tuple[Waits, ...]:
         """Recreates that a person has to agree to."""
         return tuple(waits for ref, waits in self._recreates.items() if ref in self._ledger.failures)
@@ -89,7 +105,6 @@ class Writer:
         """Carry the plan out, wave by wave, in parallel within a wave; in each wave objects of kinds that are not served yet come last."""
         done: list[Done] = []
         self._coming.clear()
-        self.was_cut_short = False
         for _, wave in groupby(sorted(plan, key=lambda change: change.wave), key=lambda change: change.wave):
             served, unserved = _parted(wave, by=self._lacks_kind)
             await self._carry_out(served, since, orders, done)
@@ -97,6 +112,24 @@ class Writer:
                 await self._await_kinds(unserved)
                 await self._carry_out(unserved, since, orders, done)
         return done
+
+    async def survey(self, held: Sequence[Change], orders: Orders) -> None:
+        """Find out how objects differ that may never be written: they are not ours, so that no watch tells of them."""
+        queue = iter(held)
+
+        async def work() -> None:
+            for change in queue:
+                if change.manifest is None or self.stopping:
+                    continue
+                try:
+                    await self._drift.survey(change, self._world.renderer.body(change.manifest), orders)
+                except errors.CvstateError as exc:
+                    self._explain(exc, change)
+                    self.fail(change.ref, change.manifest, exc)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(held), self._world.parallel)):
+                group.create_task(work())
 
     async def _carry_out(self, batch: Sequence[Change], since: Mapping[ObjectRef, float], orders: Orders, done: list[Done]) -> None:
         queue = iter(batch)
@@ -113,8 +146,7 @@ class Writer:
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)  # to verify one waits for nothing
             async with self._world.writers:
-                if self.stopping or self._is_superseded():
-                    self.was_cut_short = True
+                if self.is_cut_short:
                     return
                 await self._settle(change, since[change.ref], orders, done)
 
@@ -157,7 +189,9 @@ class Writer:
             self._world.meter.changed(kind=change.ref.kind, action=change.action.value, result=errors.InternalError.reason)
         else:
             self._recreates.pop(change.ref, None)
-            if result and result.action is Action.RECREATE:
+            if change.ref in self._ledger.left:
+                pass  # it was there already, and stays as it is
+            elif result and result.action is Action.RECREATE:
                 self._ledger.forget([change.ref])  # made anew it is no drift
             elif not self.was_cut_short:
                 self._ledger.done(change.ref)
@@ -196,11 +230,14 @@ class Writer:
         live = await self._send(change, body, look, orders)
         if crds.is_crd(change.ref.group_kind):
             self._coming.update(crds.declared_resources([body]))
+        if live is None:
+            self._ledger.leave(change.ref)
+            return None
         seconds = self._world.clock.monotonic() - since
         self._drift.sent(change, look.remedy)
         if action is Action.REPAIR:
             self._world.meter.repaired(kind=change.ref.kind, seconds=seconds)
-        return Done(change.ref, action, (*look.remedy.repaired, *look.remedy.removed), seconds) if live else None
+        return Done(change.ref, action, (*look.remedy.repaired, *look.remedy.removed), seconds)
 
     async def _send(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any] | None:
         """Apply, leaving alone what is to be left alone; what others hold is left to them if the spec says so."""
@@ -210,7 +247,7 @@ class Writer:
         world.index.writing(change.ref)
         try:
             live, is_final = await self._put_right(change, body, look, orders)
-        except (errors.TerminalError, errors.StaleError):
+        except _REFUSALS:
             self._drift.refused(change, look.remedy, noted)
             raise
         finally:
@@ -226,7 +263,13 @@ class Writer:
         """
         needs_apply = change.action in (Action.CREATE, Action.UPDATE) or look.remedy.repaired
         live, is_final = await self._apply(change, body, look, orders) if needs_apply else (dict(look.live or {}), look.is_final)
-        if live and look.remedy.removed and change.live and (operations := removal(live, look.remedy.removed)):
+        if (
+            live
+            and look.remedy.removed
+            and change.live
+            and not self._world.stopped()
+            and (operations := removal(live, look.remedy.removed))
+        ):
             live = await self._world.cluster.edit(change.live.resource, change.ref, operations)
         return live, is_final
 
@@ -237,6 +280,7 @@ class Writer:
             pointers = [pointer for name in exc.fields if (pointer := pointer_of(name, body))]
             if not orders.yields or len(pointers) != len(exc.fields):
                 raise
+            self._require_go()
             yielding = await self._drift.yielding(change, look, pointers)
             live = await self._put(change, body, yielding, orders)
             self._ledger.defer(change.ref, self._world.clock.monotonic())  # what was left to others is drift from now on
@@ -269,11 +313,23 @@ class Writer:
             raise error
         item = Item(PlanAction.RECREATE, change.ref, change.live.uid, digest=change.manifest.digest)
         if verdict is Verdict.APPROVE and not orders.agreed(item):
+            self._explain(error, change)
             self._recreates[change.ref] = Waits(item, error.reason, one_line(error.message))
-            error.message = f"{error.message}; it is recreated once that is approved (cvstate approve)"
+            error.message = f"{error.message}; it is recreated once that is approved (cvstate approve NAME -n NAMESPACE)"
             raise error
+        self._require_go()
         await self._world.cluster.replace(change, self._world.renderer.body(change.manifest))
         return Done(change.ref, Action.RECREATE)
+
+    def _require_go(self) -> None:
+        """Ask once more before the next of several requests.
+
+        Raises:
+            StaleError: an EmergencyStop came.
+        """
+        if why := self._world.stopped():
+            self.was_cut_short = True
+            raise errors.StaleError(f"an EmergencyStop came: {why}")
 
     def _seconds_until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._world.clock.now()).total_seconds())

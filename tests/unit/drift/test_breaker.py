@@ -154,16 +154,8 @@ def test_an_object_that_is_deleted_again_and_again_is_known_by_its_name() -> Non
     assert Key.of(ref, "", "") == Key("apps/Deployment/web/api", "")
 
 
-def test_the_first_probe_that_is_due_is_known() -> None:
-    breakers = opened()
-    assert breakers.next_probe(START + 5) == START + 1800
-    drift(breakers, START + 1800)
-    assert breakers.next_probe(START + 1801) is None
-
-
 def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_whole_turn() -> None:
     breakers = opened(START + 10 * 365 * 86400)
-    assert breakers.next_probe(START) == START + 1800
     assert not drift(breakers, START)
     assert drift(breakers, START + 1800)
 

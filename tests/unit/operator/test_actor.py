@@ -14,6 +14,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.operator.actor import Actor
+from cvstate_operator.reconcile import teardown_stage
 from cvstate_operator.reconcile.outcome import Consent
 from cvstate_operator.telemetry.metrics import Standing
 from tests.unit.builders import OWNER, body, ref
@@ -199,7 +200,10 @@ async def test_our_finalizer_is_wanted_only_where_objects_go_first(stage: Stage,
     await until(lambda: reporter.finalizers[-1])
 
 
-async def test_with_deletion_policy_delete_its_objects_go_first(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+async def test_with_deletion_policy_delete_its_objects_go_first(
+    stage: Stage, reporter: Reporter, meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teardown_stage, "AGREEING_SECONDS", 0.0)
     actor = made(stage, reporter, meter, deletionPolicy="Delete")
     await until(lambda: reporter.ready().get("status") == "True")
     actor.update(clusterstate(metadata=GOING, deletionPolicy="Delete"))

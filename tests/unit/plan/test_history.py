@@ -99,8 +99,8 @@ def test_what_is_quarantined_is_unhealthy_and_may_be_released() -> None:
     history = lived((ONE, Stage.HEALTHY), (TWO, Stage.APPLIED))
     history.quarantine(commit_of(TWO), "bad", later(5))
     assert (stages(history)[0], history.quarantined) == (Stage.UNHEALTHY, {commit_of(TWO): "bad"})
-    history.release(commit_of(TWO))
-    history.release(commit_of(THREE))
+    history.release(commit_of(TWO), NOW)
+    history.release(commit_of(THREE), NOW)
     assert history.quarantined == {}
 
 

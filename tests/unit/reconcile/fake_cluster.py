@@ -14,7 +14,8 @@ from cvstate_operator import errors
 from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
-from cvstate_operator.objects.manifest import Body, Remade
+from cvstate_operator.objects.manifest import Body, Manifest, Remade
+from cvstate_operator.objects.preview import Preview
 from cvstate_operator.objects.recipe import Capabilities
 from cvstate_operator.plan import adoption
 from cvstate_operator.plan.adoption import NameOwner, Terms
@@ -216,6 +217,14 @@ class FakeCluster:
             return None
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
         return self._patch(change.ref, marked(found), {"uid": found["metadata"]["uid"]}, force=force)
+
+    async def preview(self, manifest: Manifest, body: Body, *, owner: str) -> Preview:
+        live = copy.deepcopy(self.objects.get(manifest.ref))
+        sent = ownership.marked(body, owner=owner, digest=manifest.digest, namespace=manifest.namespace)
+        try:
+            return Preview(live, self._merged(live, sent))
+        except errors.CvstateError as error:
+            return Preview(live, None, error)
 
     async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         self._maybe_fail(ref.name)

@@ -824,12 +824,12 @@ async def test_a_commit_that_is_fetched_during_a_pass_is_not_claimed_by_it(stage
     assert is_red(stage)
 
 
-async def test_news_are_announced_until_they_are_applied(stage: Stage) -> None:
+async def test_news_are_announced_once(stage: Stage) -> None:
     assert stage.pipeline.news({}) == ""
     await stage.commit(A)
     assert stage.git.head is not None
     assert stage.git.head.revision in stage.pipeline.news({})
-    assert stage.pipeline.news({"lastAppliedRevision": stage.git.head.revision}) == ""
+    assert stage.pipeline.news({"lastAttemptedRevision": stage.git.head.revision}) == ""
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ EXPECTED = {
     "pending": {**WELL, **UNKNOWN},
     "kept": {**WELL, "Ready": ("True", "Reconciled")},
     "window-closed": passing("WindowClosed"),
-    "stopped": for_a_human("EmergencyStop"),
+    "stopped": for_a_human("EmergencyStop", **UNSEEN),
     "wave-not-ready": passing("WaveNotReady"),
     "rolled-back": for_a_human("RolledBack"),
     "unready": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Progressing")},
@@ -491,7 +491,7 @@ def test_what_stands_in_the_way_is_told_when_it_begins(name: str, reason: str) -
 def test_a_fight_is_told_when_it_begins_by_field_and_rival() -> None:
     found = events(OUTCOMES["drift-left-alone"], status(OUTCOMES["open-drift"]))
     assert [(kind, reason) for kind, reason, _ in found] == [("Warning", "BreakerOpen")]
-    assert "ConfigMap/default/a /spec/replicas is left alone, since hpa undoes every repair" in found[0][2]
+    assert "hpa undoes every repair of ConfigMap/default/a /spec/replicas, which is left alone" in found[0][2]
 
 
 def test_drift_that_is_repaired_by_itself_is_told_by_its_repair_alone() -> None:

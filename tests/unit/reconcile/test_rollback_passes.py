@@ -183,13 +183,13 @@ async def test_a_rollback_survives_a_restart(stage: Stage) -> None:
     assert (image(stage), image(stage, "db")) == ("good", "newer")
 
 
-async def test_the_time_a_revision_has_goes_on_over_a_restart(stage: Stage) -> None:
+async def test_a_restart_gives_a_revision_its_whole_time_again(stage: Stage) -> None:
     await stage.commit(web("bad"), db())
     stage.clock.seconds += 200
     stage.restart(status=stage.status)
     await stage.look()
     outcome = await stage.run(full=True)
-    assert outcome.next_pass_at == stage.clock.seconds + 100
+    assert outcome.next_pass_at == stage.clock.seconds + 300
     await give_up(stage, outcome)
     assert image(stage) == "good"
 

@@ -222,7 +222,7 @@ async def test_a_new_commit_has_to_descend_from_the_one_that_was_applied(source:
     await source.look()
     assert source.git.looks[-1]["baseline"] == ""
     assert source.stage.artifact
-    source.stage.applied(source.spec, source.stage.artifact)
+    source.stage.applied(source.stage.artifact)
     await source.look()
     assert source.git.looks[-1]["baseline"] == source.stage.artifact.commit
 
@@ -237,7 +237,8 @@ async def test_a_new_commit_has_to_descend_from_the_one_that_was_applied(source:
     ],
 )
 async def test_another_source_is_a_new_beginning(source: Source, git: dict[str, Any]) -> None:
-    source.stage.applied(source.spec, artifact(COMMIT))
+    await source.look()
+    source.stage.applied(artifact(COMMIT))
     source.spec = spec(git=git)
     await source.look()
     assert source.git.looks[-1]["baseline"] == ""
@@ -245,7 +246,7 @@ async def test_another_source_is_a_new_beginning(source: Source, git: dict[str, 
 
 async def test_a_commit_that_is_named_need_not_descend_from_anything(source: Source) -> None:
     source.spec = spec(git={"ref": {"commit": COMMIT}})
-    source.stage.applied(source.spec, artifact(COMMIT))
+    source.stage.applied(artifact(COMMIT))
     await source.look()
     assert source.git.looks[-1]["baseline"] == ""
 

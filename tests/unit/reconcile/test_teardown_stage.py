@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
+from cvstate_operator.reconcile import teardown_stage
 from tests.unit.builders import CONFIG_MAP, NAMESPACE, RIVAL, SECRET, WEBHOOK, applied, body, ref
 from tests.unit.reconcile.fakes import Stage, spec
 
@@ -27,6 +28,12 @@ async def torn(stage: Stage) -> tuple[list[str], str, int]:
     return [ref.name for ref in found.left], found.why, found.kept
 
 
+@pytest.fixture(autouse=True)
+def _one_look_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the test that is about it."""
+    monkeypatch.setattr(teardown_stage, "AGREEING_SECONDS", 0.0)
+
+
 @pytest.fixture
 async def stage() -> Stage:
     stage = Stage()
@@ -38,6 +45,15 @@ async def test_its_objects_go_and_then_nothing_keeps_it(stage: Stage) -> None:
     left, _, _ = await torn(stage)
     assert (stage.names(), left) == (set(), ["a", "b"])
     assert await torn(stage) == ([], "", 0)
+
+
+async def test_nothing_goes_before_a_second_look_agrees(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teardown_stage, "AGREEING_SECONDS", 2.0)
+    await torn(stage)
+    assert stage.names() == {"a", "b"}
+    stage.clock.seconds += 2
+    await torn(stage)
+    assert stage.names() == set()
 
 
 async def test_the_last_wave_goes_first_and_the_next_one_when_it_is_gone() -> None:

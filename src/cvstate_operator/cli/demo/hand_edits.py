@@ -11,7 +11,7 @@ from cvstate_operator.cli.demo.stage import Stage
 async def scale(on: Stage) -> Seen:
     """Someone scales a Deployment."""
     on.tell("someone", "kubectl scale deployment/catalog --replicas=9")
-    return await edit(on, application.CATALOG, {"spec": {"replicas": 9}}, manager="kubectl-scale", subresource="/scale")
+    return await edit(on, application.CATALOG, {"spec": {"replicas": 9}}, manager="kubectl", subresource="/scale")
 
 
 async def edit_image(on: Stage) -> Seen:

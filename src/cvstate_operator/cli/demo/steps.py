@@ -156,7 +156,7 @@ STEPS: Final[Sequence[Step]] = (
     Step(
         "scaled",
         "scaled by hand",
-        "Someone scales the catalog past Git, as the manager kubectl-scale. The field should come back, and the writer be named.",
+        "Someone scales the catalog past Git, as the manager kubectl. The field should come back, and the writer be named.",
         hand_edits.scale,
     ),
     Step(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from cvstate_operator import errors
 from cvstate_operator.cli import lookup
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.cli.lookup import NameArgument, NamespaceOption
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def plan(
     name: NameArgument,
-    namespace: NamespaceOption = "default",
+    namespace: NamespaceOption = None,
     branch: Annotated[str | None, typer.Option(help="Newest commit of this branch.")] = None,
     tag: Annotated[str | None, typer.Option(help="The commit of this tag.")] = None,
     commit: Annotated[str | None, typer.Option(help="This commit, by its full id.", metavar="SHA")] = None,
@@ -58,6 +58,7 @@ def plan(
     chosen = {key: value for key, value in {"branch": branch, "tag": tag, "commit": commit, "semver": semver}.items() if value is not None}
     if len(chosen) + (file is not None) > 1:
         raise errors.SettingsError("say at most one of --branch, --tag, --commit, --semver and --file")
+    namespace = chosen_namespace(namespace, kubeconfig, context)
     with Bar() as bar:
         found = with_client(
             kubeconfig, context, lambda client: _plan(client, namespace, name, chosen=chosen, path=path, directory=file, tell=bar)
@@ -137,11 +138,12 @@ def _doubts(bench: "Bench", artifact: "Artifact") -> list[str]:
     annotations = bench.state["metadata"].get("annotations") or {}
     rejected = {part.strip() for part in annotations.get(names.REJECTED, "").split(",")}
     quarantined = History.read(bench.status).quarantined
+    release = f"release it with: cvstate rollback {bench.name} -n {bench.namespace} --undo"
     found = []
     if artifact.commit and artifact.commit in rejected:
-        found.append("a person rejected this commit, so that it is not applied (cvstate rollback --undo)")
+        found.append(f"a person rejected this commit, so that it is not applied; {release}")
     elif why := quarantined.get(commit_of(artifact.revision)):
-        found.append(f"this commit is quarantined, so that it is not applied: {why} (cvstate rollback --undo)")
+        found.append(f"this commit is quarantined, so that it is not applied: {why}; {release}")
     if bench.unseen:
         kinds = ", ".join(sorted(map(str, bench.unseen)))
         found.append(f"your user may not list {kinds} in the whole cluster; what left Git of them is not shown")

@@ -45,7 +45,7 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 GRANT: Final = "have it granted, or use another --context"
 _REPAIRS: Final = (Action.VERIFY, Action.REPAIR)
 _WAITING: Final = {
-    State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval (cvstate approve)",
+    State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval; give it with: {approve}",
     State.TRANSIENT: "it is younger than spec.drift.transientFor",
     State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while",
     State.HELD: "nothing may be repaired now",
@@ -93,6 +93,7 @@ class Comparison:
             {},
             rules=self._orders.rules,
             block=None,
+            is_accepted=True,
             left_as_is=lambda ref: False,
             retry_all=True,
         )
@@ -182,10 +183,18 @@ class Comparison:
             return None
         told = tuple(fields.drifted(change.ref.group_kind, entry.drift) for entry in found)
         waits = {entry.state for entry in found}
-        held = "" if look.remedy.repaired or look.remedy.removed else "; ".join(text for state, text in _WAITING.items() if state in waits)
+        held = "" if look.remedy.repaired or look.remedy.removed else self._waits(waits)
         if State.HELD in waits and (block := self._orders.block(WindowAction.DRIFT_REPAIR)):
             held = block.message
         return self._told(change, Entry(change.ref, Action.REPAIR, told, held=held))
+
+    def _waits(self, states: Collection[State]) -> str:
+        """Why drift is not repaired now."""
+        return "; ".join(text.format(approve=self._approve) for state, text in _WAITING.items() if state in states)
+
+    @property
+    def _approve(self) -> str:
+        return f"cvstate approve {self._bench.name} -n {self._bench.namespace}"
 
     def _not_asked(self, change: Change) -> str:
         """Why the API server cannot be asked about an object yet; empty if it can."""
@@ -274,8 +283,13 @@ class Comparison:
             raise error
         item = Item(PlanAction.RECREATE, change.ref, change.live.uid, digest=change.manifest.digest)
         waits = verdict is Verdict.APPROVE and not self._orders.agreed(item)
-        held = "would wait for approval (cvstate approve)" if waits else ""
-        return self._told(change, Entry(change.ref, Action.RECREATE, held=held, note=error.message))
+        held = f"would wait for approval; give it with: {self._approve}" if waits else ""
+        assert preview.live is not None  # what cannot be changed is there  # noqa: S101
+        # The API server refused to say what the object would be: what Git declares is compared, defaults stay as they are.
+        difference = differences(preview.live, body, manager=FIELD_MANAGER)
+        declared = [one for one in difference.changes if one.after is not None and not difference.only_marks]
+        told = tuple(fields.changed(change.ref.group_kind, one) for one in declared)
+        return self._told(change, Entry(change.ref, Action.RECREATE, told, difference.more, held=held, note=error.message))
 
     def _told(self, change: Change, entry: Entry) -> Entry:
         """With what is known from elsewhere: where it stands in Git, and what holds it up."""

@@ -8,7 +8,7 @@ from cvstate_operator.cli.plan.result import Field
 from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.drift.difference import SHOWN_CHARACTERS, FieldChange
 from cvstate_operator.objects.identity import GroupKind
-from cvstate_operator.objects.redaction import is_secret, one_line, shown
+from cvstate_operator.objects.redaction import disclosed, is_secret, one_line
 
 SHOWN_LINES: Final = 40
 """Changed lines of one value that are shown."""
@@ -24,8 +24,8 @@ def drifted(kind: GroupKind, drift: FieldDrift) -> Field:
     return Field(
         drift.path,
         one_line(drift.path, SHOWN_CHARACTERS),
-        None if drift.live is None else shown(kind, drift.path, drift.live),
-        None if drift.desired is None else shown(kind, drift.path, drift.desired),
+        disclosed(kind, drift.path, drift.live),
+        disclosed(kind, drift.path, drift.desired),
         one_line(drift.manager),
         drift.since,
     )
@@ -36,8 +36,8 @@ def changed(kind: GroupKind, change: FieldChange) -> Field:
     return Field(
         change.path,
         change.shown,
-        None if change.before is None else shown(kind, change.path, change.before),
-        None if change.after is None else shown(kind, change.path, change.after),
+        disclosed(kind, change.path, change.before),
+        disclosed(kind, change.path, change.after),
         one_line(change.manager),
         change.since,
         () if is_secret(kind) else lines_of(change.before, change.after),

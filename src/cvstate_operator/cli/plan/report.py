@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cvstate_operator.cli.plan.result import Entry, Field, Plan
 from cvstate_operator.objects.problem import Problem
+from cvstate_operator.objects.redaction import as_text as value_text
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan.changes import Action
 
@@ -43,7 +44,7 @@ _LINE_STYLES: Final = {"+": "green", "-": "red"}
 def show(plan: Plan, output: Literal["text", "json", "markdown"]) -> None:
     """Print the plan."""
     if output == "json":
-        typer.echo(json.dumps(as_json(plan), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(as_json(plan), indent=2))
     elif output == "markdown":
         typer.echo(as_markdown(plan))
     else:
@@ -99,10 +100,10 @@ def field_line(field: Field, width: int) -> Text:
     if field.lines:
         return line
     if field.before is not None:
-        line.append(field.before, "red")
+        line.append(value_text(field.before), "red")
     line.append(" → " if field.before is not None and field.after is not None else "")
     if field.after is not None:
-        line.append(("+ " if field.before is None else "") + field.after, "green")
+        line.append(("+ " if field.before is None else "") + value_text(field.after), "green")
     else:
         line.append("  removed", "red")
     if field.manager and field.manager != "cvstate-operator":
@@ -192,7 +193,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
 
 def field_json(field: Field) -> dict[str, Any]:
     """One field; what is not known is left out."""
-    told: Mapping[str, str | None] = {
+    told: Mapping[str, Any] = {
         "before": field.before,
         "after": field.after,
         "manager": field.manager or None,
@@ -260,8 +261,8 @@ def _details(entry: Entry) -> str:
         if field.lines:
             lines += field.lines
             continue
-        lines += [f"- {field.before}"] if field.before is not None else []
-        lines += [f"+ {field.after}"] if field.after is not None else []
+        lines += [f"- {value_text(field.before)}"] if field.before is not None else []
+        lines += [f"+ {value_text(field.after)}"] if field.after is not None else []
     if entry.more:
         lines.append(f"! and {entry.more} more")
     body = "\n".join(lines)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
@@ -18,9 +19,9 @@ class Field:
     """JSON pointer; empty for the object as a whole."""
     shown: str
     """The same for people: list items by their key."""
-    before: str | None
-    """What is there, masked in Secrets; None if nothing is."""
-    after: str | None
+    before: Any
+    """JSON value that is there, masked in Secrets; None if nothing is."""
+    after: Any
     """What would be there; None if nothing would."""
     manager: str = ""
     """Who holds it now; empty if nobody does, or that is not known."""
