@@ -85,10 +85,6 @@ def test_credentials_that_are_refused_for_objects_are_no_reason_to_storm_and_acc
     judge(installed)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a watch of kopf that is refused is tried again hundreds of times a second: the login handler has a new session at once",
-)
 def test_credentials_that_are_refused_for_clusterstates_are_no_reason_to_storm(installed: Run):
     asked = refuse(installed, path="/emergencystops$")
     judge(installed)

@@ -102,7 +102,7 @@ def test_an_immutable_field_is_told_with_its_remedy(world: World):
     other = deployment("d")
     other["spec"]["selector"]["matchLabels"] = other["spec"]["template"]["metadata"]["labels"] = {"app": "other"}
     world.commit({"a.yaml": text(other)})
-    condition = world.wait_failed("Immutable", mentions="delete the object to have it created anew")
+    condition = world.wait_failed("Immutable", mentions="set the old value in Git, or let the object be made anew")
     assert "spec.selector" in condition["message"]
 
 

@@ -107,13 +107,15 @@ def test_what_is_approved_is_shown_and_covered_by_the_rules_of_the_operator(wait
     (made,) = approvals(world)
     assert made["metadata"]["name"].startswith("state-")
     assert made["metadata"]["name"] in output
-    assert made["spec"] == {"planDigest": digest, "reason": "approved with cvstate approve"}
+    assert made["spec"].items() >= {"planDigest": digest, "reason": "approved with cvstate approve"}.items()
     plans = world.api.get(ours(world, "clusterstateplans"))["items"]
     uid = world.state()["metadata"]["uid"]
     found = Approvals.read(cluster_state_uid=uid, namespace=world.name, approvals=[made], plans=plans)
     now = datetime.now(UTC)
     assert (found.covers(PRUNE, now), found.covers(DRIFT, now)) == (True, True)
-    assert found.next_expiry(now) == datetime.fromisoformat(made["metadata"]["creationTimestamp"]) + timedelta(days=1)
+    expires = datetime.fromisoformat(made["spec"]["expiresAt"])
+    assert abs(expires - datetime.fromisoformat(made["metadata"]["creationTimestamp"]) - timedelta(days=1)) <= timedelta(minutes=1)
+    assert found.next_expiry(now) == expires
 
 
 def test_reason_and_expiry_are_kept(waiting: tuple[World, str]):

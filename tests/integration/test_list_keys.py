@@ -4,8 +4,6 @@ Aspects: an apply alone cannot put it right · the patch of drift/rekeyed.py and
 if nothing had happened, so that the next change of Git goes through · a write in between makes the patch a conflict · an item that is declared stays.
 """
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest

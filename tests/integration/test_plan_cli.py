@@ -89,7 +89,7 @@ def test_a_branch_is_compared_object_by_object_and_field_by_field(shop: World):
         f"apps/Deployment/{shop.name}/d": "update",
     }
     fields = {(c["object"].split("/")[-1], f["shown"]): (f.get("before"), f.get("after")) for c in found["changes"] for f in c["fields"]}
-    assert fields == {("cm", "/data/k"): ("v", "new"), ("d", "/spec/replicas"): ("2", "3"), ("s", "/data/password"): ("***", "***")}
+    assert fields == {("cm", "/data/k"): ("v", "new"), ("d", "/spec/replicas"): (2, 3), ("s", "/data/password"): ("***", "***")}
     output = shown(shop, "--branch", "feature")[1]
     assert "battery" not in output
     assert "/spec/replicas" in output
@@ -118,6 +118,8 @@ def test_what_cannot_be_changed_is_a_problem_or_made_anew_as_the_spec_says(shop:
     (change,) = found["changes"]
     assert (code, change["action"], change["object"]) == (1, "recreate", f"apps/Deployment/{shop.name}/d")
     assert "approval" in change["held"]
+    assert {"/spec/selector/matchLabels/app"} <= {f["path"] for f in change["fields"]}
+    assert "Invalid value" not in change["note"]
     shop.declare(apply={"recreate": "IfImmutable"})
     (change,) = plan(shop, "--branch", "feature")[1]["changes"]
     assert "held" not in change

@@ -145,7 +145,7 @@ CASES = {
     "immutable selector": Case(
         deployment("x", app="other"),
         errors.ImmutableError,
-        ("delete the object",),
+        ("spec.selector: field is immutable", "set the old value in Git"),
         "spec.selector",
         deployed,
         "deployments",

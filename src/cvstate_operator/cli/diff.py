@@ -241,7 +241,10 @@ def as_text(found: Found) -> Iterable[Text]:
             "yellow",
         )
     if found.not_applied:
-        yield Text(f"{_count(found.not_applied, 'object')} not brought to this revision yet; see: cvstate plan", "yellow")
+        namespace, _, name = found.state.partition("/")
+        yield Text(
+            f"{_count(found.not_applied, 'object')} not brought to this revision yet; see: cvstate plan {name} -n {namespace}", "yellow"
+        )
     objects = len({field.object for field in found.fields})
     if found.fields:
         yield Text(f"{_count(len(found.fields), 'field')} of {_count(objects, 'object')} drifted.", "bold")

@@ -62,9 +62,7 @@ def status(
         for stop in stops:
             console.print(Text(f"All writes are stopped: {stop} (cvstate stop --release)", "bold red"), soft_wrap=True)
         is_narrow = console.width < terminal.NARROW_CHARACTERS
-        console.print(
-            status_detail.shown(found[0], events, is_narrow=is_narrow) if name else _table(found, width=console.width)
-        )
+        console.print(status_detail.shown(found[0], events, is_narrow=is_narrow) if name else _table(found, width=console.width))
     if any(_condition(item, "Ready").get("status") != "True" for item in found):
         raise typer.Exit(1)
 

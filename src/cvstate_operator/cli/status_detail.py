@@ -185,7 +185,7 @@ def _drift(item: Mapping[str, Any], state: Mapping[str, Any], *, is_narrow: bool
 def _drift_block(field: Mapping[str, Any]) -> Text:
     """One drifted field as three lines."""
     live, desired = _values(field)
-    what = "changed as a whole" if not field["path"] else Text.assemble((live, "red"), " instead of ", (desired or "(none)", "green"))
+    what = "changed" if not field["path"] else Text.assemble((live, "red"), " instead of ", (desired or "(none)", "green"))
     who = f", by {one_line(field['manager'])}" if field.get("manager") else ""
     return Text.assemble(
         (field["object"], "bold"),

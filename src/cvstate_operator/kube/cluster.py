@@ -110,14 +110,32 @@ class Cluster:
         if terms.only_if_absent:
             return None
         force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
-        body, uid = marked(found), {"uid": found["metadata"]["uid"]}
+        body, condition = marked(found), {"uid": found["metadata"]["uid"]}
         if takeover.is_from_client(found):
-            # The dry run shows what will be ours, and finds the fields that may not be: nothing was given up then.
-            planned = await self._patch(path, body, uid, force=force, dry_run=True)
+            planned, force = await self._trial(path, body, found, force=force)
             if fields := takeover.taken_over(found, planned, manager=FIELD_MANAGER):
                 handed = await self._client.patch(path, takeover.handover(found, fields), manager=FIELD_MANAGER)
                 body = marked(handed)
-        return await self._patch(path, body, uid, force=force)
+                condition["resourceVersion"] = handed["metadata"]["resourceVersion"]
+        return await self._patch(path, body, condition, force=force)
+
+    async def _trial(self, path: str, body: Body, found: Mapping[str, Any], *, force: bool) -> tuple[dict[str, Any], bool]:
+        """What an apply to an object of client-side apply would make of it, and whether it may be forced.
+
+        The API server compares values as they are spelled: what the same file brought is a conflict where it keeps `0.1` as `100m`. An apply that
+        changes no value takes nothing from anybody.
+
+        Raises:
+            FieldConflictError: somebody holds another value, and it may not be forced.
+        """
+        condition = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
+        try:
+            return await self._patch(path, body, condition, force=force, dry_run=True), force
+        except errors.FieldConflictError:
+            planned = await self._patch(path, body, condition, force=True, dry_run=True)
+            if not takeover.keeps_values(found, planned):
+                raise
+        return planned, True
 
     async def edit(self, resource: ApiResource, ref: ObjectRef, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Change an object by a JSON patch; the object as it is afterwards."""

@@ -37,6 +37,8 @@ BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
+PLAN_SECONDS: Final = 1.0
+"""Shortest time between two looks at the plan that waits: what changes all the time is shown as it is then."""
 MISHAP_SECONDS: Final = 10.0
 """Longest wait without anything to wait for."""
 
@@ -94,6 +96,9 @@ class Actor:
         self._looking: asyncio.Task[bool] | None = None
         self._looked_for: Wanted | None = None
         self._news = False
+        self._is_gone = False
+        """The API server says that there is no such ClusterState; nothing is done for it unless an event says that there is."""
+        self._plan_shown_at = float("-inf")
         self._mishaps = 0
         """Steps in a row that broke off."""
         self._pipeline.told(body)
@@ -101,7 +106,7 @@ class Actor:
 
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
-        before, self._wanted = self._wanted, _wanted(body)
+        before, self._wanted, self._is_gone = self._wanted, _wanted(body), False
         self._pipeline.told(body)
         if before.generation != self._wanted.generation:
             self._pipeline.changed()
@@ -175,6 +180,10 @@ class Actor:
 
     async def _step(self) -> None:
         """Whatever is due now."""
+        if self._is_gone:
+            self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
+            self._pipeline.ledger.touched.clear()
+            return
         wanted = self._wanted
         try:
             spec = self._parsed(wanted)
@@ -303,6 +312,10 @@ class Actor:
         """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
         if not outcome.evaluated or outcome.source_error:
             return
+        if _now() < self._plan_shown_at + PLAN_SECONDS:
+            self._pass_at = min(self._pass_at or float("inf"), self._plan_shown_at + PLAN_SECONDS)
+            return
+        self._plan_shown_at = _now()
         told = self._consents()
         needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
         revision = outcome.artifact.revision if outcome.artifact else ""
@@ -327,9 +340,15 @@ class Actor:
 
     async def _write(self, status: dict[str, Any]) -> None:
         """Write the status if it differs from the one in the cluster."""
-        if status != self._status:
+        if status == self._status:
+            return
+        try:
             await self._reporter.write_status(status)
-            self._status = status
+        except errors.NotFoundError:
+            _log.warning("the ClusterState is gone, although no event said so", extra={"clusterstate": self._label})
+            self._is_gone = True
+            return
+        self._status = status
 
 
 def _wanted(body: Mapping[str, Any]) -> Wanted:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import signal
 import time
@@ -29,6 +30,10 @@ CONNECT_PAUSE_SECONDS: Final = 2.0
 SERVED_PROBE_SECONDS: Final = 1.0
 """How often to look whether our kind is served, while it is not watched."""
 
+LOGIN_FIRST_SECONDS: Final = 0.5
+LOGIN_LONGEST_SECONDS: Final = 30.0
+LOGIN_QUIET_SECONDS: Final = 120.0
+"""After so long without being asked the history of logins is forgotten."""
 KOPF_END_SECONDS: Final = 5.0
 """How long kopf's tasks may take to end."""
 
@@ -48,6 +53,7 @@ async def run(settings: Settings) -> None:
         await _Process(settings, connection).run()
     finally:
         await connection.close()
+        await _end_others()
 
 
 class _Process:
@@ -71,6 +77,9 @@ class _Process:
         self._stop_kopf = asyncio.Event()
         self._watching = asyncio.Event()
         self._kopf: asyncio.Task[None] | None = None
+        self._logins = 0
+        """How often in short succession kopf asked for credentials anew."""
+        self._logged_in_at = float("-inf")
 
     async def run(self) -> None:
         self._handle_signals()
@@ -127,6 +136,8 @@ class _Process:
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
+            # kopf asks again for each request that was answered 401, at once: without a pause it would ask thousands of times a second (measured).
+            await self._pause_login()
             # A session of its own on our connector: kopf closes the one it is given.
             return kopf.AiohttpSession(
                 server=self._connection.server, aiohttp_session=self._connection.session(), default_namespace="default"
@@ -169,6 +180,14 @@ class _Process:
             await _run_until_one_ends(tasks)
         finally:
             notice.cancel()
+
+    async def _pause_login(self) -> None:
+        """Wait the longer, the more often kopf's credentials were refused lately."""
+        now = time.monotonic()
+        self._logins = self._logins + 1 if now < self._logged_in_at + LOGIN_QUIET_SECONDS else 0
+        self._logged_in_at = now
+        if self._logins:
+            await asyncio.sleep(min(LOGIN_FIRST_SECONDS * 2.0 ** (self._logins - 1), LOGIN_LONGEST_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _notice_our_kind(self, insights: Insights, rescan: Callable[[], Awaitable[None]]) -> None:
         """Have kopf look again while it does not watch our kind although it is served.
@@ -215,6 +234,18 @@ def _teller(seen: Callable[..., None]) -> Any:
         seen(_plain({key: body[key] for key in body}), gone=event["type"] == "DELETED")
 
     return tell
+
+
+async def _end_others() -> None:
+    """End what is left of kopf's tasks; if some do not end, the process does, since nothing else is left for it to do."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    _, left = await asyncio.wait(others, timeout=KOPF_END_SECONDS) if others else ((), ())
+    if left:
+        _log.error("ended by force: some tasks do not end", extra={"tasks": ", ".join(sorted(task.get_name() for task in left))})
+        logging.shutdown()
+        os._exit(1)
 
 
 async def _run_until_one_ends(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -26,7 +26,7 @@ class Companions:
         """By name: the reason given."""
 
     async def load(self, client: Client) -> None:
-        """Learn whether an EmergencyStop is in force, before anything is written.
+        """Learn whether an EmergencyStop is in force: before anything is written, and now and then since an event may be missed.
 
         Raises:
             CvstateError: that cannot be told.
@@ -35,7 +35,10 @@ class Companions:
             found = await client.get(f"/apis/{names.API_VERSION}/{names.EMERGENCY_STOPS}")
         except errors.ForbiddenError as exc:
             raise errors.ForbiddenError(f"whether an EmergencyStop is in force cannot be told: {exc.message}") from exc
-        for stop in (found or {}).get("items", ()):
+        there = {str(stop["metadata"]["name"]): stop for stop in (found or {}).get("items", ())}
+        for name in self._stops.keys() - there.keys():
+            self.stop_seen({"metadata": {"name": name}}, gone=True)
+        for stop in there.values():
             self.stop_seen(stop, gone=False)
 
     def stopped(self) -> str:

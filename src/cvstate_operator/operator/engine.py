@@ -38,6 +38,8 @@ from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
 
 COLLECT_SECONDS: Final = 3600.0
 """How often the cache is looked through; the first time a minute after the start, when every ClusterState has said what it uses."""
+RELIST_SECONDS: Final = 600.0
+"""How often EmergencyStops are listed, beside the watch of them."""
 FIRST_COLLECT_SECONDS: Final = 60.0
 TASKS: Final = ("cvstate_operator.source.fetch", "cvstate_operator.render.build")
 """What the fork server loads, so that a look at a source costs milliseconds."""
@@ -89,6 +91,7 @@ class Engine:
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
         self._references = References(client)
         self._collector: asyncio.Task[None] | None = None
+        self._relister: asyncio.Task[None] | None = None
         self._pace = pace
         self._companions = Companions(self._reconsider)
         self._actors: dict[str, Actor] = {}
@@ -110,6 +113,7 @@ class Engine:
         await self._cluster.discover()
         await self._companions.load(self._client)
         self._collector = asyncio.create_task(self._collect(), name="collect the cache")
+        self._relister = asyncio.create_task(self._relist(), name="list companions")
 
     @property
     def fault(self) -> str:
@@ -186,12 +190,22 @@ class Engine:
 
     async def close(self) -> None:
         """Finish the objects in hand, then stop."""
-        if self._collector:
-            self._collector.cancel()
+        for task in (self._collector, self._relister):
+            if task:
+                task.cancel()
         closing = [actor.close(seconds=self._settings.shutdown_seconds) for actor in self._actors.values()]
         await asyncio.gather(*closing, *self._closing)
         await self._cluster.close()
         await self._children.close()
+
+    async def _relist(self) -> None:
+        """Look now and then whether the EmergencyStops are those that events told of."""
+        while True:
+            await asyncio.sleep(RELIST_SECONDS)
+            try:
+                await self._companions.load(self._client)
+            except errors.CvstateError as exc:
+                _log.warning("EmergencyStops not listed", extra={"reason": exc.reason, "error": exc.message})
 
     async def _collect(self) -> None:
         pause = FIRST_COLLECT_SECONDS

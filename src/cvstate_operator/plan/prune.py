@@ -47,9 +47,7 @@ ROLLED_BACK: Final = (
     "spec.rollback.excludeKinds, since an older revision was gone back to; delete them yourself, or wait for the next commit"
 )
 DISABLED: Final = "its annotation cvstate.io/prune: Disabled, or one that means the same; delete them yourself, or remove the annotation"
-CONFIRM: Final = (
-    "its annotation cvstate.io/prune: Confirm asks for an approval; approve the plan (`cvstate approve NAME -n NAMESPACE`), or delete them yourself"
-)
+CONFIRM: Final = "its annotation cvstate.io/prune: Confirm asks for an approval; approve the plan (`cvstate approve NAME -n NAMESPACE`), or delete them yourself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +229,4 @@ def _excess(count: int, of: int, spec: Prune) -> str:
     if not limits:
         return ""
     exceeded = " and ".join(f"{name} {allows}" for name, allows in limits.items())
-    return (
-        f"{count} of {of} objects would go at once, but {exceeded}; approve the plan (`cvstate approve NAME -n NAMESPACE`), or raise {' and '.join(limits)}"
-    )
+    return f"{count} of {of} objects would go at once, but {exceeded}; approve the plan (`cvstate approve NAME -n NAMESPACE`), or raise {' and '.join(limits)}"

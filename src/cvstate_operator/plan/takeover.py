@@ -65,6 +65,18 @@ def taken_over(live: Mapping[str, Any], applied: Mapping[str, Any], *, manager: 
     return [*kept, dict(entry)] if is_changed else None
 
 
+def keeps_values(live: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+    """Whether an apply changes no value that is there, so that it differs in spelling only (`0.1` and `100m`); it may add fields, but no list items.
+
+    Args:
+        live: the object as it is.
+        planned: the answer to a forced dry run of the apply to it.
+    """
+    first, second = live.get("metadata") or {}, planned.get("metadata") or {}
+    named = all(_is_kept(first.get(name) or {}, second.get(name) or {}) for name in ("labels", "annotations"))
+    return named and all(name in planned and _is_kept(live[name], planned[name]) for name in live.keys() - {"metadata", "status"})
+
+
 def handover(live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A JSON patch (RFC 6902) that gives exactly this object these `managedFields` and changes nothing else.
 
@@ -85,6 +97,20 @@ def _is_client_side(entry: Mapping[str, Any]) -> bool:
         return False
     metadata = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
     return entry.get("manager") in CLIENT_SIDE or "f:" + LAST_APPLIED in (metadata.get("f:annotations") or {})
+
+
+def _is_kept(before: Any, after: Any, depth: int = 0) -> bool:
+    if depth >= MAX_DEPTH:
+        return False
+    if isinstance(before, Mapping):
+        return isinstance(after, Mapping) and all(
+            name in after and _is_kept(value, after[name], depth + 1) for name, value in before.items()
+        )
+    if isinstance(before, list):
+        same_length = isinstance(after, list) and len(before) == len(after)
+        return same_length and all(_is_kept(*pair, depth + 1) for pair in zip(before, after, strict=True))
+    # `True == 1` in Python, not in JSON.
+    return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
 
 
 class _Rest:

@@ -48,7 +48,9 @@ def plan_body(consent: Consent, *, name: str, revision: str, owner: Mapping[str,
 
 def _item(one: Waits) -> dict[str, Any]:
     # Prunes share their reason, and who reads a plan has the remedy in hand: only the object matters.
-    detail = one_line(one.detail.partition("; ")[0], PRUNE_DETAIL) if one.item.action is PlanAction.PRUNE else one_line(one.detail, MAX_DETAIL)
+    detail = (
+        one_line(one.detail.partition("; ")[0], PRUNE_DETAIL) if one.item.action is PlanAction.PRUNE else one_line(one.detail, MAX_DETAIL)
+    )
     told = {
         "action": one.item.action.value,
         "object": str(one.item.ref),

@@ -23,7 +23,7 @@ from cvstate_operator.reconcile.teardown_stage import Departure
 _Entry = TypeVar("_Entry", dict[str, Any], str)
 
 LISTED: Final = 20
-"""Problems and drifted fields listed in the status; the rest is counted so that the status does not grow with them."""
+"""Problems and drifted fields listed in the status; the rest is counted, so that the status does not grow with their number."""
 LISTED_BYTES: Final = 12 * 1024
 """Size of any one list as JSON: names and paths come from Git and can be long. Three lists, seven conditions and the history stay below 64 KiB."""
 QUARANTINE_CHARACTERS: Final = 500

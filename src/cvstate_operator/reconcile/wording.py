@@ -62,7 +62,9 @@ def waiting(outcome: Outcome) -> str:
     ]
     why = "; ".join(dict.fromkeys(found.objection for found in outcome.pruning.waiting))
     verb = "awaits" if len(outcome.consent.waits) == 1 else "await"
-    return f"{' and '.join(tally)} {verb} approval of plan {outcome.consent.digest[:19]}" + (f": {why}" if why else " (cvstate approve NAME -n NAMESPACE)")
+    return f"{' and '.join(tally)} {verb} approval of plan {outcome.consent.digest[:19]}" + (
+        f": {why}" if why else " (cvstate approve NAME -n NAMESPACE)"
+    )
 
 
 def open_drift(outcome: Outcome) -> str:

@@ -58,6 +58,23 @@ def test_every_write_has_its_line_with_field_reason_and_detail() -> None:
     assert line.split() == ["Drift", "ConfigMap/web/old", "/data/k", "PruneHeld", "5,", "was", "3"]
 
 
+def test_a_reason_that_many_have_in_common_is_said_once() -> None:
+    text = shown(*[item(detail="3 of 9 would go at once")] * 3, item("Drift", path="/data/k", detail="5, was 3"))
+    assert text.count("3 of 9 would go at once") == 1
+    assert "PruneHeld: 3 of 9 would go at once" in text
+    assert "5, was 3" in text
+
+
+def test_for_the_fields_of_what_is_made_anew_the_command_is_named() -> None:
+    assert "cvstate plan shop -n team-a" in shown(item("Recreate"))
+    assert "cvstate plan" not in shown(item())
+
+
+def test_an_approval_always_says_until_when_it_is_good() -> None:
+    assert consent._spec("why", "1h")["expiresAt"].endswith("Z")
+    assert CliRunner().invoke(app, ["approve", "--help"]).stdout.count("24h") == 1
+
+
 @pytest.mark.parametrize(("total", "more"), [(1, None), (2, "and 1 more"), (20_000, "and 19999 more")])
 def test_what_is_not_shown_is_counted(total: int, more: str | None) -> None:
     text = shown(item(), total=total)

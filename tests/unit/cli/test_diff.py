@@ -16,7 +16,7 @@ from cvstate_operator.objects.identity import ObjectRef
 
 DEPLOYMENT = ObjectRef("apps", "Deployment", "web", "api")
 REPLICAS = Drifted(
-    str(DEPLOYMENT), "/spec/replicas", "7", "2", "kubectl-scale", "2026-11-21T12:00:00Z", "2026-11-21T12:00:01Z", "Medium", "Auto", "Held"
+    str(DEPLOYMENT), "/spec/replicas", 7, 2, "kubectl-edit", "2026-11-21T12:00:00Z", "2026-11-21T12:00:01Z", "Medium", "Auto", "Held"
 )
 LABEL = Drifted(str(DEPLOYMENT), "/metadata/labels/a", None, "b", "", "", "", "Low", "Alert", "Alerted")
 GONE = Drifted("ConfigMap/web/cm", "", None, None, "", "", "", "High", "Auto", "Repairing", is_gone=True)
@@ -55,7 +55,7 @@ def test_what_is_no_kind_and_name_is_refused(wanted: str) -> None:
 def test_fields_stand_below_their_object_with_both_values_and_the_writer() -> None:
     told = text(found(REPLICAS, LABEL))
     assert told.count(str(DEPLOYMENT)) == 1
-    for part in ("7", "2", "kubectl-scale at 2026-11-21T12:00:00Z", "first seen 2026-11-21T12:00:01Z", "(gone)", "Held (Medium, Auto)"):
+    for part in ("7", "2", "kubectl-edit at 2026-11-21T12:00:00Z", "first seen 2026-11-21T12:00:01Z", "(gone)", "Held (Medium, Auto)"):
         assert part in told
     assert "2 fields of 1 object drifted." in told
 
@@ -81,9 +81,9 @@ def test_the_json_is_as_documented() -> None:
     assert told["fields"][0] == {
         "object": "apps/Deployment/web/api",
         "path": "/spec/replicas",
-        "live": "7",
-        "desired": "2",
-        "manager": "kubectl-scale",
+        "live": 7,
+        "desired": 2,
+        "manager": "kubectl-edit",
         "writtenAt": "2026-11-21T12:00:00Z",
         "firstSeen": "2026-11-21T12:00:01Z",
         "severity": "Medium",

@@ -1,6 +1,7 @@
 """`cvstate status`, without a cluster: what is said of one ClusterState, and of many.
 
-Aspects: what keeps writes from being made · what waits, and the command that approves it · drift, fights, quarantine and history · foreign text · narrow terminals.
+Aspects: what keeps writes from being made · what waits, and the command that approves it · drift, fights, quarantine and history · foreign text · narrow terminals, and
+output that goes to no terminal.
 """
 
 import io
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from cvstate_operator.cli import status, status_detail
+from cvstate_operator.cli import status, status_detail, terminal
 
 A, B = "a" * 40, "b" * 40
 NOW = datetime.now(UTC)
@@ -54,7 +55,7 @@ def test_a_quiet_one_shows_no_sections_about_trouble() -> None:
 @pytest.mark.parametrize(
     ("spec", "told", "says"),
     [
-        ({"suspend": True}, {}, "suspended (cvstate resume)"),
+        ({"suspend": True}, {}, "suspended; go on with: cvstate resume shop -n web"),
         ({"mode": "Observe"}, {}, "spec.mode is Observe"),
         (
             {},
@@ -106,6 +107,34 @@ def test_of_much_drift_the_first_is_shown_and_the_command_for_the_rest() -> None
     assert found.count("ConfigMap/web/c") == status_detail.DRIFTS
     assert "and 35 more" in found
     assert "cvstate diff shop -n web" in found
+
+
+def test_on_a_narrow_terminal_each_drift_is_a_block_that_can_be_read() -> None:
+    drift = {
+        "object": "apps/Deployment/a-namespace-of-many-letters/a-deployment-of-many-letters",
+        "path": "/spec/replicas",
+        "live": "7",
+        "desired": "2",
+        "manager": "kubectl",
+        "since": ago(minutes=2),
+        "severity": "High",
+        "action": "Auto",
+        "state": "Held",
+    }
+    told = item(drift={"objects": 2, "fields": 2, "sample": [drift, {**drift, "path": "", "live": "x"}]})
+    lines = [line.rstrip() for line in text(status_detail.shown(told, (), is_narrow=True), 80).splitlines()]
+    first = lines.index(drift["object"])
+    assert lines[first + 1] == "  /spec/replicas: 7 instead of 2, by kubectl"
+    assert lines[first + 2].startswith("  High, Held, for 2 m")
+    assert lines[first + 4] == "  as a whole: changed, by kubectl"
+
+
+def test_output_that_goes_to_no_terminal_is_as_wide_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert terminal.console().width > 1000
+    monkeypatch.setenv("COLUMNS", "90")
+    assert terminal.console().width == 90
 
 
 def test_fights_name_the_rival_and_say_whether_they_go_on() -> None:

@@ -218,6 +218,55 @@ def test_an_answer_stands_for_one_error(code: int, body: dict[str, Any] | None, 
     assert found.message.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        pytest.param(
+            ".a: expected string, got &value.valueUnstructured{Value:true}",
+            ".a: expected string, got true; put it in quotes if a text is meant",
+            id="boolean-for-a-text",
+        ),
+        pytest.param(
+            ".a: expected string, got &value.valueUnstructured{Value:interface {}(nil)}",
+            ".a: expected string, got null; correct the field's type or name in Git",
+            id="null",
+        ),
+        pytest.param(
+            '.a: expected string, got &value.listUnstructured{[]interface {}{"x"}}',
+            ".a: expected string, got a list; correct the field's type or name in Git",
+            id="list",
+        ),
+        pytest.param(
+            ".a: expected list, got &{notalist}", ".a: expected list, got notalist; correct the field's type or name in Git", id="text"
+        ),
+        pytest.param(
+            "errors:\n  .a: expected string, got &value.valueUnstructured{Value:5}\n  .b: field not declared in schema",
+            ".a: expected string, got 5; .b: field not declared in schema; correct the field's type or name in Git",
+            id="several",
+        ),
+    ],
+)
+def test_a_wrong_type_is_told_without_go(fault: str, told: str) -> None:
+    assert error_for(500, status(TYPED + fault)).message == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param('Invalid value: {"matchLabels":{"a":"x: y"}}: field is immutable', "field is immutable", id="json"),
+        pytest.param('Invalid value: core.PodTemplateSpec{Name:"a: b"}: field is immutable', "field is immutable", id="go-struct"),
+        pytest.param(
+            "Forbidden: spec is immutable after creation\n  core.Spec{\n- a", "Forbidden: spec is immutable after creation", id="go-diff"
+        ),
+        pytest.param("Invalid value: immutable", "immutable", id="no-value"),
+    ],
+)
+def test_what_cannot_be_changed_is_told_by_field_and_reason_without_the_value(said: str, told: str) -> None:
+    found = error_for(422, status("huge and immutable", causes=[{"field": "spec.x", "message": said}]))
+    assert isinstance(found, errors.ImmutableError)
+    assert found.message.startswith(f"spec.x: {told}; set the old value in Git")
+
+
 def test_a_field_conflict_names_every_field_and_manager() -> None:
     other = {"reason": "FieldManagerConflict", "message": 'conflict with "hpa" with subresource "scale"', "field": ".spec.paused"}
     found = error_for(409, status("Apply failed with 2 conflicts", causes=[CONFLICT, other]))

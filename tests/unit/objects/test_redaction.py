@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvstate_operator.objects.identity import GroupKind
-from cvstate_operator.objects.redaction import MASK, SHOWN_CHARACTERS, one_line, shown, without_values
+from cvstate_operator.objects.redaction import MASK, SHOWN_CHARACTERS, disclosed, one_line, shown, without_values
 
 SECRET = GroupKind("", "Secret")
 CONFIG_MAP = GroupKind("", "ConfigMap")
@@ -31,11 +31,28 @@ CONFIG_MAP = GroupKind("", "ConfigMap")
         pytest.param(GroupKind("example.io", "Secret"), "/data/x", "y", "y", id="secret-of-another-group"),
         pytest.param(CONFIG_MAP, "/data/x", "y", "y", id="config-map"),
         pytest.param(CONFIG_MAP, "/spec/replicas", 5, "5", id="number"),
-        pytest.param(CONFIG_MAP, "/spec", {"a": [1]}, "{'a': [1]}", id="structure"),
+        pytest.param(CONFIG_MAP, "/spec/paused", True, "true", id="boolean"),
+        pytest.param(CONFIG_MAP, "/spec/number", 2**70, str(2**70), id="number-beyond-64-bits"),
+        pytest.param(CONFIG_MAP, "/spec", {"a": [1]}, '{"a": [1]}', id="structure"),
     ],
 )
 def test_a_value_is_shown_unless_it_is_the_content_of_a_secret(kind: GroupKind, path: str, value: object, text: str) -> None:
     assert shown(kind, path, value) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "told"),
+    [
+        pytest.param(CONFIG_MAP, "/spec/replicas", 5, 5, id="number"),
+        pytest.param(CONFIG_MAP, "/spec/replicas", None, None, id="absent"),
+        pytest.param(SECRET, "/data", {"a": "b"}, MASK, id="secret"),
+        pytest.param(SECRET, "/data/a", None, None, id="absent-from-a-secret"),
+    ],
+)
+def test_programs_get_the_value_itself_unless_it_is_the_content_of_a_secret(
+    kind: GroupKind, path: str, value: object, told: object
+) -> None:
+    assert disclosed(kind, path, value) == told
 
 
 @pytest.mark.parametrize(

@@ -276,21 +276,21 @@ def test_sixty_percent_of_anything_but_a_single_object_wait(members: int) -> Non
             12,
             88,
             "12 of 100 objects would go at once, but spec.prune.maxDeletes allows 10; "
-            "approve the plan (`cvstate approve`), or raise spec.prune.maxDeletes",
+            "approve the plan (`cvstate approve NAME -n NAMESPACE`), or raise spec.prune.maxDeletes",
             id="count",
         ),
         pytest.param(
             3,
             8,
             "3 of 11 objects would go at once, but spec.prune.maxPercent (20 %) allows 2; "
-            "approve the plan (`cvstate approve`), or raise spec.prune.maxPercent",
+            "approve the plan (`cvstate approve NAME -n NAMESPACE`), or raise spec.prune.maxPercent",
             id="percentage",
         ),
         pytest.param(
             30,
             20,
             "30 of 50 objects would go at once, but spec.prune.maxDeletes allows 10 and spec.prune.maxPercent (20 %) allows 10; "
-            "approve the plan (`cvstate approve`), or raise spec.prune.maxDeletes and spec.prune.maxPercent",
+            "approve the plan (`cvstate approve NAME -n NAMESPACE`), or raise spec.prune.maxDeletes and spec.prune.maxPercent",
             id="both",
         ),
     ],

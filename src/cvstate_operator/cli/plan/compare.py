@@ -279,12 +279,11 @@ class Comparison:
         assert change.manifest is not None  # noqa: S101
         error = self._discreet(preview.error, change.ref, body)
         verdict = recreate.decide(self._orders.spec.apply.recreate, change.manifest, change.live)
-        if verdict is Verdict.NEVER or change.live is None:
+        if verdict is Verdict.NEVER or change.live is None or preview.live is None:
             raise error
         item = Item(PlanAction.RECREATE, change.ref, change.live.uid, digest=change.manifest.digest)
         waits = verdict is Verdict.APPROVE and not self._orders.agreed(item)
         held = f"would wait for approval; give it with: {self._approve}" if waits else ""
-        assert preview.live is not None  # what cannot be changed is there  # noqa: S101
         # The API server refused to say what the object would be: what Git declares is compared, defaults stay as they are.
         difference = differences(preview.live, body, manager=FIELD_MANAGER)
         declared = [one for one in difference.changes if one.after is not None and not difference.only_marks]
