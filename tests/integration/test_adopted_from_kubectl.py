@@ -1,7 +1,8 @@
 """Objects that were made by `kubectl apply` and then adopted, on a real API server with a real kubectl.
 
 Aspects: what Git declares is held by us alone · a list item whose key changes in Git, and one that leaves Git · what Git never declared stays, with its holder ·
-another value is a conflict, and nothing is given up · managers of older kubectl, and objects older than managedFields · who works on goes on ·
+another value is a conflict, and nothing is given up · the same value in another spelling is none · other commands
+of kubectl, other managers, and objects older than managedFields · who works on goes on ·
 objects of Helm are refused as ever · an object that nobody applied costs no request more.
 """
 
@@ -87,6 +88,15 @@ def test_a_port_that_changes_in_git_is_changed(world: World, manager: str):
     assert ports(world) == [("http", 81)]
 
 
+@pytest.mark.parametrize("manager", ["kubectl-create", "kubectl-edit"])
+def test_what_other_commands_of_kubectl_wrote_is_taken_over_too(world: World, manager: str):
+    code, answer = world.api.request("POST", world.path("services") + f"?fieldManager={manager}", service(80))
+    assert code == 201, answer
+    adopt(world, service(80))
+    world.wait_applied(world.commit({"a.yaml": text(service(81))}))
+    assert ports(world) == [("http", 81)]
+
+
 def test_items_that_leave_git_leave_the_cluster(world: World):
     kubectl_apply(world, web(A="1", B="2", sidecar=True))
     adopt(world, web(A="1", B="2", sidecar=True))
@@ -130,6 +140,18 @@ def test_another_value_stays_a_conflict_and_nothing_is_given_up(world: World):
     condition = world.wait_failed("FieldConflict", mentions="kubectl-client-side-apply")
     assert ".spec.replicas" in condition["message"]
     assert live(world, "deployments")["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+def test_a_value_that_is_only_spelled_otherwise_is_no_conflict(world: World):
+    kubectl_apply(world, web(A="1"))
+    before = live(world, "deployments")
+    git = web(A="1")
+    git["spec"]["template"]["spec"]["containers"][0]["resources"] = {
+        "requests": {"cpu": "100m", "memory": "128.0Mi"},
+        "limits": {"cpu": "1.0"},
+    }
+    adopt(world, git)
+    assert live(world, "deployments")["spec"] == before["spec"]
 
 
 def test_another_value_is_taken_by_force_and_the_rest_with_it(world: World):

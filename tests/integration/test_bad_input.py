@@ -60,7 +60,7 @@ CASES = {
     "unknown-field": Case(text(manifest("Service", "x", spec={"prots": []})), "Invalid", ("prots",), "spec.prots"),
     "bad-name": Case(text(config_map("Not_A_Name", k="v")), "Invalid", ("Not_A_Name",), "metadata.name"),
     "number-in-data": Case(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {port: 8080}\n", "Invalid", ("correct",), "data.port"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {port: 8080}\n", "Invalid", ("quotes",), "data.port"
     ),
     "namespace-not-there": Case(
         text(manifest("ConfigMap", "x", namespace="nowhere-at-all")), "NamespaceMissing", ("nowhere-at-all", "add it to Git")

@@ -131,3 +131,27 @@ def test_no_kind_is_written_again_while_nobody_touches_it(own: World):
     own.operator.start()
     own.request()
     assert own.writes(mark) == [], "after a restart"
+
+
+ONE_OF_A_KIND = {
+    "Namespace", "Pod", "ResourceQuota", "LimitRange", "CSIDriver", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "APIService", "PriorityLevelConfiguration", "CustomResourceDefinition", "Thing",
+}  # fmt: skip
+"""Kinds of which many would get into each other's way, or into that of other tests."""
+
+
+def test_a_thousand_objects_of_many_kinds_are_left_alone_by_a_second_look(own: World):
+    models = [o for o in everything(own.name) if o["kind"] not in ONE_OF_A_KIND]
+    assert len({o["kind"] for o in models}) >= 25
+    copies = range(1 + 1000 // len(models))
+    many = {
+        f"{number:02}.yaml": text(*({**o, "metadata": {**o["metadata"], "name": f"{o['metadata']['name']}-{number}"}} for o in models))
+        for number in copies
+    }
+    own.operator.start()
+    own.declare()
+    own.wait_applied(own.commit(many), seconds=60)
+    assert own.state()["status"]["inventory"]["objects"] >= 1000
+    mark = own.cluster.audit.mark()
+    own.request()
+    assert own.writes(mark) == []

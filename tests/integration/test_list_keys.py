@@ -1,7 +1,8 @@
 """Keys of list items on a live API server: what becomes of an item of ours that somebody gave another key.
 
-Aspects: an apply alone cannot put it right · the patch of drift/rekeyed.py and an apply do, for ports, environment and containers · the object is then held as
-if nothing had happened, so that the next change of Git goes through · a write in between makes the patch a conflict · an item that is declared stays.
+Aspects: an apply alone cannot put it right · the patch of drift/rekeyed.py and an apply do, for ports, environment and containers · the object is then held
+as if nothing had happened, so that the next change of Git goes through · an apply that comes late still does it · a write in between makes the patch a
+conflict · an item that somebody declares, or that was put beside ours, stays.
 """
 
 from typing import Any
@@ -86,3 +87,68 @@ def test_an_item_with_another_key_is_put_right_by_the_patch_and_an_apply(api: Ap
     assert held(after)[US, "Apply"] == held(before)[US, "Apply"]
     assert (US, "Update") not in held(after), "nothing that would hold the item after it left Git"
     assert not field_drifts(body, after, ownership(after, US).ours, manager=US)
+
+
+@pytest.mark.parametrize(("path", "body", "pointer", "value"), CASES)
+def test_an_apply_alone_is_refused_or_leaves_two_where_there_was_one(api: Api, path: str, body: Json, pointer: str, value: Any):
+    before = applied(api, path, body)
+    patched(api, path, {"op": "replace", "path": pointer, "value": value})
+    code, answer = api.apply(path, body, manager=US)
+    assert code == 422 or answer["spec"] != before["spec"]
+
+
+def test_what_git_changes_afterwards_goes_through(api: Api):
+    path, before = f"{SERVICES}/keys", service("keys", HTTP)
+    applied(api, path, before)
+    drifted = patched(api, path, {"op": "replace", "path": "/spec/ports/0/port", "value": 8088})
+    patched(api, path, *operations(before, drifted), manager=US)
+    applied(api, path, before)
+    after = applied(api, path, service("keys", {**HTTP, "port": 90}, ADMIN))
+    assert [port["port"] for port in after["spec"]["ports"]] == [90, 81]
+
+
+def test_an_apply_that_comes_late_needs_no_other_patch(api: Api):
+    path, body = f"{SERVICES}/keys", service("keys", HTTP)
+    applied(api, path, body)
+    drifted = patched(api, path, {"op": "replace", "path": "/spec/ports/0/port", "value": 8088})
+    handed = patched(api, path, *operations(body, drifted), manager=US)
+    assert operations(body, handed) == [], "it is drift still, and theirs no more"
+    assert applied(api, path, body)["spec"]["ports"] == [{**HTTP, "protocol": "TCP"}]
+
+
+def test_a_write_in_between_makes_the_patch_a_conflict(api: Api):
+    path, body = f"{SERVICES}/keys", service("keys", HTTP)
+    applied(api, path, body)
+    drifted = patched(api, path, {"op": "replace", "path": "/spec/ports/0/port", "value": 8088})
+    api.merge(path, {"metadata": {"labels": {"in": "between"}}})
+    code, answer = api.request("PATCH", f"{path}?fieldManager={US}", operations(body, drifted), PATCH)
+    assert (code, answer["reason"]) == (409, "Conflict")
+
+
+def test_an_item_that_somebody_declares_is_not_taken(api: Api):
+    path, body = f"{SERVICES}/keys", service("keys", HTTP)
+    applied(api, path, body)
+    drifted = patched(api, path, {"op": "replace", "path": "/spec/ports/0/port", "value": 8088})
+    code, drifted = api.apply(path, manifest("Service", "keys", spec={"ports": [{"name": "http", "port": 8088}]}), manager="platform-team")
+    assert code == 200, drifted
+    assert operations(body, drifted) == []
+
+
+def test_an_item_that_was_put_beside_ours_is_not_taken(api: Api):
+    path, body = f"{SERVICES}/keys", service("keys", HTTP, ADMIN)
+    applied(api, path, body)
+    patched(api, path, {"op": "add", "path": "/spec/ports/-", "value": {"name": "more", "port": 99}})
+    drifted = patched(api, path, {"op": "replace", "path": "/spec/ports/0/port", "value": 8088})
+    patched(api, path, *operations(body, drifted), manager=US)
+    after = applied(api, path, body)
+    assert sorted((port["name"], port["port"]) for port in after["spec"]["ports"]) == [("admin", 81), ("http", 80), ("more", 99)]
+
+
+def test_the_same_by_kubectl_edit_which_sends_a_strategic_merge(api: Api):
+    path, body = f"{SERVICES}/keys", service("keys", HTTP)
+    before = applied(api, path, body)
+    edit = {"spec": {"$setElementOrder/ports": [{"port": 8088}], "ports": [{**HTTP, "port": 8088}, {"$patch": "delete", "port": 80}]}}
+    code, drifted = api.request("PATCH", f"{path}?fieldManager=kubectl-edit", edit, "application/strategic-merge-patch+json")
+    assert code == 200, drifted
+    patched(api, path, *operations(body, drifted), manager=US)
+    assert applied(api, path, body)["spec"] == before["spec"]

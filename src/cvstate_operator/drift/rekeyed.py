@@ -207,5 +207,7 @@ def _without(tree: FieldTree, path: Elements) -> FieldTree:
     if first not in tree:
         return tree
     below = _without(tree[first], tuple(rest)) if rest else {}
+    if rest and below == tree[first]:
+        return tree
     others = {name: inside for name, inside in tree.items() if name != first}
     return {**others, first: below} if below else others

@@ -98,7 +98,7 @@ class Actor:
         self._news = False
         self._is_gone = False
         """The API server says that there is no such ClusterState; nothing is done for it unless an event says that there is."""
-        self._plan_shown_at = float("-inf")
+        self._plan_digest, self._plan_shown_at = "", float("-inf")
         self._mishaps = 0
         """Steps in a row that broke off."""
         self._pipeline.told(body)
@@ -312,10 +312,11 @@ class Actor:
         """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
         if not outcome.evaluated or outcome.source_error:
             return
-        if _now() < self._plan_shown_at + PLAN_SECONDS:
-            self._pass_at = min(self._pass_at or float("inf"), self._plan_shown_at + PLAN_SECONDS)
-            return
-        self._plan_shown_at = _now()
+        if outcome.consent.digest != self._plan_digest:
+            if _now() < self._plan_shown_at + PLAN_SECONDS:
+                self._pass_at = min(self._pass_at or float("inf"), self._plan_shown_at + PLAN_SECONDS)
+                return
+            self._plan_digest, self._plan_shown_at = outcome.consent.digest, _now()
         told = self._consents()
         needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
         revision = outcome.artifact.revision if outcome.artifact else ""

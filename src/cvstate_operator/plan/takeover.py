@@ -1,9 +1,9 @@
-"""Takeover: what whoever wrote an object by client-side apply gives up when we adopt it.
+"""Takeover: what kubectl, and whoever else wrote an object by client-side apply, gives up when we adopt it.
 
 `kubectl apply` without `--server-side` is listed in `metadata.managedFields` under the operation Update, with every field it sent and every default of
-that time. It would hold them besides us for good: a list item that leaves Git could not leave the cluster, and one whose key changes would be there twice.
-So at adoption it lets go of what we declare. What it alone holds stays live and stays its own, as `drift.extraFields` has it; so does its annotation with
-the last configuration, which whoever still uses kubectl needs.
+that time; so are the other commands of kubectl, with what they wrote. They would hold that besides us for good: a list item that leaves Git could not
+leave the cluster, and one whose key changes would be there twice. So at adoption they let go of what we declare. What they alone hold stays live and
+stays theirs, as `drift.extraFields` has it; so does the annotation with the last configuration, which whoever still uses kubectl needs.
 
 Unlike k8s.io/client-go/util/csaupgrade, which makes all its fields ours: there the next apply takes away whatever Git does not declare.
 Pure: no clock, no I/O; arguments are never changed.
@@ -21,17 +21,21 @@ from cvstate_operator.drift.keyed_items import ABSENT, Items
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 """Annotation of client-side apply: whoever holds it by an Update applied that way. Source: kubectl, pkg/cmd/apply, migrateToSSAIfNecessary."""
 
-CLIENT_SIDE: Final = frozenset({"kubectl-client-side-apply", "kubectl", "before-first-apply"})
-"""Field managers of client-side apply: of kubectl since 1.19, of older ones, and of an object that is older than managedFields.
-Source: Kubernetes documentation, "Server-Side Apply", upgrading from client-side apply."""
+_KUBECTL: Final = "kubectl"
+"""First part of the field managers of kubectl: `kubectl-client-side-apply`, `kubectl-create`, `kubectl-edit`, and `kubectl` alone before 1.19. Each of
+them is a person's command that was carried out. Source: kubectl, pkg/cmd, `--field-manager` of each command."""
+
+_OLDER: Final = "before-first-apply"
+"""Whoever wrote an object that is older than managedFields. Source: Kubernetes documentation, "Server-Side Apply"."""
 
 MAX_DEPTH: Final = 100
 """Deepest field that is looked at; what is below stays with its holder. A Pod template is about 12 deep."""
 
 
 def is_from_client(live: Mapping[str, Any]) -> bool:
-    """Whether client-side apply holds anything in this object."""
-    return any(_is_client_side(entry) for entry in live.get("metadata", {}).get("managedFields") or ())
+    """Whether client-side apply holds anything in this object, or will do so as soon as we apply it: as one that is older than managedFields."""
+    entries = live.get("metadata", {}).get("managedFields")
+    return not entries or any(_is_client_side(entry) for entry in entries)
 
 
 def taken_over(live: Mapping[str, Any], applied: Mapping[str, Any], *, manager: str) -> list[dict[str, Any]] | None:
@@ -51,7 +55,7 @@ def taken_over(live: Mapping[str, Any], applied: Mapping[str, Any], *, manager: 
     letting_go = _Rest(defaults.is_builtin(str(live.get("apiVersion", ""))))
     kept: list[dict[str, Any]] = []
     is_changed = False
-    for other in live["metadata"].get("managedFields") or ():
+    for other in live["metadata"].get("managedFields") or applied["metadata"]["managedFields"]:
         if _is_ours(other, manager):
             continue
         tree: FieldTree = other.get("fieldsV1") or {}
@@ -83,7 +87,7 @@ def handover(live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]
     The resourceVersion is set and not tested, so that a write in between is a conflict (409) and no invalid request (422).
     """
     return [
-        {"op": "replace", "path": "/metadata/managedFields", "value": list(managed_fields)},
+        {"op": "add", "path": "/metadata/managedFields", "value": list(managed_fields)},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
     ]
 
@@ -96,7 +100,8 @@ def _is_client_side(entry: Mapping[str, Any]) -> bool:
     if entry.get("operation") != "Update" or entry.get("subresource"):
         return False
     metadata = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
-    return entry.get("manager") in CLIENT_SIDE or "f:" + LAST_APPLIED in (metadata.get("f:annotations") or {})
+    manager = str(entry.get("manager", ""))
+    return manager == _OLDER or manager.partition("-")[0] == _KUBECTL or "f:" + LAST_APPLIED in (metadata.get("f:annotations") or {})
 
 
 def _is_kept(before: Any, after: Any, depth: int = 0) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
 from cvstate_operator import __version__
@@ -33,6 +33,7 @@ class Metrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series for every counter, of which nobody asks
         self.registry = CollectorRegistry()
         registry = self.registry
         self.build = Gauge("cvstate_build_info", "Version of the operator; always 1.", ("version",), registry=registry)

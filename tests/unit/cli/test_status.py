@@ -14,11 +14,10 @@ from rich.console import Console, RenderableType
 from cvstate_operator.cli import status, status_detail, terminal
 
 A, B = "a" * 40, "b" * 40
-NOW = datetime.now(UTC)
 
 
 def ago(**span: int) -> str:
-    return (NOW - timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (datetime.now(UTC) - timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def condition(kind: str, word: str, reason: str = "Some", message: str = "m") -> dict[str, str]:

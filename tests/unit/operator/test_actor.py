@@ -165,6 +165,7 @@ async def test_what_waits_is_shown_and_is_done_when_it_is_approved(stage: Stage,
     stage.cluster.set_field(ref("a"), "data/colour", "red")
     actor.touch(ref("a"))
     await until(lambda: reporter.ready().get("reason") == "AwaitingApproval")
+    await until(lambda: bool(reporter.plans[-1][0].waits))
     consent = reporter.plans[-1][0]
     assert [one.item.path for one in consent.waits] == ["/data/colour"]
     assert meter.standings[-1].waiting == 1
@@ -173,7 +174,7 @@ async def test_what_waits_is_shown_and_is_done_when_it_is_approved(stage: Stage,
     actor.reconsider()
     await until(lambda: reporter.ready().get("status") == "True")
     assert stage.cluster.objects[ref("a")]["data"]["colour"] == "blue"
-    assert reporter.plans[-1] == (Consent(), {consent.digest})
+    await until(lambda: reporter.plans[-1] == (Consent(), {consent.digest}))
     await actor.close(seconds=1)
 
 

@@ -38,9 +38,16 @@ def left(theirs: Any, mine: Any, *, api_version: str = "v1", **body: Any) -> Any
     return next((e["fieldsV1"] for e in fields if e["manager"] == KUBECTL), {})
 
 
-@pytest.mark.parametrize("manager", [KUBECTL, "kubectl", "before-first-apply"])
+@pytest.mark.parametrize("manager", [KUBECTL, "kubectl", "kubectl-create", "kubectl-edit", "before-first-apply"])
 def test_managers_of_client_side_apply_are_known_by_their_names(manager):
     assert is_from_client(obj(entry(manager, {"f:data": {"f:a": {}}})))
+
+
+@pytest.mark.parametrize("manager", ["kubectlx", "kube-controller-manager", "helm", "vpa", US])
+def test_other_managers_keep_what_they_hold(manager):
+    live = obj(entry(manager, {"f:data": {"f:a": {}}}), data={"a": "1"})
+    assert not is_from_client(live)
+    assert taken_over(live, obj(ours({"f:data": {"f:a": {}}})), manager=US) is None
 
 
 def test_whoever_holds_the_last_configuration_applied_it():
@@ -53,19 +60,24 @@ def test_whoever_holds_the_last_configuration_applied_it():
     [
         entry(KUBECTL, ANNOTATION, operation="Apply"),
         entry(KUBECTL, {"f:spec": {"f:replicas": {}}}, subresource="scale"),
-        entry("kubectl-edit", {"f:data": {"f:a": {}}}),
         {"manager": "x"},
     ],
 )
-def test_declarers_subresources_and_edits_are_no_client_side_apply(other):
+def test_declarers_and_subresources_are_no_client_side_apply(other):
     live = obj(other, data={"a": "1"})
     assert not is_from_client(live)
     assert taken_over(live, obj(ours({"f:data": {"f:a": {}}})), manager=US) is None
 
 
-def test_objects_without_managed_fields_have_nothing_to_give():
-    assert not is_from_client({})
-    assert taken_over(obj(), obj(ours({"f:data": {"f:a": {}}})), manager=US) is None
+def test_an_object_older_than_managed_fields_gives_what_it_would_hold():
+    assert is_from_client(obj())
+    older, mine = entry("before-first-apply", {"f:data": {"f:a": {}, "f:b": {}}}), ours({"f:data": {"f:a": {}}})
+    fields = taken_over(obj(data={"a": "1", "b": "2"}), obj(older, mine), manager=US)
+    assert fields == [entry("before-first-apply", {"f:data": {"f:b": {}}}), mine]
+
+
+def test_without_an_entry_of_ours_nobody_gives_anything():
+    assert taken_over(obj(), obj(), manager=US) is None
     assert taken_over(obj(entry(KUBECTL, ANNOTATION)), obj(), manager=US) is None
 
 
@@ -155,7 +167,7 @@ def test_below_the_greatest_depth_everything_stays():
 def test_the_patch_is_bound_to_the_state_that_was_read():
     live = obj(entry(KUBECTL, {"f:data": {"f:a": {}}}))
     assert handover(live, [ours({})]) == [
-        {"op": "replace", "path": "/metadata/managedFields", "value": [ours({})]},
+        {"op": "add", "path": "/metadata/managedFields", "value": [ours({})]},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
     ]
 

@@ -494,6 +494,11 @@ def test_a_fight_is_told_when_it_begins_by_field_and_rival() -> None:
     assert "hpa undoes every repair of ConfigMap/default/a /spec/replicas, which is left alone" in found[0][2]
 
 
+def test_in_ready_a_fight_is_told_once() -> None:
+    message = ready(OUTCOMES["drift-left-alone"])
+    assert message.count("undoes every repair") == message.count("left alone") == 1
+
+
 def test_drift_that_is_repaired_by_itself_is_told_by_its_repair_alone() -> None:
     assert events(OUTCOMES["open-drift"]) == []
 
