@@ -1,9 +1,8 @@
 """Objects that were made by `kubectl apply` and then adopted, on a real API server with a real kubectl.
 
-Aspects: what Git declares is held by us alone · a list item whose key changes in Git, and one that leaves Git · what Git never declared stays, with its holder ·
-another value is a conflict, and nothing is given up · the same value in another spelling is none · other commands
-of kubectl, other managers, and objects older than managedFields · who works on goes on ·
-objects of Helm are refused as ever · an object that nobody applied costs no request more.
+Aspects: what Git declares is held by us alone · a list item whose key changes in Git, and one that leaves Git · what Git never declared stays, with its
+holder · another value is a conflict, another key invalid, and nothing is given up · the same value in another spelling is none · other commands of kubectl,
+other managers, and objects older than managedFields · who works on goes on · objects of Helm are refused as ever · what that costs.
 """
 
 import json
@@ -140,6 +139,16 @@ def test_another_value_stays_a_conflict_and_nothing_is_given_up(world: World):
     condition = world.wait_failed("FieldConflict", mentions="kubectl-client-side-apply")
     assert ".spec.replicas" in condition["message"]
     assert live(world, "deployments")["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+@pytest.mark.parametrize("adoption", ["Unowned", "Force"])
+def test_another_key_under_the_same_name_is_refused_and_nothing_is_given_up(world: World, adoption: str):
+    kubectl_apply(world, service(80))
+    before = live(world, "services")
+    world.commit({"a.yaml": text(service(81))})
+    world.declare(apply={"adoption": adoption})
+    world.wait_failed("Invalid", mentions="Duplicate value")
+    assert live(world, "services") == before
 
 
 def test_a_value_that_is_only_spelled_otherwise_is_no_conflict(world: World):
