@@ -13,7 +13,9 @@ from cvstate_operator.drift.coverage import field_drifts
 from cvstate_operator.drift.field_set import ownership
 from cvstate_operator.drift.rekeyed import rekeyed
 from tests.support.api import Api, Json
-from tests.support.objects import deployment, manifest
+from tests.support.objects import deployment, manifest, text
+from tests.support.waiting import until
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -152,3 +154,15 @@ def test_the_same_by_kubectl_edit_which_sends_a_strategic_merge(api: Api):
     assert code == 200, drifted
     patched(api, path, *operations(body, drifted), manager=US)
     assert applied(api, path, body)["spec"] == before["spec"]
+
+
+def test_the_operator_puts_a_changed_key_back(world: World):
+    service = manifest("Service", "web", spec={"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]})
+    world.commit({"a.yaml": text(service, deployment("web"))})
+    world.declare()
+    world.wait_ready()
+    path = world.path("services", "web")
+    patch = [{"op": "replace", "path": "/spec/ports/0/port", "value": 8080}]
+    assert world.api.request("PATCH", path + "?fieldManager=kubectl-patch", patch, "application/json-patch+json")[0] == 200
+    until("the port is back, and alone", lambda: [port["port"] for port in world.api.get(path)["spec"]["ports"]] == [80])
+    world.wait_ready()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
@@ -14,6 +15,8 @@ from cvstate_operator.api.names import FIELD_MANAGER
 from cvstate_operator.drift import ignores
 from cvstate_operator.drift.conflict_path import pointer_of
 from cvstate_operator.drift.extras import removal
+from cvstate_operator.drift.matching import is_named
+from cvstate_operator.drift.rekeyed import rekeyed
 from cvstate_operator.objects import directives
 from cvstate_operator.objects.binary import bad_base64
 from cvstate_operator.objects.identity import Gvk, ObjectRef
@@ -261,6 +264,7 @@ class Writer:
         Returns:
             The object as it is then, and whether it needs no other look until a field of ours changes.
         """
+        look = await self._with_keys_back(change, body, look)
         needs_apply = change.action in (Action.CREATE, Action.UPDATE) or look.remedy.repaired
         live, is_final = await self._apply(change, body, look, orders) if needs_apply else (dict(look.live or {}), look.is_final)
         if (
@@ -272,6 +276,20 @@ class Writer:
         ):
             live = await self._world.cluster.edit(change.live.resource, change.ref, operations)
         return live, is_final
+
+    async def _with_keys_back(self, change: Change, body: Body, look: Look) -> Look:
+        """Make list items ours again whose key somebody changed: the apply then replaces them, and does not put ours beside them."""
+        if change.live is None or look.live is None or change.action not in (Action.REPAIR, Action.VERIFY):
+            return look
+        left_alone = look.left_out.managers
+        operations = rekeyed(
+            body, look.live, look.remedy.repaired, manager=FIELD_MANAGER, left_alone=lambda name: is_named(name, left_alone)
+        )
+        if not operations:
+            return look
+        live = await self._world.cluster.edit(change.live.resource, change.ref, operations)
+        self._require_go()
+        return replace(look, live=live)
 
     async def _apply(self, change: Change, body: Body, look: Look, orders: Orders) -> tuple[dict[str, Any] | None, bool]:
         try:

@@ -33,7 +33,7 @@ class Metrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for every counter, of which nobody asks
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, of which nobody asks
         self.registry = CollectorRegistry()
         registry = self.registry
         self.build = Gauge("cvstate_build_info", "Version of the operator; always 1.", ("version",), registry=registry)
