@@ -219,13 +219,13 @@ def strange_token(own: World, directory: Path) -> Sequence[str]:
     ("options", "says"),
     [
         pytest.param(taken_port, "choose another address with --listen", id="port-taken"),
-        pytest.param(broken_kubeconfig, "cannot read the cluster configuration", id="broken-kubeconfig"),
-        pytest.param(empty_kubeconfig, "cannot read the cluster configuration", id="empty-kubeconfig"),
+        pytest.param(broken_kubeconfig, "is no kubeconfig", id="broken-kubeconfig"),
+        pytest.param(empty_kubeconfig, "is no kubeconfig", id="empty-kubeconfig"),
         pytest.param(strange_token, "does not accept our credentials", id="strange-token"),
-        pytest.param(("--kubeconfig", "/nowhere"), "cannot read the cluster configuration", id="no-kubeconfig"),
+        pytest.param(("--kubeconfig", "/nowhere"), "cannot read the kubeconfig /nowhere", id="no-kubeconfig"),
         pytest.param(("--listen", "nonsense"), "write HOST:PORT", id="bad-address"),
         pytest.param(("--listen", "203.0.113.1:80"), "choose another address with --listen", id="address-not-ours"),
-        pytest.param(("--context", "nope"), "cannot read the cluster configuration", id="no-such-context"),
+        pytest.param(("--context", "nope"), "has no context nope", id="no-such-context"),
     ],
 )
 def test_wrong_settings_end_with_one_line_and_exit_code_2(own: World, tmp_path, options, says: str):
