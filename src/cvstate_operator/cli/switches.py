@@ -56,8 +56,7 @@ def suspend(
     """
     namespace = chosen_namespace(namespace, kubeconfig, context)
     was = with_client(kubeconfig, context, lambda client: _switch(client, namespace, name, is_suspended=True))
-    said = "was suspended already" if was else "is suspended: nothing is written, looking goes on"
-    terminal.console().print(Text(f"{namespace}/{name} {said}."), soft_wrap=True)
+    _say(namespace, name, "was suspended already" if was else "is suspended: nothing is written, looking goes on")
 
 
 def resume(
@@ -76,8 +75,11 @@ def resume(
     """
     namespace = chosen_namespace(namespace, kubeconfig, context)
     was = with_client(kubeconfig, context, lambda client: _switch(client, namespace, name, is_suspended=False))
-    said = "is resumed: what differs is written now" if was else "was not suspended"
-    terminal.console().print(Text(f"{namespace}/{name} {said}."), soft_wrap=True)
+    _say(namespace, name, "is resumed: what differs is written now" if was else "was not suspended")
+
+
+def _say(namespace: str, name: str, what: str) -> None:
+    terminal.console().print(Text(f"{namespace}/{name} {what}."), soft_wrap=True)
 
 
 async def _switch(client: "Client", namespace: str, name: str, *, is_suspended: bool) -> bool:

@@ -10,22 +10,17 @@ Per object and field, so that a person who edits many fields, or many objects, n
 state outlives the process; when the clock is set back, what lies in the future counts as now.
 """
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from cvstate_operator.api import drift as api
 from cvstate_operator.api.drift import MAX_REVERSALS
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.objects.identity import ObjectRef
 
-STATE_BYTES: Final = 16 * 1024
-"""Default limit of the saved state: a quarter of what the status may hold (64 KiB), and of what fits into annotations (256 KiB)."""
 RIVAL_CHARACTERS: Final = 128
 """Longest manager name that the API server accepts (apimachinery, validation of managedFields)."""
 
@@ -185,8 +180,12 @@ class Breakers:
         return {key: self._fields[key] for key in sorted(self._grave) if self._fields[key].state(now, self.limits) is not State.CLOSED}
 
     def remembered(self, now: float) -> tuple[tuple[Key, Breaker], ...]:
-        """What would be missed after a restart: fields that are left alone or were probed, and those repaired more than once; sorted by key."""
-        found = ((key, self._fields[key]._at(now, self.limits)) for key in sorted(self._grave))
+        """What would be missed after a restart: fields that are left alone or were probed, and those repaired more than once.
+
+        Open ones come first, and of each kind the latest: whoever keeps only some of them loses a few more writes after a restart.
+        """
+        found = [(key, self._fields[key]._at(now, self.limits)) for key in self._grave]
+        found.sort(key=lambda entry: (entry[1].opened_at is None, -_latest(entry[1]), entry[0]))
         return tuple((key, breaker) for key, breaker in found if _is_grave(breaker))
 
     def changes_at(self, key: Key, now: float) -> datetime | None:
@@ -214,26 +213,9 @@ class Breakers:
         """A person, or a commit that changes the field, ends the wait."""
         self._keep(key, Breaker())
 
-    def save(self, now: float, limit_bytes: int = STATE_BYTES) -> bytes:
-        """The state as one line of JSON, at most `limit_bytes` long (at least 2).
-
-        If it does not all fit, open breakers come first, and of each kind the latest: what is lost costs a few more writes after a restart.
-        """
-        kept = [(key, breaker) for key, breaker in self._fields.items() if not breaker.is_idle(now, self.limits)]
-        kept.sort(key=lambda entry: (entry[1].opened_at is None, -_latest(entry[1]), entry[0]))
-        size = 1
-        lines: list[bytes] = []
-        for key, breaker in kept:
-            line = orjson.dumps([*key, breaker.rival, breaker.opened_at, breaker.probed_at, breaker.repairs])
-            size += len(line) + 1  # a comma, or the bracket at the end
-            if size > limit_bytes:
-                break
-            lines.append(line)
-        return b"[" + b",".join(lines) + b"]"
-
     @classmethod
-    def load(cls, saved: bytes | str, limits: Limits) -> "Breakers":
-        """Read what `save` wrote. Anything else in it is left out: nobody is kept from repairing by a text that cannot be read."""
+    def load(cls, saved: Any, limits: Limits) -> "Breakers":
+        """Read a list of what `to_json` gave. Anything else in it is left out: nobody is kept from repairing by what cannot be read."""
         return cls(limits, dict(_read(saved)))
 
     def _keep(self, key: Key, breaker: Breaker) -> None:
@@ -259,18 +241,47 @@ def _latest(breaker: Breaker) -> float:
     return max((*breaker.repairs, breaker.opened_at or 0.0, breaker.probed_at or 0.0))
 
 
-def _read(saved: bytes | str) -> Iterator[tuple[Key, Breaker]]:
-    try:
-        entries = orjson.loads(saved)
-    except orjson.JSONDecodeError:
-        return
-    for entry in entries if isinstance(entries, list) else ():
+def to_json(key: Key, breaker: Breaker) -> dict[str, Any]:
+    """One breaker as the status tells it (`BreakerStatus`), but for the name of the object; times to the microsecond."""
+    told = {
+        "key": key.object,
+        "path": key.path,
+        "manager": breaker.rival,
+        "openedAt": _told(breaker.opened_at),
+        "probedAt": _told(breaker.probed_at),
+        "repairs": [_told(at) for at in breaker.repairs],
+    }
+    return {name: value for name, value in told.items() if value or name == "path"}
+
+
+def _read(saved: Any) -> Iterator[tuple[Key, Breaker]]:
+    for entry in saved if isinstance(saved, list) else ():
         match entry:
-            case [str(uid), str(path), str(rival), opened_at, probed_at, [*repairs]]:
-                moments = [at for at in (opened_at, probed_at) if at is not None]
-                if all(_is_time(at) for at in (*moments, *repairs)):
-                    yield Key(uid, path), Breaker(tuple(sorted(repairs))[-MAX_REVERSALS:], opened_at, probed_at, rival[:RIVAL_CHARACTERS])
+            case {"key": str(name), "path": str(path)} if isinstance(repairs := entry.get("repairs", []), list):
+                try:
+                    opened_at, probed_at = _moment(entry.get("openedAt")), _moment(entry.get("probedAt"))
+                    times = sorted(at for repair in repairs if (at := _moment(repair)) is not None)
+                except (TypeError, ValueError):
+                    continue
+                rival = str(entry.get("manager") or "")[:RIVAL_CHARACTERS]
+                yield Key(name, path), Breaker(tuple(times)[-MAX_REVERSALS:], opened_at, probed_at, rival)
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+def _told(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _moment(text: Any) -> float | None:
+    """Seconds since the epoch.
+
+    Raises:
+        TypeError, ValueError: it is no time with a zone.
+    """
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return moment.timestamp()

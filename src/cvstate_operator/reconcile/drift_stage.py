@@ -68,7 +68,7 @@ class DriftStage:
             str(entry.get("key")): str(entry.get("object")) for entry in status.get("breakers") or () if isinstance(entry, Mapping)
         }
         """Of objects with breakers, by their keys."""
-        self.breakers = Breakers.load(orjson.dumps(_saved(status)), Limits.of(Breaker()))
+        self.breakers = Breakers.load(status.get("breakers"), Limits.of(Breaker()))
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -329,30 +329,6 @@ def told(ref: ObjectRef, drift: FieldDrift) -> str:
     kind = ref.group_kind
     who = f", written by {one_line(drift.manager)}" if drift.manager else ""
     return f"is {shown(kind, drift.path, drift.live)} instead of {shown(kind, drift.path, drift.desired)}{who}"
-
-
-def _saved(status: Mapping[str, Any]) -> list[Any]:
-    """What `status.breakers` says, as `Breakers.load` reads it."""
-    found = [entry for entry in status.get("breakers") or () if isinstance(entry, Mapping)]
-    return [
-        [
-            entry.get("key", ""),
-            entry.get("path", ""),
-            entry.get("manager", ""),
-            _seconds(entry.get("openedAt")),
-            _seconds(entry.get("probedAt")),
-            [_seconds(at) for at in entry.get("repairs") or ()],
-        ]
-        for entry in found
-    ]
-
-
-def _seconds(moment: Any) -> float | None:
-    """Seconds since the epoch of a time in the status; None for what is no time."""
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except (TypeError, ValueError):
-        return None
 
 
 def _last_writer(live: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The report: from an outcome to the status. Pure; equal outcomes give equal statuses."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -9,6 +9,7 @@ import orjson
 
 from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
+from cvstate_operator.drift.breaker import to_json
 from cvstate_operator.drift.ledger import Entry, State
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.identity import ObjectRef
@@ -17,7 +18,7 @@ from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan import history
 from cvstate_operator.reconcile import wording
 from cvstate_operator.reconcile.conditions import conditions
-from cvstate_operator.reconcile.outcome import Fight, Outcome
+from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.teardown_stage import Departure
 
 _Entry = TypeVar("_Entry", dict[str, Any], str)
@@ -28,6 +29,7 @@ LISTED_BYTES: Final = 12 * 1024
 """Size of any one list as JSON: names and paths come from Git and can be long. Three lists, seven conditions and the history stay below 64 KiB."""
 QUARANTINE_CHARACTERS: Final = 500
 """Longest reason that is told of a revision that is not applied."""
+_LASTING: Final = (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED, ConditionType.HEALTHY)
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
 
@@ -75,7 +77,7 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         "plan": _plan(outcome),
         "window": _window(outcome),
         "drift": _drift(outcome),
-        "breakers": _listed(_fight(fight) for fight in outcome.fights),
+        "breakers": _listed({"object": fight.object, **to_json(fight.key, fight.breaker)} for fight in outcome.fights),
         "history": [_begun(entry) for entry in outcome.history],
         "problems": listed_problems(outcome),
     }
@@ -100,54 +102,42 @@ def leaving(departure: Departure, *, previous: Mapping[str, Any], generation: in
     """The status of a ClusterState that is being deleted while its objects go first."""
     left = f"{wording.plural(len(departure.left), 'object')} to be deleted first ({wording.named(departure.left)})"
     message = f"{left}; waiting for {departure.why}. To leave them where they are, set spec.deletionPolicy: Orphan"
-    found = (
-        Condition(ConditionType.READY, False, Reason.DELETING, message),
-        Condition(ConditionType.RECONCILING, True, Reason.DELETING, message),
-    )
-    return {
-        **previous,
-        "observedGeneration": generation,
-        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
-    }
+    ready = Condition(ConditionType.READY, False, Reason.DELETING, message)
+    return _underway(previous, ready, Reason.DELETING, (), generation=generation, now=now)
 
 
 def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
     """The status after a pass that an error ended half-way: what else it said before may still be so, but Ready is not."""
-    kept = [
-        Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
-        for c in previous.get("conditions") or ()
-        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED, ConditionType.HEALTHY)
-    ]
     message = f"the last pass was not finished and is repeated: {error.message}"
-    found = (
-        *kept,
-        Condition(ConditionType.READY, False, error.reason, message),
-        Condition(ConditionType.RECONCILING, True, Reason.PROGRESSING_WITH_RETRY, message),
-    )
-    return {
-        **previous,
-        "observedGeneration": generation,
-        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
-    }
+    ready = Condition(ConditionType.READY, False, error.reason, message)
+    return _underway(previous, ready, Reason.PROGRESSING_WITH_RETRY, _lasting(previous), generation=generation, now=now)
 
 
 def progressing(previous: Mapping[str, Any], *, generation: int, message: str, now: str) -> dict[str, Any]:
     """The status while a new spec or revision is worked on: Ready is not known to be true any more."""
-    kept = [
-        Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
-        for c in previous.get("conditions") or ()
-        if c["type"] in (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED, ConditionType.HEALTHY)
-    ]
-    found = (
-        *kept,
-        Condition(ConditionType.READY, None, Reason.PROGRESSING, message),
-        Condition(ConditionType.RECONCILING, True, Reason.PROGRESSING, message),
-    )
+    ready = Condition(ConditionType.READY, None, Reason.PROGRESSING, message)
+    return _underway(previous, ready, Reason.PROGRESSING, _lasting(previous), generation=generation, now=now)
+
+
+def _underway(
+    previous: Mapping[str, Any], ready: Condition, reason: str, kept: Iterable[Condition], *, generation: int, now: str
+) -> dict[str, Any]:
+    """The status before, with another Ready and whatever of the conditions is `kept`, while work goes on for that `reason`."""
+    found = (*kept, ready, Condition(ConditionType.RECONCILING, True, reason, ready.message))
     return {
         **previous,
         "observedGeneration": generation,
         "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
     }
+
+
+def _lasting(previous: Mapping[str, Any]) -> list[Condition]:
+    """Conditions that a pass says nothing new about until it ends."""
+    return [
+        Condition(ConditionType(c["type"]), {"True": True, "False": False}.get(c["status"]), c["reason"], c["message"])
+        for c in previous.get("conditions") or ()
+        if c["type"] in _LASTING
+    ]
 
 
 def _render(outcome: Outcome) -> dict[str, Any] | None:
@@ -193,17 +183,6 @@ def _sample(ref: ObjectRef, entry: Entry) -> dict[str, Any]:
         "action": entry.action.value,
         "state": entry.state.value,
     }
-
-
-def _fight(fight: Fight) -> dict[str, Any]:
-    breaker = fight.breaker
-    told = {
-        "manager": one_line(breaker.rival) or None,
-        "openedAt": _moment(breaker.opened_at),
-        "probedAt": _moment(breaker.probed_at),
-        "repairs": [_moment(at) for at in breaker.repairs] or None,
-    }
-    return {"object": fight.object, "key": fight.key.object, "path": fight.key.path, **{k: v for k, v in told.items() if v is not None}}
 
 
 def _plan(outcome: Outcome) -> dict[str, Any] | None:
@@ -285,8 +264,3 @@ def _time(moment: Any) -> str:
 def _exact(moment: datetime) -> str:
     """With its microseconds: durations are told from it."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _moment(seconds: float | None) -> str | None:
-    """RFC 3339 of seconds since the epoch."""
-    return None if seconds is None else _exact(datetime.fromtimestamp(seconds, UTC))
