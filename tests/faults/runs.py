@@ -264,7 +264,12 @@ class Run:
         if self.wishes[-1].is_farewell:
             return []
         self.world.request()
-        self.world.request()
+        handled = self.world.request()
+        # The API server writes a line of the audit log after it has answered: whoever asked may see the new status before the log has it.
+        until(
+            "the log has it",
+            lambda: any((each.answered.get("status") or {}).get("lastHandledReconcileAt") == handled for each in self.entries()),
+        )
         mark = self.ground.cluster.audit.mark()
         self.world.request()
         log = [entry for entry in invariants.entries(self.ground.audit_log, mark) if self.name in entry.key]

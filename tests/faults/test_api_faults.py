@@ -84,7 +84,7 @@ def test_a_write_that_fails_is_tried_again_and_delays_no_other(run: Run, fault: 
     )
     others = [seen for seen in run.requests() if seen.status == 201 and seen.path not in disturbed and seen.method == "PATCH"]
 
-    assert fault in ("stale", "held", "slow") or all(seen.ended <= first_retry for seen in others), "the others went first"
+    assert fault in ("stale", "held", "slow") or all(seen.at <= first_retry for seen in others), "the others went first"
     created = [entry.key for entry in run.entries() if entry.verb == "patch" and entry.code == 201]
     assert len(created) == len(set(created)), "nothing was made twice"
 

@@ -59,10 +59,11 @@ class World:
     def condition(self, kind: str = "Ready", name: str = "state") -> Json:
         return next((c for c in self.state(name).get("status", {}).get("conditions", ()) if c["type"] == kind), {})
 
-    def request(self, name: str = "state") -> None:
-        """Ask for a full reconcile, and wait until it is done."""
+    def request(self, name: str = "state") -> str:
+        """Ask for a full reconcile, and wait until it is done; returns the value that the status shows now."""
         value = self.trigger(name)
         until("the request is handled", lambda: self.state(name).get("status", {}).get("lastHandledReconcileAt") == value)
+        return value
 
     def trigger(self, name: str = "state") -> str:
         """Ask for a full reconcile; returns the value that the status will show once it is done."""
