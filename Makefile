@@ -33,7 +33,7 @@ demo: programs  ## Show the main job, live, on a cluster of its own
 
 test: lint programs  ## Everything: lint, unit, integration, fault and end-to-end tests
 	$(BIN)/python -m pytest tests/unit -n auto -q
-	$(BIN)/python -m pytest --ignore tests/unit
+	$(BIN)/python -m pytest --ignore tests/unit -n 3 --dist loadfile -q
 
 test-unit: setup  ## Tests that need no cluster; a minute or two
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
