@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256sum | cut -c1-12)
-RUFF_PATHS := src tests
+RUFF_PATHS := src tests bench
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit nightly lint format crds docs schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit nightly bench lint format crds docs schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -40,6 +40,9 @@ test-unit: setup  ## Tests that need no cluster; a minute or two
 
 nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault
 	CVSTATE_PRUNE_STATES=1000000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 $(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/faults
+
+bench: programs  ## Measure every scenario in all its sizes against Flux and the lower bound, and write docs/benchmark.md; hours
+	$(BIN)/python -m bench all --runs 5
 
 lint: setup  ## ruff, mypy --strict, layer contracts
 	$(BIN)/ruff check $(RUFF_PATHS)

@@ -53,6 +53,14 @@ def stage_files() -> tuple[Path, ...]:
     return (*sorted(kept.glob("**/*.yaml")), *sorted(locations.STAGES.glob("*.yaml")))
 
 
+def crd_files() -> tuple[Path, ...]:
+    """Return the CRDs of kustomize-controller, sorted; it must have been built.
+
+    Source: its module, folder `config/crd/bases`.
+    """
+    return tuple(sorted((programs.get("kustomize-controller").path.parent / "crds").glob("*.yaml")))
+
+
 def _asset(name: str) -> Path | None:
     """Return the ready program of that name, or None where it has to be built."""
     folder = os.environ.get(ASSETS_VARIABLE, "")
@@ -92,7 +100,9 @@ def _build(program: Program, progress: BuildProgress) -> None:
         output = Path(temporary) / program.name
         _run_go(go, program, output, progress)
         if program.name == "kwok":
-            _keep_stages(go, program.module, Path(temporary) / "stages")
+            _keep(go, program.module, "kustomize/stage", programs.STAGE_FOLDERS, Path(temporary) / "stages")
+        if program.name == "kustomize-controller":
+            _keep(go, program.module, programs.CRD_FOLDER, (".",), Path(temporary) / "crds")
         output.rename(program.path)
 
 
@@ -136,23 +146,27 @@ def _remedy(output: str) -> str:
     return f"read Go's output above; ready programs can be used with {ASSETS_VARIABLE}=FOLDER"
 
 
-def _keep_stages(go: str, module: Module, temporary: Path) -> None:
-    """Copy kwok's stage files next to the program, so that starting a cluster needs no Go."""
+def _keep(go: str, module: Module, root: str, folders: Iterable[str], temporary: Path) -> None:
+    """Copy YAML files of a module next to its program, so that starting it needs no Go.
+
+    Args:
+        root: A folder of the module.
+        folders: Those below `root` whose files are copied.
+        temporary: Where they are gathered; they end in a folder of that name beside the program.
+    """
     command = [go, "list", "-m", "-f", "{{.Dir}}", module.path]
     listed = subprocess.run(command, cwd=module.directory, env=toolchain.environment(), capture_output=True, text=True, check=False)
-    source = Path(listed.stdout.strip()) / "kustomize" / "stage"
+    source = Path(listed.stdout.strip()) / root
     if listed.returncode != 0 or not source.is_dir():
-        raise ClusterError(
-            f"kwok's stage files are not in its module: {listed.stderr.strip()}", remedy="run `go clean -modcache`, then build again"
-        )
-    for folder in programs.STAGE_FOLDERS:
+        raise ClusterError(f"{root} is not in {module.path}: {listed.stderr.strip()}", remedy="run `go clean -modcache`, then build again")
+    for folder in folders:
         target = temporary / folder
         target.mkdir(parents=True)
         for path in sorted((source / folder).glob("*.yaml")):
             if path.name != "kustomization.yaml":
                 # The module cache is read-only; only the content is wanted, not the mode.
                 shutil.copyfile(path, target / path.name)
-    final = module.built / "stages"
+    final = module.built / temporary.name
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)

@@ -1,4 +1,4 @@
-"""The programs a cluster is made of and the ones that render: which Go package each is, at which version, and how it is built.
+"""The programs a cluster is made of, the ones that render, and the peer of `bench`: which Go package each is, at which version, how it is built.
 
 Versions are read from the `go.mod` files, so there is one place to raise them. Readers: `builds` and the command line.
 """
@@ -33,6 +33,9 @@ _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/vers
 _KUSTOMIZE_PATH = "sigs.k8s.io/kustomize/kustomize/v5"
 _KUSTOMIZE_VERSION_VARIABLE = "sigs.k8s.io/kustomize/api/provenance.version"
 """Source: `api/provenance/provenance.go`, "set at build time using ldflags"."""
+
+CRD_FOLDER = "config/crd/bases"
+"""The folder of kustomize-controller's module with its CRDs, which are kept next to the program."""
 
 _HELM_PATH = "helm.sh/helm/v4"
 _HELM_VERSION_PACKAGE = f"{_HELM_PATH}/internal/version"
@@ -150,6 +153,7 @@ _KWOK = Module("kwok", "sigs.k8s.io/kwok")
 _KUSTOMIZE = Module("kustomize", _KUSTOMIZE_PATH)
 _HELM = Module("helm", _HELM_PATH)
 _PROMETHEUS = Module("prometheus", "github.com/prometheus/prometheus", tags="netgo,remove_all_sd")
+_FLUX = Module("flux", "github.com/fluxcd/kustomize-controller")
 
 CATALOGUE: Mapping[str, Program] = {
     program.name: program
@@ -164,6 +168,7 @@ CATALOGUE: Mapping[str, Program] = {
         Program("helm", f"{_HELM_PATH}/cmd/helm", _HELM, 96),
         Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", _PROMETHEUS, 77),
         Program("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", _PROMETHEUS, 35),
+        Program("kustomize-controller", "github.com/fluxcd/kustomize-controller", _FLUX, 300),  # measured on a busy machine
     )
 }
 """Every program by name, in the order they are built: the API server first, since the ones after it share most of its packages."""
@@ -178,7 +183,7 @@ RENDERERS = ("kustomize", "helm")
 """What renders sources that are no plain YAML."""
 
 DEFAULT = (*FULL, "kubectl", *RENDERERS, "promtool")
-"""What ``build`` builds when no program is named: all that tests use. `prometheus` itself is built on request only."""
+"""What ``build`` builds when no program is named: all that tests use. `prometheus` and `kustomize-controller` are built on request only."""
 
 
 def get(name: str) -> Program:

@@ -102,6 +102,41 @@ def test_renderers_are_built_when_no_program_is_named() -> None:
     assert set(programs.RENDERERS) <= set(programs.DEFAULT)
 
 
+def test_the_peer_of_the_benchmark_is_built_on_request_only() -> None:
+    assert "kustomize-controller" in programs.CATALOGUE
+    assert "kustomize-controller" not in programs.DEFAULT
+
+
+def test_the_crds_of_the_peer_lie_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = programs.get("kustomize-controller").path.parent / "crds"
+    kept.mkdir(parents=True)
+    for name in ("b.yaml", "a.yaml", "README.md"):
+        (kept / name).touch()
+    assert builds.crd_files() == (kept / "a.yaml", kept / "b.yaml")
+
+
+def test_files_of_a_module_are_kept_with_the_build_and_replace_older_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in for Go says where the module is, and "builds"."""
+    source = tmp_path / "module" / programs.CRD_FOLDER
+    source.mkdir(parents=True)
+    for name in ("kustomizations.yaml", "kustomization.yaml"):
+        (source / name).write_text(name)
+    go = tmp_path / "go"
+    go.write_text(
+        f'#!/bin/sh\ncase $1 in env) echo go9.0;; list) echo {tmp_path}/module;; *) for i; do [ "$o" = -o ] && touch $i; o=$i; done;; esac\n'
+    )
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    program = programs.get("kustomize-controller")
+    (program.path.parent / "crds").mkdir(parents=True)
+    (program.path.parent / "crds" / "old.yaml").touch()
+    assert builds.ensure([program.name])[program.name].exists()
+    # `kustomization.yaml` is how the module's own manifests are put together, not a CRD.
+    assert [path.name for path in builds.crd_files()] == ["kustomizations.yaml"]
+
+
 def test_unknown_program_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ClusterError) as caught:
         builds.ensure(["kube-proxy"])

@@ -104,8 +104,8 @@ def test_deployment_is_available_when_its_rollout_is_complete(change: dict[str, 
     ("note", "expected"),
     [
         pytest.param(
-            "apps/Deployment/shop/web /spec/replicas was 9 instead of 3, written by kubectl-scale; repaired in 12 ms",
-            stage.Repair("apps/Deployment/shop/web", "/spec/replicas", "9", "3", "kubectl-scale", 0.012),
+            "apps/Deployment/shop/web /spec/replicas was 9 instead of 3, written by kubectl; repaired in 12 ms",
+            stage.Repair("apps/Deployment/shop/web", "/spec/replicas", "9", "3", "kubectl", 0.012),
             id="field",
         ),
         pytest.param(

@@ -1,7 +1,7 @@
 """Facts about the API server that the code rests on, asked of a live one through our own client.
 
-Aspects: a create cannot touch what is there · an update cannot take a recreated object for the old one · a delete hits only what was looked at ·
-an apply without a difference costs no version · an apply to an object on its way out answers 200 all the same.
+Aspects: a create cannot touch what is there · an update cannot take a recreated object for the old one · a delete hits only what was looked at,
+and says whether it is gone · an apply without a difference costs no version · an apply to an object on its way out answers 200 all the same.
 """
 
 from dataclasses import dataclass
@@ -95,6 +95,26 @@ def test_a_delete_hits_only_the_object_and_state_that_was_looked_at(world: World
     delete(now["uid"], now["resourceVersion"])
     assert world.api.get(path) is None
     delete(now["uid"], now["resourceVersion"])
+
+
+@pytest.mark.parametrize(
+    ("plural", "body", "finalizers", "is_gone"),
+    [
+        pytest.param("configmaps", config_map("x", k="v"), [], True, id="gone"),
+        pytest.param("configmaps", config_map("x", k="v"), ["cluster.test/hold"], False, id="kept-by-a-finalizer"),
+        pytest.param("services", manifest("Service", "x", spec={"clusterIP": "None"}), [], True, id="a-kind-that-answers-with-the-object"),
+    ],
+)
+def test_a_delete_says_whether_the_object_is_gone(world: World, plural: str, body: Json, finalizers: list[str], is_gone: bool):
+    made = world.api.create(world.path(plural), {**body, "metadata": {**body["metadata"], "finalizers": finalizers}})["metadata"]
+    path = world.path(plural, "x")
+    told = ours.ask(
+        world.cluster.operator_kubeconfig,
+        lambda client: client.delete(path, uid=made["uid"], resource_version=made["resourceVersion"]),
+    )
+    assert (told, world.api.get(path) is None) == (is_gone, is_gone)
+    if not is_gone:
+        world.api.merge(path, {"metadata": {"finalizers": None}})
 
 
 def test_an_apply_without_a_difference_leaves_the_version_as_it_is(world: World):

@@ -105,6 +105,8 @@ def test_an_immutable_field_is_changed_by_recreating_once_somebody_agreed(world:
     world.commit({"db.yaml": text(body)})
     plan = waiting_plan(world)
     assert plan["recreate"] == 1
+    shown = world.api.get(f"/apis/cvstate.io/v1alpha1/namespaces/{world.name}/clusterstateplans")["items"]
+    assert [one["spec"]["items"][0]["changes"] for one in shown] == [["/spec/serviceName: db → other"]]
     assert world.api.get(world.path("statefulsets", "db", group="apps/v1"))["metadata"]["uid"] == uid
     approve(world, plan["digest"])
 
@@ -117,12 +119,7 @@ def test_an_immutable_field_is_changed_by_recreating_once_somebody_agreed(world:
 
 
 def test_what_holds_no_data_is_recreated_at_once_if_the_spec_says_so(world: World):
-    job = manifest(
-        "Job",
-        "once",
-        api_version="batch/v1",
-        spec={"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}},
-    )
+    job = _job("once")
     world.commit({"job.yaml": text(job)})
     world.declare(apply={"recreate": "IfImmutable"})
     world.wait_ready()
@@ -138,12 +135,7 @@ def test_what_holds_no_data_is_recreated_at_once_if_the_spec_says_so(world: Worl
 
 
 def test_nothing_is_deleted_for_a_manifest_that_would_be_refused(world: World):
-    job = manifest(
-        "Job",
-        "once",
-        api_version="batch/v1",
-        spec={"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}},
-    )
+    job = _job("once")
     world.commit({"job.yaml": text(job)})
     world.declare(apply={"recreate": "IfImmutable"})
     world.wait_ready()
@@ -163,3 +155,8 @@ def _stateful(name: str) -> dict:
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "a:1"}]}},
     }
+
+
+def _job(name: str) -> dict:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}
+    return manifest("Job", name, api_version="batch/v1", spec={"template": {"spec": pod}})

@@ -53,8 +53,8 @@ def remove_key(world):
 
 def scale(world):
     path = world.path("deployments", "d", group="apps/v1")
-    world.api.merge(path + "/scale", {"spec": {"replicas": 7}}, manager="kubectl-scale")
-    return path, lambda o: o["spec"]["replicas"] == 2, "/spec/replicas was 7 instead of 2, written by kubectl-scale"
+    world.api.merge(path + "/scale", {"spec": {"replicas": 7}}, manager="kubectl")
+    return path, lambda o: o["spec"]["replicas"] == 2, "/spec/replicas was 7 instead of 2, written by kubectl"
 
 
 def change_image(world):

@@ -144,8 +144,8 @@ def test_a_new_object_in_a_namespace_that_is_not_there_yet_is_told_as_such(corne
 def test_a_changed_field_is_told_with_its_values_and_its_holder(corner: Corner) -> None:
     body = deployment("x", replicas=0)
     corner.apply(body)
-    corner.api.merge(corner.path(body) + "/scale", {"spec": {"replicas": 7}}, manager="kubectl-scale")
-    assert corner.told(body) == [("/spec/replicas", "Changed", 7, 0, "kubectl-scale")]
+    corner.api.merge(corner.path(body) + "/scale", {"spec": {"replicas": 7}}, manager="kubectl")
+    assert corner.told(body) == [("/spec/replicas", "Changed", 7, 0, "kubectl")]
 
 
 def test_a_field_that_left_git_is_removed_and_ours(corner: Corner) -> None:

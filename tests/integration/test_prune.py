@@ -1,7 +1,7 @@
 """Pruning on a real API server: nothing is deleted that is not ours beyond doubt, and what stays is told.
 
 Aspects: copied labels · marks without our entry · moving between ClusterStates, also new ones · ClusterStates in Git · what the user keeps · Secrets that the API server
-refuses · CRDs that it refuses.
+refuses · CRDs that it refuses · objects that wait for their dependents.
 """
 
 import base64
@@ -403,3 +403,24 @@ def test_a_crd_that_is_refused_holds_up_no_repair(world: World):
         until("it is repaired", lambda: world.api.get(world.path("configmaps", "a"))["data"] == fields)
         assert time.monotonic() - started < 5, "a pass that waits for a kind takes twenty seconds"
         time.sleep(0.4)
+
+
+# -- dependents --------------------------------------------------------------------------------------------------------
+
+
+def test_an_object_that_waits_for_its_dependents_is_told_until_it_is_gone(world: World):
+    """No garbage collector runs here: what was deleted in the foreground stays until its finalizer is taken away by hand."""
+    at_once = config_map("c", k="v")
+    at_once["metadata"]["annotations"] = {"argocd.argoproj.io/sync-options": "PrunePropagationPolicy=background"}
+    applied(world, config_map("a", k="v"), config_map("b", k="v"), at_once, prune={"maxPercent": 100, "propagationPolicy": "Foreground"})
+    mark = world.cluster.audit.mark()
+    world.commit({"a.yaml": text(config_map("a", k="v"))})
+    until("it is told what keeps it", lambda: "foregroundDeletion" in world.condition()["message"])
+    left = world.api.get(world.path("configmaps", "b"))["metadata"]
+    assert ("deletionTimestamp" in left, left["finalizers"]) == (True, ["foregroundDeletion"])
+    assert world.api.get(world.path("configmaps", "c")) is None
+    world.request()
+    assert (world.condition()["status"], world.condition()["reason"]) == ("Unknown", "Progressing")
+    assert sorted(world.writes(mark)) == [f"delete configmaps {world.name}/{name}" for name in ("b", "c")]
+    world.api.merge(world.path("configmaps", "b"), {"metadata": {"finalizers": None}})
+    world.wait_ready()

@@ -1,6 +1,6 @@
 """Rollback: a revision that does not become healthy.
 
-Aspects: back to the last good one · quarantine · what holds data is left · the next commit is taken · by hand · a restart in the middle.
+Aspects: back to the last good one · a commit that changes nothing · quarantine · what holds data is left · the next commit is taken · by hand · a restart in the middle.
 """
 
 import signal
@@ -55,6 +55,16 @@ def test_what_does_not_become_healthy_is_rolled_back_and_the_next_commit_is_take
     roll_out(world, "web")
     world.wait_applied(better)
     assert "quarantined" not in world.state()["status"]
+
+
+def test_a_commit_that_changes_nothing_is_not_blamed_for_what_was_there(world: World):
+    healthy(world, rollback={"onUnhealthyFor": "2s"})
+    world.api.merge(world.path("deployments", "web", group="apps/v1") + "/status", {"status": {"readyReplicas": 0, "availableReplicas": 0}})
+    until("it is seen", lambda: world.condition("Healthy").get("status") == "False")
+    commit = world.commit({"README.md": "Nothing of this is an object."})
+    until("it is the good one now", lambda: commit in world.state()["status"]["lastGoodRevision"])
+    never("it is given up", lambda: "quarantined" in world.state()["status"], seconds=4)
+    assert world.condition()["status"] == "True"
 
 
 def test_without_a_rollback_policy_a_sick_revision_stays_and_is_told(world: World):

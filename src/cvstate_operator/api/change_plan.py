@@ -19,6 +19,10 @@ MAX_FINGERPRINTS: Final = 20_000
 MAX_ITEMS: Final = 100
 """More than a person reads before saying yes; `total` counts all."""
 MAX_DETAIL: Final = 300
+MAX_CHANGES: Final = 5
+"""Fields of a recreate that are told; more are counted. 100 items of them stay below 200 KB."""
+MAX_CHANGE: Final = 300
+"""Longest line that tells one."""
 
 _SHORT_DIGEST: Final = 12
 """Hex digits of the digest in the name of a plan."""
@@ -61,6 +65,11 @@ class PlanItem(ApiModel):
     )
     detail: Annotated[str, Field(max_length=MAX_DETAIL)] | None = Field(
         None, description="For people: from which value to which, and who wrote it. Values of Secrets are masked."
+    )
+    changes: list[Annotated[str, Field(max_length=MAX_CHANGE)]] | None = Field(
+        None,
+        description="For people, only with Recreate: the first 5 fields that Git declares otherwise, and how many more there are. As of when the plan was made.",
+        max_length=MAX_CHANGES + 1,
     )
 
 

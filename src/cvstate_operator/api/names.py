@@ -28,5 +28,8 @@ RELEASED: Final = "reconcile.cvstate.io/released"
 FINALIZER: Final = f"{GROUP}/finalizer"
 """On ClusterStates whose objects are to be deleted first."""
 
+CORRELATION_ID: Final = f"{GROUP}/correlation-id"
+"""Annotation on Events: the roll-out that was under way, or done last; `status.history` says of which revision."""
+
 DIGEST: Final = "cvstate.io/digest"
 """Annotation on managed objects: digest of the manifest we applied last. After a restart it tells without a write which objects are up to date."""

@@ -1,11 +1,23 @@
 """ClusterState, `spec.prune`: what happens to objects that left Git."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from cvstate_operator.api.drift import KindName
 from cvstate_operator.api.model import ApiModel
+
+
+class PropagationPolicy(StrEnum):
+    """What becomes of the dependents of an object that is deleted. Source: Kubernetes API, DeleteOptions.propagationPolicy."""
+
+    BACKGROUND = "Background"
+    """It goes at once, and they go after it."""
+    FOREGROUND = "Foreground"
+    """It stays, marked as being deleted, until those that block it are gone."""
+    ORPHAN = "Orphan"
+    """They stay."""
 
 
 class Prune(ApiModel):
@@ -29,4 +41,9 @@ class Prune(ApiModel):
         description="Kinds that are kept when they leave Git, because other objects or data go with them: Namespace, or with the API group "
         "CephCluster.ceph.rook.io.",
         max_length=64,
+    )
+    propagation_policy: PropagationPolicy = Field(
+        PropagationPolicy.BACKGROUND,
+        description="What becomes of the dependents of an object that is deleted, here and by deletionPolicy: as a Deployment's ReplicaSets. "
+        "Background: it goes at once, and they go after it. Foreground: it stays until they are gone. Orphan: they stay.",
     )

@@ -105,9 +105,17 @@ class HistoryEntry(ApiModel):
     """A revision that was begun."""
 
     revision: str = Field(description="Ref and commit, as in main@sha1:4c1f….")
+    digest: str | None = Field(
+        None, description="Digest of its desired objects, as in status.inventory: equal digests, equal desired state."
+    )
     outcome: str = Field(description="Applying, Applied, Healthy, Unhealthy (it was given up) or Superseded (a newer one was begun first).")
     started_at: str = Field(description="When its first object was written.")
     duration_seconds: float | None = Field(None, description="From then to its outcome; absent while it is being applied.")
+    correlation_id: str | None = Field(
+        None,
+        alias="correlationID",
+        description="Names this roll-out: the operator's log lines have it as correlation_id, its Events as annotation cvstate.io/correlation-id.",
+    )
 
 
 class ProblemStatus(ApiModel):

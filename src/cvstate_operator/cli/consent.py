@@ -1,7 +1,7 @@
 """`cvstate approve`: shows what waits in a ClusterState, and consents to it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -164,8 +164,9 @@ def _shown(state: Mapping[str, Any], plan: Mapping[str, Any]) -> RenderableType:
             *([Text(one_line(item["detail"], 1000))] if own else []),
         )
     shared = [Text(f"{one_line(reason)}: {one_line(why, 1000)}") for (reason, why), count in told.items() if count > 1]
+    shared += _recreated(items)
     if any(item["action"] == PlanAction.RECREATE for item in items):
-        shared.append(Text(f"Field by field: cvstate plan {meta['name']} -n {meta['namespace']}", "dim"))
+        shared.append(Text(f"All fields: cvstate plan {meta['name']} -n {meta['namespace']}", "dim"))
     more = spec["total"] - len(items)
     return Group(
         Text(f"{meta['namespace']}/{meta['name']}  {one_line(spec.get('revision', ''), 300)}".rstrip(), style="bold"),
@@ -177,3 +178,11 @@ def _shown(state: Mapping[str, Any], plan: Mapping[str, Any]) -> RenderableType:
         # Last, since a long table scrolls away what is above it.
         Text(f"{summary or spec['total']}; {spec['digest']}"),
     )
+
+
+def _recreated(items: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    """What the new objects would have otherwise, field by field; of the others the table says it."""
+    for item in items:
+        if changes := item.get("changes"):
+            yield Text(f"{one_line(item['object'], 1000)} anew:", "bold")
+            yield from (Text(f"  {one_line(change, 1000)}") for change in changes)

@@ -17,6 +17,8 @@ REVISIONS: Final = 3
 """Revisions that are shown; `cvstate rollback --list` shows all."""
 EVENTS: Final = 10
 SHORT_COMMIT: Final = 12
+SHORT_DIGEST: Final = 19
+"""Characters of a digest that are shown, its kind included: as in the Event `Applied`."""
 
 TRUE_IS_GOOD: Final = {"True": "green", "False": "red", "Unknown": "yellow"}
 TRUE_IS_BAD: Final = {"True": "red", "False": "green", "Unknown": "yellow"}
@@ -50,7 +52,7 @@ def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, is_na
         *_drift(item, state, is_narrow=is_narrow),
         *_fights(state),
         *_quarantined(item, state),
-        *_history(state),
+        *_history(state, is_narrow=is_narrow),
         *_events(events),
     )
 
@@ -80,7 +82,7 @@ def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
     head.add_row("Objects", str(state.get("inventory", {}).get("objects", 0)))
     if render := state.get("render"):
         tool = f" by {render['tool']}" if render.get("tool") else ""
-        head.add_row("Rendered", Text(f"{render['type']}{tool}, {render['digest'][:19]}"))
+        head.add_row("Rendered", Text(f"{render['type']}{tool}, {render['digest'][:SHORT_DIGEST]}"))
         for warning in render.get("warnings", ()):
             head.add_row("", Text(one_line(warning, 1000), style="yellow"))
     return head
@@ -261,11 +263,11 @@ def _quarantined(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Rend
     return [table, Text(f"give it another try with: {_command('rollback', item)} --undo", "dim")]
 
 
-def _history(state: Mapping[str, Any]) -> list[RenderableType]:
+def _history(state: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
     history = state.get("history")
     if not history:
         return []
-    table = _table("History", "REVISION", "OUTCOME", "BEGUN", "TOOK")
+    table = _table("History", "REVISION", "OUTCOME", "BEGUN", "TOOK", *(() if is_narrow else ("DIGEST",)))
     for entry in history[:REVISIONS]:
         seconds = entry.get("durationSeconds")
         table.add_row(
@@ -273,6 +275,7 @@ def _history(state: Mapping[str, Any]) -> list[RenderableType]:
             Text(entry["outcome"], _OUTCOMES.get(entry["outcome"], "")),
             f"{age(entry['startedAt'])} ago",
             human(seconds) if seconds is not None else "",
+            *(() if is_narrow else (one_line(entry.get("digest", ""))[:SHORT_DIGEST],)),
         )
     return [table]
 

@@ -2,10 +2,14 @@
 
     closed     repairs are made. When a field drifts that was repaired `reversals` times within `within`: open.
     open       no repair; the rival is named. After `half_open_after`: half open.
-    half open  one repair may be made, as a probe: probing. The same if the field was found as declared by itself, in open too.
+    half open  one repair may be made, as a probe: probing. The same if the field was found as declared by itself, in open too. A person who asks for a
+               reconcile need not wait for it.
     probing    no repair. If the field drifts within `within`: open again. If not: closed, and everything is forgotten.
 
 So a rival who always undoes us sees at most `reversals` writes in any `within`, and after that one for every `half_open_after`.
+A repair is one that the API server confirmed: while it is away, or answers with errors, nothing is counted, however often we try. One that was made and
+whose answer was lost is missing in the count, so that such a fight ends a little later.
+
 Per object and field, so that a person who edits many fields, or many objects, never opens one. Times are seconds since the epoch, since the
 state outlives the process; when the clock is set back, what lies in the future counts as now.
 """
@@ -95,18 +99,11 @@ class Breaker:
                 return this
 
     def note(self, repaired_at: float, manager: str, limits: Limits) -> "Breaker":
-        """A repair is being sent, of what `manager` did. To be called before the request: its answer may never come."""
+        """A repair was made, of what `manager` did: the API server said so."""
         this = self._at(repaired_at, limits)
         if this.opened_at is None:
             return replace(this, repairs=(*this.repairs, repaired_at)[-limits.reversals :], rival=manager[:RIVAL_CHARACTERS])
         return replace(this, probed_at=repaired_at)
-
-    def withdraw(self, repaired_at: float) -> "Breaker":
-        """The repair noted for that time was refused by the API server, so that it changed nothing. Not for one whose answer was lost."""
-        if self.probed_at == repaired_at:
-            return replace(self, probed_at=None)
-        at = self.repairs.index(repaired_at) if repaired_at in self.repairs else len(self.repairs)
-        return replace(self, repairs=self.repairs[:at] + self.repairs[at + 1 :])
 
     def settled(self, now: float, limits: Limits) -> "Breaker":
         """The field is as declared, whoever did it."""
@@ -155,12 +152,8 @@ class Breakers:
         return breaker.state(now, self.limits) in (State.CLOSED, State.HALF_OPEN)
 
     def note(self, key: Key, repaired_at: float, manager: str) -> None:
-        """A repair of the field is being sent. To be called before the request: its answer may never come."""
+        """The field was repaired: the API server said so. `manager`: who had made it drift, as far as is known."""
         self._keep(key, self._fields.get(key, Breaker()).note(repaired_at, manager, self.limits))
-
-    def withdraw(self, key: Key, repaired_at: float) -> None:
-        """The repair noted for that time was refused by the API server, so that it changed nothing. Not for one whose answer was lost."""
-        self._keep(key, self._fields.get(key, Breaker()).withdraw(repaired_at))
 
     def settle(self, objects: Collection[str], drifted: Collection[str], now: float) -> None:
         """An object was looked at: its fields other than `drifted` (JSON pointers) are as declared.
@@ -202,6 +195,13 @@ class Breakers:
     def knows(self, *objects: str) -> bool:
         """Whether anything is remembered of an object, by its uid or its name."""
         return any(name in self._paths for name in objects)
+
+    def half_open(self, now: float) -> None:
+        """A person asked: one repair may be made of each field that is left alone, now."""
+        for key in list(self._grave):
+            breaker = self._fields[key]
+            if breaker.state(now, self.limits) is State.OPEN:
+                self._keep(key, replace(breaker, opened_at=now - self.limits.half_open_after_seconds))
 
     def tidy(self, now: float, objects: Collection[str]) -> None:
         """Forget what is over, and objects other than these (uids and names, as in keys)."""

@@ -48,6 +48,11 @@ class FieldDrift:
     """Whether that manager holds the field now; if not, the field was removed, or defaulted."""
 
     @property
+    def is_absence(self) -> bool:
+        """Whether the object as a whole is not there."""
+        return not self.path and self.desired is not None and self.live is None
+
+    @property
     def is_extra(self) -> bool:
         """Whether Git has no such field; then the path points into the live object."""
         return bool(self.path) and self.desired is None

@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 
 from cvstate_operator import errors
+from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.kube import nesting, verdict
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.pace import Pace
@@ -100,17 +101,30 @@ class Client:
         params = {"fieldManager": manager}
         return await self._send("PATCH", path, params=params, body=orjson.dumps(operations), content_type=JSON_PATCH, action="patch")
 
-    async def delete(self, path: str, *, uid: str, resource_version: str) -> None:
-        """Delete exactly the object we know, in the background; a missing one is fine.
+    async def delete(
+        self, path: str, *, uid: str, resource_version: str, propagation: PropagationPolicy = PropagationPolicy.BACKGROUND
+    ) -> bool:
+        """Delete exactly the object we know; a missing one is fine.
+
+        Args:
+            path: of the object.
+            uid: it has.
+            resource_version: it has.
+            propagation: what becomes of its dependents.
+
+        Returns:
+            Whether it is gone. If not, it is marked as being deleted, and stays until its finalizers are gone.
 
         Raises:
             StaleError: the object is another one, or changed since.
         """
-        options = {"preconditions": {"uid": uid, "resourceVersion": resource_version}, "propagationPolicy": "Background"}
+        options = {"preconditions": {"uid": uid, "resourceVersion": resource_version}, "propagationPolicy": propagation.value}
         try:
-            await self._send("DELETE", path, body=orjson.dumps(options), content_type="application/json", action="delete")
+            answer = await self._send("DELETE", path, body=orjson.dumps(options), content_type="application/json", action="delete")
         except errors.NotFoundError:
-            return
+            return True
+        # A Status, or the object: as it was last (Services), or as it is while something keeps it.
+        return "deletionTimestamp" not in (answer.get("metadata") or {})
 
     async def watch(self, path: str, *, params: Params, opened: Callable[[], None] = lambda: None) -> AsyncIterator[Body]:
         """Events of a watch until the server ends it; each is `{"type": …, "object": …}`. `opened` is called when the server has agreed to it.

@@ -11,6 +11,7 @@ from typing import Any, Final
 from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.kube import nesting
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.discovery import Discovery
@@ -161,25 +162,25 @@ class Cluster:
         await self._client.create(resource.path(change.ref.namespace), trial, dry_run=True)
         await self._delete(change)
 
-    async def prune(self, change: Change) -> None:
-        """Delete the object if it is still the one we know, and still ours."""
-        await self._delete(change)
+    async def prune(self, change: Change, *, propagation: PropagationPolicy) -> bool:
+        """Delete the object if it is still the one we know, and still ours; False if finalizers keep it for now."""
+        return await self._delete(change, propagation)
 
-    async def _delete(self, change: Change) -> None:
-        """Look at the object as it is now, and delete exactly that."""
+    async def _delete(self, change: Change, propagation: PropagationPolicy = PropagationPolicy.BACKGROUND) -> bool:
+        """Look at the object as it is now, and delete exactly that; False if finalizers keep it for now."""
         assert change.live is not None  # only creates have none  # noqa: S101
         # The version it was last seen in may not be served any more; the object is the same in every one.
         resource = self.any_version(change.ref.group_kind) or change.live.resource
         path = resource.path(change.ref.namespace, change.ref.name)
         live = await self._client.get(path)
         if live is None:
-            return
+            return True
         meta = live["metadata"]
         if (meta["uid"], meta["resourceVersion"]) != (change.live.uid, change.live.version):
             raise errors.StaleError("the object changed since it was decided to delete it; it is looked at again")
         if (meta.get("labels") or {}).get(ownership.PART_OF_LABEL) != change.live.owner:
             raise errors.StaleError("the object has another owner by now; it is looked at again")
-        await self._client.delete(path, uid=meta["uid"], resource_version=meta["resourceVersion"])
+        return await self._client.delete(path, uid=meta["uid"], resource_version=meta["resourceVersion"], propagation=propagation)
 
     async def preview(self, manifest: Manifest, body: Body, *, owner: str) -> Preview:
         """What an apply would do: a GET and a dry run of the very state that was read; nothing is written.

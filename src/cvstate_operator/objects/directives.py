@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from cvstate_operator.api.names import GROUP
+from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.objects.redaction import one_line
 
 _T = TypeVar("_T")
@@ -104,6 +105,8 @@ class Directives:
     """False: neither written nor pruned, whatever else is asked for."""
     wave: int = 0
     """Lower waves are applied first, and pruned last; -MAX_WAVE to MAX_WAVE."""
+    propagation: PropagationPolicy | None = None
+    """What becomes of its dependents when it is deleted; None: as the ClusterState says."""
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the default; empty if nothing does."""
@@ -116,7 +119,7 @@ class Directives:
         Raises:
             ValueError: it holds a word that is not known.
         """
-        recreate = told.get("recreate")
+        recreate, propagation = told.get("recreate"), told.get("propagation")
         return _shared(
             Apply(told.get("apply", Apply.OVERRIDE)),
             Prune(told.get("prune", Prune.ENABLED)),
@@ -124,6 +127,7 @@ class Directives:
             None if recreate is None else Recreate(recreate),
             bool(told.get("reconcile", True)),
             int(told.get("wave", 0)),
+            None if propagation is None else PropagationPolicy(propagation),
         )
 
 
@@ -204,7 +208,7 @@ def _read(annotations: Mapping[str, Any], labels: Mapping[str, Any], *, is_live:
     if not reconcile:
         prune = Prune.DISABLED
     goes = prune is Prune.ENABLED and options.isdisjoint(("delete=false", "delete=confirm"))
-    return _shared(apply, prune, goes, recreate, reconcile, _wave(annotations, is_live=is_live))
+    return _shared(apply, prune, goes, recreate, reconcile, _wave(annotations, is_live=is_live), _propagation(options))
 
 
 def _flux_apply(said: Set[str]) -> Apply:
@@ -216,6 +220,12 @@ def _argo_prune(options: Set[str]) -> Prune:
     if "prune=false" in options:
         return Prune.DISABLED
     return Prune.CONFIRM if "prune=confirm" in options else Prune.ENABLED
+
+
+def _propagation(options: Set[str]) -> PropagationPolicy | None:
+    """Of several the one by which the least is deleted, and that last."""
+    policies = (PropagationPolicy.ORPHAN, PropagationPolicy.FOREGROUND, PropagationPolicy.BACKGROUND)
+    return next((policy for policy in policies if f"prunepropagationpolicy={policy.value.lower()}" in options), None)
 
 
 def _foreign_recreate(said: Set[str], options: Set[str]) -> Recreate | None:
@@ -252,6 +262,14 @@ def _word(value: Any) -> str:
 
 
 @lru_cache(maxsize=KEPT_APART)
-def _shared(apply: Apply, prune: Prune, delete_with_parent: bool, recreate: Recreate | None, reconcile: bool, wave: int) -> Directives:
-    made = Directives(apply, prune, delete_with_parent, recreate, reconcile, wave)
+def _shared(
+    apply: Apply,
+    prune: Prune,
+    delete_with_parent: bool,
+    recreate: Recreate | None,
+    reconcile: bool,
+    wave: int,
+    propagation: PropagationPolicy | None,
+) -> Directives:
+    made = Directives(apply, prune, delete_with_parent, recreate, reconcile, wave, propagation)
     return DEFAULT if made == DEFAULT else made

@@ -9,18 +9,17 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cvstate_operator import errors
-from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec, DeletionPolicy, parse_spec
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.wanted import Wanted
 from cvstate_operator.plan import backoff, dependencies
 from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
@@ -43,21 +42,6 @@ MISHAP_SECONDS: Final = 10.0
 """Longest wait without anything to wait for."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user wants now, as of the last event about the ClusterState."""
-
-    generation: int
-    requested_at: str | None
-    """Value of the annotation `requestedAt`; None if it was handled already or is absent."""
-    spec: Mapping[str, Any]
-    verdicts: tuple[str, str] = ("", "")
-    """Values of the annotations that reject and release commits."""
-    finalizers: tuple[str, ...] = ()
-    is_leaving: bool = False
-    """Whether it is being deleted."""
 
 
 class Actor:
@@ -84,7 +68,8 @@ class Actor:
         self._consents = consents
         self._edges = edges
         self._status: dict[str, Any] = dict(body.get("status") or {})
-        self._wanted = _wanted(body)
+        self._teller = events.Teller(self._status)
+        self._wanted = Wanted.read(body)
         self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
         self._wake = asyncio.Event()
         self._stopping = False
@@ -106,7 +91,7 @@ class Actor:
 
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
-        before, self._wanted, self._is_gone = self._wanted, _wanted(body), False
+        before, self._wanted, self._is_gone = self._wanted, Wanted.read(body), False
         self._pipeline.told(body)
         if before.generation != self._wanted.generation:
             self._pipeline.changed()
@@ -132,6 +117,12 @@ class Actor:
         self._wake.set()
 
     @property
+    def _about(self) -> dict[str, str]:
+        """Fields of every log line: whose it is, and of which roll-out."""
+        found = self._pipeline.correlation_id
+        return {"clusterstate": self._label, **({"correlation_id": found} if found else {})}
+
+    @property
     def store_keys(self) -> frozenset[str]:
         """What it uses of the render store."""
         return self._pipeline.store_keys
@@ -150,7 +141,7 @@ class Actor:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
         if late:
-            _log.warning("cut off while writing", extra={"clusterstate": self._label})
+            _log.warning("cut off while writing", extra=self._about)
         await self._reporter.close()
         self._meter.close()
 
@@ -162,10 +153,10 @@ class Actor:
                 await self._step()
                 self._mishaps = 0
             except errors.CvstateError as exc:
-                _log.warning("pass not finished", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
+                _log.warning("pass not finished", extra={**self._about, "reason": exc.reason, "error": exc.message})
                 await self._start_over(exc)
             except Exception:  # the shell catches everything: one ClusterState must never stop another
-                _log.exception("internal error, trying again", extra={"clusterstate": self._label})
+                _log.exception("internal error, trying again", extra=self._about)
                 await self._start_over(errors.InternalError("a fault of the operator; its log has the details"))
             await self._wait()
 
@@ -262,7 +253,7 @@ class Actor:
 
     async def _pass(self, spec: ClusterStateSpec, *, full: bool, answered: Wanted | None) -> None:
         started = _now()
-        work = asyncio.create_task(self._pipeline.run(spec, full=full))
+        work = asyncio.create_task(self._pipeline.run(spec, full=full, asked=answered is not None))
         try:
             finished, _ = await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
             if not finished and (news := self._pipeline.news(self._status)):
@@ -276,7 +267,9 @@ class Actor:
             self._handled = answered
         if full:
             self._full_at = _later(parse_seconds(spec.interval))
-        self._pass_at = None if outcome.next_pass_at is None else max(outcome.next_pass_at, _now() + BREATHER_SECONDS)
+        due = None if outcome.next_pass_at is None else max(outcome.next_pass_at, _now() + BREATHER_SECONDS)
+        # Whoever asked for another pass while this one came to its end gets it.
+        self._pass_at = min((at for at in (self._pass_at, due) if at is not None), default=None)
         if self._pipeline.wants_look:
             self._look_at, self._look_fresh = _now() + REFETCH_SECONDS, True
         await self._tell(outcome, seconds=_now() - started)
@@ -286,15 +279,15 @@ class Actor:
         try:
             await self._write(report.progressing(self._status, generation=self._wanted.generation, message=news, now=_rfc3339()))
         except errors.CvstateError as exc:
-            _log.warning("status not written", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
+            _log.warning("status not written", extra={**self._about, "reason": exc.reason, "error": exc.message})
 
     async def _tell(self, outcome: Outcome, *, seconds: float) -> None:
         previous = self._status
-        for event in events.events(outcome, previous=previous):
-            self._reporter.event(kind=event.kind, reason=event.reason, message=event.message)
+        for event in self._teller.tell(outcome):
+            self._reporter.event(kind=event.kind, reason=event.reason, message=event.message, correlation_id=self._pipeline.correlation_id)
             level = logging.INFO if event.kind == "Normal" else logging.WARNING
             revision = outcome.artifact.revision if outcome.artifact else ""
-            _log.log(level, event.message, extra={"reason": event.reason, "clusterstate": self._label, "revision": revision})
+            _log.log(level, event.message, extra={**self._about, "reason": event.reason, "revision": revision})
         status = report.status(
             outcome,
             previous=previous,
@@ -323,7 +316,7 @@ class Actor:
         try:
             await self._reporter.write_plan(outcome.consent, revision=revision, known=told.plans, needed=needed)
         except errors.CvstateError as exc:
-            _log.warning("plan not shown", extra={"clusterstate": self._label, "reason": exc.reason, "error": exc.message})
+            _log.warning("plan not shown", extra={**self._about, "reason": exc.reason, "error": exc.message})
             self._pass_at = min(self._pass_at or float("inf"), _now() + MISHAP_SECONDS)
 
     async def _tell_broken(self, error: errors.CvstateError) -> None:
@@ -331,7 +324,7 @@ class Actor:
         try:
             await self._write(report.broken(error, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
         except Exception as exc:  # the loop must go on, and tries again
-            _log.warning("status not written", extra={"clusterstate": self._label, "error": str(exc)})
+            _log.warning("status not written", extra={**self._about, "error": str(exc)})
 
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
         """Nothing of a spec that makes no sense is carried out; what was applied before stays."""
@@ -346,31 +339,17 @@ class Actor:
         try:
             await self._reporter.write_status(status)
         except errors.NotFoundError:
-            _log.warning("the ClusterState is gone, although no event said so", extra={"clusterstate": self._label})
+            _log.warning("the ClusterState is gone, although no event said so", extra=self._about)
             self._is_gone = True
             return
         self._status = status
-
-
-def _wanted(body: Mapping[str, Any]) -> Wanted:
-    meta = body["metadata"]
-    annotations = meta.get("annotations") or {}
-    verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""))
-    return Wanted(
-        meta.get("generation", 1),
-        annotations.get(names.REQUESTED_AT),
-        dict(body.get("spec") or {}),
-        verdicts,
-        tuple(meta.get("finalizers") or ()),
-        "deletionTimestamp" in meta,
-    )
 
 
 def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:
     entries = [entry for _, found in outcome.drift for entry in found]
     return Standing(
         ready=ready,
-        healthy=outcome.health.is_healthy if outcome.evaluated else None,
+        healthy=outcome.is_healthy,
         objects=outcome.members,
         desired=outcome.desired,
         problems=len(outcome.problems),

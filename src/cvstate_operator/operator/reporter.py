@@ -34,7 +34,7 @@ class KubernetesReporter:
         self._client = client
         self._meta = {"namespace": namespace, "name": name, "uid": uid}
         self._path = f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.CLUSTER_STATES}/{name}"
-        self._events: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue(PENDING_EVENTS)
+        self._events: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(PENDING_EVENTS)
         self._writer = asyncio.create_task(self._write_events(), name=f"events {namespace}/{name}")
 
     async def write_parent(self, metadata: ParentMetadata) -> None:
@@ -103,10 +103,10 @@ class KubernetesReporter:
         """Log an error that nobody foresaw, with where it came from."""
         _log.error(what, exc_info=error, extra={"clusterstate": f"{self._meta['namespace']}/{self._meta['name']}"})
 
-    def event(self, *, kind: str, reason: str, message: str) -> None:
+    def event(self, *, kind: str, reason: str, message: str, correlation_id: str = "") -> None:
         """Tell people that something happened; written beside everything else."""
         try:
-            self._events.put_nowait((kind, reason, message))
+            self._events.put_nowait(self._event(kind, reason, message, correlation_id))
         except asyncio.QueueFull:
             _log.warning("event dropped, too many are waiting", extra={"reason": reason})
 
@@ -126,21 +126,20 @@ class KubernetesReporter:
 
     async def _write_events(self) -> None:
         while True:
-            kind, reason, message = await self._events.get()
+            event = await self._events.get()
             try:
-                await self._client.create(
-                    f"/apis/events.k8s.io/v1/namespaces/{self._meta['namespace']}/events", self._event(kind, reason, message)
-                )
+                await self._client.create(f"/apis/events.k8s.io/v1/namespaces/{self._meta['namespace']}/events", event)
             except errors.CvstateError as exc:
-                _log.warning("event not written", extra={"reason": exc.reason, "error": exc.message, "event": message})
+                _log.warning("event not written", extra={"reason": exc.reason, "error": exc.message, "event": event["note"]})
             finally:
                 self._events.task_done()
 
-    def _event(self, kind: str, reason: str, message: str) -> dict[str, Any]:
+    def _event(self, kind: str, reason: str, message: str, correlation_id: str) -> dict[str, Any]:
+        marks = {"annotations": {names.CORRELATION_ID: correlation_id}} if correlation_id else {}
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{self._meta['name']}-", "namespace": self._meta["namespace"]},
+            "metadata": {"generateName": f"{self._meta['name']}-", "namespace": self._meta["namespace"], **marks},
             "eventTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "type": kind,
             "reason": reason,

@@ -7,7 +7,7 @@ that needs consent. Pure: no clock; and nothing in those objects can make it rai
 
     Prune     the object and its uid
     Recreate  the object and its uid, and the digest of the manifest it would be made from
-    Drift     the object and its uid, the field, the digest of the manifest, and of what stands there: since when, and a hash of the value
+    Drift     the object and its uid, the field, the digest of the manifest, when that was first seen, and a hash of the live value
 
 **Digest.** A plan is known by the ClusterState's uid and the fingerprints of everything that waits, in no order. So nobody can approve for one
 ClusterState what was shown for another of the same name, and the same writes have the same digest after a restart.
@@ -68,7 +68,7 @@ class Item:
     path: str = ""
     """JSON pointer of the field; only for Drift."""
     since: str = ""
-    """Since when the field is as it is, by `managedFields`; only for Drift."""
+    """When the drift was first seen; only for Drift."""
     value: str = ""
     """Hash of the live value; only for Drift. Of a Secret the object's resourceVersion instead: whoever may read plans could guess a short
     password from its hash."""

@@ -6,12 +6,13 @@ set is incomplete, and nothing may be pruned by it.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Final
 
 from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
+from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
 
@@ -31,12 +32,39 @@ class Desired:
     """How each kind in `objects` is served."""
     problems: tuple[Problem, ...] = ()
     """What is left out of `objects`, and why; empty means complete."""
+    left: Mapping[ObjectRef, Manifest | None] = field(default_factory=dict)
+    """Of `objects`, those that a rollback leaves at the revision that was given up, whose manifest is in `objects`; and what the good revision declares,
+    None for nothing."""
+    unknown: frozenset[ObjectRef] = frozenset()
+    """Of `objects`, those that a rollback leaves at that revision without it being known what it declares; of these the good one's is in `objects`."""
 
     @cached_property
     def digest(self) -> str:
         """`sha256:…` over all objects: independent of files and their order."""
         lines = sorted(f"{ref}\0{manifest.digest}\n" for ref, manifest in self.objects.items())
         return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def manifest_for(self, ref: ObjectRef, live: Live | None) -> Manifest | None:
+        """What an object is to be compared with; None if it is not desired, or that is not known.
+
+        Of those that a rollback leaves alone, one is compared with the manifest that it was applied from: the given-up revision may never have come to it.
+        """
+        manifest, former = self.objects.get(ref), self.left.get(ref)
+        if former and live and is_applied_from(former, live):
+            return former
+        if ref in self.unknown and not (manifest and live and is_applied_from(manifest, live)):
+            return None
+        return manifest
+
+    def is_left(self, ref: ObjectRef, live: Live | None) -> bool:
+        """Whether an object is, or is to be made, as the given-up revision declares it."""
+        if ref not in self.left or (live is None and not self.may_be_new(ref)):
+            return False
+        return self.manifest_for(ref, live) is self.objects[ref]
+
+    def may_be_new(self, ref: ObjectRef) -> bool:
+        """Whether an object may be made that was never seen; a revision that was given up brings nothing new."""
+        return ref not in self.left or self.left[ref] is not None
 
 
 def place(
@@ -66,6 +94,37 @@ def place(
             placed.append(manifest.in_namespace(place_of))
     objects, duplicates = _unique(placed)
     return Desired(objects, resources, tuple(sorted([*found, *duplicates])))
+
+
+def leave(wanted: Desired, given_up: Desired | None, leaves: Callable[[ObjectRef], bool]) -> Desired:
+    """The same in a rollback: objects that it leaves alone are to be as the revision has them that was given up.
+
+    Args:
+        wanted: what the good revision declares.
+        given_up: what the other one declares; None if that is not known.
+        leaves: whether an object is left alone.
+    """
+    if given_up is None:
+        return replace(wanted, unknown=frozenset(filter(leaves, wanted.objects)))
+    newer = {ref: manifest for ref, manifest in given_up.objects.items() if leaves(ref) and _differs(manifest, wanted.objects.get(ref))}
+    if not newer:
+        return wanted
+    kinds = {manifest.gvk: given_up.resources[manifest.gvk] for manifest in newer.values()}
+    return replace(
+        wanted,
+        objects={**wanted.objects, **newer},
+        resources={**wanted.resources, **kinds},
+        left={ref: wanted.objects.get(ref) for ref in newer},
+    )
+
+
+def is_applied_from(manifest: Manifest, live: Live) -> bool:
+    """Whether an object was applied last from exactly this manifest, fields left out or not."""
+    return live.digest == manifest.digest or live.digest.startswith(f"{manifest.digest}+")
+
+
+def _differs(manifest: Manifest, other: Manifest | None) -> bool:
+    return other is None or other.digest != manifest.digest
 
 
 def _unique(manifests: list[Manifest]) -> tuple[dict[ObjectRef, Manifest], list[Problem]]:

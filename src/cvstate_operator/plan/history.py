@@ -6,11 +6,15 @@
 `status.history` is this list as JSON; an earlier life of the operator is remembered from it.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+CORRELATION_CHARACTERS: Final = 16
+"""Hex digits of a correlation id: 64 bits tell more roll-outs apart than a cluster ever sees, and a person can copy them."""
 
 
 class Stage(StrEnum):
@@ -36,6 +40,10 @@ class Entry:
     stage: Stage = Stage.APPLYING
     seconds: float | None = None
     """From its beginning to the stage it came to; None while it is on its way."""
+    digest: str = ""
+    """Of its desired objects, as they were rendered last; empty if that is not known."""
+    correlation_id: str = ""
+    """Of this roll-out: its log lines and Events carry it. Empty if it was begun before there were any."""
 
 
 @dataclass(slots=True)
@@ -68,17 +76,31 @@ class History:
         bad = {*self.quarantined, *excluded}
         return next((entry for entry in self.entries if entry.stage is Stage.HEALTHY and entry.commit not in bad), None)
 
-    def begin(self, revision: str, now: datetime, *, limit: int) -> None:
-        """A revision is being applied. To say so again changes nothing."""
+    def begin(self, revision: str, now: datetime, *, limit: int, is_same: bool = False) -> None:
+        """A revision is being applied. To say so again changes nothing.
+
+        Args:
+            revision: with its commit.
+            now: UTC.
+            limit: entries that are kept, at least 1.
+            is_same: whether it declares exactly what the current one does. Then what is known of that one is known of it: healthy is healthy, and
+                time that ran out goes on running out.
+        """
         if self.current and self.current.commit == commit_of(revision):
             return
+        entry = self._successor(self.current, revision, now) if is_same and self.current else Entry(revision, commit_of(revision), now)
         if self.current and self.current.stage in (Stage.APPLYING, Stage.APPLIED):
             self._reach(Stage.SUPERSEDED, now)
         good = self.good()
-        self.entries = [Entry(revision, commit_of(revision), now), *self.entries][:limit]
+        self.entries = [entry, *self.entries][:limit]
         if good and good not in self.entries:
             # Whatever the limit, what could be gone back to is not forgotten.
             self.entries[-1:] = [good] if len(self.entries) > 1 else [*self.entries, good]
+
+    def describe(self, *, digest: str, uid: str) -> None:
+        """Note what the current revision declares, and name its roll-out; `uid` is that of the ClusterState. To say so again changes nothing."""
+        if current := self.current:
+            self.entries[0] = replace(current, digest=digest, correlation_id=correlation_id(uid, current.commit, current.started_at))
 
     def applied(self, now: datetime, *, healthy: bool) -> None:
         """The cluster is as the current revision declares."""
@@ -105,9 +127,25 @@ class History:
         """Only what the source still holds as its newest commit can come again; the rest is forgotten."""
         self.quarantined = {commit: why for commit, why in self.quarantined.items() if commit == newest}
 
+    @staticmethod
+    def _successor(before: Entry, revision: str, now: datetime) -> Entry:
+        """A revision that declares the same as the one before."""
+        match before.stage:
+            case Stage.HEALTHY:
+                return Entry(revision, commit_of(revision), now, Stage.HEALTHY, 0.0)
+            case Stage.APPLYING | Stage.APPLIED:
+                return replace(before, revision=revision, commit=commit_of(revision))
+            case Stage.UNHEALTHY | Stage.SUPERSEDED:
+                return Entry(revision, commit_of(revision), before.started_at)
+
     def _reach(self, stage: Stage, now: datetime) -> None:
         entry = self.entries[0]
         self.entries[0] = replace(entry, stage=stage, seconds=max(0.0, (now - entry.started_at).total_seconds()))
+
+
+def correlation_id(uid: str, commit: str, started_at: datetime) -> str:
+    """What names one roll-out: the same for the same ClusterState, commit and beginning, also after a restart."""
+    return hashlib.sha256(f"{uid} {commit} {started_at.isoformat()}".encode()).hexdigest()[:CORRELATION_CHARACTERS]
 
 
 def commit_of(revision: str) -> str:
@@ -129,6 +167,8 @@ def _entry(told: Any) -> Entry | None:
                     began,
                     Stage(stage),
                     float(seconds) if seconds is not None else None,
+                    str(told.get("digest") or ""),
+                    str(told.get("correlationID") or ""),
                 )
             except (TypeError, ValueError):
                 return None

@@ -26,7 +26,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cvstate_operator.api.prune import Prune
+from cvstate_operator.api.prune import PropagationPolicy, Prune
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.ownership import PART_OF_LABEL
@@ -179,6 +179,11 @@ def decide(
 def members(live: Mapping[ObjectRef, Live], owner: str) -> dict[ObjectRef, Live]:
     """Objects of this owner that are there to stay as far as the API server knows. A label alone may be a copy (`Live.is_member`)."""
     return {ref: one for ref, one in live.items() if one.owner == owner and one.is_member and not one.terminating}
+
+
+def propagation(live: Live, spec: Prune) -> PropagationPolicy:
+    """What becomes of the dependents of an object that is deleted: as its annotation says, or else the spec."""
+    return live.directives.propagation or spec.propagation_policy
 
 
 def leftovers(members: Mapping[ObjectRef, Live], desired: Iterable[ObjectRef]) -> list[Change]:

@@ -10,7 +10,7 @@
 The accepted commit is the one that was begun to be applied last. While new revisions are held, drift is repaired towards it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,3 +51,18 @@ def choose(newest: str, *, accepted: str, good: str, quarantined: Collection[str
     if newest == accepted or may_advance or not accepted:
         return Choice(newest, Why.NEWEST)
     return Choice(accepted, Why.HELD)
+
+
+def given_up(begun: Sequence[str], *, good: str, newest: str) -> str:
+    """The commit that was begun last and given up for `good`: what a rollback leaves alone is as that one has it. Empty if none was begun since.
+
+    Args:
+        begun: the history, newest first; rollbacks are in it like everything else.
+        good: the commit that is gone back to.
+        newest: the newest commit of the source, which is quarantined.
+    """
+    again = next((number for number, commit in enumerate(begun) if commit != good), len(begun))
+    if again > 1:
+        return newest  # begun twice in a row: a short history dropped what was between
+    later = begun[again:]
+    return later[0] if later and (again == 0 or good in later) else ""

@@ -8,6 +8,7 @@ from cvstate_operator.drift.ledger import State
 from cvstate_operator.errors import TransientError, VerificationFailedError, WaitingError
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import gates
+from cvstate_operator.plan.gates import Block
 from cvstate_operator.reconcile import wording
 from cvstate_operator.reconcile.outcome import Outcome
 
@@ -40,7 +41,7 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, False, outcome.source_error.reason, outcome.source_error.message)
     if not outcome.evaluated:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, "the source was not read yet")
-    for reason, message in _obstacles(outcome):
+    for reason, message in obstacles(outcome):
         return Condition(ConditionType.READY, False, reason, message)
     if not outcome.is_whole:
         return Condition(
@@ -56,12 +57,13 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, "not everything is as in Git yet; it goes on")
     revision = outcome.artifact.revision if outcome.artifact else ""
     kept = "".join(f"; {wording.left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.pruning.kept)
-    objects = f"{wording.plural(outcome.desired, 'object')} {'matches' if outcome.desired == 1 else 'match'}"
-    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{objects} {revision}{kept}")
+    matching = outcome.desired - len(outcome.exempt)
+    objects = f"{wording.plural(matching, 'object')} {'matches' if matching == 1 else 'match'}"
+    return Condition(ConditionType.READY, True, Reason.RECONCILED, f"{objects} {revision}{wording.exempt(outcome)}{kept}")
 
 
-def _obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
-    """What stands in the way although nothing went wrong, that which matters most first."""
+def obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
+    """What stands in the way although nothing went wrong, that which matters most first: reason and message."""
     if outcome.held.is_rollback:
         yield Reason.ROLLED_BACK, wording.rolled_back(outcome)
     elif outcome.held.why and outcome.held.block:
@@ -69,6 +71,9 @@ def _obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
     if outcome.held.is_waiting and outcome.held.block:
         yield outcome.held.block.reason, wording.held(outcome)
     if outcome.consent.waits:
+        if shut := _shut(outcome):
+            # An approval alone would change nothing.
+            yield shut.reason, f"{wording.waiting(outcome)}; {shut.message}"
         yield (Reason.PRUNE_HELD if outcome.pruning.waiting else Reason.AWAITING_APPROVAL), wording.waiting(outcome)
     if outcome.pruning.held:
         yield Reason.PRUNE_HELD, wording.unpruned(outcome)
@@ -81,6 +86,13 @@ def _obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
     if outcome.pruning.deferred:
         refs = [change.ref for change in outcome.pruning.deferred]
         yield Reason.PRUNE_HELD, f"{wording.left_git(refs)}, and will be deleted later: {outcome.pruning.deferral}"
+
+
+def _shut(outcome: Outcome) -> Block | None:
+    """What keeps everything from being written until a person ends it; None if nothing does."""
+    found = {outcome.blocks.get(action) for action in WindowAction}
+    block = found.pop()
+    return block if block and not found and block.reason not in _PASSING else None
 
 
 def _source(outcome: Outcome) -> Condition:
@@ -113,22 +125,39 @@ def _drifted(outcome: Outcome) -> Condition:
         )
     if outcome.held.creates or outcome.held.updates:
         return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"not compared yet: {wording.held(outcome)}")
-    return Condition(ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, "every declared field is as declared")
+    if outcome.unjudged:
+        told = f"nothing can be said of {wording.plural(len(outcome.unjudged), 'object')} ({wording.named(outcome.unjudged)}), see status.problems"
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{told}; everything else is as declared")
+    return Condition(
+        ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, f"every declared field is as declared{wording.exempt(outcome)}"
+    )
 
 
 def _healthy(outcome: Outcome) -> tuple[Condition, ...]:
     """Of what was applied; as long as nothing was compared, nothing is claimed."""
-    if not outcome.evaluated:
-        return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, "no object was looked at yet"),)
-    if outcome.held.creates:
-        return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, f"not ours yet, so not seen: {wording.held(outcome)}"),)
     health = outcome.health
-    if health.blind and not health.failed:
-        kinds = ", ".join(sorted(map(str, health.blind)))
-        return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, f"objects of these kinds cannot be seen: {kinds}"),)
-    if health.is_healthy:
-        return (Condition(ConditionType.HEALTHY, True, Reason.HEALTHY, "every object says that it is ready, or has nothing to say"),)
-    return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED if health.failed else Reason.PROGRESSING, health.text),)
+    match outcome.is_healthy:
+        case True:
+            told = "every object says that it is ready, or has nothing to say"
+            return (Condition(ConditionType.HEALTHY, True, Reason.HEALTHY, told),)
+        case False if outcome.missing:
+            gone = f"{wording.plural(len(outcome.missing), 'object')} not there ({wording.named(outcome.missing)})"
+            told = f"{gone}; {health.text}" if health.text else gone
+            return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED, told),)
+        case False:
+            return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED if health.failed else Reason.PROGRESSING, health.text),)
+    return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, _unseen(outcome)),)
+
+
+def _unseen(outcome: Outcome) -> str:
+    """Why nothing can be said about health."""
+    if not outcome.evaluated:
+        return "no object was looked at yet"
+    if outcome.held.creates:
+        return f"not ours yet, so not seen: {wording.held(outcome)}"
+    if blind := outcome.health.blind:
+        return f"objects of these kinds cannot be seen: {', '.join(sorted(map(str, blind)))}"
+    return f"not applied, so nothing is known of {wording.plural(len(outcome.unjudged), 'object')}: {wording.named(outcome.unjudged)}"
 
 
 def _passes_by_itself(outcome: Outcome, reason: str) -> bool:

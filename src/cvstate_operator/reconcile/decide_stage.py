@@ -11,7 +11,7 @@ from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.plan import adoption, changes, waves
 from cvstate_operator.plan.changes import Action, Change, Hold
-from cvstate_operator.plan.desired import Desired
+from cvstate_operator.plan.desired import Desired, is_applied_from
 from cvstate_operator.plan.gates import Block
 from cvstate_operator.plan.waves import Frontier
 from cvstate_operator.reconcile.drift_stage import DriftStage
@@ -54,6 +54,8 @@ class DecideStage:
         self._is_accepted = True
         self._orphans: dict[str, bool] = {}
         """ApplySet ids met in this pass: whether their ClusterState is gone."""
+        self.uncompared: set[ObjectRef] = set()
+        """Desired objects that a rollback leaves alone, and that were applied from neither of the two revisions, or from one that cannot be read."""
 
     async def decide(
         self,
@@ -83,16 +85,22 @@ class DecideStage:
         self._orphans.clear()
         self._is_accepted = is_accepted
         found = Decision(block=block)
+        self.uncompared.intersection_update(wanted.objects)
         for number, ref in enumerate(refs, 1):
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)
-            manifest = wanted.objects.get(ref)
-            if manifest is None or (not retry_all and self._ledger.is_paused(ref, manifest, now)):
+            if ref not in wanted.objects:
                 continue
-            if error := blind.get(ref.group_kind):
+            self.uncompared.discard(ref)
+            manifest = wanted.manifest_for(ref, self._world.index.get(ref))
+            if manifest is None:
+                self._set_aside(ref)
+            elif not retry_all and self._ledger.is_paused(ref, manifest, now):
+                continue
+            elif error := blind.get(ref.group_kind):
                 self._fail(ref, manifest, error)
             elif change := await self._change(ref, manifest, rules, now):
-                self._sort(change, found, left_as_is)
+                self._sort(change, found, wanted, left_as_is)
         return found
 
     def advance(self, wanted: Desired, found: Decision, orders: Orders, *, left_as_is: Callable[[ObjectRef], bool]) -> Decision:
@@ -122,10 +130,18 @@ class DecideStage:
         readiness = self._world.index.unready(ref)
         return readiness.message if readiness and readiness.holds_up else ""
 
-    def _sort(self, change: Change, found: Decision, left_as_is: Callable[[ObjectRef], bool]) -> None:
+    def _set_aside(self, ref: ObjectRef) -> None:
+        """Nothing is known that the object could be compared with."""
+        self.uncompared.add(ref)
+        self._ledger.excuse(ref)
+        self._drift.calm(ref, self._world.index.get(ref))
+
+    def _sort(self, change: Change, found: Decision, wanted: Desired, left_as_is: Callable[[ObjectRef], bool]) -> None:
         if not _is_revision(change):
             found.plan.append(change)
-        elif _stays(change, left_as_is):
+        elif left_as_is(change.ref) and _is_of_another(change):
+            self._set_aside(change.ref)
+        elif _stays(change) or (change.action is Action.CREATE and not wanted.may_be_new(change.ref)):
             self._ledger.excuse(change.ref)
             self._drift.calm(change.ref, change.live)
         elif found.block:
@@ -182,9 +198,14 @@ def _is_left_alone(manifest: Manifest, live: Live | None) -> bool:
     return wish.apply is Apply.IF_NOT_PRESENT
 
 
-def _stays(change: Change, left_as_is: Callable[[ObjectRef], bool]) -> bool:
+def _is_of_another(change: Change) -> bool:
+    """Whether an object that exists was applied from another manifest."""
+    return not (change.live is None or change.manifest is None or is_applied_from(change.manifest, change.live))
+
+
+def _stays(change: Change) -> bool:
     """Whether an object that exists does not get its newer manifest."""
-    return change.live is not None and (left_as_is(change.ref) or not change.live.directives.reconcile or not _wants(change.manifest))
+    return change.live is not None and not (change.live.directives.reconcile and _wants(change.manifest))
 
 
 def _wants(manifest: Manifest | None) -> bool:

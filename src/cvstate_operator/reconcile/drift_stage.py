@@ -232,22 +232,16 @@ class DriftStage:
 
     # -- what becomes of it ----------------------------------------------------------------------------------------
 
-    def sending(self, change: Change, found: Remedy) -> datetime:
-        """The repair is about to be sent; returns the moment, by which it may be taken back."""
+    def repaired(self, change: Change, drifts: Iterable[FieldDrift]) -> None:
+        """The API server says that these fields are put right."""
         now = self._world.clock.now()
-        for drift in (*found.repaired, *found.removed):
-            key = self._key(change, drift)
+        for drift in drifts:
+            key = Key.of(change.ref, change.live.uid if change.live else "", drift.path)
             self._names[key.object] = str(change.ref)
             self.breakers.note(key, now.timestamp(), drift.manager)
-        return now
 
-    def refused(self, change: Change, found: Remedy, sent_at: datetime) -> None:
-        """The API server refused the repair, so that it changed nothing."""
-        for drift in (*found.repaired, *found.removed):
-            self.breakers.withdraw(self._key(change, drift), sent_at.timestamp())
-
-    def sent(self, change: Change, found: Remedy) -> None:
-        """The repair was made."""
+    def finished(self, change: Change) -> None:
+        """Everything that was to be repaired of the object is."""
         for entry in self.ledger.repaired(change.ref):
             self._close(entry)
 
@@ -258,6 +252,10 @@ class DriftStage:
         self._forget((ref,))
         if live and self.breakers.knows(live.uid, str(ref)):
             self.breakers.settle({live.uid, str(ref)}, (), self._world.clock.now().timestamp())
+
+    def half_open(self) -> None:
+        """Try once more what is left alone since somebody undoes every repair."""
+        self.breakers.half_open(self._world.clock.now().timestamp())
 
     def keep_only(self, desired: Container[ObjectRef]) -> None:
         """Forget everything about objects that are no longer desired."""
@@ -294,16 +292,12 @@ class DriftStage:
         seconds = (self._world.clock.now() - entry.first_seen).total_seconds()
         self._world.meter.remedied(action=entry.action.value, seconds=max(0.0, seconds))
 
-    @staticmethod
-    def _key(change: Change, drift: FieldDrift) -> Key:
-        return Key.of(change.ref, change.live.uid if change.live else "", drift.path)
-
 
 def item_of(change: Change, drift: FieldDrift, *, first_seen: datetime) -> Item:
     """The repair of one drift, as people agree to it.
 
-    Known by who wrote the field and what is there, not by when: that time moves with whatever the same writer does to the object. An object that is gone
-    has neither, and is known by when that was seen, so that consent is for this time only.
+    Known by when it was first seen, so that consent is for this time only: the next edit waits anew. Not by when it was written, for that time moves with
+    whatever the same writer does to the object.
     """
     assert change.manifest is not None  # prunes do not drift  # noqa: S101
     live = change.live
@@ -317,7 +311,7 @@ def item_of(change: Change, drift: FieldDrift, *, first_seen: datetime) -> Item:
         live.uid if live else "",
         digest=change.manifest.digest,
         path=drift.path,
-        since=drift.manager if drift.path else first_seen.isoformat(timespec="seconds"),
+        since=first_seen.isoformat(timespec="seconds"),
         value=value,
     )
 

@@ -1,6 +1,9 @@
-"""Events: what happened in a pass that a person should know, as Kubernetes Events tell it. Pure."""
+"""Events: what happened in a pass that a person should know, as Kubernetes Events tell it. No I/O, no clock.
 
-from collections.abc import Mapping, Sequence
+The status is no measure of what was told: between two passes it may say that one is under way, or went wrong. So what was told last is remembered here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +12,7 @@ from cvstate_operator.drift.ledger import State
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile import wording
-from cvstate_operator.reconcile.conditions import conditions
+from cvstate_operator.reconcile.conditions import obstacles
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from cvstate_operator.reconcile.report import listed_problems
 
@@ -24,9 +27,64 @@ class Event:
     message: str
 
 
-def events(outcome: Outcome, *, previous: Mapping[str, Any]) -> tuple[Event, ...]:
-    """What happened in this pass that `previous`, the status before, does not say; nothing if nothing did."""
-    return (*_done(outcome), *_problems(outcome, previous), *_drift(outcome, previous), *_standing(outcome, previous))
+class Teller:
+    """Tells what each pass of one ClusterState brings that is new. Mutable; lives as long as the ClusterState does in this process."""
+
+    def __init__(self, status: Mapping[str, Any]) -> None:
+        """`status`: of an earlier life; what it says was told then."""
+        drift = status.get("drift") or {}
+        self._problems: Sequence[Mapping[str, Any]] = status.get("problems") or ()
+        self._source = _message(status, ConditionType.SOURCE_READY)
+        self._drift = {(str(entry.get("object")), str(entry.get("path"))) for entry in drift.get("sample") or ()}
+        self._fields = int(drift.get("fields") or 0)
+        self._fights = {(str(e.get("object")), str(e.get("path"))) for e in status.get("breakers") or () if e.get("openedAt")}
+        self._standing = _message(status, ConditionType.READY)
+
+    def tell(self, outcome: Outcome) -> tuple[Event, ...]:
+        """What happened in this pass that was not told before; nothing if nothing did."""
+        return (
+            *_done(outcome),
+            *self._new_problems(outcome),
+            *self._new_drift(outcome),
+            *self._new_fights(outcome),
+            *self._new_standing(outcome),
+        )
+
+    def _new_problems(self, outcome: Outcome) -> Iterator[Event]:
+        listed, before = listed_problems(outcome), self._problems
+        fresh = [problem for problem, entry in zip(outcome.problems, listed, strict=False) if entry not in before]
+        self._problems = listed
+        for problem in fresh[: wording.SPELLED_OUT]:
+            yield Event("Warning", problem.reason, str(problem))
+        error, told = outcome.source_error, self._source
+        self._source = error.message if error else ""
+        if error and error.message != told:
+            yield Event("Warning", error.reason, error.message)
+
+    def _new_drift(self, outcome: Outcome) -> Iterator[Event]:
+        """Drift that is not repaired by itself, when it is first seen. A fight is told by itself."""
+        entries = [(str(ref), entry) for ref, found in outcome.drift for entry in found]
+        quiet = (State.REPAIRING, State.BREAKER_OPEN)
+        is_new = any(entry.state not in quiet and (name, entry.drift.path) not in self._drift for name, entry in entries)
+        is_more = len(entries) > self._fields
+        self._drift, self._fields = {(name, entry.drift.path) for name, entry in entries}, len(entries)
+        if is_new and is_more:
+            yield Event("Warning", Reason.DRIFT_DETECTED, wording.open_drift(outcome))
+
+    def _new_fights(self, outcome: Outcome) -> Iterator[Event]:
+        before = self._fights
+        self._fights = {(fight.object, fight.key.path) for fight in outcome.fights if fight.breaker.opened_at is not None}
+        if self._fights - before:
+            yield Event("Warning", Reason.BREAKER_OPEN, wording.fights(outcome))
+
+    def _new_standing(self, outcome: Outcome) -> Iterator[Event]:
+        """What keeps the cluster from being as Git says although nothing went wrong."""
+        if outcome.problems or outcome.source_error or not outcome.evaluated:
+            return  # it may stand there all the same, behind what went wrong
+        told = outcome.held.is_rollback or outcome.held.is_waiting or outcome.consent.waits or outcome.pruning.held
+        before, (reason, self._standing) = self._standing, next(iter(obstacles(outcome)), ("", "")) if told else ("", "")
+        if self._standing and self._standing != before:
+            yield Event("Warning", reason, self._standing)
 
 
 def _done(outcome: Outcome) -> list[Event]:
@@ -34,44 +92,6 @@ def _done(outcome: Outcome) -> list[Event]:
     repaired = [done for done in outcome.done if done.action is Action.REPAIR]
     found = [Event("Normal", "Applied", f"{_evidence(outcome)}: {wording.counts(changed)}")] if changed else []
     return [*found, Event("Normal", "DriftRepaired", _repairs(repaired))] if repaired else found
-
-
-def _problems(outcome: Outcome, previous: Mapping[str, Any]) -> list[Event]:
-    before = previous.get("problems") or ()
-    fresh = [problem for problem, entry in zip(outcome.problems, listed_problems(outcome), strict=False) if entry not in before]
-    found = [Event("Warning", problem.reason, str(problem)) for problem in fresh[: wording.SPELLED_OUT]]
-    if outcome.source_error and outcome.source_error.message != _message(previous, ConditionType.SOURCE_READY):
-        found.append(Event("Warning", outcome.source_error.reason, outcome.source_error.message))
-    return found
-
-
-def _drift(outcome: Outcome, previous: Mapping[str, Any]) -> list[Event]:
-    """Drift that is not repaired by itself, when it is first seen, and fights."""
-    before = {(entry.get("object"), entry.get("path")) for entry in (previous.get("drift") or {}).get("sample") or ()}
-    fresh = [
-        (ref, entry)
-        for ref, found in outcome.drift
-        for entry in found
-        if entry.state is not State.REPAIRING and (str(ref), entry.drift.path) not in before
-    ]
-    found = []
-    known = int((previous.get("drift") or {}).get("fields") or 0)
-    if fresh and sum(len(entries) for _, entries in outcome.drift) > known:
-        found.append(Event("Warning", Reason.DRIFT_DETECTED, wording.open_drift(outcome)))
-    fighting = {(entry.get("object"), entry.get("path")) for entry in previous.get("breakers") or () if entry.get("openedAt")}
-    opened = [fight for fight in outcome.fights if fight.breaker.opened_at and (fight.object, fight.key.path) not in fighting]
-    return [*found, Event("Warning", Reason.BREAKER_OPEN, wording.fights(outcome))] if opened else found
-
-
-def _standing(outcome: Outcome, previous: Mapping[str, Any]) -> list[Event]:
-    """What keeps the cluster from being as Git says, when that is news."""
-    ready = next(condition for condition in conditions(outcome) if condition.type is ConditionType.READY)
-    told = outcome.held.is_rollback or outcome.held.is_waiting or outcome.consent.waits or outcome.pruning.held
-    if ready.status is not False or not told or outcome.problems or ready.reason == Reason.DRIFT_DETECTED:
-        return []
-    if ready.message == _message(previous, ConditionType.READY):
-        return []
-    return [Event("Warning", ready.reason, ready.message)]
 
 
 def _message(previous: Mapping[str, Any], kind: ConditionType) -> str:

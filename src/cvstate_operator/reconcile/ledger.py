@@ -33,6 +33,10 @@ class Ledger:
     """Objects that are to be looked at again at a certain time, and when (monotonic seconds)."""
     left: set[ObjectRef] = field(default_factory=set)
     """Objects that somebody else made, and that are to be left as they are; asked again at each full pass."""
+    exempt: set[ObjectRef] = field(default_factory=set)
+    """Objects that annotations ask to be left as they are."""
+    remaking: set[ObjectRef] = field(default_factory=set)
+    """Objects that go, and are made anew when they are gone, whatever gate has closed meanwhile."""
     present: set[ObjectRef] = field(default_factory=set)
     """Objects that we saw in their desired state; if one is absent later, it vanished."""
 
@@ -84,6 +88,7 @@ class Ledger:
     def done(self, ref: ObjectRef) -> None:
         """The object is as desired."""
         self.failures.pop(ref, None)
+        self.remaking.discard(ref)
         self.present.add(ref)
 
     def leave(self, ref: ObjectRef) -> None:
@@ -100,8 +105,8 @@ class Ledger:
         for ref in refs:
             self.failures.pop(ref, None)
             self.deferred.pop(ref, None)
-            self.present.discard(ref)
-            self.left.discard(ref)
+            for noted in (self.present, self.left, self.exempt, self.remaking):
+                noted.discard(ref)
 
     def retry(self, kinds: Collection[GroupKind], now: float) -> None:
         """What kept objects of these kinds from being applied is over: their pauses end."""
@@ -111,7 +116,8 @@ class Ledger:
 
     def keep_only(self, desired: Mapping[ObjectRef, Manifest]) -> None:
         """Forget everything about objects that are no longer desired."""
-        self.forget([ref for ref in (*self.failures, *self.deferred, *self.present) if ref not in desired])
+        known = (*self.failures, *self.deferred, *self.present, *self.exempt, *self.remaking)
+        self.forget([ref for ref in known if ref not in desired])
 
 
 def _problem(ref: ObjectRef, manifest: Manifest | None, error: CvstateError) -> Problem:

@@ -51,6 +51,8 @@ class Waits:
     """Why it may not be made without one, for people."""
     detail: str = ""
     """What it would do, for people; nothing secret."""
+    changes: tuple[str, ...] = ()
+    """Of a recreate: the first fields that it would change, one a line, for people; nothing secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ class Held:
     """Objects of later waves."""
     frontier: Frontier | None = None
     """What those wait for."""
+    left: tuple[ObjectRef, ...] = ()
+    """Of a rollback: objects that stay as the revision declares them that was given up."""
+    left_at: str = ""
+    """That revision; empty if none was begun since the one that was gone back to."""
+    uncompared: tuple[ObjectRef, ...] = ()
+    """Of a rollback: objects that are left as they are, since it is not known what they were applied from."""
 
     @property
     def is_waiting(self) -> bool:
@@ -127,6 +135,12 @@ class Outcome:
     """Whether every object is written as the commit declares it. Whatever drifts since, or is still to be deleted, does not matter."""
     drift: tuple[tuple[ObjectRef, tuple[Entry, ...]], ...] = ()
     """Drift that is open."""
+    unjudged: tuple[ObjectRef, ...] = ()
+    """Desired objects of which nothing can be said: they could not be applied, and no drift of them is known."""
+    missing: tuple[ObjectRef, ...] = ()
+    """Desired objects that are not there, although they were."""
+    exempt: tuple[ObjectRef, ...] = ()
+    """Desired objects that are left as they are, since their annotations ask for it."""
     fights: tuple[Fight, ...] = ()
     """Everything that is remembered of repairs that were undone, also of fields that are repaired all the same."""
     pruning: Pruning = field(default_factory=Pruning)
@@ -148,6 +162,15 @@ class Outcome:
     """What may not be written now, and why."""
     released: str = ""
     """Value of the annotation that releases commits, as it was last acted on."""
+
+    @property
+    def is_healthy(self) -> bool | None:
+        """Whether every desired object is there and ready; None if that cannot be told."""
+        if not self.evaluated:
+            return None
+        if self.missing or any(readiness.holds_up for _, readiness in self.health.unready):
+            return False
+        return None if self.unjudged or self.held.creates or self.health.blind else True
 
     @property
     def is_converged(self) -> bool:

@@ -28,14 +28,16 @@ from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.gate_stage import GateStage
 from cvstate_operator.reconcile.health import Health, health_of
 from cvstate_operator.reconcile.ledger import Ledger
+from cvstate_operator.reconcile.left_stage import NOTHING, LeftStage
 from cvstate_operator.reconcile.observe_stage import ObserveStage
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from cvstate_operator.reconcile.place_stage import PlaceStage
 from cvstate_operator.reconcile.ports import World
 from cvstate_operator.reconcile.prune_stage import PruneStage
+from cvstate_operator.reconcile.recreation import Recreations
 from cvstate_operator.reconcile.render_stage import RenderStage
-from cvstate_operator.reconcile.revision_stage import RevisionStage
+from cvstate_operator.reconcile.revision_stage import RevisionStage, excluded
 from cvstate_operator.reconcile.source_stage import SourceStage, baseline_of
 from cvstate_operator.reconcile.summary import Stages, summarize
 from cvstate_operator.reconcile.teardown_stage import Departure, TeardownStage
@@ -71,10 +73,12 @@ class Pipeline:
         baseline = baseline_of(status)
         self._world = world
         self._owner = owner
+        self._uid = uid
         self._gates = GateStage(world, namespace=namespace)
         self._source = SourceStage(world, namespace=namespace, baseline=baseline)
         self._revision = RevisionStage(world, namespace=namespace, status=status)
         self._render = RenderStage(world, name=name, namespace=namespace, former=(baseline.path, baseline.type))
+        self._left = LeftStage(world, name=name, namespace=namespace)
         self._place = PlaceStage(world, namespace=namespace)
         self._observe = ObserveStage(world, owner=owner, known_kinds=known_kinds)
         self._drift = DriftStage(world, owner=owner, status=status)
@@ -90,6 +94,7 @@ class Pipeline:
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
         self._teardown = TeardownStage(world, self._observe, owner=owner)
+        self._recreations = Recreations(world, owner=owner)
         self._consent = ConsentStage(world, uid=uid, namespace=namespace)
         self._stages = Stages(
             self._gates,
@@ -149,7 +154,13 @@ class Pipeline:
     @property
     def store_keys(self) -> frozenset[str]:
         """What this ClusterState uses of the render store."""
-        return frozenset(piece.key for piece in self._render.rendered.pieces.values()) if self._render.rendered else frozenset()
+        return self._render.store_keys | self._left.store_keys
+
+    @property
+    def correlation_id(self) -> str:
+        """Of the roll-out that was begun last; empty if there is none."""
+        current = self._revision.history.current
+        return current.correlation_id if current else ""
 
     def news(self, status: Mapping[str, Any]) -> str:
         """What the pass in progress brings that `status` does not know yet, for people; empty for a mere resync or repair."""
@@ -158,13 +169,16 @@ class Pipeline:
 
     # -- the pass --------------------------------------------------------------------------------------------------
 
-    async def run(self, spec: ClusterStateSpec, *, full: bool) -> Outcome:
+    async def run(self, spec: ClusterStateSpec, *, full: bool, asked: bool = False) -> Outcome:
         """Bring the cluster one step closer to the newest commit, and say where it stands.
 
         Args:
             spec: the ClusterState as it is now.
             full: list everything again and look at every object, whatever events said.
+            asked: a person asked for it: what was left alone after a fight is tried once more.
         """
+        if asked:
+            self._drift.half_open()
         started = self._world.clock.monotonic()
         self._is_outdated = self._writer.was_cut_short = False
         newest = self._newest = self._source.artifact
@@ -185,6 +199,7 @@ class Pipeline:
         if full or fresh or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
             keeps = partial(self._revision.leaves, spec)
             done += await self._prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
+        await self._recreations.look(self._writer.waiting, wanted)
         self._unfinished = self._writer.was_cut_short
         if full:
             self.ledger.left.clear()
@@ -204,26 +219,47 @@ class Pipeline:
 
     async def _renew(self, orders: Orders, *, full: bool) -> bool:
         """Turn the commit to work with into desired objects; True if they are new."""
+        before = self._attempted
         artifact = self._attempted = await self._revision.choose(orders.spec, self._newest, orders.gates)
         if artifact is None:
             return False
         if self._writer.lost_body:
             self._render.lost()
+            self._left.lost()
             self._writer.lost_body = False
         try:
             await self._render.render(orders.spec, artifact, full=full)
         except errors.CacheLostError:
             self._source.lost()
+            self._attempted = before  # which is what is desired still
             return False
         rendered = self._render.rendered
-        if rendered is None or not await self._place.place(orders.spec, rendered, full=full):
+        if rendered is None:
+            return False
+        is_left = await self._leave(orders.spec, full=full)
+        if not (await self._place.place(orders.spec, rendered, full=full) or is_left):
             return False
         if wanted := self._place.desired:
             self.ledger.keep_only(wanted.objects)
             self._drift.keep_only(wanted.objects)
             if wanted.digest == self._applied_digest:
-                self.ledger.present.update(wanted.objects)
+                self.ledger.present.update(filter(wanted.may_be_new, wanted.objects))
         return True
+
+    async def _leave(self, spec: ClusterStateSpec, *, full: bool) -> bool:
+        """In a rollback, find out how objects are to be that it leaves alone; True if that is new."""
+        if not self._revision.is_rollback:
+            self._left.clear()
+            return self._place.leave_nothing()
+        given_up: Desired | None = NOTHING
+        if self._revision.given_up:
+            artifact = await self._revision.recall_given_up(spec)
+            try:
+                given_up = await self._left.declared(spec, artifact, full=full) if artifact else None
+            except errors.CacheLostError:
+                self._source.lost()
+                given_up = None
+        return self._place.leave(excluded(spec), given_up)
 
     def _due(self, wanted: Desired, visible: Iterable[GroupKind], *, everything: bool) -> dict[ObjectRef, float]:
         """Objects to look at in this pass, and since when each is due (monotonic seconds)."""
@@ -252,7 +288,8 @@ class Pipeline:
             retry_all=retry_all,
         )
         if self._attempted and not block and not self._render.error:
-            self._revision.begin(orders.spec, self._attempted)
+            self._revision.begin(orders.spec, self._attempted, wanted)
+            self._revision.history.describe(digest=wanted.digest, uid=self._uid)
         done: list[Done] = []
         self._decision = decision = self._decide.advance(wanted, decision, orders, left_as_is=leaves)
         while decision.plan:
@@ -278,7 +315,7 @@ class Pipeline:
 
     def _outcome(self, orders: Orders, done: Iterable[Done]) -> Outcome:
         health = self._health()
-        waits = (*self._drift.waiting, *self._writer.waiting, *self._prune.waiting)
+        waits = (*self._drift.waiting, *self._recreations.told(self._writer.waiting), *self._prune.waiting)
         outcome = summarize(
             self._stages,
             orders,
@@ -290,7 +327,25 @@ class Pipeline:
             health=health,
             consent=self._consent.collect(waits),
         )
-        return self._judged(outcome, orders)
+        return self._judged(self._told(outcome), orders)
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        """The same with what a rollback leaves alone."""
+        uncompared = tuple(sorted(self._decide.uncompared))
+        times = [at for at in (outcome.next_pass_at, self._left.again_at) if at is not None]
+        return replace(
+            outcome,
+            held=replace(outcome.held, left=self._left_newer(), left_at=self._revision.given_up_revision, uncompared=uncompared),
+            unjudged=tuple(sorted({*outcome.unjudged, *uncompared})),
+            next_pass_at=min(times, default=None),
+        )
+
+    def _left_newer(self) -> tuple[ObjectRef, ...]:
+        """Objects that are, or are to be made, as the revision declares them that was given up."""
+        wanted, index = self._place.desired, self._world.index
+        if wanted is None:
+            return ()
+        return tuple(sorted(ref for ref in wanted.left if wanted.is_left(ref, index.get(ref)) and ref not in self._decide.uncompared))
 
     def _judged(self, outcome: Outcome, orders: Orders) -> Outcome:
         """Note what became of the revision; give it up if its time is over."""

@@ -1,10 +1,14 @@
 """The place stage of one ClusterState: manifests become desired objects, each in its kind and namespace."""
 
+from collections.abc import Sequence
+
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.drift.rules import is_kind
 from cvstate_operator.objects.artifact import Rendered
-from cvstate_operator.objects.identity import ApiResource, Gvk
+from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
 from cvstate_operator.plan import backoff, crds, desired
+from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.reconcile.ports import World
 
@@ -17,7 +21,10 @@ class PlaceStage:
         self._namespace = namespace
         self._placed: Rendered | None = None
         self._attempt = 0
-        self.desired: desired.Desired | None = None
+        self._declared: Desired | None = None
+        """What was placed last."""
+        self._left: tuple[tuple[str, ...], Desired | None] | None = None
+        self.desired: Desired | None = None
         """What should be in the cluster; None until something was placed."""
         self.again_at: float | None = None
         """When to look again whether a kind is served by now, monotonic seconds; None if none is missing."""
@@ -35,7 +42,34 @@ class PlaceStage:
         self._placed = None
         await self._place(spec, rendered)
         self._placed = rendered
+        self._settle()
         return True
+
+    def leave(self, kinds: Sequence[str], given_up: Desired | None) -> bool:
+        """A rollback leaves objects of these kinds as `given_up` declares them, None if that is not known; True if that is new."""
+        return self._leave((tuple(kinds), given_up))
+
+    def leave_nothing(self) -> bool:
+        """There is no rollback; True if that is new."""
+        return self._leave(None)
+
+    def _leave(self, left: tuple[tuple[str, ...], Desired | None] | None) -> bool:
+        before, self._left = self._left, left
+        is_same = before is left or (before is not None and left is not None and before[0] == left[0] and before[1] is left[1])
+        if not is_same:
+            self._settle()
+        return not is_same
+
+    def _settle(self) -> None:
+        if self._declared is None or self._left is None:
+            self.desired = self._declared
+            return
+        kinds, given_up = self._left
+
+        def leaves(ref: ObjectRef) -> bool:
+            return any(is_kind(ref, kind) for kind in kinds)
+
+        self.desired = desired.leave(self._declared, given_up, leaves)
 
     async def _place(self, spec: ClusterStateSpec, rendered: Rendered) -> None:
         cluster = self._world.cluster
@@ -47,11 +81,11 @@ class PlaceStage:
         if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
             await cluster.discover()
         namespace = inputs.release_namespace(spec, self._namespace) if rendered.type == "Helm" else self._namespace
-        self.desired = desired.place(
+        self._declared = found = desired.place(
             rendered.manifests, rendered.problems, resolve=resolve, namespace=namespace, target_namespace=spec.render.target_namespace
         )
         await self._world.clock.sleep(0)
-        unknown = any(problem.reason == errors.KindUnknownError.reason for problem in self.desired.problems)
+        unknown = any(problem.reason == errors.KindUnknownError.reason for problem in found.problems)
         self._attempt = self._attempt + 1 if unknown else 0
         clock = self._world.clock
         pause = backoff.pause_seconds(errors.KindUnknownError(""), self._attempt, random=clock.random()) if unknown else 0.0

@@ -57,5 +57,6 @@ def _item(one: Waits) -> dict[str, Any]:
         "path": one.item.path,
         "reason": one.reason,
         "detail": detail,
+        "changes": list(one.changes),
     }
     return {key: value for key, value in told.items() if value}

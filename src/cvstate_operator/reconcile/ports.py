@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.api.source import GitSource
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.access import Access
@@ -162,8 +163,8 @@ class Cluster(Protocol):
             CvstateError: it was not deleted.
         """
 
-    async def prune(self, change: Change) -> None:
-        """Delete the object if it is still the one we know, and still ours, as the API server itself says.
+    async def prune(self, change: Change, *, propagation: PropagationPolicy) -> bool:
+        """Delete the object if it is still the one we know, and still ours, as the API server itself says; False if finalizers keep it for now.
 
         Raises:
             CvstateError: it was not deleted.

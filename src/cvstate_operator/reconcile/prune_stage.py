@@ -7,6 +7,7 @@ from typing import Final
 from cvstate_operator import errors
 from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.conditions import Reason
+from cvstate_operator.api.prune import Prune
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.plan import adoption, backoff, prune
@@ -47,6 +48,8 @@ class PruneStage:
         self._owner = owner
         self._name_owner = name_owner
         self._suspects: dict[ObjectRef, _Suspect] = {}
+        self._lingering: set[ObjectRef] = set()
+        """Objects that were deleted in this pass and are there still; the event about it says what keeps them."""
         self.pruning = Pruning()
         """What was decided last."""
         self.pending: tuple[ObjectRef, ...] = ()
@@ -99,9 +102,11 @@ class PruneStage:
         # A prune that failed before is of no interest once its object is gone or held.
         self._ledger.forget([ref for ref in self._ledger.failures if ref not in wanted.objects and ref not in doomed])
         waiting = [change for found in self.pruning.waiting for change in found.changes]
-        done = [] if self._hand_over() else await self._delete(self._agreed(self.pruning.doomed, waiting), retry_all=retry_all)
-        deleted = {item.ref for item in done}
-        self.pending = tuple(ref for ref in doomed if ref not in deleted and ref not in self._ledger.failures)
+        self._lingering.clear()
+        agreed = self._agreed(self.pruning.doomed, waiting)
+        done = [] if self._hand_over() else await self._delete(agreed, orders.spec.prune, retry_all=retry_all)
+        gone = {item.ref for item in done} - self._lingering
+        self.pending = tuple(ref for ref in doomed if ref not in gone and ref not in self._ledger.failures)
         return done
 
     def _agreed(self, doomed: Sequence[Change], waiting: Sequence[Change]) -> list[Change]:
@@ -116,7 +121,7 @@ class PruneStage:
             self._run_again(min(young) + AGREEING_SECONDS)
         return [change for change in doomed if self._suspects[change.ref].since + AGREEING_SECONDS <= now]
 
-    async def _delete(self, doomed: Iterable[Change], *, retry_all: bool) -> list[Done]:
+    async def _delete(self, doomed: Iterable[Change], spec: Prune, *, retry_all: bool) -> list[Done]:
         claims, clock = self._world.index.claims, self._world.clock
         done: list[Done] = []
         for change in doomed:
@@ -127,15 +132,17 @@ class PruneStage:
             if self._claimant(change.ref) or claims.catch_up(self._owner, now):
                 self._run_again(now + WAITING_SECONDS)
                 continue
-            if await self._deleted(change):
+            if await self._deleted(change, spec):
                 done.append(Done(change.ref, Action.PRUNE))
         return done
 
-    async def _deleted(self, change: Change) -> bool:
+    async def _deleted(self, change: Change, spec: Prune) -> bool:
         """Delete one object. One that changed since we looked is decided on anew, soon or when the event about it came."""
+        assert change.live is not None  # what left Git is there  # noqa: S101
         world, result = self._world, "ok"
         try:
-            await world.cluster.prune(change)
+            if not await world.cluster.prune(change, propagation=prune.propagation(change.live, spec)):
+                self._lingering.add(change.ref)
         except errors.StaleError as exc:
             result = exc.reason
             self._run_again(world.clock.monotonic() + backoff.pause_seconds(exc, 1, random=world.clock.random()))

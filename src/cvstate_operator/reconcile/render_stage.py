@@ -38,6 +38,16 @@ class RenderStage:
         self.again_at: float | None = None
         """When a render that failed for a passing reason should be tried again, monotonic seconds."""
 
+    @property
+    def commit(self) -> str:
+        """What `rendered` is of; empty if it has to be made again."""
+        return self._made_of[0].commit if self._made_of else ""
+
+    @property
+    def store_keys(self) -> frozenset[str]:
+        """What `rendered` uses of the render store."""
+        return frozenset(piece.key for piece in self.rendered.pieces.values()) if self.rendered else frozenset()
+
     async def render(self, spec: ClusterStateSpec, artifact: Artifact, *, full: bool) -> bool:
         """Bring `rendered` up to date; True if it is another one now.
 

@@ -221,8 +221,15 @@ def _window(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _begun(entry: history.Entry) -> dict[str, Any]:
-    seconds = {} if entry.seconds is None else {"durationSeconds": round(entry.seconds, 3)}
-    return {"revision": entry.revision, "outcome": entry.stage.value, "startedAt": _exact(entry.started_at), **seconds}
+    told = {
+        "revision": entry.revision,
+        "digest": entry.digest or None,
+        "outcome": entry.stage.value,
+        "startedAt": _exact(entry.started_at),
+        "durationSeconds": None if entry.seconds is None else round(entry.seconds, 3),
+        "correlationID": entry.correlation_id or None,
+    }
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _good(outcome: Outcome) -> str:

@@ -1,6 +1,7 @@
 """The revision stage of one ClusterState: which commit to work with, and what becomes of it: healthy, superseded, or rolled back."""
 
-from collections.abc import Collection, Mapping
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,8 @@ from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.rules import is_kind
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ObjectRef
-from cvstate_operator.plan import revision
+from cvstate_operator.plan import backoff, revision
+from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.gates import Block, Gates, Reason
 from cvstate_operator.plan.history import History, commit_of
 from cvstate_operator.plan.revision import Why
@@ -29,9 +31,14 @@ class RevisionStage:
         self._world = world
         self._namespace = namespace
         self._accepted = commit_of(str(status.get("lastAttemptedRevision") or ""))
-        self._older: Artifact | None = None
-        """What was recalled last."""
+        self._recalled: dict[str, Artifact] = {}
+        """Older commits that are worked with, by their ids."""
+        self._attempt = 0
+        self._not_before = 0.0
+        """The commit that was given up could not be recalled, and is not looked for before (monotonic seconds)."""
         self.history = History.read(status)
+        self._declared = self.history.current.digest if self.history.current else ""
+        """What the commit that was begun last declares; empty if that is not known."""
         self.rejected: frozenset[str] = frozenset()
         """Commits that a person rejected by annotation."""
         self.released = str(status.get("lastHandledReleased") or "")
@@ -41,6 +48,8 @@ class RevisionStage:
         self.why = Why.NEWEST
         self.quarantine = ""
         """Why the newest commit is not to be applied; empty if it may be."""
+        self.given_up = ""
+        """In a rollback, the commit that was begun last before it: what is left alone is as that one has it. Empty if none was begun since the good one."""
         self._is_substitute = False
         self._begun_here: datetime | None = None
         """When this process first worked on the commit: what passed before, nobody was there to mend anything."""
@@ -77,7 +86,7 @@ class RevisionStage:
         """The commit to work with; None if none is known."""
         self._count(gates)
         if newest is None:
-            self.held, self.quarantine = None, ""
+            self.held, self.quarantine, self.given_up = None, "", ""
             return None
         history, rejected = self.history, self.rejected
         history.keep_quarantined(newest.commit)
@@ -95,14 +104,40 @@ class RevisionStage:
         # A commit that is not to be had any more is no reason to stop looking: nothing of the newest is written while it is held.
         self.why, self._is_substitute = (choice.why, False) if artifact else (Why.HELD, True)
         self.held = newest if self.why is not Why.NEWEST else None
+        begun = [entry.commit for entry in history.entries]
+        self.given_up = revision.given_up(begun, good=choice.commit, newest=newest.commit) if self.is_rollback else ""
+        in_use = (choice.commit, self.given_up)
+        self._recalled = {commit: older for commit, older in self._recalled.items() if commit in in_use}
         return artifact or newest
 
-    def begin(self, spec: ClusterStateSpec, artifact: Artifact) -> None:
-        """The commit is about to be applied."""
-        if artifact.commit != self._accepted or self._begun_here is None:
+    @property
+    def given_up_revision(self) -> str:
+        """The same for people."""
+        if self.held and self.held.commit == self.given_up:
+            return self.held.revision
+        return self._named(self.given_up)
+
+    async def recall_given_up(self, spec: ClusterStateSpec) -> Artifact | None:
+        """The commit that was given up; None if there is none, or it cannot be had now."""
+        if not self.given_up or (self.held and self.held.commit == self.given_up):
+            return self.held if self.given_up else None
+        clock = self._world.clock
+        if clock.monotonic() < self._not_before:
+            return None
+        artifact = await self._recall(spec, self.given_up)
+        self._attempt = 0 if artifact else self._attempt + 1
+        pause = backoff.pause_seconds(errors.FetchFailedError(""), self._attempt, random=clock.random()) if self._attempt else 0.0
+        self._not_before = clock.monotonic() + pause
+        return artifact
+
+    def begin(self, spec: ClusterStateSpec, artifact: Artifact, wanted: Desired) -> None:
+        """The commit is about to be applied; `wanted` is what it declares. If the one before declares the same, there is nothing new to judge."""
+        declared = _digest(wanted)
+        is_same = declared == self._declared and not self.is_rollback
+        if (artifact.commit != self._accepted and not is_same) or self._begun_here is None:
             self._credit, self._begun_here = timedelta(), self._world.clock.now()
-        self._accepted = artifact.commit
-        self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit)
+        self._accepted, self._declared = artifact.commit, declared
+        self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit, is_same=is_same)
 
     def applied(self, *, healthy: bool) -> None:
         """The cluster is as the commit declares."""
@@ -144,8 +179,7 @@ class RevisionStage:
 
     def leaves(self, spec: ClusterStateSpec, ref: ObjectRef) -> bool:
         """Whether a rollback is under way that leaves the object as it is."""
-        excluded = spec.rollback.exclude_kinds if spec.rollback else Rollback().exclude_kinds
-        return self.is_rollback and any(is_kind(ref, kind) for kind in excluded)
+        return self.is_rollback and any(is_kind(ref, kind) for kind in excluded(spec))
 
     def _count(self, gates: Gates) -> None:
         """Keep count of the time in which nothing might be written: nobody can become healthy then."""
@@ -157,17 +191,33 @@ class RevisionStage:
 
     async def _recall(self, spec: ClusterStateSpec, commit: str) -> Artifact | None:
         git = spec.source.git
-        if self._older and (self._older.commit, self._older.path) == (commit, git.path):
-            return self._older
+        older = self._recalled.get(commit)
+        if older and older.path == git.path:
+            return older
         try:
             access = await inputs.access(self._world.references, git, self._namespace, max_age=parse_seconds(spec.interval))
             try:
-                self._older = await self._world.source.recall(git, access=access, commit=commit)
+                older = await self._world.source.recall(git, access=access, commit=commit)
             except errors.CvstateError:
                 exactly = git.model_copy(update={"ref": GitRef(commit=commit)})
-                self._older = await self._world.source.fetch(exactly, access=access, known=None, baseline="", max_age=0.0)
+                older = await self._world.source.fetch(exactly, access=access, known=None, baseline="", max_age=0.0)
         except errors.CvstateError:
             return None
-        known = next((entry.revision for entry in self.history.entries if entry.commit == commit), None)
-        self._older = replace(self._older, revision=known or self._older.revision)
-        return self._older
+        older = self._recalled[commit] = replace(older, revision=self._named(commit) or older.revision)
+        return older
+
+    def _named(self, commit: str) -> str:
+        """The revision of a commit as the history has it; empty if it does not know it."""
+        return next((entry.revision for entry in self.history.entries if entry.commit == commit), "")
+
+
+def excluded(spec: ClusterStateSpec) -> Sequence[str]:
+    """Kinds that a rollback leaves alone."""
+    return spec.rollback.exclude_kinds if spec.rollback else Rollback().exclude_kinds
+
+
+def _digest(wanted: Desired) -> str:
+    """Of all objects, and of what is wrong with others: a file that cannot be read any more is a change too."""
+    if not wanted.problems:
+        return wanted.digest
+    return hashlib.sha256("\n".join((wanted.digest, *map(repr, wanted.problems))).encode()).hexdigest()

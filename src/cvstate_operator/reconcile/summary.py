@@ -9,6 +9,7 @@ from cvstate_operator import errors
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.prune import EMPTY
 from cvstate_operator.reconcile.decide_stage import Decision
 from cvstate_operator.reconcile.drift_stage import DriftStage
@@ -65,7 +66,8 @@ def summarize(
     evaluated = wanted is not None and stages.render.error is None
     held = _held(stages, orders, decision)
     is_whole = not stages.writer.was_cut_short and all(one.action is not Action.RECREATE for one in done)
-    failed = any(ref in wanted.objects for ref in stages.ledger.failures) or bool(wanted.problems) if wanted else True
+    failures = sorted(ref for ref in stages.ledger.failures if wanted and ref in wanted.objects)
+    drift = stages.drift.ledger.open
     return Outcome(
         artifact=artifact,
         url=stages.source.url or spec.source.git.url,
@@ -78,12 +80,15 @@ def summarize(
         done=tuple(sorted(done, key=lambda d: d.ref)),
         problems=problems,
         is_whole=is_whole,
-        is_rolled_out=evaluated and is_whole and not failed and not (held.creates or held.updates or held.later),
+        is_rolled_out=_is_rolled_out(wanted, held) and evaluated and is_whole and not failures,
         released=stages.revision.released,
         rejected=stages.revision.rejected,
         blocks=orders.gates.blocks,
         next_pass_at=_next_pass(stages, orders, world, now),
-        drift=tuple(sorted(stages.drift.ledger.open.items())),
+        drift=tuple(sorted(drift.items())),
+        unjudged=tuple(ref for ref in failures if ref not in drift),
+        missing=tuple(sorted(ref for ref, found in drift.items() if any(entry.drift.is_absence for entry in found))),
+        exempt=tuple(sorted(stages.ledger.exempt | stages.ledger.left)),
         fights=stages.drift.fights(now),
         pruning=stages.prune.pruning,
         pending=tuple(sorted(stages.prune.pending)),
@@ -95,6 +100,11 @@ def summarize(
         history=tuple(stages.revision.history.entries),
         quarantined=dict(stages.revision.quarantined),
     )
+
+
+def _is_rolled_out(wanted: Desired | None, held: Held) -> bool:
+    """Whether nothing of what is desired is held, or could not be read."""
+    return wanted is not None and not (wanted.problems or held.creates or held.updates or held.later)
 
 
 def _problems(stages: Stages, *, allow_empty: bool) -> tuple[Problem, ...]:

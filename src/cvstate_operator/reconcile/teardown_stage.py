@@ -12,6 +12,7 @@ from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.objects.directives import Prune
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.live import Live
+from cvstate_operator.plan import prune
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile import wording
@@ -66,7 +67,7 @@ class TeardownStage:
         if block := orders.block(WindowAction.PRUNE):
             return Departure(tuple(sorted(going)), block.message, kept)
         last = max(_change(ref, live).wave for ref, live in going.items())
-        problem = await self._delete({ref: live for ref, live in going.items() if _change(ref, live).wave == last})
+        problem = await self._delete({ref: live for ref, live in going.items() if _change(ref, live).wave == last}, orders)
         waiting = [ref for ref, live in going.items() if live.terminating]
         why = problem or (f"their finalizers, first of {wording.named(sorted(waiting))}" if waiting else "the API server")
         return Departure(tuple(sorted(going)), why, kept)
@@ -76,7 +77,7 @@ class TeardownStage:
         self._since = now if self._since is None else self._since
         return now >= self._since + AGREEING_SECONDS
 
-    async def _delete(self, doomed: Mapping[ObjectRef, Live]) -> str:
+    async def _delete(self, doomed: Mapping[ObjectRef, Live], orders: Orders) -> str:
         """Delete these; returns what went wrong with the first that could not be, for people."""
         problem = ""
         for ref, live in sorted(doomed.items()):
@@ -84,7 +85,7 @@ class TeardownStage:
                 continue
             result = "ok"
             try:
-                await self._world.cluster.prune(_change(ref, live))
+                await self._world.cluster.prune(_change(ref, live), propagation=prune.propagation(live, orders.spec.prune))
             except errors.StaleError as exc:
                 result = exc.reason
             except errors.CvstateError as exc:

@@ -1,5 +1,6 @@
 """Wording: how outcomes are told in conditions and events. Pure; equal outcomes give equal texts."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +23,7 @@ _DOES: Final = {
     State.YIELDED: "left to another manager",
     State.HELD: "held since nothing may be written now",
 }
+_REFUSED: Final = "whose repair is refused (see status.problems)"
 
 
 def plural(count: int, word: str) -> str:
@@ -67,15 +69,24 @@ def waiting(outcome: Outcome) -> str:
     )
 
 
+def exempt(outcome: Outcome) -> str:
+    """Objects that are left as they are, `; …`; empty if there are none."""
+    if not outcome.exempt:
+        return ""
+    return f"; left as they are, as their annotations ask: {named(outcome.exempt)}"
+
+
 def open_drift(outcome: Outcome) -> str:
     """How much drift there is, the first field of it, and what is being done about each."""
-    entries = [entry for _, found in outcome.drift for entry in found]
+    entries = [(ref, entry) for ref, found in outcome.drift for entry in found]
     ref, found = first_drift(outcome)
     field = f" {found.drift.path}" if found.drift.path else ""
     who = f" (by {one_line(found.drift.manager)})" if found.drift.manager else ""
-    states = "; ".join(f"{count} {_DOES[state]}" for state in State if (count := sum(entry.state is state for entry in entries)))
+    refused = {problem.object for problem in outcome.problems if not problem.retryable}
+    does = Counter(_REFUSED if entry.state is State.REPAIRING and str(ref) in refused else _DOES[entry.state] for ref, entry in entries)
+    states = "; ".join(f"{does[told]} {told}" for told in (*_DOES.values(), _REFUSED) if does[told])
     block = outcome.blocks.get(WindowAction.DRIFT_REPAIR)
-    held = f" ({block.message})" if block and any(entry.state is State.HELD for entry in entries) else ""
+    held = f" ({block.message})" if block and any(entry.state is State.HELD for _, entry in entries) else ""
     return f"{plural(len(entries), 'field')} of {plural(len(outcome.drift), 'object')} drifted, first {ref}{field}{who}: {states}{held}"
 
 
@@ -112,7 +123,13 @@ def rolled_back(outcome: Outcome) -> str:
     bad, now = outcome.held.artifact, outcome.artifact
     if bad is None or now is None:
         return ""
-    return f"{bad.revision} is quarantined ({outcome.held.why}); the cluster is at {now.revision}. Push a better commit, or release it: cvstate rollback NAME -n NAMESPACE --undo"
+    held = outcome.held
+    left = f"; left at {held.left_at}: {named(held.left)}" if held.left else ""
+    unknown = f"; not compared, since what they were applied from cannot be read: {named(held.uncompared)}" if held.uncompared else ""
+    return (
+        f"{bad.revision} is quarantined ({held.why}); the cluster is at {now.revision}{left}{unknown}. "
+        "Push a better commit, or release it: cvstate rollback NAME -n NAMESPACE --undo"
+    )
 
 
 def waves(outcome: Outcome) -> str:

@@ -32,15 +32,6 @@ from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Waits
 from cvstate_operator.reconcile.ports import World
 
-_REFUSALS: Final = (
-    errors.TerminalError,
-    errors.WaitingError,
-    errors.StaleError,
-    errors.ThrottledError,
-    errors.WebhookUnavailableError,
-    errors.QuotaExceededError,
-)
-"""By these answers nothing was written. After others, as a lost connection, it may have been."""
 BREATH_OBJECTS: Final = 4
 """After so many objects others get their turn, in each of the workers: to verify one takes 0.04 ms (measured)."""
 ESTABLISH_SECONDS: Final = 20.0
@@ -196,6 +187,7 @@ class Writer:
                 pass  # it was there already, and stays as it is
             elif result and result.action is Action.RECREATE:
                 self._ledger.forget([change.ref])  # made anew it is no drift
+                self._ledger.remaking.add(change.ref)
             elif not self.was_cut_short:
                 self._ledger.done(change.ref)
             if result:
@@ -237,7 +229,7 @@ class Writer:
             self._ledger.leave(change.ref)
             return None
         seconds = self._world.clock.monotonic() - since
-        self._drift.sent(change, look.remedy)
+        self._drift.finished(change)
         if action is Action.REPAIR:
             self._world.meter.repaired(kind=change.ref.kind, seconds=seconds)
         return Done(change.ref, action, (*look.remedy.repaired, *look.remedy.removed), seconds)
@@ -246,13 +238,9 @@ class Writer:
         """Apply, leaving alone what is to be left alone; what others hold is left to them if the spec says so."""
         assert change.manifest is not None  # prunes go another way  # noqa: S101
         world, live, is_final = self._world, None, look.is_final
-        noted = self._drift.sending(change, look.remedy)
         world.index.writing(change.ref)
         try:
             live, is_final = await self._put_right(change, body, look, orders)
-        except _REFUSALS:
-            self._drift.refused(change, look.remedy, noted)
-            raise
         finally:
             resource = world.cluster.resource(change.manifest.gvk)
             world.index.written(change.ref, live, resource, is_final=is_final)
@@ -275,6 +263,7 @@ class Writer:
             and (operations := removal(live, look.remedy.removed))
         ):
             live = await self._world.cluster.edit(change.live.resource, change.ref, operations)
+            self._drift.repaired(change, look.remedy.removed)
         return live, is_final
 
     async def _with_keys_back(self, change: Change, body: Body, look: Look) -> Look:
@@ -292,17 +281,21 @@ class Writer:
         return replace(look, live=live)
 
     async def _apply(self, change: Change, body: Body, look: Look, orders: Orders) -> tuple[dict[str, Any] | None, bool]:
+        repaired = look.remedy.repaired
         try:
-            return await self._put(change, body, look, orders), look.is_final
+            live, is_final = await self._put(change, body, look, orders), look.is_final
         except errors.FieldConflictError as exc:
             pointers = [pointer for name in exc.fields if (pointer := pointer_of(name, body))]
             if not orders.yields or len(pointers) != len(exc.fields):
                 raise
             self._require_go()
             yielding = await self._drift.yielding(change, look, pointers)
-            live = await self._put(change, body, yielding, orders)
+            live, is_final = await self._put(change, body, yielding, orders), False
+            repaired = tuple(drift for drift in repaired if drift.path not in pointers)
             self._ledger.defer(change.ref, self._world.clock.monotonic())  # what was left to others is drift from now on
-            return live, False
+        if live is not None:
+            self._drift.repaired(change, repaired)
+        return live, is_final
 
     async def _put(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any] | None:
         def remade(live: Mapping[str, Any] | None) -> Body:

@@ -25,7 +25,7 @@ def shown(*items: dict[str, Any], **spec: Any) -> str:
     return console.file.getvalue()
 
 
-def item(action: str = "Prune", **more: str) -> dict[str, str]:
+def item(action: str = "Prune", **more: Any) -> dict[str, Any]:
     return {"action": action, "object": "ConfigMap/web/old", "reason": "PruneHeld", **more}
 
 
@@ -65,7 +65,15 @@ def test_a_reason_that_many_have_in_common_is_said_once() -> None:
     assert "5, was 3" in text
 
 
-def test_for_the_fields_of_what_is_made_anew_the_command_is_named() -> None:
+def test_of_what_is_made_anew_the_fields_are_shown_below_the_table() -> None:
+    changes = ["/spec/serviceName: db → other", "… and 3 more"]
+    lines = shown(item("Recreate", object="apps/StatefulSet/web/db", changes=changes), item()).splitlines()
+    at = lines.index("apps/StatefulSet/web/db anew:")
+    assert [line.rstrip() for line in lines[at + 1 : at + 3]] == ["  /spec/serviceName: db → other", "  … and 3 more"]
+    assert sum(line.endswith(" anew:") for line in lines) == 1
+
+
+def test_for_all_fields_of_what_is_made_anew_the_command_is_named() -> None:
     assert "cvstate plan shop -n team-a" in shown(item("Recreate"))
     assert "cvstate plan" not in shown(item())
 
@@ -82,10 +90,10 @@ def test_what_is_not_shown_is_counted(total: int, more: str | None) -> None:
 
 
 def test_foreign_text_cannot_steer_the_terminal_or_pass_for_markup() -> None:
-    text = shown(item(detail="\x1b[2Jgone\nPrune  Nothing", path="[red]/data[/red]"))
+    text = shown(item("Recreate", detail="\x1b[2Jgone\nPrune  Nothing", path="[red]/data[/red]", changes=["\x1b[2J\nPrune  Nothing"]))
     assert "\x1b" not in text
     assert "[red]/data[/red]" in text
-    assert sum(line.startswith("Prune") for line in text.splitlines()) == 1
+    assert not any(line.startswith("Prune") for line in text.splitlines())
 
 
 def test_the_help_has_examples() -> None:

@@ -161,6 +161,12 @@ def test_of_the_history_the_newest_are_shown() -> None:
     assert "555555555555" not in found
 
 
+def test_where_there_is_room_the_history_says_what_was_declared() -> None:
+    history = [{"revision": f"main@sha1:{A}", "outcome": "Healthy", "startedAt": ago(hours=1), "digest": f"sha256:{'9' * 64}"}]
+    wide, narrow = (text(status_detail.shown(item(history=history), (), is_narrow=is_narrow)) for is_narrow in (False, True))
+    assert ("sha256:999999999999\n" in wide.replace(" \n", "\n"), "sha256:9" in narrow) == (True, False)
+
+
 def test_foreign_text_cannot_write_to_the_terminal() -> None:
     evil = "\x1b[2J\x1b]0;owned\x07"
     found = detail(

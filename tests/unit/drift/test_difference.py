@@ -318,8 +318,8 @@ def line(live: Json | None, planned: Json, kind: GroupKind = DEPLOYMENT) -> str:
 
 
 def test_a_change_is_shown_with_its_values_and_its_holder() -> None:
-    live = thing(spec={"replicas": 5}, managed=[entry({"f:spec": {"f:replicas": {}}}, "kubectl-scale")])
-    assert line(live, thing(spec={"replicas": 2})) == "/spec/replicas: 5 → 2, held by kubectl-scale since 2026-01-01T00:00:00Z"
+    live = thing(spec={"replicas": 5}, managed=[entry({"f:spec": {"f:replicas": {}}}, "kubectl", subresource="scale")])
+    assert line(live, thing(spec={"replicas": 2})) == "/spec/replicas: 5 → 2, held by kubectl since 2026-01-01T00:00:00Z"
 
 
 def test_a_change_without_a_holder_is_shown_without_one() -> None:

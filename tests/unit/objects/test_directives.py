@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.objects import directives as module
 from cvstate_operator.objects.directives import (
     DEFAULT,
@@ -83,6 +84,11 @@ OTHER_VALUES: list[tuple[str, str, Directives]] = [
     (OPTIONS, "Replace=true", DEFAULT),
     (OPTIONS, "ServerSideApply=true,Validate=false,SkipDryRunOnMissingResource=true", DEFAULT),
     (OPTIONS, "Prune=confirm,Prune=false", KEPT),
+    (OPTIONS, "PrunePropagationPolicy=foreground", Directives(propagation=PropagationPolicy.FOREGROUND)),
+    (OPTIONS, "PruneLast=true, PrunePropagationPolicy=orphan", Directives(propagation=PropagationPolicy.ORPHAN)),
+    (OPTIONS, "PrunePropagationPolicy=background", Directives(propagation=PropagationPolicy.BACKGROUND)),
+    (OPTIONS, "PrunePropagationPolicy=background,PrunePropagationPolicy=foreground", Directives(propagation=PropagationPolicy.FOREGROUND)),
+    (OPTIONS, "PrunePropagationPolicy=sideways", DEFAULT),
     (OPTIONS, "", DEFAULT),
     (SYNC_WAVE, "-3", Directives(wave=-3)),
     (SYNC_WAVE, "1000001", Directives(wave=MAX_WAVE)),
@@ -278,6 +284,7 @@ some = st.builds(
     st.none() | st.sampled_from(Recreate),
     st.booleans(),
     st.integers(-MAX_WAVE, MAX_WAVE),
+    st.none() | st.sampled_from(PropagationPolicy),
 )
 
 

@@ -6,6 +6,7 @@ or without · specs that cannot be carried out.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -117,6 +118,22 @@ async def test_a_pass_that_breaks_off_is_told(stage: Stage, reporter: Reporter, 
     assert reporter.ready()["status"] == "False"
 
 
+async def test_a_roll_out_can_be_followed_by_one_id_through_status_events_and_log(
+    stage: Stage, reporter: Reporter, actor: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="cvstate_operator.operator.actor")
+    seen: list[str] = []
+    while len(seen) < 2:
+        if seen:
+            stage.git.commit(body("a", data={"colour": "red"}))
+            actor.look_now()
+        await until(lambda: bool(reporter.statuses) and len(reporter.statuses[-1].get("history", ())) == len(seen) + 1)
+        seen.append(reporter.statuses[-1]["history"][0]["correlationID"])
+    assert len(set(seen)) == 2
+    assert reporter.correlation_ids == seen
+    assert [record.correlation_id for record in caplog.records if getattr(record, "reason", "") == "Applied"] == seen  # type: ignore[attr-defined]
+
+
 async def test_a_fault_of_our_own_is_told_and_does_not_stop_it(stage: Stage, reporter: Reporter, actor: Actor) -> None:
     await until(lambda: reporter.ready().get("status") == "True")
     stage.git.error = ZeroDivisionError("nobody foresaw this")  # type: ignore[assignment]
@@ -187,6 +204,17 @@ async def test_a_commit_that_is_rejected_by_annotation_is_left_at_once(stage: St
     actor.update(clusterstate(metadata={"annotations": {"reconcile.cvstate.io/rejected": stage.git.head.commit}}))
     await until(lambda: reporter.ready().get("reason") == "RolledBack")
     assert stage.cluster.objects[ref("a")]["data"]["colour"] == "blue"
+
+
+async def test_what_comes_while_the_last_object_of_a_pass_is_written_is_not_forgotten(
+    stage: Stage, reporter: Reporter, actor: Actor
+) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    stage.git.commit(body("a", data={"colour": "red"}))
+    rejected = clusterstate(metadata={"annotations": {"reconcile.cvstate.io/rejected": stage.git.head.commit if stage.git.head else ""}})
+    stage.cluster.before_answer = lambda change: actor.update(rejected)
+    actor.look_now()
+    await until(lambda: reporter.ready().get("reason") == "RolledBack")
 
 
 # -- its end -----------------------------------------------------------------------------------------------------------

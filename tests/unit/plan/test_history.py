@@ -1,6 +1,6 @@
 """The history of revisions.
 
-Aspects: how a revision goes from stage to stage · what was good last · how much is kept · what is read from a status · quarantine.
+Aspects: how a revision goes from stage to stage · one that declares the same as the one before · what was good last · how much is kept · what is read from a status · quarantine · what a roll-out is known by.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cvstate_operator.plan.history import Entry, History, Stage, commit_of
+from cvstate_operator.plan.history import CORRELATION_CHARACTERS, Entry, History, Stage, commit_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ONE, TWO, THREE = (f"main@sha1:{digit * 40}" for digit in "123")
@@ -75,6 +75,27 @@ def test_a_newer_revision_supersedes_one_that_did_not_come_to_its_end(stage: Sta
     assert stages(lived((ONE, stage), (TWO, Stage.APPLYING))) == [Stage.APPLYING, expected]
 
 
+def test_a_revision_that_declares_the_same_as_a_healthy_one_is_healthy() -> None:
+    history = lived((ONE, Stage.HEALTHY))
+    history.begin(TWO, later(100), limit=10, is_same=True)
+    assert history.entries[0] == Entry(TWO, commit_of(TWO), later(100), Stage.HEALTHY, 0.0)
+    assert (stages(history), history.good()) == ([Stage.HEALTHY] * 2, history.entries[0])
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        (Stage.APPLYING, [Stage.APPLYING, Stage.SUPERSEDED]),
+        (Stage.APPLIED, [Stage.APPLIED, Stage.SUPERSEDED]),
+        (Stage.UNHEALTHY, [Stage.APPLYING, Stage.UNHEALTHY]),
+    ],
+)
+def test_a_revision_that_declares_the_same_as_one_that_is_not_healthy_has_no_time_of_its_own(stage: Stage, expected: list[Stage]) -> None:
+    history = lived((ONE, stage))
+    history.begin(TWO, later(100), limit=10, is_same=True)
+    assert (stages(history), history.entries[0].revision, history.entries[0].started_at) == (expected, TWO, NOW)
+
+
 def test_a_good_revision_is_the_newest_healthy_one_that_nobody_excluded() -> None:
     history = lived((ONE, Stage.HEALTHY), (TWO, Stage.HEALTHY), (THREE, Stage.APPLIED))
     assert [entry.revision if entry else None for entry in (history.good(), history.good([commit_of(TWO)]))] == [TWO, ONE]
@@ -113,14 +134,20 @@ def test_only_the_newest_commit_can_come_again_and_stays_quarantined() -> None:
 def test_a_history_is_read_from_a_status() -> None:
     status = {
         "history": [
-            {"revision": TWO, "outcome": "Applying", "startedAt": "2026-01-01T12:00:00.500000Z"},
+            {
+                "revision": TWO,
+                "outcome": "Applying",
+                "startedAt": "2026-01-01T12:00:00.500000Z",
+                "digest": "sha256:2",
+                "correlationID": "4c1f03a9be126d5b",
+            },
             {"revision": ONE, "outcome": "Healthy", "startedAt": "2026-01-01T12:00:00Z", "durationSeconds": 1.5},
         ],
         "quarantined": [{"revision": f"sha1:{commit_of(THREE)}", "message": "bad"}],
     }
     history = History.read(status)
     assert history.entries == [
-        Entry(TWO, commit_of(TWO), later(0.5), Stage.APPLYING, None),
+        Entry(TWO, commit_of(TWO), later(0.5), Stage.APPLYING, None, "sha256:2", "4c1f03a9be126d5b"),
         Entry(ONE, commit_of(ONE), NOW, Stage.HEALTHY, 1.5),
     ]
     assert history.quarantined == {commit_of(THREE): "bad"}
@@ -156,3 +183,54 @@ def test_a_time_without_a_zone_is_left_out() -> None:
 )
 def test_a_commit_is_forty_characters_after_its_kind(revision: str, commit: str) -> None:
     assert commit_of(revision) == commit
+
+
+# -- what a roll-out is known by ---------------------------------------------------------------------------------------
+
+
+def named(uid: str = "u", revision: str = ONE, began: datetime = NOW) -> str:
+    """The name of one roll-out."""
+    history = History()
+    history.begin(revision, began, limit=10)
+    history.describe(digest="sha256:1", uid=uid)
+    return history.entries[0].correlation_id
+
+
+def test_a_roll_out_has_a_name_of_its_own() -> None:
+    others = [named(uid="v"), named(revision=TWO), named(began=later(0.001))]
+    assert len({named(), *others}) == 4
+    assert all(len(one) == CORRELATION_CHARACTERS for one in others)
+
+
+def test_a_roll_out_keeps_its_name_through_every_stage_and_a_restart() -> None:
+    history = History()
+    history.begin(ONE, NOW, limit=10)
+    history.describe(digest="sha256:1", uid="u")
+    told = {"revision": ONE, "outcome": "Applying", "startedAt": "2026-01-01T12:00:00Z", "correlationID": named()}
+    again = History.read({"history": [told]})
+    for one in (history, again):
+        one.applied(later(5), healthy=True)
+        one.describe(digest="sha256:1", uid="u")
+    assert [one.entries[0].correlation_id for one in (history, again)] == [named(), named()]
+
+
+def test_a_second_try_is_another_roll_out() -> None:
+    history = lived((ONE, Stage.UNHEALTHY))
+    history.release(commit_of(ONE), later(60))
+    history.describe(digest="sha256:1", uid="u")
+    assert history.entries[0].correlation_id == named(began=later(60)) != named()
+
+
+def test_the_digest_is_that_of_the_newest_render_and_older_revisions_keep_theirs() -> None:
+    history = History()
+    for revision, digests in ((ONE, ["sha256:1"]), (TWO, ["sha256:2", "sha256:3"])):
+        history.begin(revision, NOW, limit=10)
+        for digest in digests:
+            history.describe(digest=digest, uid="u")
+    assert [entry.digest for entry in history.entries] == ["sha256:3", "sha256:1"]
+
+
+def test_before_anything_was_begun_there_is_nothing_to_name() -> None:
+    history = History()
+    history.describe(digest="sha256:1", uid="u")
+    assert history.entries == []

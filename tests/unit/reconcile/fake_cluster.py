@@ -12,6 +12,7 @@ from typing import Any
 
 from cvstate_operator import errors
 from cvstate_operator.api.names import FIELD_MANAGER
+from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest, Remade
@@ -105,6 +106,8 @@ class FakeCluster:
         """By kind: a field that cannot be changed."""
         self.clusterstates: set[str] | None = None
         """ApplySet ids of all ClusterStates; None if that cannot be told."""
+        self.propagations: list[tuple[str, PropagationPolicy]] = []
+        """Of every object that was deleted: its name, and what was to become of its dependents."""
         self.trials: list[str] = []
         """Names of objects that were created in dry runs."""
         self.reads: list[str] = []
@@ -248,11 +251,12 @@ class FakeCluster:
         self._maybe_fail(f"{change.ref.name}-trial")
         self._delete_known(change)
 
-    async def prune(self, change: Change) -> None:
-        self._delete_known(change)
+    async def prune(self, change: Change, *, propagation: PropagationPolicy) -> bool:
+        self._delete_known(change, propagation)
         self.after_delete()
+        return change.ref not in self.objects
 
-    def _delete_known(self, change: Change) -> None:
+    def _delete_known(self, change: Change, propagation: PropagationPolicy = PropagationPolicy.BACKGROUND) -> None:
         assert change.live is not None
         self._maybe_fail(change.ref.name)
         existing = self.objects.get(change.ref)
@@ -264,7 +268,11 @@ class FakeCluster:
         if (meta.get("labels") or {}).get(ownership.PART_OF_LABEL) != change.live.owner:
             raise errors.StaleError("the object has another owner by now")
         self.writes.append(("delete", change.ref.name))
-        self.delete(change.ref)
+        self.propagations.append((change.ref.name, propagation))
+        if propagation is PropagationPolicy.BACKGROUND:
+            self.delete(change.ref)
+        else:  # it stays until a garbage collector takes the finalizer away
+            self.terminate(change.ref, finalizer="foregroundDeletion" if propagation is PropagationPolicy.FOREGROUND else "orphan")
 
     # -- what other people do ------------------------------------------------------------------------------------------
 
@@ -320,10 +328,10 @@ class FakeCluster:
         ref = ObjectRef(gvk.group, gvk.kind, live["metadata"].get("namespace", ""), live["metadata"]["name"])
         self._store(ref, self._merged(None, live, manager="kubectl"))
 
-    def terminate(self, ref: ObjectRef) -> None:
+    def terminate(self, ref: ObjectRef, finalizer: str = "example.io/wait") -> None:
         """Somebody deletes an object that has a finalizer."""
         live = copy.deepcopy(self.objects[ref])
-        live["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+        live["metadata"].update(deletionTimestamp="2026-01-02T00:00:00Z", finalizers=[finalizer])
         self._store(ref, live)
 
     def delete(self, ref: ObjectRef) -> None:

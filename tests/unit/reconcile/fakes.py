@@ -147,6 +147,8 @@ class FakeReporter:
     parents: list[ParentMetadata] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
+    correlation_ids: list[str] = field(default_factory=list)
+    """Of each event."""
     faults: list[Exception] = field(default_factory=list)
     failures: list[errors.CvstateError] = field(default_factory=list)
     """What the next writes fail with."""
@@ -162,8 +164,9 @@ class FakeReporter:
     def fault(self, what: str, error: Exception) -> None:
         self.faults.append(error)
 
-    def event(self, *, kind: str, reason: str, message: str) -> None:
+    def event(self, *, kind: str, reason: str, message: str, correlation_id: str = "") -> None:
         self.events.append((kind, reason, message))
+        self.correlation_ids.append(correlation_id)
 
 
 @dataclass
@@ -234,6 +237,7 @@ class Stage:
             writers=asyncio.Semaphore(self._writers),
             parallel=8,
         )
+        self.teller = events.Teller(status or {})
         self.pipeline = Pipeline(
             self.world,
             owner=OWNER,
@@ -259,7 +263,7 @@ class Stage:
         self.cluster.writes.clear()
         outcome = await self.pipeline.run(self.spec, full=full)
         before, now = self.status, self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.events = list(events.events(outcome, previous=before))
+        self.events = list(self.teller.tell(outcome))
         self.status = report.status(outcome, previous=before, generation=1, handled_at=None, now=now)
         return outcome
 

@@ -14,6 +14,7 @@ from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 from tests.unit.builders import CONFIG_MAP, STATEFUL_SET, body, ref
+from tests.unit.reconcile.fake_cluster import FakeCluster
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
 
@@ -236,6 +237,29 @@ async def test_a_recreate_that_needs_an_approval_waits_for_it(policy: str, of: A
     await stage.run()
     await stage.run()
     assert uid(stage, of) == "uid-2"
+
+
+async def test_a_recreate_is_shown_with_the_fields_that_it_would_change() -> None:
+    before, after = asking(), asking(colour="red")
+    after["data"]["size"] = "small"
+    stage, outcome = await recreated("Approve", before, after)
+    expected = ("/data/colour: blue → red", "/data/size: (none) → small")
+    assert outcome.consent.waits[0].changes == expected
+    assert stage.plan(outcome)["spec"]["items"][0]["changes"] == list(expected)
+    assert (await stage.run(full=True)).consent.waits[0].changes == expected
+
+
+async def test_a_recreate_that_cannot_be_looked_at_waits_all_the_same_and_is_looked_at_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = errors.ServerError("HTTP 500")
+
+    async def fails(*_: object, **__: object) -> None:
+        raise refused
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeCluster, "preview", fails)
+        stage, outcome = await recreated("Approve", asking(), asking(colour="red"))
+    assert [one.changes for one in outcome.consent.waits] == [()]
+    assert (await stage.run(full=True)).consent.waits[0].changes == ("/data/colour: blue → red",)
 
 
 async def test_an_approved_recreate_is_made_at_once_whatever_pause_its_failure_has() -> None:

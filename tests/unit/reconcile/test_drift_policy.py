@@ -1,15 +1,17 @@
 """What is done about drift: the pipeline by spec.drift and spec.apply.conflicts.
 
-Aspects: Alert and Ignore · Approve: what is waited for, what an approval covers and for how long · transientFor · fights that end, and start again ·
-fields of others by conflicts · extra fields · a new commit while a field is left alone.
+Aspects: Alert and Ignore · Approve: what is waited for, what an approval covers and for how long · transientFor · fights that end, and start again, and what is
+no fight · fields of others by conflicts · extra fields · a new commit while a field is left alone.
 """
 
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
-from cvstate_operator.plan.changes import Action
+from cvstate_operator import errors
+from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.reconcile.outcome import Outcome
 from tests.unit.builders import body, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec, states
@@ -159,6 +161,15 @@ async def test_what_changed_after_it_was_approved_waits_anew() -> None:
     stage.clock.seconds += 1
     outcome = await paint(stage, "green")
     assert (states(outcome), data(stage)["colour"]) == ({COLOUR: "AwaitingApproval"}, "green")
+
+
+async def test_the_same_edit_made_again_waits_anew() -> None:
+    stage = await staged(**APPROVE)
+    stage.approve(await paint(stage))
+    assert (await stage.run()).is_converged
+    stage.clock.seconds += 1
+    outcome = await paint(stage)
+    assert (states(outcome), data(stage)["colour"]) == ({COLOUR: "AwaitingApproval"}, "red")
 
 
 async def test_an_approval_that_is_over_approves_nothing() -> None:
@@ -319,6 +330,73 @@ async def test_an_object_that_is_deleted_again_and_again_is_left_alone_after_a_w
         await stage.run()
         seen.append("a" in stage.names())
     assert seen == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NetworkError("refused"),
+        errors.ServerTimeoutError("no answer"),
+        errors.ServerError("503"),
+        errors.ThrottledError("429"),
+        errors.WebhookUnavailableError("no answer from a webhook"),
+        errors.StaleError("changed meanwhile"),
+        errors.ForbiddenError("not allowed"),
+    ],
+    ids=lambda error: error.reason,
+)
+async def test_an_api_server_that_is_away_for_minutes_opens_no_breaker(error: errors.CvstateError) -> None:
+    stage = await staged(**BREAKER)
+    stage.cluster.failures["a"] = [error]
+    outcome, tries, until = await paint(stage), 1, stage.clock.seconds + 600
+    while stage.clock.seconds < until:
+        outcome, tries = await stage.wait(outcome), tries + 1
+    assert (tries > 3, stage.status.get("breakers"), data(stage)["colour"]) == (True, None, "red")
+    stage.cluster.failures.clear()
+    outcome = await stage.run(full=True)
+    assert (actions(outcome), outcome.is_converged) == ({"a": Action.REPAIR}, True)
+    assert await fight(stage, 4) == ["blue", "blue", "red-2", "red-3"]  # the repair before was a real one
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_fight_ends_although_three_of_ten_answers_are_lost(seed: int) -> None:
+    stage, random, written = await staged(**BREAKER), Random(seed), 0
+
+    def lose(change: Change) -> None:
+        if random.random() < 0.3:
+            raise errors.NetworkError("the connection broke after the write")
+
+    stage.cluster.before_answer = lose
+    for number in range(100):
+        stage.clock.seconds += 10
+        await paint(stage, f"red-{number}", manager="hpa")
+        written += len(stage.cluster.writes)
+    assert (data(stage)["colour"], written < 15) == ("red-99", True)
+    assert stage.status["breakers"][0]["openedAt"]
+
+
+async def test_an_extra_field_that_cannot_be_taken_away_hides_no_fight_over_another() -> None:
+    stage = await staged(drift={**BREAKER["drift"], "extraFields": "Remove"})
+    stage.cluster.set_field(ref("a"), "data/shape", "round")
+    # The apply is answered, the request that follows it is not.
+    stage.cluster.before_answer = lambda change: stage.cluster.failures.update(a=[errors.ServerError("503")])
+    seen = []
+    for number in range(8):
+        stage.clock.seconds += 100
+        stage.cluster.failures.clear()
+        await paint(stage, f"red-{number}", manager="hpa")
+        seen.append(data(stage)["colour"])
+    assert seen == ["blue"] * 3 + [f"red-{number}" for number in range(3, 8)]
+    assert [breaker["path"] for breaker in stage.status["breakers"]] == [COLOUR]
+
+
+async def test_a_fight_that_is_given_up_is_one_event() -> None:
+    stage, seen = await staged(**BREAKER), []
+    for number in range(6):
+        stage.clock.seconds += 1
+        await paint(stage, f"red-{number}", manager="hpa")
+        seen += [event.reason for event in stage.events]
+    assert seen == ["DriftRepaired"] * 3 + ["BreakerOpen"]
 
 
 # -- conflicts ---------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.consent import Item, plan_digest
 from cvstate_operator.plan.gates import Block
 from cvstate_operator.plan.history import Entry as Begun
+from cvstate_operator.plan.history import History
 from cvstate_operator.plan.history import Stage as Reached
 from cvstate_operator.plan.prune import Kept, Pruning, Waiting
 from cvstate_operator.plan.waves import Frontier
@@ -54,7 +55,7 @@ CONVERGED = Outcome(
     next_pass_at=None,
     history=(Begun(FIRST.revision, FIRST.commit, datetime(2026, 1, 1, 11, tzinfo=UTC), Reached.HEALTHY, 1.5),),
 )
-DRIFT = FieldDrift("/spec/replicas", 2, 5, "kubectl-scale", "2026-01-01T11:00:00Z")
+DRIFT = FieldDrift("/spec/replicas", 2, 5, "kubectl", "2026-01-01T11:00:00Z")
 SEEN = datetime(2026, 1, 1, 11, 30, tzinfo=UTC)
 
 
@@ -79,10 +80,13 @@ def waits(*items: tuple[PlanAction, ObjectRef]) -> Consent:
 UNSURE = Pruning(held=(ref("b"),), objection="not every file of the commit could be used")
 LIMITS = "2 of 3 objects would go at once, but spec.prune.maxPercent (20 %) allows 1"
 CLOSED = Block(gates.Reason.WINDOW_CLOSED, "NewRevision is closed until 2026-01-02T06:00Z: Deny 0 18 * * *")
+SUSPENDED = Block(gates.Reason.SUSPENDED, "spec.suspend is true; nothing is written until it is false (cvstate resume NAME -n NAMESPACE)")
 STOPPED = Block(gates.Reason.EMERGENCY_STOP, "an EmergencyStop is in force: oops")
 OPEN_BREAKER = Fight(Key("uid-1", "/spec/replicas"), "ConfigMap/default/a", Breaker(opened_at=1_767_225_600.0, rival="hpa"))
 UNREADY = state.in_progress(state.Reason.REPLICAS_MISSING, "1 of 2 replicas exist")
 BROKEN = state.failed(state.Reason.PROGRESS_DEADLINE_EXCEEDED, "its deadline passed")
+REFUSAL = replace(problem(reason="FieldConflict", message="kubectl holds data.x"), object=str(ref("a")))
+GONE = Entry(FieldDrift("", "present", None, "", ""), Severity.HIGH, DriftAction.APPROVE, State.AWAITING_APPROVAL, SEEN)
 REFUSED = errors.FetchFailedError("cannot read https://git.example.com/a: refused")
 NO_ACCESS = errors.AuthFailedError("https://git.example.com/a wants other credentials")
 
@@ -98,6 +102,20 @@ OUTCOMES = {
     "open-drift": replace(CONVERGED, **drifted()),
     "drift-for-a-human": replace(CONVERGED, **drifted(State.ALERTED)),
     "drift-to-approve": replace(CONVERGED, **drifted(State.AWAITING_APPROVAL), consent=waits((PlanAction.DRIFT, ref("a")))),
+    "drift-to-approve-while-suspended": replace(
+        CONVERGED,
+        **drifted(State.AWAITING_APPROVAL),
+        consent=waits((PlanAction.DRIFT, ref("a"))),
+        held=Held(block=SUSPENDED),
+        blocks=dict.fromkeys(WindowAction, SUSPENDED),
+    ),
+    "drift-to-approve-outside-a-window": replace(
+        CONVERGED,
+        **drifted(State.AWAITING_APPROVAL),
+        consent=waits((PlanAction.DRIFT, ref("a"))),
+        held=Held(block=CLOSED),
+        blocks=dict.fromkeys(WindowAction, CLOSED),
+    ),
     "drift-left-alone": replace(CONVERGED, **drifted(State.BREAKER_OPEN), fights=(OPEN_BREAKER,)),
     "unpruned": replace(CONVERGED, pruning=UNSURE),
     "prune-to-approve": replace(
@@ -117,6 +135,9 @@ OUTCOMES = {
         CONVERGED, held=Held(SECOND, is_rollback=True, why="not healthy within 5m: x"), quarantined={SECOND.commit: "x"}
     ),
     "unready": replace(CONVERGED, health=Health(((ref("web", of=DEPLOYMENT), UNREADY),))),
+    "refused": replace(CONVERGED, is_rolled_out=False, problems=(REFUSAL,), unjudged=(ref("a"),)),
+    "missing": replace(CONVERGED, missing=(ref("b"),), drift=((ref("b"), (GONE,)),), consent=waits((PlanAction.DRIFT, ref("b")))),
+    "exempt": replace(CONVERGED, exempt=(ref("b"),)),
     "failed": replace(CONVERGED, health=Health(((ref("web", of=DEPLOYMENT), BROKEN), (ref("api", of=DEPLOYMENT), UNREADY)))),
     "render-failed": replace(CONVERGED, evaluated=False, problems=(Problem("", 0, "", "BuildFailed", "reading failed"),)),
 }
@@ -168,6 +189,8 @@ EXPECTED = {
     "open-drift": passing("DriftDetected", Drifted=DRIFTED),
     "drift-for-a-human": for_a_human("DriftDetected", Drifted=DRIFTED),
     "drift-to-approve": for_a_human("AwaitingApproval", Drifted=DRIFTED),
+    "drift-to-approve-while-suspended": for_a_human("Suspended", Drifted=DRIFTED),
+    "drift-to-approve-outside-a-window": for_a_human("AwaitingApproval", Drifted=DRIFTED),
     "drift-left-alone": for_a_human("BreakerOpen", Drifted=DRIFTED),
     "unpruned": for_a_human("PruneHeld"),
     "prune-to-approve": for_a_human("PruneHeld"),
@@ -180,6 +203,9 @@ EXPECTED = {
     "rolled-back": for_a_human("RolledBack"),
     "unready": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Progressing")},
     "failed": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Degraded")},
+    "refused": for_a_human("FieldConflict", **UNSEEN),
+    "missing": for_a_human("AwaitingApproval", Drifted=DRIFTED, Healthy=("False", "Degraded")),
+    "exempt": {**WELL, "Ready": ("True", "Reconciled")},
     "render-failed": for_a_human("BuildFailed", **UNSEEN),
 }
 
@@ -189,7 +215,7 @@ def test_each_situation_has_its_conditions(name: str) -> None:
     assert conditions(OUTCOMES[name]) == EXPECTED[name]
 
 
-READY = ["converged", "kept", "unready", "failed"]
+READY = ["converged", "kept", "unready", "exempt", "failed"]
 
 
 def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
@@ -225,6 +251,11 @@ def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
         ),
         pytest.param(OUTCOMES["prune-later"], ["1 object left Git", "Prune is closed"], id="prune-later"),
         pytest.param(OUTCOMES["drift-to-approve"], ["1 repair await", "cvstate approve"], id="drift-to-approve"),
+        pytest.param(
+            OUTCOMES["drift-to-approve-while-suspended"],
+            ["1 repair await", "spec.suspend is true", "cvstate resume"],
+            id="approve-suspended",
+        ),
         pytest.param(OUTCOMES["drift-left-alone"], ["/spec/replicas", "hpa undoes every repair"], id="drift-left-alone"),
         pytest.param(OUTCOMES["window-closed"], [SECOND.revision, "until 2026-01-02T06:00Z"], id="window-closed"),
         pytest.param(OUTCOMES["stopped"], ["1 to create and 2 to update wait", "EmergencyStop", "oops"], id="stopped"),
@@ -282,7 +313,7 @@ def test_problems_and_drift_are_told_by_field() -> None:
     sample = {
         "object": "ConfigMap/default/a",
         "path": "/spec/replicas",
-        "manager": "kubectl-scale",
+        "manager": "kubectl",
         "writtenAt": "2026-01-01T11:00:00Z",
         "live": "5",
         "desired": "2",
@@ -383,6 +414,10 @@ LONG = "x" * 900
             id="other-alphabets",
         ),
         pytest.param(replace(CONVERGED, source_error=errors.FetchFailedError(LONG * 100)), id="endless-error"),
+        pytest.param(
+            replace(CONVERGED, history=(replace(CONVERGED.history[0], digest="sha256:" + "d" * 64, correlation_id="c" * 16),) * 51),
+            id="a-full-history",
+        ),
     ],
 )
 def test_a_status_stays_below_64_kib(outcome: Outcome) -> None:
@@ -395,7 +430,7 @@ def test_a_status_stays_below_64_kib(outcome: Outcome) -> None:
 
 
 def events(outcome: Outcome, previous: dict[str, Any] | None = None) -> list[tuple[str, str, str]]:
-    return [(e.kind, e.reason, e.message) for e in told.events(outcome, previous=previous or {})]
+    return [(e.kind, e.reason, e.message) for e in told.Teller(previous or {}).tell(outcome)]
 
 
 def only(outcome: Outcome, previous: dict[str, Any] | None = None) -> tuple[str, str, str]:
@@ -419,7 +454,7 @@ def test_a_change_is_counted_by_what_was_done() -> None:
 def test_a_repair_names_object_field_both_values_writer_and_time() -> None:
     kind, reason, message = only(replace(CONVERGED, done=(Done(ref("a"), Action.REPAIR, (DRIFT,), 0.123),)))
     assert (kind, reason) == ("Normal", "DriftRepaired")
-    for words in ("ConfigMap/default/a", "/spec/replicas", "was 5", "instead of 2", "kubectl-scale", "123 ms"):
+    for words in ("ConfigMap/default/a", "/spec/replicas", "was 5", "instead of 2", "kubectl", "123 ms"):
         assert words in message
 
 
@@ -494,6 +529,23 @@ def test_a_fight_is_told_when_it_begins_by_field_and_rival() -> None:
     assert "hpa undoes every repair of ConfigMap/default/a /spec/replicas, which is left alone" in found[0][2]
 
 
+def test_a_fight_that_is_given_up_is_told_once_and_not_as_drift_besides() -> None:
+    assert only(OUTCOMES["drift-left-alone"], status(CONVERGED))[:2] == ("Warning", "BreakerOpen")
+
+
+def test_drift_that_is_found_when_a_fight_is_given_up_is_told_besides() -> None:
+    alerted = (ref("b"), (entry(state=State.ALERTED),))
+    both = replace(OUTCOMES["drift-left-alone"], drift=(*OUTCOMES["drift-left-alone"].drift, alerted))
+    assert [reason for _, reason, _ in events(both, status(CONVERGED))] == ["DriftDetected", "BreakerOpen"]
+
+
+def test_hundreds_of_fights_are_told_once() -> None:
+    many = tuple(replace(OPEN_BREAKER, object=f"ConfigMap/default/{n}") for n in range(300))
+    teller = told.Teller({})
+    assert len(teller.tell(replace(OUTCOMES["drift-left-alone"], fights=many))) == 1
+    assert teller.tell(replace(OUTCOMES["drift-left-alone"], fights=many)) == ()
+
+
 def test_in_ready_a_fight_is_told_once() -> None:
     message = ready(OUTCOMES["drift-left-alone"])
     assert message.count("undoes every repair") == message.count("left alone") == 1
@@ -507,6 +559,83 @@ def test_a_held_prune_is_told_once() -> None:
     kind, reason, message = only(OUTCOMES["unpruned"])
     assert (kind, reason) == ("Warning", "PruneHeld")
     assert "ConfigMap/default/b" in message
+
+
+STANDING = ["window-closed", "stopped", "wave-not-ready", "prune-to-approve", "drift-to-approve", "rolled-back", "unpruned"]
+PASSES_BETWEEN = {
+    "a-problem": OUTCOMES["problem-that-may-pass"],
+    "a-source-that-is-away": OUTCOMES["source-that-may-come-back"],
+    "nothing-looked-at": OUTCOMES["never-read"],
+}
+
+
+@pytest.mark.parametrize("name", STANDING)
+def test_what_stands_in_the_way_is_told_once_however_often_passes_find_it(name: str) -> None:
+    teller = told.Teller({})
+    assert [len(teller.tell(OUTCOMES[name])) > 0 for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("between", PASSES_BETWEEN)
+@pytest.mark.parametrize("name", STANDING)
+def test_what_stands_in_the_way_is_not_told_again_after_a_pass_that_could_not_see_it(name: str, between: str) -> None:
+    teller = told.Teller({})
+    (first,) = [event for event in teller.tell(OUTCOMES[name]) if event.reason != "DriftDetected"]
+    teller.tell(PASSES_BETWEEN[between])
+    assert first not in teller.tell(OUTCOMES[name])
+
+
+@pytest.mark.parametrize("name", STANDING)
+def test_what_comes_back_is_told_again(name: str) -> None:
+    teller = told.Teller({})
+    first = teller.tell(OUTCOMES[name])
+    assert teller.tell(CONVERGED) == ()
+    assert teller.tell(OUTCOMES[name]) == first
+
+
+def test_something_else_in_the_way_is_told() -> None:
+    teller = told.Teller(status(OUTCOMES["window-closed"]))
+    assert [event.reason for event in teller.tell(OUTCOMES["stopped"])] == ["EmergencyStop"]
+
+
+def test_a_restart_in_the_middle_of_a_pass_may_tell_it_once_more_and_no_oftener() -> None:
+    before = report.progressing(status(OUTCOMES["unpruned"]), generation=1, message="applying", now=LATER)
+    teller = told.Teller(before)
+    assert [len(teller.tell(OUTCOMES["unpruned"])) for _ in range(2)] == [1, 0]
+
+
+def test_a_source_that_is_away_is_one_event_whatever_waits_besides() -> None:
+    outcome = replace(OUTCOMES["unpruned"], source_error=REFUSED)
+    assert only(outcome)[:2] == ("Warning", "FetchFailed")
+
+
+# -- what is not known --------------------------------------------------------------------------------------------------
+
+
+def message(outcome: Outcome, kind: str) -> str:
+    return next(str(c["message"]) for c in status(outcome)["conditions"] if c["type"] == kind)
+
+
+def test_of_what_could_not_be_applied_nothing_is_claimed() -> None:
+    assert message(OUTCOMES["refused"], "Drifted").startswith("nothing can be said of 1 object (ConfigMap/default/a)")
+    assert "nothing is known of 1 object: ConfigMap/default/a" in message(OUTCOMES["refused"], "Healthy")
+    assert OUTCOMES["refused"].is_healthy is None
+
+
+def test_an_object_that_is_not_there_is_not_healthy() -> None:
+    assert message(OUTCOMES["missing"], "Healthy") == "1 object not there (ConfigMap/default/b)"
+    assert OUTCOMES["missing"].is_healthy is False
+
+
+def test_what_is_left_as_it_is_does_not_count_as_matching() -> None:
+    assert ready(OUTCOMES["exempt"]).startswith("2 objects match main@sha1:1")
+    left = "left as they are, as their annotations ask: ConfigMap/default/b"
+    assert all(left in message(OUTCOMES["exempt"], kind) for kind in ("Ready", "Drifted"))
+
+
+def test_a_repair_that_is_refused_is_not_told_as_one_that_goes_on() -> None:
+    drift = ((ref("a"), (entry(),)), (ref("b"), (entry(),)))
+    told = message(replace(CONVERGED, drift=drift, problems=(replace(REFUSAL, object=str(ref("a"))),)), "Drifted")
+    assert "1 being repaired; 1 whose repair is refused" in told
 
 
 # -- in progress, and invalid ------------------------------------------------------------------------------------------
@@ -681,6 +810,13 @@ def test_the_history_tells_how_far_each_revision_came() -> None:
     assert status(CONVERGED)["history"] == [
         {"revision": FIRST.revision, "outcome": "Healthy", "startedAt": "2026-01-01T11:00:00.000000Z", "durationSeconds": 1.5}
     ]
+
+
+def test_a_revision_is_told_with_what_it_declares_and_the_name_of_its_roll_out() -> None:
+    entry = replace(CONVERGED.history[0], digest="sha256:d", correlation_id="4c1f03a9be126d5b")
+    told = status(replace(CONVERGED, history=(entry,)))["history"][0]
+    assert (told["digest"], told["correlationID"]) == ("sha256:d", "4c1f03a9be126d5b")
+    assert History.read({"history": [told]}).entries == [entry]
 
 
 def test_health_names_the_worst_object_and_counts_the_rest() -> None:

@@ -1,6 +1,6 @@
 """Revisions that do not become healthy: rollback and history in passes of the pipeline.
 
-Aspects: when a revision is given up, and what is applied instead · stateful kinds stay · the next commit is taken · a closed window holds it · what a
+Aspects: when a revision is given up, and what is applied instead · commits that change nothing · stateful kinds stay · the next commit is taken · a closed window holds it · what a
 person rejects or releases · what the history tells · restarts.
 """
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from cvstate_operator import errors
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile.outcome import Outcome
-from tests.unit.builders import DEPLOYMENT, STATEFUL_SET, body, ref
+from tests.unit.builders import DEPLOYMENT, STATEFUL_SET, body, problem, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
 WEB, DB = ref("web", of=DEPLOYMENT), ref("db", of=STATEFUL_SET)
@@ -192,6 +193,92 @@ async def test_a_restart_gives_a_revision_its_whole_time_again(stage: Stage) -> 
     assert outcome.next_pass_at == stage.clock.seconds + 300
     await give_up(stage, outcome)
     assert image(stage) == "good"
+
+
+# -- commits that change nothing ---------------------------------------------------------------------------------------
+
+
+async def test_a_commit_that_changes_nothing_is_not_blamed_for_what_was_there(stage: Stage) -> None:
+    stage.cluster.bring_up(WEB, is_up=False)
+    outcome = await stage.commit(web(), db())
+    assert (outcomes(stage), outcome.next_pass_at) == (["Healthy", "Healthy"], None)
+    assert stage.git.head is not None
+    assert stage.status["lastGoodRevision"] == stage.git.head.revision
+    stage.clock.seconds += 3600
+    outcome = await stage.run(full=True)
+    assert (outcome.quarantined, stage.ready(), stage.condition("Healthy")[0]) == ({}, ("True", "Reconciled"), "False")
+
+
+async def test_a_commit_that_changes_nothing_is_not_blamed_after_a_restart_either(stage: Stage) -> None:
+    stage.restart(status=stage.status)
+    stage.cluster.bring_up(WEB, is_up=False)
+    stage.git.commit(web(), db())
+    await stage.look()
+    outcome = await stage.run(full=True)
+    assert (outcomes(stage), outcome.next_pass_at) == (["Healthy", "Healthy"], None)
+
+
+async def test_commits_that_change_nothing_do_not_keep_a_bad_one(stage: Stage) -> None:
+    began = stage.clock.seconds
+    await stage.commit(web("bad"), db())
+    for _ in range(4):
+        stage.clock.seconds += 60
+        outcome = await stage.commit(web("bad"), db())
+        assert outcome.next_pass_at == began + 300
+    await give_up(stage, outcome)
+    assert (image(stage), stage.ready()) == ("good", ("False", "RolledBack"))
+
+
+async def test_a_commit_that_changes_nothing_does_not_put_off_a_rollback_that_waits(stage: Stage) -> None:
+    closed = {"kind": "Deny", "schedule": "0 0 * * *", "duration": "1h", "timeZone": "UTC", "actions": ["Rollback"]}
+    stage.spec = spec(windows=[closed], **ROLLBACK)
+    await give_up(stage, await stage.commit(web("bad"), db()))
+    await stage.commit(web("bad"), db())
+    assert stage.git.head is not None
+    assert list((await stage.run()).quarantined) == [stage.git.head.commit]
+    stage.clock.seconds = 3600
+    await stage.run(full=True)
+    assert (image(stage), stage.ready()) == ("good", ("False", "RolledBack"))
+
+
+async def test_time_in_which_nothing_might_be_written_stays_without_count_over_a_commit_that_changes_nothing(stage: Stage) -> None:
+    began = stage.clock.seconds
+    await stage.commit(web("bad"), db())
+    stage.spec = spec(suspend=True, **ROLLBACK)
+    await stage.run()
+    stage.clock.seconds += 100
+    stage.spec = spec(**ROLLBACK)
+    await stage.run()
+    outcome = await stage.commit(web("bad"), db())
+    assert outcome.next_pass_at == began + 400
+
+
+async def test_a_commit_that_takes_a_bad_one_back_is_good_at_once(stage: Stage) -> None:
+    await give_up(stage, await stage.commit(web("bad"), db()))
+    stage.cluster.bring_up(WEB, is_up=False)
+    outcome = await stage.commit(web(), db())
+    assert (outcomes(stage)[0], outcome.next_pass_at, stage.ready()) == ("Healthy", None, ("True", "Reconciled"))
+
+
+async def test_a_commit_that_breaks_a_file_changes_something_although_no_object_does(stage: Stage) -> None:
+    outcome = await stage.commit(web(), db(), problems=[problem()])
+    assert outcomes(stage) == ["Applying", "Healthy"]
+    await give_up(stage, outcome)
+    assert stage.ready() == ("False", "RolledBack")
+
+
+async def test_a_commit_whose_render_was_lost_is_not_taken_for_the_one_before(stage: Stage) -> None:
+    stage.git.commit(web("bad"), db())
+    stage.git.build_error = errors.CacheLostError("damaged")
+    await stage.look()
+    outcome = await stage.run()
+    assert stage.git.head is not None
+    assert (outcomes(stage), outcome.artifact == stage.git.head) == (["Healthy"], False)
+    assert stage.status["lastAppliedRevision"] != stage.git.head.revision
+    stage.git.build_error = None
+    await stage.look()
+    await give_up(stage, await stage.run())
+    assert (image(stage), stage.ready()) == ("good", ("False", "RolledBack"))
 
 
 # -- what people say ---------------------------------------------------------------------------------------------------

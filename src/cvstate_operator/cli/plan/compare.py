@@ -31,6 +31,7 @@ from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.prune import PruneGuard
 from cvstate_operator.plan.recreate import Verdict
+from cvstate_operator.reconcile import recreation
 from cvstate_operator.reconcile.decide_stage import DecideStage
 from cvstate_operator.reconcile.drift_stage import DriftStage, Look
 from cvstate_operator.reconcile.ledger import Ledger
@@ -284,10 +285,8 @@ class Comparison:
         item = Item(PlanAction.RECREATE, change.ref, change.live.uid, digest=change.manifest.digest)
         waits = verdict is Verdict.APPROVE and not self._orders.agreed(item)
         held = f"would wait for approval; give it with: {self._approve}" if waits else ""
-        # The API server refused to say what the object would be: what Git declares is compared, defaults stay as they are.
-        difference = differences(preview.live, body, manager=FIELD_MANAGER)
-        declared = [one for one in difference.changes if one.after is not None and not difference.only_marks]
-        told = tuple(fields.changed(change.ref.group_kind, one) for one in declared)
+        difference = recreation.declared(preview.live, body)
+        told = tuple(fields.changed(change.ref.group_kind, one) for one in difference.changes)
         return self._told(change, Entry(change.ref, Action.RECREATE, told, difference.more, held=held, note=error.message))
 
     def _told(self, change: Change, entry: Entry) -> Entry:

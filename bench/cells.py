@@ -1,0 +1,95 @@
+"""Runs put together for comparison: a cell is one scenario in one world and size; in it each tool has the runs of one session. Pure; read by `report`.
+
+Of several sessions with the same cell the one with the most tools counts, of those the one with the most runs, then the newest: figures of different
+sessions are never mixed, and none is chosen for its figures.
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from bench.results import Record, counted
+from bench.statistics import Interval, ratio
+
+OURS: Final = "cvstate"
+BOUND: Final = "bound"
+PEER: Final = "flux"
+
+
+class Key(NamedTuple):
+    """Which cell; sorts as the report shows them."""
+
+    scenario: str
+    world: str
+    m: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The runs of a session in one cell."""
+
+    key: Key
+    session: str
+    runs: Mapping[str, Sequence[Record]]
+    """Tool → its runs that count, by turn; of the lower bound only the best width. Tools without one are not in it."""
+    broken: Sequence[Record]
+    """Runs that do not count."""
+    sessions: int
+    """How many sessions have this cell."""
+
+    @property
+    def main(self) -> str:
+        """The figure that the scenario is about."""
+        return next((record.main for each in self.runs.values() for record in each), "seconds")
+
+    def values(self, tool: str, figure: str) -> list[float]:
+        """A figure of each run of a tool that has it."""
+        return [record.figures[figure] for record in self.runs.get(tool, ()) if figure in record.figures]
+
+    def median(self, tool: str, figure: str) -> float | None:
+        """The median of a figure, or None if there is none."""
+        values = self.values(tool, figure)
+        return statistics.median(values) if values else None
+
+    def best(self, family: str) -> str | None:
+        """The tool whose name begins so with the lowest main figure; None if no run of one counts."""
+        found = [(median, tool) for tool in self.runs if tool.startswith(family) and (median := self.median(tool, self.main)) is not None]
+        return min(found)[1] if found else None
+
+    def ratio(self, tool: str, other: str | None) -> Interval | None:
+        """A tool's main figure over another's, by the turns in which both runs count; None if there are none, or a value is 0."""
+        mine, theirs = (self._by_turn(name, self.main) for name in (tool, other))
+        turns = sorted(mine.keys() & theirs.keys())
+        if not turns or min(*(mine[turn] for turn in turns), *(theirs[turn] for turn in turns)) <= 0:
+            return None
+        return ratio([mine[turn] for turn in turns], [theirs[turn] for turn in turns])
+
+    def _by_turn(self, tool: str | None, figure: str) -> dict[int, float]:
+        return {record.turn: record.figures[figure] for record in self.runs.get(tool or "", ()) if figure in record.figures}
+
+
+def cells(records: Iterable[Record]) -> list[Cell]:
+    """Return all cells, sorted."""
+    found: dict[Key, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        found[Key(record.scenario, record.world, record.m, record.n)][record.session].append(record)
+    return [_cell(key, sessions) for key, sessions in sorted(found.items())]
+
+
+def _cell(key: Key, sessions: Mapping[str, Sequence[Record]]) -> Cell:
+    def worth(session: str) -> tuple[int, int, str]:
+        right = counted(sessions[session])
+        return len({record.tool.partition("-")[0] for record in right}), len(right), session
+
+    chosen = max(sessions, key=worth)
+    runs: dict[str, list[Record]] = {}
+    for record in sorted(counted(sessions[chosen]), key=lambda record: record.turn):
+        runs.setdefault(record.tool, []).append(record)
+    broken = [record for record in sessions[chosen] if not record.is_right]
+    whole = Cell(key, chosen, runs, broken, len(sessions))
+    best = whole.best(BOUND)
+    kept = {tool: each for tool, each in runs.items() if not tool.startswith(BOUND) or tool == best}
+    return Cell(key, chosen, kept, broken, len(sessions))

@@ -1,0 +1,22 @@
+"""How large a run is, and how long it may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """How large and how long."""
+
+    n: int = 1000
+    """Declared objects."""
+    m: int = 0
+    """Objects of the declared kinds that nobody declares, besides the bystanders."""
+    seed: int = 7
+    rounds: int = 10
+    """How often a scenario that measures single events makes one."""
+    changes: int = 1
+    """Objects that change in each round."""
+    rest_seconds: float = 5.0
+    """Idle time before anything is measured, so that work that was left over is done."""
+    patience_seconds: float = 600.0
+    """How long anything may take before the run is given up."""

@@ -1,0 +1,100 @@
+"""Who takes part: one adapter per tool, and what all of them have to offer.
+
+To add a tool, write a module here with a function ``make(name) -> Tool``, and name it in `MODULES`. What a run does with it:
+
+    tool = make(name)
+    tool.start(ground)              not timed: CRDs, Secrets, processes
+    tool.declare(ground)            not timed: the object that names the repository; `ground.repository` has a first commit with one small object
+    ... until the observer sees that object, and `settled` is true ...
+    push = tool.push(ground, files)          the clock runs from push.monotonic_seconds
+    ... until the observer has seen every declared field, then until `settled`, then until the audit log is silent ...
+    tool.stop()
+
+Rules for all, so that they can be compared:
+
+- Every request a tool makes is made with `ground.kubeconfig`: one ServiceAccount for all, so API priority and fairness treats them alike. (A tool of
+  several processes gives it to each of them.)
+- Files that belong to the declared set lie below `ground.PATH` in the repository. Pruning is on; everything else is as the tool's own documentation
+  advises, and `facts` says what was set.
+- A push is told in the tool's own way (webhook, annotation), and nothing is asked of the tool that its users would not do.
+- `settled` is only used to know when to go on. It may be wrong; the observer and the audit log decide.
+- A tool that cannot do something (the bare lower bound has no drift detection) raises `NotOfferedError`: the scenario is left out for it.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bench.ground import Ground
+
+
+class NotOfferedError(Exception):
+    """The tool does not do this at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A commit that was announced."""
+
+    commit: str
+    """Full id."""
+    monotonic_seconds: float
+    """When the repository had the commit, before it was announced (CLOCK_MONOTONIC, the same in all processes)."""
+
+
+class Tool(Protocol):
+    """A tool that makes a cluster what a repository says. One object lives for one run, on one ground."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line, for example ``flux-tuned``."""
+
+    @property
+    def user(self) -> str:
+        """User name in the audit log; `ground.user`."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Versions and settings, for the record: program → version, flag → value. Called after `start`."""
+
+    def start(self, ground: Ground) -> None:
+        """Install what the tool needs, start its processes, and return when they are ready. Not timed."""
+
+    def declare(self, ground: Ground) -> None:
+        """Tell it about `ground.repository`, which has a commit already. Returns at once; not timed."""
+
+    def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
+        """Commit files (path in the repository → text, None removes one) and announce the commit. Returns when the announcement was answered."""
+
+    def settled(self) -> bool:
+        """Say whether its own status says that the last push, or `declare`, is done."""
+
+    def pids(self) -> Sequence[int]:
+        """Its processes now, without their children."""
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End its processes: as a user does, or with SIGKILL. May be called twice, and before `start`."""
+
+    def restart(self) -> None:
+        """Start its processes again after `stop(kill=True)`, with the state they left on disk, and return without waiting until they are ready."""
+
+
+MODULES: Final[Mapping[str, str]] = {
+    "cvstate": "bench.tools.cvstate",
+    "flux": "bench.tools.flux",
+    "flux-tuned": "bench.tools.flux",
+    "bound": "bench.tools.bound",
+}
+"""Name of a tool, without a ``-NUMBER`` at its end → module with ``make(name)``."""
+
+
+def make(name: str) -> Tool:
+    """Return the tool of that name; ``bound-16`` is the variant 16 of `bound`.
+
+    Raises:
+        KeyError: nobody is called so.
+    """
+    base, _, number = name.rpartition("-")
+    module = importlib.import_module(MODULES[base if number.isdecimal() else name])
+    tool: Tool = module.make(name)
+    return tool

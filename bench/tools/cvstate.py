@@ -1,0 +1,166 @@
+"""This project's operator as users run it: `cvstate run`, everything as it is by default, pruning on, pushes told to its webhook.
+
+How pushes are signed: docs/webhook.md, "Anything else".
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+import cvstate_operator
+from bench.ground import HOME, Ground
+from bench.tools import Push
+from bench.witness import ROOT
+from tests.cluster import builds, programs
+from tests.support.api import CLUSTER_STATES, Json
+from tests.support.waiting import until
+
+STATE: Final = "platform"
+SECRET: Final = "push"  # noqa: S105 - a name
+READY_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 30.0
+_CRDS: Final = sorted((Path(__file__).parents[2] / "crds").glob("*.yaml"))
+_PROGRAM: Final = Path(sys.executable).with_name("cvstate")
+_DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+class Cvstate:
+    """See `bench.tools.Tool`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.user = ""
+        self._token = secrets.token_hex(32)
+        self._wanted = ""
+        """The commit that is to be applied."""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def facts(self) -> Mapping[str, str]:
+        """See `bench.tools.Tool`."""
+        commit = subprocess.run(
+            ("git", "describe", "--always", "--dirty"), cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+        return {
+            "cvstate": cvstate_operator.__version__,
+            "commit": commit,
+            "python": sys.version.split()[0],
+            "--webhook-listen": "on",
+            "prune": "true",
+            "others": "defaults",
+        }
+
+    def start(self, ground: Ground) -> None:
+        """See `bench.tools.Tool`."""
+        self._ground, self.user = ground, ground.user
+        self._install()
+        self._log = ground.directory / "operator.log"
+        self.restart()
+        until("cvstate is ready", self._is_ready, seconds=READY_SECONDS)
+
+    def restart(self) -> None:
+        """See `bench.tools.Tool`."""
+        directory = self._ground.directory
+        tools = os.pathsep.join(str(path.parent) for path in builds.ensure(programs.RENDERERS).values())
+        listen = ("--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                (_PROGRAM, "run", "--kubeconfig", self._ground.kubeconfig, "--cache", directory / "cache", *listen),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=directory,
+                env={**os.environ, "CVSTATE_TOOLS": tools},
+            )
+
+    def declare(self, ground: Ground) -> None:
+        """See `bench.tools.Tool`."""
+        self._wanted = ground.repository.git("rev-parse", "HEAD").strip()
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": {"token": self._token}}
+        ground.api.create(f"/api/v1/namespaces/{HOME}/secrets", secret)
+        git = {"url": ground.url, "path": ground.PATH, "webhook": {"secretRef": {"name": SECRET}}}
+        body = {
+            "apiVersion": "cvstate.io/v1alpha1",
+            "kind": "ClusterState",
+            "metadata": {"name": STATE, "namespace": HOME},
+            "spec": {"source": {"git": git}, "prune": {"enabled": True}},
+        }
+        ground.api.create(CLUSTER_STATES.format(HOME), body)
+
+    def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
+        """See `bench.tools.Tool`."""
+        self._wanted = ground.repository.commit(files)
+        pushed = time.monotonic()
+        told = {"url": ground.url, "ref": "refs/heads/main", "after": self._wanted, "timestamp": int(time.time())}
+        body = json.dumps(told).encode()
+        signature = hmac.new(self._token.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Signature": f"sha256={signature}"}
+        request = urllib.request.Request(self._said("webhook"), body, headers)
+        with urllib.request.urlopen(request, timeout=30):
+            return Push(self._wanted, pushed)
+
+    def settled(self) -> bool:
+        """See `bench.tools.Tool`."""
+        status = self.status()
+        return self._wanted in status.get("lastAppliedRevision", "")
+
+    def status(self) -> Json:
+        """What the ClusterState says of itself."""
+        found = self._ground.api.get(f"{CLUSTER_STATES.format(HOME)}/{STATE}") or {}
+        status: Json = found.get("status", {})
+        return status
+
+    def pids(self) -> Sequence[int]:
+        """See `bench.tools.Tool`."""
+        return (self._process.pid,) if self._process else ()
+
+    def stop(self, *, kill: bool = False) -> None:
+        """See `bench.tools.Tool`."""
+        if self._process:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+            self._process.wait(STOP_SECONDS)
+            self._process = None
+
+    def _install(self) -> None:
+        definitions = [yaml.safe_load(file.read_text()) for file in _CRDS]
+        for definition in definitions:
+            self._ground.api.create(_DEFINITIONS, definition)
+        for plural in (definition["spec"]["names"]["plural"] for definition in definitions):
+            path = f"/apis/cvstate.io/v1alpha1/{plural}"
+            until(f"{plural} are served", lambda path=path: self._ground.api.request("GET", path)[0] == 200)  # type: ignore[misc]
+
+    def _is_ready(self) -> bool:
+        if self._process and self._process.poll() is not None:
+            raise RuntimeError(f"cvstate ended: {self._log.read_text()[-1000:]}")
+        address = self._said("http")
+        if not address:
+            return False
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _said(self, field: str) -> str:
+        """A field of the log line `started`; empty until it is written."""
+        for line in self._log.read_text().splitlines():
+            if '"started"' in line:
+                return str(json.loads(line)[field])
+        return ""
+
+
+def make(name: str) -> Cvstate:
+    """Return the tool, not started."""
+    return Cvstate(name)

@@ -1,0 +1,37 @@
+"""Wanted: what the user wants of one ClusterState, as of the last event about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cvstate_operator.api import names
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user wants now."""
+
+    generation: int
+    requested_at: str | None
+    """Value of the annotation `requestedAt`; None if it was handled already or is absent."""
+    spec: Mapping[str, Any]
+    verdicts: tuple[str, str] = ("", "")
+    """Values of the annotations that reject and release commits."""
+    finalizers: tuple[str, ...] = ()
+    is_leaving: bool = False
+    """Whether it is being deleted."""
+
+    @staticmethod
+    def read(body: Mapping[str, Any]) -> "Wanted":
+        """What the ClusterState says."""
+        meta = body["metadata"]
+        annotations = meta.get("annotations") or {}
+        verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""))
+        return Wanted(
+            meta.get("generation", 1),
+            annotations.get(names.REQUESTED_AT),
+            dict(body.get("spec") or {}),
+            verdicts,
+            tuple(meta.get("finalizers") or ()),
+            "deletionTimestamp" in meta,
+        )
