@@ -1,6 +1,7 @@
 """`cvstate diff` against a real API server: it says of the cluster what the operator's own condition Drifted says.
 
-Aspects: every kind of edit, with its writer · Secrets · one object · what is not drift · agreement with status.drift · output for people · errors.
+Aspects: every kind of edit, with its writer · Secrets · one object · what is not drift · agreement with status.drift · mode Observe · what could not be applied,
+is held, or is left alone · a rollback · a rewound Git · output for people · errors.
 """
 
 import json
@@ -11,9 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cvstate_operator import errors
+from cvstate_operator.api.names import REJECTED
 from cvstate_operator.cli.main import app
 from cvstate_operator.objects.redaction import as_text
 from tests.support import accounts
+from tests.support.api import CLUSTER_STATES
 from tests.support.objects import config_map, deployment, manifest, text
 from tests.support.waiting import until
 from tests.support.world import World
@@ -43,7 +46,7 @@ def diff(world: World, *options: str, user: Path | None = None) -> tuple[int, di
 
 def told(world: World) -> set[tuple[str, str]]:
     """Object and path of what the operator tells."""
-    sample = world.state()["status"].get("drift", {}).get("sample", ())
+    sample = world.state().get("status", {}).get("drift", {}).get("sample", ())
     return {(one["object"], one["path"]) for one in sample}
 
 
@@ -135,7 +138,7 @@ def test_people_see_it_grouped_by_object_and_nothing_secret(shop: World):
     code, output = run(shop)
     assert code == 1
     assert output.count(f"ConfigMap/{shop.name}/cm") == 1
-    assert all(word in output for word in ("HACKED", "kubectl-edit", "is gone", "8 fields of 5 objects drifted"))
+    assert all(word in output for word in ("HACKED", "kubectl-edit", "is not there", "8 fields of 5 objects drifted"))
     assert "aGFja2Vk" not in output
     assert "hacked" not in output
 
@@ -172,6 +175,147 @@ def test_without_the_right_to_list_objects_are_looked_at_one_by_one(shop: World,
     code, found = diff(shop, user=user)
     assert (code, [one["path"] for one in found["fields"]]) == (1, ["/data/k"])
     assert found["notReadable"] == [f"Secret/{shop.name}/s"]
+
+
+# -- mode Observe ------------------------------------------------------------------------------------------------------
+
+
+def test_in_mode_observe_it_tells_what_the_operator_tells_also_of_objects_that_are_not_ours(world: World):
+    name = world.name
+    world.api.create(world.path("configmaps"), config_map("there", k="theirs", same="s"))
+    world.commit({"a.yaml": text(config_map("there", k="ours", same="s"), config_map("missing", k="v"))})
+    world.declare(mode="Observe")
+    until("it is surveyed", lambda: len(told(world)) == 2)
+    code, found = diff(world)
+    fields = {(one["object"], one["path"]): one for one in found["fields"]}
+    assert (code, fields.keys()) == (1, told(world))
+    edited = fields[f"ConfigMap/{name}/there", "/data/k"]
+    assert (edited["live"], edited["desired"], edited["state"]) == ("theirs", "ours", "Held")
+    assert "Observe" in edited["why"]
+    assert edited["firstSeen"]
+    assert fields[f"ConfigMap/{name}/missing", ""]["gone"] is True
+    assert (found["compared"], found["notCompared"]["objects"], found["notApplied"]) == (2, 0, 0)
+    assert found["revision"] == world.state()["status"]["source"]["revision"]
+
+
+# -- what is not compared ----------------------------------------------------------------------------------------------
+
+
+def test_no_drift_is_claimed_of_an_object_whose_adoption_is_refused(world: World):
+    world.api.create(world.path("configmaps"), config_map("there", a="9"))
+    world.commit({"a.yaml": text(config_map("there", a="1", b="2"), config_map("ours", k="v"))})
+    world.declare()
+    condition = world.wait_failed("FieldConflict")
+    assert "spec.apply.adoption: Force" in condition["message"]
+    code, found = diff(world)
+    assert (code, found["fields"], found["compared"], found["notCompared"]["objects"]) == (1, [], 1, 1)
+    (one,) = found["notCompared"]["sample"]
+    assert (one["object"], one["reason"]) == (f"ConfigMap/{world.name}/there", "FieldConflict")
+    output = run(world)[1]
+    assert "No drift in 1 object; 1 object could not be compared." in output
+    assert "every field is as declared" not in output
+    assert world.condition("Drifted")["status"] != "False"
+
+
+def test_a_hand_edit_of_an_object_whose_new_manifest_is_refused_is_told(shop: World):
+    service = shop.repository.git("show", "HEAD:apps/a.yaml").replace("port: 80\n", "port: 99999\n")
+    shop.commit({"a.yaml": service})
+    shop.wait_failed("Invalid")
+    edit = [{"op": "replace", "path": "/spec/selector/app", "value": "evil"}]
+    assert shop.api.request("PATCH", shop.path("services", "svc") + "?fieldManager=rogue", edit, "application/json-patch+json")[0] == 200
+    code, found = diff(shop, "--object", "Service/svc")
+    (field,) = found["fields"]
+    assert (code, field["path"], field["live"], field["desired"], field["manager"]) == (1, "/spec/selector/app", "evil", "d", "rogue")
+    assert [(one["object"], one["reason"]) for one in found["notCompared"]["sample"]] == [(f"Service/{shop.name}/svc", "Invalid")]
+
+
+def test_what_waits_while_it_is_suspended_is_not_taken_for_compared(world: World):
+    stuck = config_map("stuck", k="v")
+    world.commit({"a.yaml": text(stuck, config_map("last", k="v"))})
+    world.declare()
+    world.wait_applied(world.repository.git("rev-parse", "HEAD").strip())
+    bad = manifest("Service", "bad", spec={"ports": [{"port": 99999}]})
+    later = config_map("last", k="new")
+    later["metadata"]["annotations"] = {"cvstate.io/wave": "1"}
+    world.commit({"a.yaml": text(stuck, bad, later)})
+    world.wait_failed("Invalid")
+    world.declare(suspend=True)
+    until("it is seen", lambda: world.state()["status"]["observedGeneration"] == world.state()["metadata"]["generation"])
+    world.api.merge(world.path("configmaps", "last"), {"data": {"k": "HACKED"}}, manager="kubectl-edit")
+    code, found = diff(world)
+    reasons = {one["object"].split("/")[-1]: one["reason"] for one in found["notCompared"]["sample"]}
+    assert (code, reasons["last"], "bad" in reasons) == (1, "Suspended", True)
+    (field,) = found["fields"]
+    assert (field["path"], field["live"], field["desired"], field["state"]) == ("/data/k", "HACKED", "new", "Held")
+    assert "suspend" in field["why"]
+
+
+def test_a_hand_edit_in_a_wave_that_waits_for_another_is_told(shop: World):
+    later = config_map("cm", k="new", other="w")
+    later["metadata"]["annotations"] = {"cvstate.io/wave": "1"}
+    rest = (config_map("gone", a="b"), deployment("d", replicas=3))
+    shop.commit({"a.yaml": text(later, *rest)})
+    until("it waits", lambda: shop.state()["status"].get("plan", {}).get("update") == 1)
+    shop.api.merge(shop.path("configmaps", "cm"), {"data": {"other": "HACKED"}}, manager="kubectl-edit")
+    code, found = diff(shop, "--object", "ConfigMap/cm")
+    (field,) = found["fields"]
+    assert (code, field["path"], field["live"], field["desired"]) == (1, "/data/other", "HACKED", "w")
+    assert [one["reason"] for one in found["notCompared"]["sample"]] == ["WaveNotReady"]
+
+
+def test_a_repair_that_is_refused_is_not_told_as_being_made(shop: World):
+    shop.declare(apply={"conflicts": "Abort"})
+    until("it is seen", lambda: shop.state()["status"]["observedGeneration"] == shop.state()["metadata"]["generation"])
+    shop.api.merge(shop.path("configmaps", "cm"), {"data": {"k": "HACKED"}}, manager="rival")
+    condition = shop.wait_failed("FieldConflict")
+    assert "spec.apply.conflicts: Force" in condition["message"]
+    (field,) = diff(shop)[1]["fields"]
+    assert (field["path"], field["state"]) == ("/data/k", "Refused")
+    assert field["why"].startswith("FieldConflict: ")
+
+
+def test_objects_that_are_left_alone_are_named(world: World):
+    never, once = config_map("never", a="1"), config_map("once", a="1")
+    never["metadata"]["annotations"] = {"cvstate.io/reconcile": "Disabled"}
+    once["metadata"]["annotations"] = {"cvstate.io/apply": "IfNotPresent"}
+    world.declare()
+    world.wait_applied(world.commit({"a.yaml": text(never, once, config_map("usual", a="1"))}))
+    world.api.merge(world.path("configmaps", "once"), {"data": {"a": "hand"}}, manager="kubectl-edit")
+    code, found = diff(world)
+    assert (code, found["fields"], found["compared"]) == (0, [], 1)
+    assert found["leftAlone"] == {"objects": 2, "sample": [f"ConfigMap/{world.name}/never", f"ConfigMap/{world.name}/once"]}
+    assert "every field is as declared" not in run(world)[1]
+
+
+def test_what_a_rollback_leaves_alone_is_compared_with_the_revision_that_it_is_left_at(world: World):
+    rules = {"rules": [{"action": "Alert"}]}
+    world.declare(rollback={"onUnhealthyFor": "1h", "excludeKinds": ["ConfigMap"]}, drift=rules)
+    good = world.commit({"a.yaml": text(config_map("left", k="1"))})
+    until("it is good", lambda: good in world.state().get("status", {}).get("lastGoodRevision", ""))
+    bad = world.commit({"a.yaml": text(config_map("left", k="2"))})
+    world.wait_applied(bad)
+    path = f"{CLUSTER_STATES.format(world.name)}/state"
+    world.api.merge(path, {"metadata": {"annotations": {REJECTED: bad}}}, manager="person")
+    world.wait_failed("RolledBack")
+    code, found = diff(world)
+    assert (code, found["fields"], found["compared"], good in found["revision"]) == (0, [], 1, True)
+    world.api.merge(world.path("configmaps", "left"), {"data": {"k": "HACKED"}}, manager="kubectl-edit")
+    until("the operator tells it", lambda: len(told(world)) == 1)
+    code, found = diff(world)
+    (field,) = found["fields"]
+    assert (code, field["live"], field["desired"], field["state"]) == (1, "HACKED", "2", "Alerted")
+
+
+def test_a_git_that_was_rewound_is_told_as_such(shop: World):
+    applied = shop.state()["status"]["lastAppliedRevision"]
+    shop.repository.git("checkout", "-q", "--orphan", "other")
+    shop.commit({"a.yaml": text(config_map("cm", k="other"))})
+    shop.repository.git("branch", "-f", "main")
+    shop.repository.git("checkout", "-q", "main")
+    shop.wait_failed("RewindRefused")
+    assert shop.state()["status"]["lastAppliedRevision"] == applied
+    with pytest.raises(errors.RefNotFoundError, match=r"Git was rewound; .*spec\.source\.git\.allowRewind"):
+        diff(shop)
 
 
 def test_before_there_is_a_revision_it_says_so(world: World):

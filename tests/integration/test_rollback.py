@@ -1,8 +1,10 @@
 """Rollback: a revision that does not become healthy.
 
-Aspects: back to the last good one · a commit that changes nothing · quarantine · what holds data is left · the next commit is taken · by hand · a restart in the middle.
+Aspects: back to the last good one · a commit that changes nothing · quarantine · what holds data is left, named, repaired
+and made anew as it was left · the next commit is taken · by hand · a restart in the middle.
 """
 
+import re
 import signal
 
 from tests.integration.test_waves import roll_out
@@ -74,29 +76,81 @@ def test_without_a_rollback_policy_a_sick_revision_stays_and_is_told(world: Worl
     never("it is rolled back", lambda: image(world) == "good:1", seconds=3)
 
 
-def test_what_holds_data_is_left_as_it_is(world: World):
+def db(tag: str) -> str:
     labels = {"app": "db"}
-    containers = [{"name": "c", "image": "db:1"}]
     spec = {
         "serviceName": "db",
         "replicas": 0,
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": tag}]}},
     }
-    body = manifest("StatefulSet", "db", api_version="apps/v1", spec=spec)
-    world.commit({"db.yaml": text(body)})
+    return text(manifest("StatefulSet", "db", api_version="apps/v1", spec=spec))
+
+
+def data(world: World) -> str:
+    """The image of the StatefulSet; empty if it is not there."""
+    live = world.api.get(world.path("statefulsets", "db", group="apps/v1"))
+    return live["spec"]["template"]["spec"]["containers"][0]["image"] if live else ""
+
+
+def edit(world: World) -> None:
+    """Somebody changes the StatefulSet by hand."""
+    containers = [{"name": "c", "image": "evil:1"}]
     path = world.path("statefulsets", "db", group="apps/v1")
-    commit = world.commit({"a.yaml": web("good:1")})
+    world.api.merge(path, {"spec": {"template": {"spec": {"containers": containers}}}}, manager="kubectl-edit")
+
+
+def left_newer(world: World) -> str:
+    """The cluster is rolled back from a revision with a newer database; that revision."""
+    path = world.path("statefulsets", "db", group="apps/v1")
+    commit = world.commit({"db.yaml": db("db:1"), "a.yaml": web("good:1")})
     world.declare(rollback={"onUnhealthyFor": "3s"})
     world.wait_applied(commit)
     world.api.merge(path + "/status", {"status": {"observedGeneration": 1, "replicas": 0, "currentRevision": "a", "updateRevision": "a"}})
     roll_out(world, "web")
     until("it is good", lambda: commit in world.state()["status"].get("lastGoodRevision", ""))
-    containers[0]["image"] = "db:2"
-    world.commit({"db.yaml": text(body), "a.yaml": web("bad:1")})
-    until("the good one is back", lambda: image(world) == "bad:1")
+    bad = world.commit({"db.yaml": db("db:2"), "a.yaml": web("bad:1")})
+    until("the bad one is applied", lambda: image(world) == "bad:1")
     until("the good one is back", lambda: image(world) == "good:1")
-    assert world.api.get(path)["spec"]["template"]["spec"]["containers"][0]["image"] == "db:2"
+    world.wait_failed("RolledBack", mentions=bad)
+    return bad
+
+
+def test_what_holds_data_is_left_as_it_is_and_named(world: World):
+    bad = left_newer(world)
+    assert data(world) == "db:2"
+    message = world.condition()["message"]
+    assert re.search(rf"; left at \S*{bad}: apps/StatefulSet/{world.name}/db\.", message), message
+
+
+def test_a_hand_edit_of_what_a_rollback_left_is_undone(world: World):
+    left_newer(world)
+    edit(world)
+    until("the edit is undone", lambda: data(world) == "db:2")
+    assert any("was evil:1 instead of db:2" in told for told in world.events("DriftRepaired"))
+
+
+def test_what_a_rollback_left_is_made_anew_as_it_was_left(world: World):
+    left_newer(world)
+    world.api.delete(world.path("statefulsets", "db", group="apps/v1"))
+    assert until("it is there again", lambda: data(world)) == "db:2"
+    never("it becomes an older one", lambda: data(world) != "db:2", seconds=2)
+
+
+def test_what_a_rollback_left_is_known_after_a_restart(own: World):
+    own.operator.start()
+    bad = left_newer(own)
+    own.operator.end(signal.SIGKILL)
+    edit(own)
+    own.operator.start()
+    until("the edit is undone", lambda: data(own) == "db:2")
+    own.api.delete(own.path("statefulsets", "db", group="apps/v1"))
+    assert until("it is there again", lambda: data(own)) == "db:2"
+    own.operator.end(signal.SIGKILL)
+    own.api.delete(own.path("statefulsets", "db", group="apps/v1"))
+    own.operator.start()
+    assert until("it is there again", lambda: data(own)) == "db:2"
+    assert f"{bad}: apps/StatefulSet" in own.wait_failed("RolledBack", mentions=bad)["message"]
 
 
 def test_a_person_rejects_a_revision_and_releases_it(world: World):

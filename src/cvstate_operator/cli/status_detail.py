@@ -50,7 +50,7 @@ def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, is_na
         *_waiting(item, state),
         *_problems(state),
         *_drift(item, state, is_narrow=is_narrow),
-        *_fights(state),
+        *_fights(item, state),
         *_quarantined(item, state),
         *_history(state, is_narrow=is_narrow),
         *_events(events),
@@ -226,7 +226,7 @@ def _drift_table(title: str, fields: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _fights(state: Mapping[str, Any]) -> list[RenderableType]:
+def _fights(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[RenderableType]:
     """Fields that are repaired and changed back again and again."""
     fights = state.get("breakers")
     if not fights:
@@ -242,10 +242,16 @@ def _fights(state: Mapping[str, Any]) -> list[RenderableType]:
             Text(one_line(fight["object"], 300)),
             Text(one_line(fight["path"], 300) or "as a whole"),
             Text(one_line(fight.get("manager", ""))),
-            Text(f"{len(fight.get('repairs') or ())} times"),
+            # Of a field that is left alone the repairs before are not kept.
+            Text(f"{len(repairs)} times" if (repairs := fight.get("repairs")) else "not counted"),
             Text(f"left alone since {age(opened)}", "yellow") if opened else Text("still repaired"),
         )
-    return [table]
+    if not any(fight.get("openedAt") for fight in fights):
+        return [table]
+    return [
+        table,
+        Text(f"stop one of the two writers; what is left alone is tried once more now with: {_command('reconcile', item)}", "dim"),
+    ]
 
 
 # -- revisions -----------------------------------------------------------------------------------------------------

@@ -73,6 +73,10 @@ class DriftLedger:
         remembered = self._remembered.get(str(ref), {}).get(path)
         return min(known or remembered or now, now)
 
+    def remembers(self, ref: ObjectRef, path: str) -> bool:
+        """Whether an earlier process told of this drift, and the object was not looked at since."""
+        return path in self._remembered.get(str(ref), ())
+
     def wants_another(self, ref: ObjectRef, drift: FieldDrift) -> bool:
         """Whether Git declares another value of a drifted field than when it was looked at last."""
         return any(entry.drift.path == drift.path and entry.drift.desired != drift.desired for entry in self.of(ref))

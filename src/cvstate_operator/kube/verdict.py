@@ -100,7 +100,7 @@ def _conflict(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvsta
         fields = tuple(str(cause.get("field", "")) for cause in held)
         who = "; ".join(sorted({f"{cause.get('field')}: {_short(str(cause.get('message', '')))}" for cause in held}))
         return errors.FieldConflictError(
-            f"others hold fields that Git declares with other values ({who}); give the fields up there, or take them out of Git",
+            f"others hold fields that Git declares with other values ({who})",
             fields=fields,
         )
     return errors.StaleError(f"the object changed meanwhile: {_short(message)}")

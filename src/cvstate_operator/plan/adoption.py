@@ -58,6 +58,17 @@ def may_force(live: Mapping[str, Any], *, owner: str, manager: str, name_owner: 
     return terms.adoption is Adoption.FORCE
 
 
+def remedy(*, is_ours: bool) -> str:
+    """What to do about fields that others hold with other values, which are not overwritten.
+
+    Args:
+        is_ours: whether the object was ours before.
+    """
+    if is_ours:
+        return "let Git win by spec.apply.conflicts: Force, leave them to who holds them by Yield, or take them out of Git"
+    return "the object is not ours yet: let Git win by spec.apply.adoption: Force, or take them out of Git"
+
+
 def conflict(other: str) -> OwnerConflictError:
     """The error for an object that `other` owns."""
     return OwnerConflictError(f"belongs to {other}; take it out of one of the two, or remove the owner's mark from the object")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.api.windows import WindowAction
@@ -30,6 +31,10 @@ class Reason(StrEnum):
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     QUARANTINED = "Quarantined"
     """The newest revision was given up or rejected, and there is none to go back to."""
+
+
+PASSING: Final = frozenset({Reason.WINDOW_CLOSED, Reason.DEPENDENCY_NOT_READY})
+"""Closed gates that open by themselves; the others need a person."""
 
 
 @dataclass(frozen=True, slots=True)

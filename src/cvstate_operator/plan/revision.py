@@ -64,5 +64,6 @@ def given_up(begun: Sequence[str], *, good: str, newest: str) -> str:
     again = next((number for number, commit in enumerate(begun) if commit != good), len(begun))
     if again > 1:
         return newest  # begun twice in a row: a short history dropped what was between
-    later = begun[again:]
-    return later[0] if later and (again == 0 or good in later) else ""
+    later = list(begun[again:])
+    is_later = again == 0 or good in later or later[:1] == [newest]
+    return later[0] if later and is_later else ""

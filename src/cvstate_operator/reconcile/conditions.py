@@ -12,9 +12,6 @@ from cvstate_operator.plan.gates import Block
 from cvstate_operator.reconcile import wording
 from cvstate_operator.reconcile.outcome import Outcome
 
-_PASSING = frozenset({gates.Reason.WINDOW_CLOSED, gates.Reason.DEPENDENCY_NOT_READY})
-"""Closed gates that open by themselves; the others need a person."""
-
 
 def conditions(outcome: Outcome) -> tuple[Condition, ...]:
     """Everything that is true after a pass."""
@@ -92,7 +89,7 @@ def _shut(outcome: Outcome) -> Block | None:
     """What keeps everything from being written until a person ends it; None if nothing does."""
     found = {outcome.blocks.get(action) for action in WindowAction}
     block = found.pop()
-    return block if block and not found and block.reason not in _PASSING else None
+    return block if block and not found and block.reason not in gates.PASSING else None
 
 
 def _source(outcome: Outcome) -> Condition:
@@ -125,6 +122,9 @@ def _drifted(outcome: Outcome) -> Condition:
         )
     if outcome.held.creates or outcome.held.updates:
         return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"not compared yet: {wording.held(outcome)}")
+    if outcome.held.uncompared:
+        left = f"not compared, since what they were applied from is not at hand: {wording.named(outcome.held.uncompared)}"
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{left}; everything else is as declared")
     if outcome.unjudged:
         told = f"nothing can be said of {wording.plural(len(outcome.unjudged), 'object')} ({wording.named(outcome.unjudged)}), see status.problems"
         return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{told}; everything else is as declared")
@@ -171,13 +171,13 @@ def _passes_by_itself(outcome: Outcome, reason: str) -> bool:
         return bool(states & {State.REPAIRING, State.TRANSIENT}) or (State.HELD in states and _opens(outcome, WindowAction.DRIFT_REPAIR))
     if reason == Reason.PRUNE_HELD:
         return not outcome.pruning.waiting and not outcome.pruning.held and _opens(outcome, WindowAction.PRUNE)
-    return reason in _PASSING or reason == Reason.WAVE_NOT_READY
+    return reason in gates.PASSING or reason == Reason.WAVE_NOT_READY
 
 
 def _opens(outcome: Outcome, action: WindowAction) -> bool:
     """Whether a gate is closed that opens by itself."""
     block = outcome.blocks.get(action)
-    return block is not None and block.reason in _PASSING
+    return block is not None and block.reason in gates.PASSING
 
 
 def _common_reason(problems: Iterable[Problem]) -> str:

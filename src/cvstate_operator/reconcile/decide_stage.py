@@ -1,6 +1,6 @@
 """The decide stage of one ClusterState: what to do with each object now, and what has to wait."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,7 @@ from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.plan import adoption, changes, waves
 from cvstate_operator.plan.changes import Action, Change, Hold
 from cvstate_operator.plan.desired import Desired, is_applied_from
-from cvstate_operator.plan.gates import Block
+from cvstate_operator.plan.gates import PASSING, Block
 from cvstate_operator.plan.waves import Frontier
 from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.ledger import Ledger
@@ -52,6 +52,7 @@ class DecideStage:
         self._owner = owner
         self._name_owner = name_owner
         self._is_accepted = True
+        self._pending: Collection[ObjectRef] = ()
         self._orphans: dict[str, bool] = {}
         """ApplySet ids met in this pass: whether their ClusterState is gone."""
         self.uncompared: set[ObjectRef] = set()
@@ -66,6 +67,7 @@ class DecideStage:
         rules: str,
         block: Block | None,
         is_accepted: bool,
+        pending: Collection[ObjectRef],
         left_as_is: Callable[[ObjectRef], bool],
         retry_all: bool,
     ) -> Decision:
@@ -78,12 +80,13 @@ class DecideStage:
             rules: by which fields are left out of an apply.
             block: what keeps newer manifests from being applied; None if nothing does.
             is_accepted: whether these manifests were ever begun to be applied; if not, what is absent is new, and did not vanish.
+            pending: objects whose newer manifest waited in the pass before: one of them that is absent waits for its turn, too.
             left_as_is: whether an object is not to be brought to this revision, as in a rollback.
             retry_all: whether pauses after failures count for nothing.
         """
         now = self._world.clock.monotonic()
         self._orphans.clear()
-        self._is_accepted = is_accepted
+        self._is_accepted, self._pending = is_accepted, pending
         found = Decision(block=block)
         self.uncompared.intersection_update(wanted.objects)
         for number, ref in enumerate(refs, 1):
@@ -141,21 +144,33 @@ class DecideStage:
             found.plan.append(change)
         elif left_as_is(change.ref) and _is_of_another(change):
             self._set_aside(change.ref)
-        elif _stays(change) or (change.action is Action.CREATE and not wanted.may_be_new(change.ref)):
+        elif _stays(change):
+            self._leave_alone(change.ref, change.live)
+        elif change.action is Action.CREATE and not wanted.may_be_new(change.ref):
             self._ledger.excuse(change.ref)
             self._drift.calm(change.ref, change.live)
-        elif found.block:
+        elif found.block and not self._is_remade(change, found.block):
             self._ledger.excuse(change.ref)
             found.held.append(change)
         else:
             found.plan.append(change)
 
+    def _is_remade(self, change: Change, block: Block) -> bool:
+        """Whether the object went only to be made anew, before a gate closed that does not forbid everything."""
+        return self._is_accepted and change.action is Action.CREATE and change.ref in self._ledger.remaking and block.reason in PASSING
+
+    def _leave_alone(self, ref: ObjectRef, live: Live | None) -> None:
+        """Annotations ask us not to write the object as it is."""
+        self._ledger.exempt.add(ref)
+        self._ledger.excuse(ref)
+        self._drift.calm(ref, live)
+
     async def _change(self, ref: ObjectRef, manifest: Manifest, rules: str, now: float) -> Change | None:
         """What to do with one object; None for nothing, or if it failed."""
         claims, live = self._world.index.claims, self._world.index.get(ref)
+        self._ledger.exempt.discard(ref)
         if _is_left_alone(manifest, live) or (live is None and ref in self._ledger.left):
-            self._ledger.excuse(ref)
-            self._drift.calm(ref, live)
+            self._leave_alone(ref, live)
             return None
         is_free = live is not None and live.owner != self._owner and (claims.is_free(ref, live.owner) or await self._is_orphan(live))
         match changes.decide(
@@ -163,7 +178,7 @@ class DecideStage:
             manifest,
             live,
             owner=self._owner,
-            was_applied=self._is_accepted and ref in self._ledger.present,
+            was_applied=self._is_accepted and self._was_there(ref),
             is_free=is_free,
             rules=rules,
         ):
@@ -171,6 +186,7 @@ class DecideStage:
                 claims.catch_up(self._owner, now)
                 self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
             case Hold.TERMINATING:
+                self._ledger.remaking.add(ref)
                 self._fail(ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone"))
             case Change() as change:
                 return change
@@ -178,6 +194,10 @@ class DecideStage:
                 self._ledger.done(ref)
                 self._drift.calm(ref, live)
         return None
+
+    def _was_there(self, ref: ObjectRef) -> bool:
+        """Whether the object, if it is absent, vanished, so that to make it is a repair; what this process did not see an earlier one may have told."""
+        return ref not in self._pending and (ref in self._ledger.present or self._drift.remembers_loss(ref))
 
     async def _is_orphan(self, live: Live) -> bool:
         """Whether the object was left behind by a ClusterState that is gone: one that deletes nothing gives its objects up."""

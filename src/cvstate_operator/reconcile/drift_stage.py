@@ -84,7 +84,8 @@ class DriftStage:
         ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
         if change.live is None:
             return await self._look_at_absent(change, body, ignored, orders)
-        if change.action is Action.UPDATE and not ignored and orders.is_plain and not self._is_held(change):
+        needs_no_look = not ignored and orders.is_plain and not self._is_held(change)
+        if change.action is Action.UPDATE and needs_no_look and (change.live.is_settled or not self._is_blocked(change, orders)):
             return Look(is_final=self._may_rest(orders))
         live = await self._live(change)
         drifts = self._drifts(change, body, live)
@@ -229,6 +230,10 @@ class DriftStage:
             return found
         # Our values changed although we still hold every field: someone wrote below a field that we own as a whole.
         return (FieldDrift("", None, None, _last_writer(live), ""),)
+
+    def remembers_loss(self, ref: ObjectRef) -> bool:
+        """Whether an earlier process told that the object is gone, or that somebody deletes it again and again."""
+        return self.ledger.remembers(ref, "") or self.breakers.knows(str(ref))
 
     # -- what becomes of it ----------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from cvstate_operator.reconcile.prune_stage import PruneStage
 from cvstate_operator.reconcile.recreation import Recreations
 from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.revision_stage import RevisionStage, excluded
-from cvstate_operator.reconcile.source_stage import SourceStage, baseline_of
+from cvstate_operator.reconcile.source_stage import SourceStage, baseline_of, seen_of
 from cvstate_operator.reconcile.summary import Stages, summarize
 from cvstate_operator.reconcile.teardown_stage import Departure, TeardownStage
 from cvstate_operator.reconcile.writer import Writer
@@ -75,7 +75,7 @@ class Pipeline:
         self._owner = owner
         self._uid = uid
         self._gates = GateStage(world, namespace=namespace)
-        self._source = SourceStage(world, namespace=namespace, baseline=baseline)
+        self._source = SourceStage(world, namespace=namespace, baseline=baseline, seen=seen_of(status))
         self._revision = RevisionStage(world, namespace=namespace, status=status)
         self._render = RenderStage(world, name=name, namespace=namespace, former=(baseline.path, baseline.type))
         self._left = LeftStage(world, name=name, namespace=namespace)
@@ -253,12 +253,12 @@ class Pipeline:
             return self._place.leave_nothing()
         given_up: Desired | None = NOTHING
         if self._revision.given_up:
-            artifact = await self._revision.recall_given_up(spec)
-            try:
-                given_up = await self._left.declared(spec, artifact, full=full) if artifact else None
-            except errors.CacheLostError:
-                self._source.lost()
-                given_up = None
+            given_up = None
+            if artifact := await self._revision.recall_given_up(spec):
+                try:
+                    given_up = await self._left.declared(spec, artifact, full=full)
+                except errors.CacheLostError:
+                    self._source.lost()
         return self._place.leave(excluded(spec), given_up)
 
     def _due(self, wanted: Desired, visible: Iterable[GroupKind], *, everything: bool) -> dict[ObjectRef, float]:
@@ -284,6 +284,7 @@ class Pipeline:
             rules=orders.rules,
             block=block,
             is_accepted=not self._revision.is_unaccepted,
+            pending=frozenset(change.ref for change in (*self._decision.held, *self._decision.later)),
             left_as_is=leaves,
             retry_all=retry_all,
         )
@@ -332,12 +333,13 @@ class Pipeline:
     def _told(self, outcome: Outcome) -> Outcome:
         """The same with what a rollback leaves alone."""
         uncompared = tuple(sorted(self._decide.uncompared))
-        times = [at for at in (outcome.next_pass_at, self._left.again_at) if at is not None]
+        # What is due already was not asked for in this pass, since no commit is known: the next commit brings another pass.
+        retries = (self._left.again_at, self._revision.recall_at if self._revision.is_rollback else None)
+        times = (outcome.next_pass_at, *(at for at in retries if at and at > self._world.clock.monotonic()))
         return replace(
             outcome,
             held=replace(outcome.held, left=self._left_newer(), left_at=self._revision.given_up_revision, uncompared=uncompared),
-            unjudged=tuple(sorted({*outcome.unjudged, *uncompared})),
-            next_pass_at=min(times, default=None),
+            next_pass_at=min((at for at in times if at is not None), default=None),
         )
 
     def _left_newer(self) -> tuple[ObjectRef, ...]:

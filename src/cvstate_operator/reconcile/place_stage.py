@@ -24,6 +24,7 @@ class PlaceStage:
         self._declared: Desired | None = None
         """What was placed last."""
         self._left: tuple[tuple[str, ...], Desired | None] | None = None
+        """Kinds that a rollback leaves, and what the revision declares that was given up; None without a rollback."""
         self.desired: Desired | None = None
         """What should be in the cluster; None until something was placed."""
         self.again_at: float | None = None

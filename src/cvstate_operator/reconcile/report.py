@@ -1,6 +1,7 @@
 """The report: from an outcome to the status. Pure; equal outcomes give equal statuses."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -9,6 +10,7 @@ import orjson
 
 from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.conditions import Condition, ConditionType, Reason, merge
+from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.breaker import to_json
 from cvstate_operator.drift.ledger import Entry, State
 from cvstate_operator.errors import CvstateError
@@ -17,8 +19,8 @@ from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan import history
 from cvstate_operator.reconcile import wording
-from cvstate_operator.reconcile.conditions import conditions
-from cvstate_operator.reconcile.outcome import Outcome
+from cvstate_operator.reconcile.conditions import conditions, obstacles
+from cvstate_operator.reconcile.outcome import Held, Outcome
 from cvstate_operator.reconcile.teardown_stage import Departure
 
 _Entry = TypeVar("_Entry", dict[str, Any], str)
@@ -199,8 +201,17 @@ def _plan(outcome: Outcome) -> dict[str, Any] | None:
     found = {key: value for key, value in told.items() if value}
     if not found:
         return None
-    reason = next((c.reason for c in conditions(outcome) if c.type is ConditionType.READY), "")
-    return {**found, "held": reason}
+    return {**found, "held": _held_by(outcome)}
+
+
+def _held_by(outcome: Outcome) -> str:
+    """Why the first of what waits does; Ready may be about something else."""
+    held, repairs = outcome.held, outcome.blocks.get(WindowAction.DRIFT_REPAIR)
+    if held.block and (held.creates or held.updates):
+        return held.block.reason
+    # A commit that is not worked with, and drift, keep nothing else from being written.
+    others = replace(outcome, held=Held(later=held.later, frontier=held.frontier), drift=())
+    return next((reason for reason, _ in obstacles(others)), repairs.reason if repairs else Reason.DRIFT_DETECTED)
 
 
 def _quarantine(outcome: Outcome, commit: str) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class RevisionStage:
         self._recalled: dict[str, Artifact] = {}
         """Older commits that are worked with, by their ids."""
         self._attempt = 0
-        self._not_before = 0.0
-        """The commit that was given up could not be recalled, and is not looked for before (monotonic seconds)."""
+        self.recall_at: float | None = None
+        """The commit that was given up could not be recalled, and is looked for again then (monotonic seconds); None if it could, or need not be."""
         self.history = History.read(status)
         self._declared = self.history.current.digest if self.history.current else ""
         """What the commit that was begun last declares; empty if that is not known."""
@@ -119,15 +119,18 @@ class RevisionStage:
 
     async def recall_given_up(self, spec: ClusterStateSpec) -> Artifact | None:
         """The commit that was given up; None if there is none, or it cannot be had now."""
-        if not self.given_up or (self.held and self.held.commit == self.given_up):
-            return self.held if self.given_up else None
+        if not self.given_up:
+            return None
+        if self.held and self.held.commit == self.given_up:
+            return self.held
         clock = self._world.clock
-        if clock.monotonic() < self._not_before:
+        if self.recall_at is not None and clock.monotonic() < self.recall_at:
             return None
         artifact = await self._recall(spec, self.given_up)
         self._attempt = 0 if artifact else self._attempt + 1
-        pause = backoff.pause_seconds(errors.FetchFailedError(""), self._attempt, random=clock.random()) if self._attempt else 0.0
-        self._not_before = clock.monotonic() + pause
+        self.recall_at = None
+        if artifact is None:
+            self.recall_at = clock.monotonic() + backoff.pause_seconds(errors.FetchFailedError(""), self._attempt, random=clock.random())
         return artifact
 
     def begin(self, spec: ClusterStateSpec, artifact: Artifact, wanted: Desired) -> None:

@@ -4,6 +4,7 @@ The last good commit stays in use whatever happens to the source: a server that 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cvstate_operator import errors
@@ -28,28 +29,50 @@ class Baseline(NamedTuple):
 NO_BASELINE = Baseline("", "", "")
 
 
+class Seen(NamedTuple):
+    """The newest commit that was acceptable, and what was followed to it."""
+
+    url: str
+    selector: str
+    revision: str
+    """As it is told: `main@sha1:…`."""
+
+
+NOTHING_SEEN = Seen("", "", "")
+
+
 def baseline_of(status: Mapping[str, Any]) -> Baseline:
-    """What an earlier life of the operator noted in the status."""
+    """What an earlier life of the operator applied, as it noted in the status."""
     source = status.get("lastAppliedFrom") or {}
-    commit = str(status.get("lastAppliedRevision") or "").rpartition("sha1:")[2]
-    if len(commit) != 40 or not commit.isalnum():
-        return NO_BASELINE
-    return Baseline(
-        str(source.get("url", "")),
-        str(source.get("ref", "")).partition(" (")[0],
-        commit,
-        str(source.get("path", "")),
-        str(source.get("type", "")),
-    )
+    commit = _commit(str(status.get("lastAppliedRevision") or ""))
+    return Baseline(*_origin(source), commit, str(source.get("path", "")), str(source.get("type", ""))) if commit else NO_BASELINE
+
+
+def seen_of(status: Mapping[str, Any]) -> Seen:
+    """What an earlier life of the operator saw last, as it noted in the status; it need not have been applied, or may even be quarantined."""
+    source = status.get("source") or {}
+    revision = str(source.get("revision") or "")
+    return Seen(*_origin(source), revision) if _commit(revision) else NOTHING_SEEN
+
+
+def _origin(told: Mapping[str, Any]) -> tuple[str, str]:
+    return str(told.get("url", "")), str(told.get("ref", "")).partition(" (")[0]
+
+
+def _commit(revision: str) -> str:
+    """The commit that a revision names; empty if it names none."""
+    commit = revision.rpartition("sha1:")[2]
+    return commit if len(commit) == 40 and commit.isalnum() else ""
 
 
 class SourceStage:
     """Not for concurrent use."""
 
-    def __init__(self, world: World, *, namespace: str, baseline: Baseline) -> None:
+    def __init__(self, world: World, *, namespace: str, baseline: Baseline, seen: Seen = NOTHING_SEEN) -> None:
         self._world = world
         self._namespace = namespace
         self._baseline = baseline
+        self._seen = seen
         self._error: errors.CvstateError | None = None
         self._seen_at = world.clock.monotonic()
         self._seen_time = world.clock.now()
@@ -74,6 +97,7 @@ class SourceStage:
         try:
             self.artifact = await self._fetch(spec, fresh=fresh)
             self._origin = (spec.source.git.url, spec.source.git.ref.selector)
+            self._seen = Seen(*self._origin, self.artifact.revision)
             self._error, self._seen_at, self._seen_time = None, clock.monotonic(), clock.now()
         except errors.CvstateError as exc:
             self._error, result = exc, exc.reason
@@ -135,13 +159,17 @@ class SourceStage:
         )
 
     async def _recall(self, spec: ClusterStateSpec) -> None:
-        """After a restart with the source away: what was applied last, if the cache still holds it, so that drift is repaired all the same."""
-        git = spec.source.git
-        if not self._baseline.commit or (self._baseline.url, self._baseline.selector) != (git.url, git.ref.selector):
+        """After a restart with the source away: the newest commit that was seen, if the cache still holds it, so that drift is repaired all the same.
+
+        Never an older one: to go back is a rollback, which asks for more than a source that is away.
+        """
+        git, seen = spec.source.git, self._seen
+        if not seen.revision or seen[:2] != (git.url, git.ref.selector):
             return
         try:
             access = await inputs.access(self._world.references, git, self._namespace, max_age=parse_seconds(spec.interval))
-            self.artifact = await self._world.source.recall(git, access=access, commit=self._baseline.commit)
-            self._origin = (git.url, git.ref.selector)
+            artifact = await self._world.source.recall(git, access=access, commit=_commit(seen.revision))
         except errors.CvstateError:
             return  # why the source cannot be read is told already
+        # No ref may lead to it any more: Git was rewound.
+        self.artifact, self._origin = replace(artifact, revision=seen.revision), (git.url, git.ref.selector)

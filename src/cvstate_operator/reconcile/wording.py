@@ -104,9 +104,10 @@ def fights(outcome: Outcome) -> str:
     rival = first.breaker.rival or "somebody unknown"
     more = f"; and {len(opened) - 1} more" if len(opened) > 1 else ""
     what = f"{first.object} {first.key.path}".strip()
+    give_up = "leave the field to it by spec.drift.ignore" if first.key.path else "take the object out of Git"
     return (
-        f"{one_line(rival)} undoes every repair of {what}, which is left alone; stop one of the two writers, "
-        f"or leave the field to it by spec.drift.ignore{more}"
+        f"{one_line(rival)} undoes every repair of {what}, which is left alone; stop one of the two writers "
+        f"(cvstate reconcile NAME -n NAMESPACE then tries once more), or {give_up}{more}"
     )
 
 
@@ -125,7 +126,7 @@ def rolled_back(outcome: Outcome) -> str:
         return ""
     held = outcome.held
     left = f"; left at {held.left_at}: {named(held.left)}" if held.left else ""
-    unknown = f"; not compared, since what they were applied from cannot be read: {named(held.uncompared)}" if held.uncompared else ""
+    unknown = f"; not compared, since what they were applied from is not at hand: {named(held.uncompared)}" if held.uncompared else ""
     return (
         f"{bad.revision} is quarantined ({held.why}); the cluster is at {now.revision}{left}{unknown}. "
         "Push a better commit, or release it: cvstate rollback NAME -n NAMESPACE --undo"

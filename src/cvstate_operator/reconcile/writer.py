@@ -195,8 +195,10 @@ class Writer:
                 self._world.meter.changed(kind=change.ref.kind, action=result.action.value, result="ok")
 
     def _explain(self, error: errors.CvstateError, change: Change) -> None:
-        """Say what only we can know: which value is no base64; and nothing that is secret."""
+        """Say what only we can know: which value is no base64, which setting would let Git win; and nothing that is secret."""
         assert change.manifest is not None  # prunes go another way  # noqa: S101
+        if isinstance(error, errors.FieldConflictError):
+            error.message = f"{error.message}; {adoption.remedy(is_ours=change.live is not None)}"
         with suppress(errors.CvstateError):  # without its body there is nothing to add
             body = self._world.renderer.body(change.manifest)
             if is_secret(change.ref.group_kind):

@@ -1,6 +1,7 @@
 """`cvstate plan`, without a cluster.
 
-Aspects: options · another ref or path · how a plan is shown: text, JSON, Markdown · foreign text in Markdown · texts of several lines · repairs and what they wait for.
+Aspects: options · another ref or path · how a plan is shown: text, JSON, Markdown · foreign text in Markdown · texts of several lines · repairs and what they wait for · what
+counts as vanished.
 """
 
 import json
@@ -15,12 +16,13 @@ from typer.testing import CliRunner
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import parse_spec
 from cvstate_operator.cli.main import app
-from cvstate_operator.cli.plan import command, fields, report
+from cvstate_operator.cli.plan import command, compare, fields, report
 from cvstate_operator.cli.plan.result import Entry, Field, Kept, Plan
 from cvstate_operator.drift.difference import FieldChange, Kind
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.gates import Block, Reason
 
 COMMIT = "4c1f03a9be12" + "0" * 28
@@ -215,3 +217,27 @@ def test_every_row_of_the_table_has_its_five_cells() -> None:
     names = plan(Entry(ref("a|b`c"), Action.CREATE, file="x|y.yaml"), problems=(Problem("a|b", 1, "c|d", "Invalid", "e|f"),))
     rows = [line for line in report.as_markdown(names).splitlines() if line.startswith("| ") and "object" not in line]
     assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6, 6]
+
+
+# -- what counts as vanished -------------------------------------------------------------------------------------------
+
+NOTHING = Desired()
+THERE = {
+    "lastAppliedRevision": f"main@sha1:{COMMIT}",
+    "lastAttemptedRevision": f"main@sha1:{COMMIT}",
+    "inventory": {"objects": 1, "digest": NOTHING.digest},
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "is_applied"),
+    [
+        pytest.param(THERE, True, id="all-of-it"),
+        pytest.param({**THERE, "lastAttemptedRevision": f"main@sha1:{'9' * 40}"}, False, id="a-newer-one-is-under-way"),
+        pytest.param({**THERE, "inventory": {"digest": "sha256:0"}}, False, id="others-were"),
+        pytest.param({"inventory": THERE["inventory"]}, False, id="nothing-ever"),
+        pytest.param({}, False, id="no-status"),
+    ],
+)
+def test_what_is_absent_vanished_only_if_all_of_it_was_applied(status: dict[str, Any], is_applied: bool) -> None:
+    assert compare.is_applied(status, NOTHING) is is_applied

@@ -138,10 +138,18 @@ def test_output_that_goes_to_no_terminal_is_as_wide_as_it_needs(monkeypatch: pyt
 
 def test_fights_name_the_rival_and_say_whether_they_go_on() -> None:
     fight = {"object": "apps/Deployment/web/api", "key": "u", "path": "/spec/replicas", "manager": "hpa", "repairs": [ago(minutes=1)] * 3}
-    assert "still repaired" in detail(breakers=[fight])
-    found = detail(breakers=[{**fight, "openedAt": ago(minutes=3)}])
-    for part in ("hpa", "3 times", "left alone since 3 m"):
+    found = detail(breakers=[fight])
+    assert "still repaired" in found
+    assert "3 times" in found
+    assert "cvstate reconcile" not in found
+
+
+def test_a_field_that_is_left_alone_shows_no_count_that_nobody_kept_and_how_to_try_again() -> None:
+    fight = {"object": "apps/Deployment/web/api", "key": "u", "path": "/spec/replicas", "manager": "hpa", "openedAt": ago(minutes=3)}
+    found = detail(breakers=[fight])
+    for part in ("hpa", "not counted", "left alone since 3 m", "cvstate reconcile shop -n web"):
         assert part in found
+    assert " times" not in found
 
 
 def test_what_is_quarantined_says_why_and_how_it_gets_another_try() -> None:

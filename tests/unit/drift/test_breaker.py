@@ -196,6 +196,34 @@ def test_a_person_can_end_the_wait() -> None:
     assert drift(breakers, START + 1)
 
 
+def test_a_person_who_asks_has_what_is_left_alone_tried_once_more_and_no_oftener() -> None:
+    breakers = opened()
+    breakers.half_open(START + 1)
+    assert state(breakers, START + 1) is State.HALF_OPEN
+    assert [drift(breakers, START + second) for second in (1, 2, 3)] == [True, False, False]
+    assert not drift(breakers, START + 2 + 1799)
+    assert drift(breakers, START + 2 + 1800)
+
+
+def test_a_probe_that_a_person_asked_for_ends_the_fight_if_it_holds() -> None:
+    breakers = opened()
+    breakers.half_open(START + 1)
+    drift(breakers, START + 1)
+    assert breakers.open(START + 601) == {}
+
+
+def test_asking_makes_no_second_probe_and_gives_a_closed_breaker_no_more_repairs() -> None:
+    breakers = opened()
+    drift(breakers, START + 1800)
+    breakers.half_open(START + 1801)
+    assert state(breakers, START + 1801) is State.PROBING
+    breakers = Breakers(LIMITS)
+    for second in range(3):
+        drift(breakers, START + second)
+    breakers.half_open(START + 3)
+    assert not drift(breakers, START + 4)
+
+
 def test_limits_come_from_the_spec() -> None:
     assert Limits.of(api.Breaker()) == LIMITS
 

@@ -1,6 +1,6 @@
 """Desired state.
 
-Aspects: placing into kinds and namespaces · what cannot be placed · duplicates, however they come about · the digest of it all.
+Aspects: placing into kinds and namespaces · what cannot be placed · duplicates, however they come about · the digest of it all · what a rollback leaves.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvstate_operator.objects.identity import ApiResource, Gvk
+from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Manifest
-from cvstate_operator.plan.desired import Desired, place
-from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, NAMESPACE, WIDGET, manifest, problem, ref
+from cvstate_operator.plan.desired import Desired, leave, place
+from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, NAMESPACE, WIDGET, live, manifest, problem, ref
 
 BETA = ApiResource(Gvk("apps", "v1beta1", "Deployment"), "deployments", True)
 SERVED = {resource.gvk: resource for resource in (CONFIG_MAP, DEPLOYMENT, NAMESPACE, BETA)}
@@ -118,3 +118,67 @@ def test_the_digest_tells_any_other_desired_state_apart(others: tuple[Manifest, 
 
 def test_the_digest_does_not_depend_on_files() -> None:
     assert placed(manifest(file="a.yaml")).digest == placed(manifest(file="b.yaml", document=2, line=9)).digest
+
+
+# -- rollbacks -----------------------------------------------------------------------------------------------------------
+
+
+def is_left(ref: ObjectRef) -> bool:
+    return ref.kind == "Deployment"
+
+
+A, B, OTHER = ref("a", of=DEPLOYMENT), ref("b", of=DEPLOYMENT), ref("a")
+
+
+def of(digest: str, *names: str) -> Desired:
+    return placed(*(manifest(name, of=DEPLOYMENT, digest=digest) for name in names), manifest("a", digest=digest))
+
+
+def test_what_a_rollback_leaves_is_as_the_given_up_revision_has_it_and_the_rest_as_the_good_one() -> None:
+    found = leave(of("good", "a", "b"), of("bad", "a", "c"), is_left)
+    assert {ref.name: one.digest for ref, one in found.objects.items() if is_left(ref)} == {"a": "bad", "b": "good", "c": "bad"}
+    assert found.objects[OTHER].digest == "good"
+    assert {ref.name: one and one.digest for ref, one in found.left.items()} == {"a": "good", "c": None}
+
+
+def test_what_both_revisions_declare_alike_is_not_left() -> None:
+    good = of("same", "a")
+    assert leave(good, of("same", "a"), is_left) is good
+
+
+def test_kinds_that_only_the_given_up_revision_has_are_known_as_it_has_them() -> None:
+    found = leave(placed(manifest("a")), of("bad", "a"), is_left)
+    assert found.resources[DEPLOYMENT.gvk] == DEPLOYMENT
+
+
+def test_what_is_left_has_its_digest_whoever_composed_it() -> None:
+    good, bad = of("good", "a", "b"), of("bad", "a")
+    assert leave(good, bad, is_left).digest == leave(of("good", "b", "a"), of("bad", "a"), is_left).digest
+    assert leave(good, bad, is_left).digest not in (good.digest, bad.digest)
+
+
+@pytest.mark.parametrize(
+    ("applied_from", "expected"),
+    [("bad", "bad"), ("bad+rules", "bad"), ("good", "good"), ("good+rules", "good"), ("older", "bad"), ("badly", "bad"), (None, "bad")],
+)
+def test_what_is_left_is_compared_with_what_it_was_applied_from(applied_from: str | None, expected: str) -> None:
+    found = leave(of("good", "a"), of("bad", "a"), is_left)
+    there = live(of=DEPLOYMENT, digest=applied_from) if applied_from else None
+    compared = found.manifest_for(A, there)
+    assert compared is not None
+    assert (compared.digest, found.is_left(A, there)) == (expected, expected == "bad")
+
+
+def test_without_the_given_up_revision_only_what_the_good_one_was_applied_to_is_compared() -> None:
+    found = leave(of("good", "a"), None, is_left)
+    assert found.unknown == {A}
+    assert [found.manifest_for(A, there) for there in (None, live(digest="older"))] == [None, None]
+    assert found.manifest_for(A, live(digest="good")) is found.objects[A]
+    assert found.manifest_for(OTHER, None) is found.objects[OTHER]
+
+
+def test_only_what_the_good_revision_declares_may_be_new() -> None:
+    found = leave(of("good", "a"), of("bad", "a", "b"), is_left)
+    assert [found.may_be_new(ref) for ref in (A, B, OTHER)] == [True, False, True]
+    assert not found.is_left(B, None)
+    assert found.is_left(B, live(digest="bad"))

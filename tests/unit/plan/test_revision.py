@@ -1,13 +1,13 @@
 """Which commit is worked with.
 
-Aspects: every row of the table in plan/revision.py · what is never chosen.
+Aspects: every row of the table in plan/revision.py · what is never chosen · which commit was given up.
 """
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvstate_operator.plan.revision import Choice, Why, choose
+from cvstate_operator.plan.revision import Choice, Why, choose, given_up
 
 NEW, OLD, GOOD = "new", "old", "good"
 
@@ -57,3 +57,21 @@ def test_no_quarantined_commit_is_taken_up_and_no_new_one_while_it_is_held(
     if found.why is Why.ROLLED_BACK:
         assert newest in quarantined
         assert may_roll_back or found.commit == accepted
+
+
+@pytest.mark.parametrize(
+    ("begun", "newest", "expected"),
+    [
+        pytest.param(["bad", GOOD], "bad", "bad", id="about-to-be-rolled-back"),
+        pytest.param([GOOD, "bad", GOOD], "bad", "bad", id="rolled-back"),
+        pytest.param([GOOD, "bad-2", GOOD, "bad-1", GOOD], "bad-2", "bad-2", id="the-last-of-two"),
+        pytest.param([GOOD, "bad", GOOD, OLD], NEW, "bad", id="another-one-is-rejected-since"),
+        pytest.param([GOOD], NEW, "", id="rejected-before-it-was-begun"),
+        pytest.param([GOOD, OLD], NEW, "", id="rejected-before-it-was-begun-and-what-came-before-is-no-matter"),
+        pytest.param([GOOD, GOOD], "bad", "bad", id="dropped-from-a-short-history"),
+        pytest.param([GOOD, "bad"], "bad", "bad", id="the-good-one-dropped-from-a-short-history"),
+        pytest.param([], NEW, "", id="nothing-is-known"),
+    ],
+)
+def test_what_was_given_up_is_what_was_begun_after_the_good_one(begun: list[str], newest: str, expected: str) -> None:
+    assert given_up(begun, good=GOOD, newest=newest) == expected

@@ -63,6 +63,8 @@ class FakeGit:
     """Raised by the next fetches."""
     build_error: errors.CvstateError | None = None
     """Raised by the next renders."""
+    unbuilt: set[str] = field(default_factory=set)
+    """Commits that cannot be rendered."""
     renders: int = 0
     recipes: list[Recipe] = field(default_factory=list)
     """Of each render."""
@@ -100,6 +102,8 @@ class FakeGit:
             raise self.error
         if git.ref.commit in self.pushed:
             return self.pushed[git.ref.commit]
+        if git.ref.commit:
+            raise errors.FetchFailedError("the server has no such commit")
         assert self.head is not None
         return known if known and known.commit == self.head.commit else self.head
 
@@ -116,6 +120,8 @@ class FakeGit:
         self.recipes.append(recipe)
         if self.build_error:
             raise self.build_error
+        if artifact.commit in self.unbuilt:
+            raise errors.BuildFailedError("it cannot be built")
         self.lost.clear()
         return self._rendered[artifact.commit]
 
@@ -258,10 +264,10 @@ class Stage:
     async def look(self, *, fresh: bool = True) -> bool:
         return await self.pipeline.look(self.spec, fresh=fresh)
 
-    async def run(self, *, full: bool = False) -> Outcome:
-        """One pass, and what is told of it."""
+    async def run(self, *, full: bool = False, asked: bool = False) -> Outcome:
+        """One pass, and what is told of it; `asked`: a person asked for it."""
         self.cluster.writes.clear()
-        outcome = await self.pipeline.run(self.spec, full=full)
+        outcome = await self.pipeline.run(self.spec, full=full, asked=asked)
         before, now = self.status, self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         self.events = list(self.teller.tell(outcome))
         self.status = report.status(outcome, previous=before, generation=1, handled_at=None, now=now)

@@ -58,6 +58,13 @@ async def test_what_was_there_before_is_adopted_by_the_spec(
     assert owner(stage) == ("" if reason else OWNER)
 
 
+async def test_a_refused_adoption_names_the_setting_that_would_let_git_win(stage: Stage) -> None:
+    stage.cluster.put(A_RED)
+    outcome = await stage.commit(A)
+    assert "spec.apply.adoption: Force" in outcome.problems[0].message
+    assert "conflicts" not in outcome.problems[0].message
+
+
 @pytest.mark.parametrize("adoption", ["Never", "Unowned", "Force"])
 async def test_what_is_ours_is_ours_whatever_the_spec_says(stage: Stage, adoption: str) -> None:
     await stage.commit(A)
@@ -132,7 +139,8 @@ async def test_an_object_to_be_there_is_made_and_never_touched_again(stage: Stag
     assert colour(stage) == "blue"
     stage.cluster.set_field(ref("a"), "data/colour", "green")
     outcome = await stage.commit(asking("red", apply="IfNotPresent"))
-    assert (outcome.done, outcome.is_converged, colour(stage)) == ((), True, "green")
+    assert (outcome.done, outcome.is_converged, outcome.exempt, colour(stage)) == ((), True, (ref("a"),), "green")
+    assert "left as they are, as their annotations ask: ConfigMap/default/a" in stage.message()
     stage.cluster.delete(ref("a"))
     await stage.run()
     assert colour(stage) == "red"
@@ -178,11 +186,12 @@ async def test_an_object_that_is_not_to_be_reconciled_is_told_and_left_as_it_is(
 
 async def test_an_object_that_is_not_to_be_reconciled_is_not_made(stage: Stage) -> None:
     outcome = await stage.commit(asking(reconcile="Disabled"))
-    assert (stage.names(), outcome.is_converged) == (set(), True)
+    assert (stage.names(), outcome.is_converged, outcome.exempt) == (set(), True, (ref("a"),))
+    assert stage.message().startswith("0 objects match")
 
 
 async def test_an_object_that_is_to_be_reconciled_again_is_brought_up_to_date(stage: Stage) -> None:
     await stage.commit(A)
     await stage.commit(asking("red", reconcile="Disabled"))
     outcome = await stage.commit(asking("red"))
-    assert (actions(outcome), colour(stage)) == ({"a": Action.UPDATE}, "red")
+    assert (actions(outcome), outcome.exempt, colour(stage)) == ({"a": Action.UPDATE}, (), "red")

@@ -206,6 +206,23 @@ async def test_an_object_that_is_away_to_be_made_anew_is_not_claimed_to_be_there
     assert not outcome.is_rolled_out
 
 
+CLOSED: dict[str, Any] = {"windows": [{"kind": "Deny", "schedule": "0 0 * * *", "duration": "24h", "timeZone": "UTC"}]}
+
+
+async def test_a_recreate_that_was_begun_is_finished_although_a_window_closes() -> None:
+    stage, _ = await recreated("IfImmutable", asking(), asking(colour="red"))
+    stage.spec = spec(apply={"recreate": "IfImmutable"}, **CLOSED)
+    assert actions(await stage.run()) == {"a": Action.CREATE}
+
+
+async def test_a_recreate_that_was_begun_waits_while_a_person_suspends_it() -> None:
+    stage, _ = await recreated("IfImmutable", asking(), asking(colour="red"))
+    stage.spec = spec(apply={"recreate": "IfImmutable"}, suspend=True)
+    assert (await stage.run()).done == ()
+    stage.spec = spec(apply={"recreate": "IfImmutable"})
+    assert actions(await stage.run()) == {"a": Action.CREATE}
+
+
 async def test_nothing_is_deleted_for_an_object_that_the_api_server_would_not_take() -> None:
     stage = Stage()
     stage.spec = spec(apply={"recreate": "IfImmutable"})

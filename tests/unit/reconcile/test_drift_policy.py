@@ -204,6 +204,18 @@ async def test_an_approval_of_an_object_that_cannot_be_written_is_used_when_it_c
     assert actions(await stage.run()) == {"a": Action.REPAIR}
 
 
+async def test_an_object_that_vanished_waits_for_its_approval_after_a_restart_with_another_commit_too() -> None:
+    stage = await staged(drift={"rules": [rule("Approve", kinds=["ConfigMap"])]})
+    stage.cluster.delete(ref("a"))
+    await stage.run()
+    stage.restart(status=stage.status)
+    stage.git.commit(A, B, body("new"))
+    await stage.look()
+    outcome = await stage.run(full=True)
+    assert (actions(outcome), states(outcome)) == ({"new": Action.CREATE}, {"": "AwaitingApproval"})
+    assert stage.condition("Healthy") == ("False", "Degraded")
+
+
 async def test_an_object_that_vanished_waits_for_its_approval_too() -> None:
     stage = await staged(drift={"rules": [rule("Approve", kinds=["ConfigMap"])]})
     stage.cluster.delete(ref("a"))
@@ -298,6 +310,24 @@ async def test_a_probe_that_lasts_ends_the_fight() -> None:
     outcome = await stage.run()
     assert (outcome.is_converged, stage.ready()) == (True, ("True", "Reconciled"))
     assert await fight(stage, 4) == ["blue"] * 3 + ["red-3"]
+
+
+async def test_a_person_who_asks_need_not_wait_for_the_next_probe() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage)
+    outcome = await stage.run(full=True)
+    assert (outcome.done, stage.ready()) == ((), ("False", "BreakerOpen"))
+    outcome = await stage.run(full=True, asked=True)
+    assert (actions(outcome), data(stage)["colour"]) == ({"a": Action.REPAIR}, "blue")
+
+
+async def test_a_rival_who_goes_on_is_left_alone_again_after_one_try_that_a_person_asked_for() -> None:
+    stage = await staged(**BREAKER)
+    await fight(stage)
+    await stage.run(full=True, asked=True)
+    outcome = await paint(stage, "red-again", manager="hpa")
+    assert (outcome.done, states(outcome), data(stage)["colour"]) == ((), {COLOUR: "BreakerOpen"}, "red-again")
+    assert (await stage.run(full=True)).done == ()
 
 
 async def test_a_fight_is_remembered_over_a_restart() -> None:
@@ -412,6 +442,8 @@ async def test_with_abort_the_object_is_not_written_and_the_manager_is_named() -
     outcome = await paint(stage, manager="hpa")
     assert [(p.reason, p.object) for p in outcome.problems] == [("FieldConflict", "ConfigMap/default/a")]
     assert "hpa" in outcome.problems[0].message
+    assert "spec.apply.conflicts: Force" in outcome.problems[0].message
+    assert "adoption" not in outcome.problems[0].message
     assert data(stage)["colour"] == "red"
     stage.cluster.set_field(ref("b"), "data/colour", None)
     assert actions(await stage.run()) == {"b": Action.REPAIR}

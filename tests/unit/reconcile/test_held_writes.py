@@ -193,6 +193,19 @@ async def test_a_window_holds_only_what_it_names(stage: Stage, closed: list[str]
     assert ("c" in stage.names()) == (closed != ["DriftRepair"])
 
 
+async def test_while_repairs_wait_an_update_leaves_a_field_alone_that_somebody_changed_while_nobody_looked(stage: Stage) -> None:
+    large = body("b", data={"colour": "blue", "size": "large"})
+    close(stage, "DriftRepair")
+    stage.restart(status=stage.status)
+    stage.cluster.set_field(ref("b"), "data/colour", "green")
+    stage.git.commit(A, large)
+    await stage.look()
+    outcome = await stage.run(full=True)
+    assert actions(outcome) == {"b": Action.UPDATE}
+    assert stage.cluster.objects[ref("b")]["data"] == {"colour": "green", "size": "large"}
+    assert stage.condition("Drifted")[0] == "True"
+
+
 async def test_while_new_revisions_wait_drift_is_repaired_towards_the_one_that_is_applied(stage: Stage) -> None:
     close(stage, "NewRevision")
     await stage.commit(A_RED, B)

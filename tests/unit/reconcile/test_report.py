@@ -527,6 +527,15 @@ def test_a_fight_is_told_when_it_begins_by_field_and_rival() -> None:
     found = events(OUTCOMES["drift-left-alone"], status(OUTCOMES["open-drift"]))
     assert [(kind, reason) for kind, reason, _ in found] == [("Warning", "BreakerOpen")]
     assert "hpa undoes every repair of ConfigMap/default/a /spec/replicas, which is left alone" in found[0][2]
+    assert "cvstate reconcile NAME -n NAMESPACE then tries once more" in found[0][2]
+    assert "spec.drift.ignore" in found[0][2]
+
+
+def test_an_object_that_is_deleted_again_and_again_is_no_field_to_ignore() -> None:
+    whole = replace(OPEN_BREAKER, key=OPEN_BREAKER.key._replace(path=""))
+    found = ready(replace(OUTCOMES["drift-left-alone"], fights=(whole,)))
+    assert "take the object out of Git" in found
+    assert "spec.drift.ignore" not in found
 
 
 def test_a_fight_that_is_given_up_is_told_once_and_not_as_drift_besides() -> None:
@@ -780,6 +789,16 @@ def test_a_plan_counts_what_waits_and_says_why() -> None:
     assert status(OUTCOMES["stopped"])["plan"] == {"create": 1, "update": 2, "held": "EmergencyStop"}
     assert status(OUTCOMES["wave-not-ready"])["plan"] == {"update": 2, "held": "WaveNotReady"}
     assert "plan" not in status(CONVERGED)
+
+
+def test_a_plan_says_why_what_is_in_it_waits_whatever_else_is_wrong() -> None:
+    held = replace(CONVERGED, is_rolled_out=False, held=Held(creates=3, block=CLOSED), problems=(problem(),))
+    assert {c["type"]: c["reason"] for c in status(held)["conditions"]}["Ready"] == "Invalid"
+    assert status(held)["plan"] == {"create": 3, "held": "WindowClosed"}
+    awaits = replace(OUTCOMES["prune-to-approve"], problems=(problem(),), held=Held(SECOND, block=CLOSED))
+    assert status(awaits)["plan"]["held"] == "PruneHeld"
+    repairs = replace(CONVERGED, drift=((ref("a"), (entry(state=State.HELD),)),), blocks={WindowAction.DRIFT_REPAIR: CLOSED})
+    assert status(repairs)["plan"] == {"repair": 1, "held": "WindowClosed"}
 
 
 def test_a_field_that_is_fought_over_is_remembered_by_key_rival_and_time() -> None:

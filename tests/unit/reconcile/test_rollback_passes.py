@@ -1,6 +1,7 @@
 """Revisions that do not become healthy: rollback and history in passes of the pipeline.
 
-Aspects: when a revision is given up, and what is applied instead · commits that change nothing · stateful kinds stay · the next commit is taken · a closed window holds it · what a
+Aspects: when a revision is given up, and what is applied instead · commits that change nothing · stateful kinds stay, and are held to what
+they were applied from · the next commit is taken · a closed window holds it · what a
 person rejects or releases · what the history tells · restarts.
 """
 
@@ -184,6 +185,30 @@ async def test_a_rollback_survives_a_restart(stage: Stage) -> None:
     assert (image(stage), image(stage, "db")) == ("good", "newer")
 
 
+async def test_a_quarantine_survives_a_restart_with_the_source_away(stage: Stage) -> None:
+    outcome = await give_up(stage, await stage.commit(web("bad"), db()))
+    stage.git.kept, stage.git.error = dict(stage.git.pushed), errors.FetchFailedError("refused")
+    stage.restart(status=stage.status)
+    await stage.look()
+    again = await stage.run(full=True)
+    assert (again.quarantined, again.done, image(stage)) == (outcome.quarantined, (), "good")
+    stage.git.error = None
+    await stage.look()
+    again = await stage.run()
+    assert (again.quarantined, again.done, stage.ready()) == (outcome.quarantined, (), ("False", "RolledBack"))
+
+
+async def test_a_restart_with_the_source_away_goes_back_to_no_older_commit(stage: Stage) -> None:
+    stage.cluster.failures["db"] = [errors.InvalidError("no")] * 9
+    await stage.commit(web("better"), db("wrong"))
+    assert image(stage) == "better"
+    stage.git.kept, stage.git.error = dict(stage.git.pushed), errors.FetchFailedError("refused")
+    stage.restart(status=stage.status)
+    await stage.look()
+    await stage.run(full=True)
+    assert image(stage) == "better"
+
+
 async def test_a_restart_gives_a_revision_its_whole_time_again(stage: Stage) -> None:
     await stage.commit(web("bad"), db())
     stage.clock.seconds += 200
@@ -193,6 +218,269 @@ async def test_a_restart_gives_a_revision_its_whole_time_again(stage: Stage) -> 
     assert outcome.next_pass_at == stage.clock.seconds + 300
     await give_up(stage, outcome)
     assert image(stage) == "good"
+
+
+# -- what is left alone ------------------------------------------------------------------------------------------------
+
+
+def drop(stage: Stage, name: str = "db") -> None:
+    """Somebody deletes a StatefulSet."""
+    stage.cluster.delete(ref(name, of=STATEFUL_SET))
+
+
+async def roll_back(stage: Stage, *more: dict[str, Any]) -> Outcome:
+    """A revision with a newer StatefulSet, and `more`, is given up."""
+    return await stage.settle(await give_up(stage, await stage.commit(web("bad"), db("newer"), *more)))
+
+
+async def test_what_is_left_alone_is_named_with_its_revision(stage: Stage) -> None:
+    await roll_back(stage)
+    assert stage.git.head is not None
+    assert f"; left at {stage.git.head.revision}: apps/StatefulSet/default/db. Push" in stage.message()
+    assert "not compared" not in stage.message()
+
+
+async def test_drift_of_what_is_left_alone_is_repaired_towards_what_it_was_applied_from(stage: Stage) -> None:
+    await roll_back(stage)
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    outcome = await stage.run()
+    assert (actions(outcome), image(stage, "db")) == ({"db": Action.REPAIR}, "newer")
+
+
+async def test_drift_of_what_is_left_alone_is_told_where_it_is_not_repaired(stage: Stage) -> None:
+    await roll_back(stage)
+    stage.spec = spec(drift={"rules": [{"kinds": ["StatefulSet"], "action": "Alert"}]}, **ROLLBACK)
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    outcome = await stage.run()
+    assert (image(stage, "db"), stage.condition("Drifted")) == ("evil", ("True", "DriftDetected"))
+    assert [one for one, _ in outcome.drift] == [DB]
+
+
+async def test_what_is_left_alone_is_made_anew_from_what_it_was_applied_from(stage: Stage) -> None:
+    await roll_back(stage)
+    drop(stage)
+    outcome = await stage.run()
+    assert (actions(outcome), image(stage, "db")) == ({"db": Action.REPAIR}, "newer")
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["git-there", "git-away"])
+async def test_what_is_left_alone_is_known_after_a_restart(stage: Stage, *, is_away: bool) -> None:
+    await roll_back(stage)
+    stage.restart(status=stage.status)
+    stage.git.kept = dict(stage.git.pushed)
+    stage.git.error = errors.FetchFailedError("away") if is_away else None
+    await stage.look()
+    await stage.run(full=True)
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    await stage.run()
+    assert image(stage, "db") == "newer"
+    drop(stage)
+    await stage.run()
+    assert (image(stage), image(stage, "db")) == ("good", "newer")
+    stage.git.error = None
+    await stage.look()
+    await stage.run()
+    assert (image(stage), image(stage, "db"), stage.ready()) == ("good", "newer", ("False", "RolledBack"))
+
+
+async def test_what_is_left_alone_and_vanished_while_nobody_looked_is_made_anew_after_a_restart(stage: Stage) -> None:
+    await roll_back(stage)
+    drop(stage)
+    stage.restart(status=stage.status)
+    await stage.look()
+    outcome = await stage.run(full=True)
+    assert (actions(outcome), image(stage, "db")) == ({"db": Action.REPAIR}, "newer")
+
+
+async def test_what_only_the_bad_revision_declares_is_repaired_and_made_anew_as_long_as_it_was_seen(stage: Stage) -> None:
+    new = body("fresh", of=STATEFUL_SET, spec={"replicas": 1, "image": "x"})
+    await roll_back(stage, new)
+    fresh = ref("fresh", of=STATEFUL_SET)
+    assert "apps/StatefulSet/default/db, apps/StatefulSet/default/fresh" in stage.message()
+    stage.cluster.set_field(fresh, "spec/image", "evil")
+    await stage.run()
+    assert stage.cluster.objects[fresh]["spec"]["image"] == "x"
+    drop(stage, "fresh")
+    await stage.run()
+    assert "fresh" in stage.names()
+    drop(stage, "fresh")
+    stage.restart(status=stage.status)
+    await stage.look()
+    await stage.run(full=True)
+    assert "fresh" not in stage.names()
+    assert "fresh" not in stage.message()
+
+
+async def test_a_bad_revision_brings_nothing_that_it_did_not_come_to(stage: Stage) -> None:
+    late = {"annotations": {"cvstate.io/wave": "1"}}
+    new = body("fresh", of=STATEFUL_SET, spec={"replicas": 1, "image": "x"})
+    newer = db("newer")
+    for one in (new, newer):
+        one["metadata"].update(late)
+    outcome = await give_up(stage, await stage.commit(web("bad"), newer, new))
+    assert (image(stage), image(stage, "db"), stage.names(), outcome.held.left) == ("good", "good", {"web", "db"}, ())
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    await stage.run()
+    assert image(stage, "db") == "good"
+    stage.restart(status=stage.status)
+    await stage.look()
+    await stage.run(full=True)
+    assert (stage.names(), image(stage, "db")) == ({"web", "db"}, "good")
+
+
+async def test_what_the_bad_revision_removed_is_as_the_good_one_declares_it(stage: Stage) -> None:
+    stage.spec = spec(prune=False, **ROLLBACK)
+    await give_up(stage, await stage.commit(web("bad")))
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    await stage.run()
+    assert image(stage, "db") == "good"
+    drop(stage)
+    outcome = await stage.run()
+    assert (image(stage, "db"), outcome.held.left) == ("good", ())
+
+
+async def test_what_was_given_up_and_cannot_be_rendered_is_told_by_name_and_not_touched(stage: Stage) -> None:
+    await roll_back(stage)
+    assert stage.git.head is not None
+    stage.git.unbuilt.add(stage.git.head.commit)
+    stage.restart(status=stage.status)
+    await stage.look()
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    await stage.run(full=True)
+    assert (image(stage, "db"), stage.condition("Drifted")[0]) == ("evil", "Unknown")
+    assert "is not at hand: apps/StatefulSet/default/db" in stage.message()
+    drop(stage)
+    await stage.run()
+    assert (stage.names(), stage.condition("Drifted")[0]) == ({"web"}, "Unknown")
+    stage.git.unbuilt.clear()
+    stage.clock.seconds += 3600
+    await stage.run(full=True)
+    assert (image(stage, "db"), stage.condition("Drifted")[0]) == ("newer", "False")
+
+
+async def test_what_is_of_a_third_revision_is_told_by_name_and_not_touched(stage: Stage) -> None:
+    await roll_back(stage)
+    await give_up(stage, await stage.commit(web("bad-2"), problems=[problem()]))
+    stage.cluster.set_field(DB, "spec/image", "evil")
+    outcome = await stage.run()
+    assert (image(stage), image(stage, "db"), stage.condition("Drifted")[0]) == ("good", "evil", "Unknown")
+    assert (outcome.held.left, outcome.held.uncompared) == ((), (DB,))
+    assert "is not at hand: apps/StatefulSet/default/db" in stage.message()
+    outcome = await stage.commit(web("best"), db("best"))
+    assert (image(stage, "db"), outcome.held.uncompared, stage.ready()) == ("best", (), ("True", "Reconciled"))
+
+
+async def test_what_a_second_bad_revision_did_not_come_to_is_told_by_name_and_not_touched(stage: Stage) -> None:
+    await roll_back(stage)
+    third = db("third")
+    third["metadata"]["annotations"] = {"cvstate.io/wave": "1"}
+    outcome = await give_up(stage, await stage.commit(web("bad-2"), third))
+    assert (image(stage), image(stage, "db")) == ("good", "newer")
+    assert (outcome.held.left, outcome.held.uncompared) == ((), (DB,))
+
+
+async def test_a_revision_that_was_given_up_before_another_one_is_recalled(stage: Stage) -> None:
+    await roll_back(stage)
+    between = stage.git.head
+    stage.git.commit(web("next"), db("newest"))
+    assert stage.git.head is not None
+    assert between is not None
+    stage.told(rejected=stage.git.head.commit)
+    await stage.look()
+    await stage.run()
+    assert (image(stage), image(stage, "db")) == ("good", "newer")
+    assert f"left at {between.revision}: apps/StatefulSet/default/db" in stage.message()
+    drop(stage)
+    await stage.run()
+    assert image(stage, "db") == "newer"
+
+
+async def test_a_revision_that_cannot_be_recalled_is_looked_for_again_by_and_by(stage: Stage) -> None:
+    await roll_back(stage)
+    between = stage.git.head
+    assert between is not None
+    stage.git.commit(web("next"), db("newest"))
+    assert stage.git.head is not None
+    stage.told(rejected=stage.git.head.commit)
+    del stage.git.pushed[between.commit]
+    await stage.look()
+    outcome = await stage.run()
+    assert (image(stage, "db"), outcome.held.uncompared) == ("newer", (DB,))
+    stage.git.pushed[between.commit] = between
+    outcome = await stage.wait(outcome)
+    assert (outcome.held.uncompared, outcome.held.left, outcome.next_pass_at) == ((), (DB,), None)
+
+
+async def test_of_a_commit_that_was_rejected_before_it_was_begun_nothing_is_taken(stage: Stage) -> None:
+    stage.git.commit(web("next"), db("newer"))
+    assert stage.git.head is not None
+    stage.told(rejected=stage.git.head.commit)
+    await stage.look()
+    await stage.run()
+    drop(stage)
+    outcome = await stage.run()
+    assert (image(stage, "db"), outcome.held.left, "left at" in stage.message()) == ("good", (), False)
+
+
+@pytest.mark.parametrize("limit", [2, 10])
+async def test_what_a_person_rolls_back_is_left_in_the_same_way(stage: Stage, limit: int) -> None:
+    stage.spec = spec(history={"limit": limit})
+    await stage.commit(web("next"), db("newer"))
+    assert stage.git.head is not None
+    stage.told(rejected=stage.git.head.commit)
+    await stage.run()
+    drop(stage)
+    await stage.run()
+    assert (image(stage), image(stage, "db")) == ("good", "newer")
+    stage.told()
+    outcome = await stage.run()
+    assert (image(stage), outcome.is_converged) == ("next", True)
+
+
+async def test_the_next_good_commit_ends_what_was_left_alone(stage: Stage) -> None:
+    await roll_back(stage, body("extra"))
+    assert stage.pipeline.store_keys >= {"key-0", "key-1", "key-2"}
+    await stage.commit(web(), db())
+    assert (image(stage, "db"), stage.ready()) == ("good", ("True", "Reconciled"))
+    assert "key-2" not in stage.pipeline.store_keys
+
+
+async def test_a_lost_body_of_what_was_left_alone_is_rendered_again(stage: Stage) -> None:
+    await roll_back(stage)
+    drop(stage)
+    stage.git.lost.add("db")
+    before = stage.git.renders
+    outcome = await stage.wait(await stage.run())
+    assert (image(stage, "db"), stage.git.renders, outcome.held.uncompared) == ("newer", before + 2, ())
+    drop(stage)
+    assert stage.git.head is not None
+    stage.git.unbuilt.add(stage.git.head.commit)
+    stage.git.lost.add("db")
+    outcome = await stage.wait(await stage.run())
+    assert (stage.names(), outcome.held.uncompared) == ({"web"}, (DB,))
+
+
+async def test_a_rollback_after_which_everything_stays_is_begun_like_any_other(stage: Stage) -> None:
+    await give_up(stage, await stage.commit(web(), db("bad")))
+    assert (image(stage, "db"), stage.ready()) == ("bad", ("False", "RolledBack"))
+    assert stage.status["history"][0]["startedAt"] == stage.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+async def test_a_rollback_costs_one_render_more_and_then_none(stage: Stage) -> None:
+    outcome = await stage.commit(web("bad"), db("newer"))
+    before = stage.git.renders
+    await give_up(stage, outcome)
+    assert stage.git.renders == before + 2
+    await stage.run(full=True)
+    assert stage.git.renders == before + 2
+
+
+async def test_the_digest_in_a_rollback_is_of_what_is_to_be_in_the_cluster_also_after_a_restart(stage: Stage) -> None:
+    good = (await stage.run()).digest
+    found = (await roll_back(stage)).digest
+    stage.restart(status=stage.status)
+    await stage.look()
+    assert (await stage.run(full=True)).digest == found != good
 
 
 # -- commits that change nothing ---------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 Aspects: news · what the source is asked with · the last good commit stays in use · staleness · descent from what was applied · after a restart · a lost cache.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.reconcile.source_stage import NO_BASELINE, Baseline, SourceStage, baseline_of
+from cvstate_operator.reconcile.source_stage import NO_BASELINE, NOTHING_SEEN, Baseline, Seen, SourceStage, baseline_of, seen_of
 from tests.unit.builders import artifact, body
 from tests.unit.reconcile.fakes import Stage, spec
 
@@ -20,12 +21,12 @@ REFUSED = errors.FetchFailedError("refused")
 class Source:
     """A source stage with everything around it."""
 
-    def __init__(self, baseline: Baseline = NO_BASELINE) -> None:
+    def __init__(self, baseline: Baseline = NO_BASELINE, seen: Seen = NOTHING_SEEN) -> None:
         self.around = Stage()
         self.git = self.around.git
         self.clock = self.around.clock
         self.references = self.around.references
-        self.stage = SourceStage(self.around.world, namespace="default", baseline=baseline)
+        self.stage = SourceStage(self.around.world, namespace="default", baseline=baseline, seen=seen)
         self.spec = spec()
         self.git.commit(body("a"))
 
@@ -293,18 +294,55 @@ async def test_the_first_look_after_a_restart_is_held_against_what_was_applied()
     assert source.git.looks[-1]["baseline"] == COMMIT
 
 
-async def test_with_the_source_away_what_was_applied_last_is_taken_from_the_cache() -> None:
-    source = Source(BASELINE)
+SEEN = Seen(URL, "branch main", f"main@sha1:{COMMIT}")
+SOURCE = {"url": URL, "ref": "semver ^1 (refs/tags/v1)", "revision": f"v1@sha1:{COMMIT}"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, NOTHING_SEEN),
+        ({"source": SOURCE}, Seen(URL, "semver ^1", f"v1@sha1:{COMMIT}")),
+        ({"source": {**SOURCE, "revision": "main@sha1:4c1f"}}, NOTHING_SEEN),
+        ({"lastAppliedRevision": f"main@sha1:{COMMIT}", "lastAppliedFrom": {"url": URL, "ref": "branch main"}}, NOTHING_SEEN),
+    ],
+)
+def test_a_status_tells_what_was_seen_last(status: dict[str, Any], expected: Seen) -> None:
+    assert seen_of(status) == expected
+
+
+async def test_with_the_source_away_what_was_seen_last_is_taken_from_the_cache_under_the_name_it_had() -> None:
+    source = Source(BASELINE, SEEN)
     source.git.error = REFUSED
-    source.git.kept = {COMMIT: artifact(COMMIT)}
+    source.git.kept = {COMMIT: replace(artifact(COMMIT), revision=f"sha1:{COMMIT}")}
     assert await source.look()
-    assert source.stage.artifact == artifact(COMMIT)
+    assert source.stage.artifact == replace(artifact(COMMIT), revision=SEEN.revision)
     assert source.stage.error(source.spec) is REFUSED
 
 
-@pytest.mark.parametrize("baseline", [NO_BASELINE, Baseline(URL, "branch next", COMMIT), Baseline("https://x", "branch main", COMMIT)])
-async def test_what_was_applied_of_another_source_is_not_taken(baseline: Baseline) -> None:
-    source = Source(baseline)
+async def test_with_the_source_away_nothing_older_than_what_was_seen_last_is_taken() -> None:
+    source = Source(BASELINE, SEEN._replace(revision="main@sha1:" + "9" * 40))
+    source.git.error = REFUSED
+    source.git.kept = {COMMIT: artifact(COMMIT)}
+    await source.look()
+    assert source.stage.artifact is None
+
+
+async def test_with_the_cache_lost_and_the_source_away_what_was_seen_is_taken_and_not_what_was_applied() -> None:
+    source = Source(BASELINE)
+    await source.look()
+    newest = source.stage.artifact
+    assert newest is not None
+    source.git.kept, source.git.error = {COMMIT: artifact(COMMIT), newest.commit: newest}, REFUSED
+    source.stage.lost()
+    await source.look()
+    assert source.stage.artifact == newest
+    assert newest.commit != COMMIT
+
+
+@pytest.mark.parametrize("seen", [NOTHING_SEEN, SEEN._replace(selector="branch next"), SEEN._replace(url="https://x")])
+async def test_what_was_seen_of_another_source_is_not_taken(seen: Seen) -> None:
+    source = Source(BASELINE, seen)
     source.git.error = REFUSED
     source.git.kept = {COMMIT: artifact(COMMIT)}
     await source.look()
@@ -312,7 +350,7 @@ async def test_what_was_applied_of_another_source_is_not_taken(baseline: Baselin
 
 
 async def test_a_cache_that_lost_it_too_changes_nothing_in_what_is_told() -> None:
-    source = Source(BASELINE)
+    source = Source(BASELINE, SEEN)
     source.git.error = REFUSED
     assert await source.look()
     assert source.stage.artifact is None

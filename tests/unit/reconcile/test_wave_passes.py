@@ -98,6 +98,18 @@ async def test_repairs_of_later_waves_do_not_wait(stage: Stage) -> None:
     assert actions(await stage.run()) == {"late": Action.REPAIR}
 
 
+async def test_an_object_of_a_later_wave_that_is_deleted_while_its_newer_manifest_waits_is_made_in_its_turn(stage: Stage) -> None:
+    stage.cluster.comes_up = lambda live: True
+    await stage.commit(web(), LATE)
+    stage.cluster.comes_up = None
+    await stage.commit(web(image="web:2"), of_wave("late", 2, data={"x": "y"}))
+    stage.cluster.delete(ref("late"))
+    outcome = await stage.run()
+    assert (outcome.done, outcome.held.later) == ((), 1)
+    stage.cluster.bring_up(WEB)
+    assert actions(await stage.run()) == {"late": Action.CREATE}
+
+
 async def test_a_newer_commit_takes_the_place_of_one_that_waits(stage: Stage) -> None:
     await stage.commit(web(image="bad"), LATE)
     outcome = await stage.commit(web(image="good"), of_wave("late", 2, data={"x": "y"}))

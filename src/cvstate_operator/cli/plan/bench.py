@@ -50,6 +50,8 @@ from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
 
 PARALLEL: Final = 8
 """Objects looked at at a time: half of what the operator writes at a time, so that it is not held up."""
+SHORT_COMMIT: Final = 12
+"""Characters of a commit that are told where another one stands in full."""
 _CACHE: Final = "plan"
 
 _Item = TypeVar("_Item")
@@ -153,7 +155,13 @@ class Bench:
         if newest.commit == commit:
             return newest
         exactly = git.model_copy(update={"ref": GitRef(commit=commit)})
-        return await self.world.source.fetch(exactly, access=access, known=None, baseline="", max_age=0.0)
+        try:
+            return await self.world.source.fetch(exactly, access=access, known=None, baseline="", max_age=0.0)
+        except errors.RefNotFoundError as exc:
+            raise errors.RefNotFoundError(
+                f"commit {commit}, which is applied, is no longer in {git.url}: {git.ref.selector} is at {newest.commit[:SHORT_COMMIT]} and does not lead "
+                "to it, so Git was rewound; push it again, or have the rewound history applied by spec.source.git.allowRewind"
+            ) from exc
 
     async def local(self, spec: ClusterStateSpec, directory: Path) -> Artifact:
         """A directory of this machine in the place of a commit."""

@@ -19,6 +19,7 @@ from cvstate_operator.cli.plan.bench import Bench
 from cvstate_operator.cli.plan.result import Entry, Kept
 from cvstate_operator.drift import ignores
 from cvstate_operator.drift.difference import Difference, FieldChange, differences
+from cvstate_operator.drift.ledger import Entry as Drift
 from cvstate_operator.drift.ledger import State
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest
@@ -29,6 +30,8 @@ from cvstate_operator.plan import adoption, prune, recreate
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.desired import Desired
+from cvstate_operator.plan.gates import Gates
+from cvstate_operator.plan.history import commit_of
 from cvstate_operator.plan.prune import PruneGuard
 from cvstate_operator.plan.recreate import Verdict
 from cvstate_operator.reconcile import recreation
@@ -48,7 +51,7 @@ _REPAIRS: Final = (Action.VERIFY, Action.REPAIR)
 _WAITING: Final = {
     State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval; give it with: {approve}",
     State.TRANSIENT: "it is younger than spec.drift.transientFor",
-    State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while",
+    State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while; once that one is stopped: {reconcile}",
     State.HELD: "nothing may be repaired now",
 }
 """Drift that is to be repaired, and is not now."""
@@ -69,6 +72,7 @@ class Comparison:
         self._bench = bench
         self._wanted = wanted
         self._orders = orders
+        self._when_written = _once_open(orders)
         self._ledger = Ledger()
         if is_applied(bench.status, wanted):
             self._ledger.present.update(wanted.objects)
@@ -80,6 +84,11 @@ class Comparison:
     def problems(self) -> tuple[Problem, ...]:
         """What could not be done, sorted."""
         return tuple(sorted([*self._wanted.problems, *(failure.problem for failure in self._ledger.failures.values())]))
+
+    @property
+    def exempt(self) -> Collection[ObjectRef]:
+        """Objects that are left as they are, since their annotations ask for it; known after `changes`."""
+        return self._ledger.exempt
 
     async def changes(self) -> list[Change]:
         """What is to be looked at, by what is known of it; objects that cannot be helped are problems from now on.
@@ -95,20 +104,33 @@ class Comparison:
             rules=self._orders.rules,
             block=None,
             is_accepted=True,
+            pending=(),
             left_as_is=lambda ref: False,
             retry_all=True,
         )
         return decided.plan
 
-    async def look(self, change: Change) -> tuple[Body, Look]:
-        """The body of an object, and how it drifted.
+    async def look(self, change: Change, orders: Orders | None = None) -> tuple[Body, Look]:
+        """The body of an object, and how it drifted; `orders` if it is judged by others.
 
         Raises:
             CvstateError: it cannot be read.
         """
+        body, own = self._body(change), self._when_written if change.action is Action.UPDATE else self._orders
+        return body, await self._drift.look(change, body, orders or own)
+
+    async def survey(self, change: Change) -> tuple[Drift, ...]:
+        """Every difference of an object that may not be written, and may not even be ours, by a dry run.
+
+        Raises:
+            CvstateError: it cannot be read, or the API server would not take it as Git has it.
+        """
+        await self._drift.survey(change, self._body(change), self._orders)
+        return self._drift.ledger.of(change.ref)
+
+    def _body(self, change: Change) -> Body:
         assert change.manifest is not None  # what is desired has one  # noqa: S101
-        body = self._bench.world.renderer.body(change.manifest)
-        return body, await self._drift.look(change, body, self._orders)
+        return self._bench.world.renderer.body(change.manifest)
 
     async def preview(self, change: Change, body: Body, look: Look) -> Preview:
         """What the API server says of the apply.
@@ -191,7 +213,11 @@ class Comparison:
 
     def _waits(self, states: Collection[State]) -> str:
         """Why drift is not repaired now."""
-        return "; ".join(text.format(approve=self._approve) for state, text in _WAITING.items() if state in states)
+        return "; ".join(
+            text.format(approve=self._approve, reconcile=f"cvstate reconcile {self._bench.name} -n {self._bench.namespace}")
+            for state, text in _WAITING.items()
+            if state in states
+        )
 
     @property
     def _approve(self) -> str:
@@ -224,7 +250,7 @@ class Comparison:
         if preview.live is None:
             return self._told(change, Entry(change.ref, Action.CREATE))
         difference = differences(preview.live, preview.planned, manager=FIELD_MANAGER)
-        return self._updated(change, look, difference, () if may_force else self._taken(difference))
+        return self._updated(change, look, difference, () if may_force else self._taken(change, difference))
 
     def _updated(self, change: Change, look: Look, difference: Difference, taken: Collection[FieldChange]) -> Entry:
         """An object that gets another manifest; `taken` are fields that are left to others."""
@@ -255,7 +281,7 @@ class Comparison:
         bench = self._bench
         return adoption.may_force(preview.live, owner=bench.owner, manager=FIELD_MANAGER, name_owner=bench.name_owner, terms=terms)
 
-    def _taken(self, difference: Difference) -> tuple[FieldChange, ...]:
+    def _taken(self, change: Change, difference: Difference) -> tuple[FieldChange, ...]:
         """Fields that would be left to others: the dry run was forced, and the operator would not force.
 
         Raises:
@@ -265,7 +291,7 @@ class Comparison:
         if held and not self._orders.yields:
             who = "; ".join(sorted({f"{one.shown}: {one_line(one.manager)}" for one in held})[:NAMED])
             raise errors.FieldConflictError(
-                f"others hold fields that Git declares with other values ({who}); give the fields up there, or take them out of Git",
+                f"others hold fields that Git declares with other values ({who}); {adoption.remedy(is_ours=change.live is not None)}",
                 fields=tuple(one.shown for one in held),
             )
         return held
@@ -358,7 +384,17 @@ class Comparison:
         return entries, tuple(Kept(kept.refs, kept.by) for kept in pruning.kept)
 
 
+def _once_open(orders: Orders) -> Orders:
+    """As of when new manifests may be applied: what holds them and repairs alike is over then."""
+    blocks = dict(orders.gates.blocks)
+    if blocks.get(WindowAction.DRIFT_REPAIR) == blocks.get(WindowAction.NEW_REVISION):
+        blocks.pop(WindowAction.DRIFT_REPAIR, None)
+    return replace(orders, gates=Gates(blocks))
+
+
 def is_applied(status: Mapping[str, object], wanted: Desired) -> bool:
     """Whether these objects were all in the cluster once, as the operator says: what is absent of them vanished, and is not new."""
-    inventory = status.get("inventory")
-    return bool(status.get("lastAppliedRevision")) and isinstance(inventory, Mapping) and inventory.get("digest") == wanted.digest
+    inventory, applied = status.get("inventory"), commit_of(str(status.get("lastAppliedRevision") or ""))
+    # The digest is of what is worked with, which may not be in the cluster yet.
+    is_all_there = bool(applied) and applied == commit_of(str(status.get("lastAttemptedRevision") or ""))
+    return is_all_there and isinstance(inventory, Mapping) and inventory.get("digest") == wanted.digest
