@@ -78,7 +78,7 @@ class PruneGuard:
         if self.doubt:
             return self.doubt
         if not self.applied:
-            return "not everything could be applied; mend the problems that are listed"
+            return "not everything is applied yet; mend the problems that are listed, if there are any"
         if not self.observed:
             return "not every kind can be seen; let the operator's user list and watch every kind that is in Git, or was"
         return ""

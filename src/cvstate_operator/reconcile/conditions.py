@@ -72,10 +72,10 @@ def obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
             # An approval alone would change nothing.
             yield shut.reason, f"{wording.waiting(outcome)}; {shut.message}"
         yield (Reason.PRUNE_HELD if outcome.pruning.waiting else Reason.AWAITING_APPROVAL), wording.waiting(outcome)
-    if outcome.pruning.held:
-        yield Reason.PRUNE_HELD, wording.unpruned(outcome)
     if outcome.held.later:
         yield Reason.WAVE_NOT_READY, wording.waves(outcome)
+    if outcome.pruning.held:
+        yield Reason.PRUNE_HELD, wording.unpruned(outcome)
     if outcome.drift:
         is_fight = any(entry.state is State.BREAKER_OPEN for _, found in outcome.drift for entry in found)
         message = f"{wording.open_drift(outcome)}; {wording.fights(outcome)}" if is_fight else wording.open_drift(outcome)

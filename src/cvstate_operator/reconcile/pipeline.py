@@ -118,7 +118,7 @@ class Pipeline:
         self._decision = Decision()
         self._unfinished = False
         """An error ended the last pass half-way; the next one looks at everything."""
-        self._applied_digest = str((status.get("inventory") or {}).get("digest") or "") if status.get("lastAppliedRevision") else ""
+        self._applied_digest = _applied_digest(status)
         """Digest of desired objects that were all in the cluster once: what is absent of them vanished, and is not new."""
 
     def stop(self) -> None:
@@ -376,3 +376,9 @@ class Pipeline:
 def _commits(annotation: Any) -> tuple[str, ...]:
     """Commit ids in the value of an annotation, separated by commas; anything else in it is left out."""
     return tuple(found for part in str(annotation or "").split(",") if (found := commit_of(f"sha1:{part.strip()}")))
+
+
+def _applied_digest(status: Mapping[str, Any]) -> str:
+    """Digest of the desired objects if `status` says that all of them were applied; empty if it does not."""
+    applied, attempted = (commit_of(str(status.get(name) or "")) for name in ("lastAppliedRevision", "lastAttemptedRevision"))
+    return str((status.get("inventory") or {}).get("digest") or "") if applied and applied == attempted else ""

@@ -117,7 +117,7 @@ def test_what_is_desired_is_in_no_list() -> None:
 DOUBTS = [
     pytest.param(INCOMPLETE, "not every file", id="incomplete"),
     pytest.param(replace(SURE, fresh=False), "there may be a newer commit", id="stale"),
-    pytest.param(replace(SURE, applied=False), "not everything could be applied", id="not-applied"),
+    pytest.param(replace(SURE, applied=False), "not everything is applied yet", id="not-applied"),
     pytest.param(replace(SURE, observed=False), "not every kind can be seen", id="not-observed"),
 ]
 UNCERTAIN = [

@@ -142,3 +142,13 @@ async def test_after_a_restart_a_wave_that_waits_goes_on_where_it_was(stage: Sta
     assert (outcome.done, outcome.held.later) == ((), 1)
     stage.cluster.bring_up(WEB)
     assert actions(await stage.run()) == {"late": Action.CREATE}
+
+
+async def test_after_a_restart_what_a_later_wave_brings_is_new_and_did_not_vanish(stage: Stage) -> None:
+    stage.cluster.comes_up = lambda live: live["spec"]["image"] == "web:1"
+    await stage.commit(web())
+    await stage.commit(web(image="web:2"), LATE)
+    stage.restart(status=stage.status)
+    await stage.look()
+    outcome = await stage.run(full=True)
+    assert (outcome.done, outcome.held.later, stage.names()) == ((), 1, {"web"})

@@ -49,9 +49,9 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 GRANT: Final = "have it granted, or use another --context"
 _REPAIRS: Final = (Action.VERIFY, Action.REPAIR)
 _WAITING: Final = {
-    State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval; give it with: {approve}",
+    State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval; give it with: cvstate approve {where}",
     State.TRANSIENT: "it is younger than spec.drift.transientFor",
-    State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while; once that one is stopped: {reconcile}",
+    State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while; once that one is stopped: cvstate reconcile {where}",
     State.HELD: "nothing may be repaired now",
 }
 """Drift that is to be repaired, and is not now."""
@@ -70,6 +70,7 @@ class Comparison:
         """
         self._only = wanted.objects.keys() if only is None else only
         self._bench = bench
+        self._where = f"{bench.name} -n {bench.namespace}"
         self._wanted = wanted
         self._orders = orders
         self._when_written = _once_open(orders)
@@ -213,15 +214,11 @@ class Comparison:
 
     def _waits(self, states: Collection[State]) -> str:
         """Why drift is not repaired now."""
-        return "; ".join(
-            text.format(approve=self._approve, reconcile=f"cvstate reconcile {self._bench.name} -n {self._bench.namespace}")
-            for state, text in _WAITING.items()
-            if state in states
-        )
+        return "; ".join(text.format(where=self._where) for state, text in _WAITING.items() if state in states)
 
     @property
     def _approve(self) -> str:
-        return f"cvstate approve {self._bench.name} -n {self._bench.namespace}"
+        return f"cvstate approve {self._where}"
 
     def _not_asked(self, change: Change) -> str:
         """Why the API server cannot be asked about an object yet; empty if it can."""
@@ -396,5 +393,5 @@ def is_applied(status: Mapping[str, object], wanted: Desired) -> bool:
     """Whether these objects were all in the cluster once, as the operator says: what is absent of them vanished, and is not new."""
     inventory, applied = status.get("inventory"), commit_of(str(status.get("lastAppliedRevision") or ""))
     # The digest is of what is worked with, which may not be in the cluster yet.
-    is_all_there = bool(applied) and applied == commit_of(str(status.get("lastAttemptedRevision") or ""))
-    return is_all_there and isinstance(inventory, Mapping) and inventory.get("digest") == wanted.digest
+    is_whole = bool(applied) and applied == commit_of(str(status.get("lastAttemptedRevision") or ""))
+    return is_whole and isinstance(inventory, Mapping) and inventory.get("digest") == wanted.digest
