@@ -59,6 +59,8 @@ class Actor:
     ) -> None:
         meta = body["metadata"]
         self.uid: str = meta["uid"]
+        self.version: str = meta["resourceVersion"]
+        """As of the last event about it."""
         self.namespace: str = meta["namespace"]
         self.name: str = meta["name"]
         self._label = f"{meta['namespace']}/{meta['name']}"
@@ -92,6 +94,7 @@ class Actor:
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
         before, self._wanted, self._is_gone = self._wanted, Wanted.read(body), False
+        self.version = body["metadata"]["resourceVersion"]
         self._pipeline.told(body)
         if before.generation != self._wanted.generation:
             self._pipeline.changed()

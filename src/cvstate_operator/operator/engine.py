@@ -20,6 +20,7 @@ from cvstate_operator.kube.pace import Pace
 from cvstate_operator.kube.references import References
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.companions import Companions
 from cvstate_operator.operator.reporter import KubernetesReporter
@@ -153,12 +154,14 @@ class Engine:
         meta = body["metadata"]
         owner = _owner(meta)
         actor = self._actors.get(owner)
+        if actor and actor.uid != meta["uid"] and not is_newer(meta["resourceVersion"], actor.version):
+            return  # of a namesake that is gone: events about two objects come in any order
         if meta.get("deletionTimestamp") and names.FINALIZER not in (meta.get("finalizers") or ()):
             self.deleted(body)
         elif actor and actor.uid == meta["uid"]:
             actor.update(body)
         else:
-            self.deleted(body)
+            self._drop(body)
             self._index.claims.join(owner, time.monotonic())
             self._actors[owner] = self._make(owner, body)
             self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
@@ -178,6 +181,12 @@ class Engine:
 
     def deleted(self, body: Mapping[str, Any]) -> None:
         """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
+        actor = self._actors.get(_owner(body["metadata"]))
+        if actor is None or actor.uid == body["metadata"]["uid"]:
+            self._drop(body)
+
+    def _drop(self, body: Mapping[str, Any]) -> None:
+        """Forget whatever ClusterState has this name."""
         owner = _owner(body["metadata"])
         self._names.pop(owner, None)
         self._subscriptions.pop(owner, None)

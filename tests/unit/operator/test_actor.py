@@ -65,7 +65,7 @@ class Meter(FakeMeter):
 
 
 def clusterstate(*, generation: int = 1, metadata: Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    metadata = {"name": "state", "namespace": "default", "uid": UID, "generation": generation, **(metadata or {})}
+    metadata = {"name": "state", "namespace": "default", "uid": UID, "resourceVersion": "1", "generation": generation, **(metadata or {})}
     return {"metadata": metadata, "spec": spec(**fields).model_dump(by_alias=True, exclude_none=True, mode="json")}
 
 
