@@ -1,18 +1,23 @@
 """Reads the API server's audit log: which requests arrived since a mark, and from whom.
 
 Input: the log of a cluster started by `control_plane`, level Metadata, one line per request (`stack.AUDIT_POLICY`). The line of a request is written
-before its answer ends, so a test may read right after its own request.
+before a short answer ends, so a test may read right after its own request; others may see what it changed before the line is there, and `mark` waits for that.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+REST_SECONDS = 0.02
+"""A log that does not grow for so long has caught up: a line comes within a few milliseconds on an idle machine (measured)."""
+REST_LIMIT_SECONDS = 0.5
 
 WRITE_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 """Verbs that change objects. Source: Kubernetes documentation, "Authorization overview", request verbs."""
@@ -77,7 +82,17 @@ class Audit:
         self._path = path
 
     def mark(self) -> int:
-        """Return the place in the log, in bytes, after the requests seen so far."""
+        """Return the place in the log, in bytes, after the requests answered so far.
+
+        The API server writes a line after it has answered, so the log is given a moment to come to rest; a busy one is not waited for.
+        """
+        deadline, before = time.monotonic() + REST_LIMIT_SECONDS, -1
+        while (size := self._size()) != before and time.monotonic() < deadline:
+            before = size
+            time.sleep(REST_SECONDS)
+        return size
+
+    def _size(self) -> int:
         try:
             return self._path.stat().st_size
         except FileNotFoundError:

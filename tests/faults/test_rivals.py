@@ -67,6 +67,9 @@ def test_a_rival_who_undoes_every_repair_sees_few_of_them_before_and_after_a_res
     assert rival.writes == len(repairs(installed, "c0")) + 1 == REVERSALS + 1
     assert installed.violations() == []
     assert "c0" in installed.world.condition("Drifted")["message"]
+    value = installed.world.trigger(reset=True)
+    until("the rival is gone, and a person asked for another try", lambda: is_repaired(installed, "c0"))
+    until("it is told", lambda: installed.world.state()["status"]["lastHandledReconcileAt"] == value)
 
 
 # -- replaced in the last moment -------------------------------------------------------------------------------------------

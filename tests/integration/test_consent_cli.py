@@ -315,6 +315,9 @@ def test_reconcile_that_does_not_wait_leaves_a_request_that_keeps_other_annotati
         assert annotations["mine"] == "kept"
         values.add(annotations["reconcile.cvstate.io/requestedAt"])
     assert len(values) == 2
+    assert run(own, "reconcile", "state", "-n", own.name, "--no-wait", "--reset")[0] == 0
+    annotations = own.state()["metadata"]["annotations"]
+    assert annotations["reconcile.cvstate.io/resetAt"] == annotations["reconcile.cvstate.io/requestedAt"]
     assert all(datetime.fromisoformat(value) for value in values)
 
 

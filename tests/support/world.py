@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cvstate_operator.api.names import REQUESTED_AT
+from cvstate_operator.api.names import REQUESTED_AT, RESET_AT
 from cvstate_operator.cli.demo.git_server import GitServer, Repository
 from tests.cluster.control_plane import Cluster
 from tests.support.api import CLUSTER_STATES, Api, Json
@@ -65,10 +65,11 @@ class World:
         until("the request is handled", lambda: self.state(name).get("status", {}).get("lastHandledReconcileAt") == value)
         return value
 
-    def trigger(self, name: str = "state") -> str:
-        """Ask for a full reconcile; returns the value that the status will show once it is done."""
+    def trigger(self, name: str = "state", *, reset: bool = False) -> str:
+        """Ask for a full reconcile, and with `reset` for another try of what is left alone; returns the value that the status will show once it is done."""
         value = f"r{next(_counter)}"
-        self.api.merge(f"{CLUSTER_STATES.format(self.name)}/{name}", {"metadata": {"annotations": {REQUESTED_AT: value}}})
+        annotations = {REQUESTED_AT: value, **({RESET_AT: value} if reset else {})}
+        self.api.merge(f"{CLUSTER_STATES.format(self.name)}/{name}", {"metadata": {"annotations": annotations}})
         return value
 
     # -- what happens ----------------------------------------------------------------------------------------------

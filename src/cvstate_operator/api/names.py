@@ -19,6 +19,7 @@ FIELD_MANAGER: Final = "cvstate-operator"
 """Field manager of every write to managed objects."""
 
 REQUESTED_AT: Final = "reconcile.cvstate.io/requestedAt"
+RESET_AT: Final = "reconcile.cvstate.io/resetAt"
 """Annotation on a ClusterState: any new value asks for a full reconcile now."""
 
 REJECTED: Final = "reconcile.cvstate.io/rejected"

@@ -250,7 +250,7 @@ def _fights(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Renderabl
         return [table]
     return [
         table,
-        Text(f"stop one of the two writers; what is left alone is tried once more now with: {_command('reconcile', item)}", "dim"),
+        Text(f"stop one of the two writers; what is left alone is tried once more now with: {_command('reconcile', item)} --reset", "dim"),
     ]
 
 

@@ -109,6 +109,7 @@ def reconcile(
     namespace: NamespaceOption = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and say how things stand.")] = True,
     timeout: Annotated[str, typer.Option(help="How long to wait.", metavar="DURATION")] = "5m",
+    reset: Annotated[bool, typer.Option("--reset", help="Also try once more what is left alone after a fight.")] = False,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -123,6 +124,8 @@ def reconcile(
       cvstate reconcile shop -n team-a --timeout 20m
 
       cvstate reconcile shop -n team-a --no-wait
+
+      cvstate reconcile shop -n team-a --reset     once the rival of a fight is stopped
     """
     seconds = _seconds(timeout)
     namespace = chosen_namespace(namespace, kubeconfig, context)
@@ -133,7 +136,7 @@ def reconcile(
             kubeconfig,
             context,
             lambda client: _reconcile(
-                client, namespace, name, seconds=seconds if wait else 0.0, tell=lambda text: spinner.update(Text(text))
+                client, namespace, name, seconds=seconds if wait else 0.0, reset=reset, tell=lambda text: spinner.update(Text(text))
             ),
         )
     if not wait:
@@ -164,7 +167,7 @@ def _seconds(timeout: str) -> float:
     return seconds
 
 
-async def _reconcile(client: "Client", namespace: str, name: str, *, seconds: float, tell: Callable[[str], None]) -> "Body":
+async def _reconcile(client: "Client", namespace: str, name: str, *, seconds: float, reset: bool, tell: Callable[[str], None]) -> "Body":
     """Ask for a reconcile, and wait until it is answered; returns the ClusterState as it is then.
 
     Raises:
@@ -173,12 +176,13 @@ async def _reconcile(client: "Client", namespace: str, name: str, *, seconds: fl
     """
     state = await lookup.cluster_state(client, namespace, name)
     asked = _now()
+    annotations = {names.REQUESTED_AT: asked, **({names.RESET_AT: asked} if reset else {})}
     where = lookup.path(names.CLUSTER_STATES, name, namespace=namespace)
     body = {
         "apiVersion": names.API_VERSION,
         "kind": names.CLUSTER_STATE,
         # With its uid, so that one which is deleted meanwhile is not made again.
-        "metadata": {"name": name, "namespace": namespace, "uid": state["metadata"]["uid"], "annotations": {names.REQUESTED_AT: asked}},
+        "metadata": {"name": name, "namespace": namespace, "uid": state["metadata"]["uid"], "annotations": annotations},
     }
     with lookup.explained("patch", names.CLUSTER_STATES, namespace):
         state = await client.apply(where, body, manager=lookup.MANAGER, force=True)

@@ -18,6 +18,8 @@ class Wanted:
     verdicts: tuple[str, str] = ("", "")
     """Values of the annotations that reject and release commits."""
     finalizers: tuple[str, ...] = ()
+    is_reset: bool = False
+    """Whether the request also has tried once more what is left alone after a fight: the annotation `resetAt` has the value of `requestedAt`."""
     is_leaving: bool = False
     """Whether it is being deleted."""
 
@@ -33,5 +35,6 @@ class Wanted:
             dict(body.get("spec") or {}),
             verdicts,
             tuple(meta.get("finalizers") or ()),
+            names.REQUESTED_AT in annotations and annotations.get(names.RESET_AT) == annotations[names.REQUESTED_AT],
             "deletionTimestamp" in meta,
         )

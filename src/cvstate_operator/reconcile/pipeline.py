@@ -169,15 +169,15 @@ class Pipeline:
 
     # -- the pass --------------------------------------------------------------------------------------------------
 
-    async def run(self, spec: ClusterStateSpec, *, full: bool, asked: bool = False) -> Outcome:
+    async def run(self, spec: ClusterStateSpec, *, full: bool, reset: bool = False) -> Outcome:
         """Bring the cluster one step closer to the newest commit, and say where it stands.
 
         Args:
             spec: the ClusterState as it is now.
             full: list everything again and look at every object, whatever events said.
-            asked: a person asked for it: what was left alone after a fight is tried once more.
+            reset: a person asked for it: what was left alone after a fight is tried once more.
         """
-        if asked:
+        if reset:
             self._drift.half_open()
         started = self._world.clock.monotonic()
         self._is_outdated = self._writer.was_cut_short = False

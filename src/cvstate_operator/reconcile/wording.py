@@ -107,7 +107,7 @@ def fights(outcome: Outcome) -> str:
     give_up = "leave the field to it by spec.drift.ignore" if first.key.path else "take the object out of Git"
     return (
         f"{one_line(rival)} undoes every repair of {what}, which is left alone; stop one of the two writers "
-        f"(cvstate reconcile NAME -n NAMESPACE then tries once more), or {give_up}{more}"
+        f"(cvstate reconcile NAME -n NAMESPACE --reset then tries once more), or {give_up}{more}"
     )
 
 

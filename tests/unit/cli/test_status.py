@@ -147,7 +147,7 @@ def test_fights_name_the_rival_and_say_whether_they_go_on() -> None:
 def test_a_field_that_is_left_alone_shows_no_count_that_nobody_kept_and_how_to_try_again() -> None:
     fight = {"object": "apps/Deployment/web/api", "key": "u", "path": "/spec/replicas", "manager": "hpa", "openedAt": ago(minutes=3)}
     found = detail(breakers=[fight])
-    for part in ("hpa", "not counted", "left alone since 3 m", "cvstate reconcile shop -n web"):
+    for part in ("hpa", "not counted", "left alone since 3 m", "cvstate reconcile shop -n web --reset"):
         assert part in found
     assert " times" not in found
 

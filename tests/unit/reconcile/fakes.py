@@ -264,10 +264,10 @@ class Stage:
     async def look(self, *, fresh: bool = True) -> bool:
         return await self.pipeline.look(self.spec, fresh=fresh)
 
-    async def run(self, *, full: bool = False, asked: bool = False) -> Outcome:
-        """One pass, and what is told of it; `asked`: a person asked for it."""
+    async def run(self, *, full: bool = False, reset: bool = False) -> Outcome:
+        """One pass, and what is told of it; `reset`: a person wants another try."""
         self.cluster.writes.clear()
-        outcome = await self.pipeline.run(self.spec, full=full, asked=asked)
+        outcome = await self.pipeline.run(self.spec, full=full, reset=reset)
         before, now = self.status, self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         self.events = list(self.teller.tell(outcome))
         self.status = report.status(outcome, previous=before, generation=1, handled_at=None, now=now)

@@ -317,14 +317,14 @@ async def test_a_person_who_asks_need_not_wait_for_the_next_probe() -> None:
     await fight(stage)
     outcome = await stage.run(full=True)
     assert (outcome.done, stage.ready()) == ((), ("False", "BreakerOpen"))
-    outcome = await stage.run(full=True, asked=True)
+    outcome = await stage.run(full=True, reset=True)
     assert (actions(outcome), data(stage)["colour"]) == ({"a": Action.REPAIR}, "blue")
 
 
 async def test_a_rival_who_goes_on_is_left_alone_again_after_one_try_that_a_person_asked_for() -> None:
     stage = await staged(**BREAKER)
     await fight(stage)
-    await stage.run(full=True, asked=True)
+    await stage.run(full=True, reset=True)
     outcome = await paint(stage, "red-again", manager="hpa")
     assert (outcome.done, states(outcome), data(stage)["colour"]) == ((), {COLOUR: "BreakerOpen"}, "red-again")
     assert (await stage.run(full=True)).done == ()

@@ -527,7 +527,7 @@ def test_a_fight_is_told_when_it_begins_by_field_and_rival() -> None:
     found = events(OUTCOMES["drift-left-alone"], status(OUTCOMES["open-drift"]))
     assert [(kind, reason) for kind, reason, _ in found] == [("Warning", "BreakerOpen")]
     assert "hpa undoes every repair of ConfigMap/default/a /spec/replicas, which is left alone" in found[0][2]
-    assert "cvstate reconcile NAME -n NAMESPACE then tries once more" in found[0][2]
+    assert "cvstate reconcile NAME -n NAMESPACE --reset then tries once more" in found[0][2]
     assert "spec.drift.ignore" in found[0][2]
 
 

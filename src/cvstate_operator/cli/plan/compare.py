@@ -51,7 +51,7 @@ _REPAIRS: Final = (Action.VERIFY, Action.REPAIR)
 _WAITING: Final = {
     State.AWAITING_APPROVAL: "spec.drift.rules ask for an approval; give it with: cvstate approve {where}",
     State.TRANSIENT: "it is younger than spec.drift.transientFor",
-    State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while; once that one is stopped: cvstate reconcile {where}",
+    State.BREAKER_OPEN: "somebody undoes every repair, so that it is left alone for a while; once that one is stopped: cvstate reconcile {where} --reset",
     State.HELD: "nothing may be repaired now",
 }
 """Drift that is to be repaired, and is not now."""

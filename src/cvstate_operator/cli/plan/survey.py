@@ -305,7 +305,7 @@ class _Survey:
         if state == State.BREAKER_OPEN:
             return (
                 state,
-                f"somebody undoes every repair; once that one is stopped: cvstate reconcile {self._bench.name} -n {self._bench.namespace}",
+                f"somebody undoes every repair; once that one is stopped: cvstate reconcile {self._bench.name} -n {self._bench.namespace} --reset",
             )
         if state != State.REPAIRING:
             return state, ""
