@@ -81,6 +81,8 @@ def run(
 
       cvstate run --webhook-listen 0.0.0.0:9292     take push notifications, see docs/webhook.md
     """
+    import uvloop
+
     from cvstate_operator.operator import app
     from cvstate_operator.settings import Settings, default_cache
     from cvstate_operator.telemetry import logs
@@ -99,4 +101,5 @@ def run(
         listen=listen,
         writers=writers,
     )
-    asyncio.run(app.run(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(app.run(settings))

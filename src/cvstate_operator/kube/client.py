@@ -7,10 +7,13 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from cvstate_operator import errors
 from cvstate_operator.api.prune import PropagationPolicy
@@ -29,7 +32,11 @@ SILENCE_SECONDS: Final = 70.0
 APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
 
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+
 Params = Mapping[str, str]
+_PLAIN: Final = "/:@!$&'()*+,;=~"
+"""What may stand in a path as it is (RFC 3986, section 3.3)."""
 
 
 class Observe(Protocol):
@@ -135,7 +142,7 @@ class Client:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=SILENCE_SECONDS)
         try:
-            async with self._session.get(self._url(path), params={**params, "watch": "true"}, timeout=timeout) as response:
+            async with self._session.get(self._url(path, {**params, "watch": "true"}), timeout=timeout) as response:
                 if response.status >= 400:
                     raise self._error(response.status, await response.read(), response.headers.get("Retry-After"))
                 opened()
@@ -147,8 +154,10 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as exc:
             raise errors.NetworkError(f"the watch of {path} broke: {type(exc).__name__}") from exc
 
-    def _url(self, path: str) -> str:
-        return self._connection.server + path
+    def _url(self, path: str, params: Params | None) -> URL:
+        """Quoted here, at once: aiohttp would take it apart and put it together again for each part."""
+        query = f"?{_query(tuple(params.items()))}" if params else ""
+        return URL(f"{self._connection.server}{quote(path, safe=_PLAIN)}{query}", encoded=True)
 
     async def _send(
         self,
@@ -179,13 +188,10 @@ class Client:
                 self._pace.report(seconds, error)
 
     async def _exchange(self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]) -> Body:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         # aiohttp warns of larger bodies than 1 MiB as bytes; the API server refuses those above 3 MiB.
         data = io.BytesIO(body) if body and len(body) > 2**20 else body
         try:
-            async with self._session.request(
-                method, self._url(path), params=params, data=data, headers=headers, timeout=timeout
-            ) as response:
+            async with self._session.request(method, self._url(path, params), data=data, headers=headers, timeout=_TIMEOUT) as response:
                 payload = await response.read()
                 if response.status >= 400:
                     raise self._error(response.status, payload, response.headers.get("Retry-After"))
@@ -206,6 +212,11 @@ class Client:
         except orjson.JSONDecodeError:
             status = None
         return verdict.error_for(code, status if isinstance(status, dict) else None, retry_after=retry_after)
+
+
+@lru_cache(maxsize=64)
+def _query(params: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(params)
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

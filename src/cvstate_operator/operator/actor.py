@@ -73,6 +73,8 @@ class Actor:
         self._teller = events.Teller(self._status)
         self._wanted = Wanted.read(body)
         self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
+        self._read: tuple[Mapping[str, Any], ClusterStateSpec] | None = None
+        """The spec as it was written and as it was understood: every event asks for it."""
         self._wake = asyncio.Event()
         self._stopping = False
         self._look_at = 0.0
@@ -205,7 +207,9 @@ class Actor:
 
     def _parsed(self, wanted: Wanted) -> ClusterStateSpec:
         """The spec, if it makes sense, together with what it depends on."""
-        spec = parse_spec(wanted.spec)
+        if self._read is None or self._read[0] is not wanted.spec:
+            self._read = wanted.spec, parse_spec(wanted.spec)
+        spec = self._read[1]
         for dependency in spec.depends_on:
             dependencies.require_expression(dependency)
         if cycle := dependencies.find_cycle(self._edges, self.name):

@@ -79,10 +79,13 @@ class DriftStage:
             CvstateError: the live object could not be read.
         """
         assert change.manifest is not None  # prunes are not looked at  # noqa: S101
-        self.breakers.limits = Limits.of(orders.spec.drift.breaker)
+        self.breakers.limits = orders.limits
         labels = body["metadata"].get("labels") or {}
         ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
         if change.live is None:
+            if change.action is Action.CREATE and not self.breakers.knows(str(change.ref)):
+                self._forget((change.ref,))
+                return Look(left_out=ignored, is_final=self._may_rest(orders) and not ignored.managers)
             return await self._look_at_absent(change, body, ignored, orders)
         needs_no_look = not ignored and orders.is_plain and not self._is_held(change)
         if change.action is Action.UPDATE and needs_no_look and (change.live.is_settled or not self._is_blocked(change, orders)):

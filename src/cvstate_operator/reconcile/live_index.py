@@ -35,6 +35,8 @@ class LiveIndex:
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
         self._writing: dict[ObjectRef, str | None] = {}
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
+        self._echoes: dict[ObjectRef, tuple[ApiResource, dict[str, Any]]] = {}
+        """What was observed last of objects that are being written."""
         self._unready: dict[ObjectRef, Readiness] = {}
         """Members that are not ready."""
         self.claims = Claims()
@@ -83,6 +85,20 @@ class LiveIndex:
         """An object exists in this state."""
         meta = live["metadata"]
         ref = ObjectRef(resource.gvk.group, resource.gvk.kind, meta.get("namespace", ""), meta["name"])
+        if ref in self._writing:
+            # Most likely the echo of our write: it is looked at when the answer is there, and then need not be.
+            self._take_echo(ref)
+            self._echoes[ref] = (resource, live)
+            return
+        self._observe(ref, resource, live)
+
+    def _take_echo(self, ref: ObjectRef, *, answered: str = "") -> None:
+        """Look at what was observed of an object that is being written, unless that is the very state that was `answered`."""
+        if (echo := self._echoes.pop(ref, None)) and echo[1]["metadata"]["resourceVersion"] != answered:
+            self._observe(ref, *echo)
+
+    def _observe(self, ref: ObjectRef, resource: ApiResource, live: dict[str, Any]) -> None:
+        meta = live["metadata"]
         before = self._objects.get(ref)
         same = before if before and before.uid == meta["uid"] else None
         is_comparable = same is not None and same.resource.gvk == resource.gvk
@@ -111,6 +127,7 @@ class LiveIndex:
 
     def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
         """An object was deleted or lost its owner label."""
+        self._take_echo(ref)
         before = self._objects.get(ref)
         if ref in self._writing:
             self._writing[ref] = resource_version
@@ -132,6 +149,7 @@ class LiveIndex:
         The answer holds our fields in the server's normal form: that is the baseline from now on. If something newer was observed meanwhile, it
         is compared with that baseline at once. If the write was not `is_final`, fields of it are left to others, and every change has to be looked at.
         """
+        self._take_echo(ref, answered=live["metadata"]["resourceVersion"] if live and resource else "")
         gone_at = self._writing.pop(ref, None)
         seen = self._objects.get(ref)
         if live is None or resource is None:

@@ -11,6 +11,7 @@ from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.drift import DriftAction
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.windows import WindowAction
+from cvstate_operator.drift.breaker import Limits
 from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.gates import Block, Gates
 
@@ -42,7 +43,12 @@ class Orders:
         told.update(repr((drift.ignore, drift.rules, self.spec.apply.conflicts)).encode())
         return told.hexdigest()
 
-    @property
+    @cached_property
+    def limits(self) -> Limits:
+        """When a fight ends."""
+        return Limits.of(self.spec.drift.breaker)
+
+    @cached_property
     def is_plain(self) -> bool:
         """Whether every drift is simply repaired, so that an apply needs no look at the live object before."""
         drift = self.spec.drift

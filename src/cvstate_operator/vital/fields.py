@@ -30,7 +30,7 @@ class Fields:
         Raises:
             MalformedError: it is no JSON object.
         """
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise MalformedError(f"{path or 'the object'} is no map")
         return cls(value, path)
 
