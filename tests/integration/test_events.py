@@ -3,13 +3,16 @@
 Aspects: what waits, over a pass so long that the status says it is under way · a fight that is given up · what Ready says while nothing may be written.
 """
 
+import time
+
+from cvstate_operator.operator.event_writer import TOGETHER_SECONDS
 from tests.integration.test_gates import specify
 from tests.support.objects import config_map, text
 from tests.support.waiting import until
 from tests.support.world import World
 
 BY_HAND = {"rules": [{"match": {"paths": ["/data/k"]}, "action": "Approve"}]}
-MANY = 800
+MANY = 1500
 """Objects whose creation takes well over a second; then the status says that a pass is under way."""
 
 
@@ -36,6 +39,7 @@ def test_what_waits_is_not_told_again_after_a_long_pass(world: World):
     until("the Event of the commit is there", lambda: any(commit in note for note in world.events("Applied")))
     assert world.wait_failed("AwaitingApproval")["message"] == message
     world.request()
+    time.sleep(2 * TOGETHER_SECONDS)
     assert world.events("AwaitingApproval") == [message]
 
 
@@ -47,6 +51,7 @@ def test_a_fight_that_is_given_up_is_one_event(world: World):
     world.wait_failed("BreakerOpen", mentions="kubectl-edit")
     until("it is told", lambda: world.events("BreakerOpen"))
     world.request()
+    time.sleep(2 * TOGETHER_SECONDS)
     assert (len(world.events("BreakerOpen")), world.events("DriftDetected")) == (1, [])
 
 

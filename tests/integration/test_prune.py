@@ -381,6 +381,7 @@ def test_no_value_that_only_the_cluster_holds_is_told(world: World, then: str):
     world.declare(prune={"enabled": True})
     message = world.wait_failed("AdmissionDenied", mentions=f"Secret/{world.name}/s")["message"]
     assert f"'{world.name}'" in message, "the policy is named"
+    until("it is told", lambda: world.events("AdmissionDenied"))
     for told in (message, world.operator.log.read_text(), str(world.events("AdmissionDenied"))):
         assert CANARY not in told
         assert live not in told

@@ -51,7 +51,7 @@ def test_what_does_not_become_healthy_is_rolled_back_and_the_next_commit_is_take
     roll_out(world, "web")
     world.request()
     assert image(world) == "good:1"
-    assert world.events("RolledBack")
+    until("it is told", lambda: world.events("RolledBack"))
     better = world.commit({"a.yaml": web("better:1")})
     until("the next one is taken", lambda: image(world) == "better:1")
     roll_out(world, "web")
@@ -127,7 +127,7 @@ def test_a_hand_edit_of_what_a_rollback_left_is_undone(world: World):
     left_newer(world)
     edit(world)
     until("the edit is undone", lambda: data(world) == "db:2")
-    assert any("was evil:1 instead of db:2" in told for told in world.events("DriftRepaired"))
+    until("it is told", lambda: any("was evil:1 instead of db:2" in told for told in world.events("DriftRepaired")))
 
 
 def test_what_a_rollback_left_is_made_anew_as_it_was_left(world: World):

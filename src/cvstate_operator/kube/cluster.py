@@ -95,17 +95,19 @@ class Cluster:
         def marked(live: Mapping[str, Any] | None) -> Body:
             return ownership.marked(remade(live), owner=owner, digest=digest, namespace=change.ref.namespace)
 
-        try:
-            if change.live:
-                return await self._patch(path, marked(live), {"uid": change.live.uid}, force=terms.may_force)
-            return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
-        except errors.StaleError:
-            pass
-        except errors.FieldConflictError:
-            if change.live:
-                raise
-        # The object is not what we thought: look, and adopt it, create it, or leave it.
-        found = await self._client.get(path)
+        found = dict(live) if live and not change.live else None
+        if found is None:
+            try:
+                if change.live:
+                    return await self._patch(path, marked(live), {"uid": change.live.uid}, force=terms.may_force)
+                return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
+            except errors.StaleError:
+                pass
+            except errors.FieldConflictError:
+                if change.live:
+                    raise
+            # The object is not what we thought: look, and adopt it, create it, or leave it.
+            found = await self._client.get(path)
         if found is None:
             return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
         if terms.only_if_absent:

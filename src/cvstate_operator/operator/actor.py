@@ -260,7 +260,8 @@ class Actor:
 
     async def _pass(self, spec: ClusterStateSpec, *, full: bool, answered: Wanted | None) -> None:
         started = _now()
-        work = asyncio.create_task(self._pipeline.run(spec, full=full, reset=answered is not None and answered.is_reset))
+        is_reset = answered is not None and answered.is_reset
+        work = asyncio.create_task(self._pipeline.run(spec, full=full, asked=answered is not None, reset=is_reset))
         try:
             finished, _ = await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
             if not finished and (news := self._pipeline.news(self._status)):

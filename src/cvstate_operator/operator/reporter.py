@@ -1,10 +1,8 @@
 """The reporter: writes what a pass found onto its ClusterState and tells Kubernetes Events. Adapter of the port of the same name."""
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -12,17 +10,13 @@ from cvstate_operator.api import names
 from cvstate_operator.api.change_plan import plan_name
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects import ownership
-from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.operator.event_writer import EventWriter
 from cvstate_operator.reconcile.outcome import Consent
 from cvstate_operator.reconcile.plan_report import plan_body
 from cvstate_operator.reconcile.ports import ParentMetadata
 
-MAX_EVENT_MESSAGE: Final = 1000
-"""An Event's note may have 1,024 characters (events.k8s.io/v1)."""
 FIELD_MANAGER: Final = f"{names.FIELD_MANAGER}-report"
 """Field manager of marks and status. Not that of managed objects: a ClusterState may be one itself, and an apply takes away what it does not name."""
-PENDING_EVENTS: Final = 50
-"""Events that wait to be written; further ones are dropped, and counted in the log."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +28,7 @@ class KubernetesReporter:
         self._client = client
         self._meta = {"namespace": namespace, "name": name, "uid": uid}
         self._path = f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.CLUSTER_STATES}/{name}"
-        self._events: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(PENDING_EVENTS)
-        self._writer = asyncio.create_task(self._write_events(), name=f"events {namespace}/{name}")
+        self._events = EventWriter(client, {"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **self._meta})
 
     async def write_parent(self, metadata: ParentMetadata) -> None:
         """Put the ApplySet marks on the ClusterState."""
@@ -105,47 +98,12 @@ class KubernetesReporter:
 
     def event(self, *, kind: str, reason: str, message: str, correlation_id: str = "") -> None:
         """Tell people that something happened; written beside everything else."""
-        try:
-            self._events.put_nowait(self._event(kind, reason, message, correlation_id))
-        except asyncio.QueueFull:
-            _log.warning("event dropped, too many are waiting", extra={"reason": reason})
+        self._events.tell(kind=kind, reason=reason, note=message, correlation_id=correlation_id)
 
     async def close(self) -> None:
         """Write the events that wait, then end."""
-        try:
-            async with asyncio.timeout(2):
-                await self._events.join()
-        except TimeoutError:
-            _log.warning("events dropped at the end", extra={"count": self._events.qsize()})
-        self._writer.cancel()
-        await asyncio.gather(self._writer, return_exceptions=True)
+        await self._events.close()
 
     async def _apply(self, path: str, body: Mapping[str, Any]) -> None:
         whole = {"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **body}
         await self._client.apply(path, whole, manager=FIELD_MANAGER, force=True)
-
-    async def _write_events(self) -> None:
-        while True:
-            event = await self._events.get()
-            try:
-                await self._client.create(f"/apis/events.k8s.io/v1/namespaces/{self._meta['namespace']}/events", event)
-            except errors.CvstateError as exc:
-                _log.warning("event not written", extra={"reason": exc.reason, "error": exc.message, "event": event["note"]})
-            finally:
-                self._events.task_done()
-
-    def _event(self, kind: str, reason: str, message: str, correlation_id: str) -> dict[str, Any]:
-        marks = {"annotations": {names.CORRELATION_ID: correlation_id}} if correlation_id else {}
-        return {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{self._meta['name']}-", "namespace": self._meta["namespace"], **marks},
-            "eventTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "type": kind,
-            "reason": reason,
-            "action": "Reconcile",
-            "note": one_line(message, MAX_EVENT_MESSAGE),
-            "regarding": {"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **self._meta},
-            "reportingController": f"{names.GROUP}/{names.FIELD_MANAGER}",
-            "reportingInstance": names.FIELD_MANAGER,
-        }

@@ -5,13 +5,13 @@ set is incomplete, and nothing may be pruned by it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Final
 
-from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
@@ -43,6 +43,27 @@ class Desired:
         """`sha256:…` over all objects: independent of files and their order."""
         lines = sorted(f"{ref}\0{manifest.digest}\n" for ref, manifest in self.objects.items())
         return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def kinds(self) -> frozenset[GroupKind]:
+        """Of all objects."""
+        return frozenset(gvk.group_kind for gvk in self.resources)
+
+    @cached_property
+    def waves(self) -> Mapping[int, Sequence[ObjectRef]]:
+        """Objects by the number of their wave; in order, the objects too."""
+        found: dict[int, list[ObjectRef]] = {}
+        for ref, manifest in self.objects.items():
+            found.setdefault(manifest.directives.wave, []).append(ref)
+        return {number: sorted(found[number]) if len(found) > 1 else found[number] for number in sorted(found)}
+
+    def news(self, before: "Desired") -> list[ObjectRef]:
+        """Objects that are declared otherwise than before, or not any more. Where in Git they stand does not matter."""
+        if self is before:
+            return []
+        now, then = self.objects, before.objects
+        changed = [ref for ref, manifest in now.items() if not _is_same(manifest, then.get(ref))]
+        return [*changed, *(ref for ref in then if ref not in now)]
 
     def manifest_for(self, ref: ObjectRef, live: Live | None) -> Manifest | None:
         """What an object is to be compared with; None if it is not desired, or that is not known.
@@ -121,6 +142,13 @@ def leave(wanted: Desired, given_up: Desired | None, leaves: Callable[[ObjectRef
 def is_applied_from(manifest: Manifest, live: Live) -> bool:
     """Whether an object was applied last from exactly this manifest, fields left out or not."""
     return live.digest == manifest.digest or live.digest.startswith(f"{manifest.digest}+")
+
+
+def _is_same(manifest: Manifest, other: Manifest | None) -> bool:
+    """Whether both ask for the same."""
+    if manifest is other:
+        return True
+    return other is not None and (manifest.digest, manifest.directives) == (other.digest, other.directives)
 
 
 def _differs(manifest: Manifest, other: Manifest | None) -> bool:

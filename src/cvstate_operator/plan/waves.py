@@ -5,11 +5,10 @@ Two orders, the first one counts more: the number that an object's annotation gi
 earlier ones has to be applied, and ready if `spec.apply.wait` says so.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cvstate_operator.objects.identity import ObjectRef
-from cvstate_operator.objects.manifest import Manifest
 
 
 class Frontier(NamedTuple):
@@ -23,21 +22,18 @@ class Frontier(NamedTuple):
     """What it lacks, for people."""
 
 
-def frontier(objects: Mapping[ObjectRef, Manifest], lacks: Callable[[ObjectRef], str]) -> Frontier | None:
+def frontier(waves: Mapping[int, Sequence[ObjectRef]], lacks: Callable[[ObjectRef], str]) -> Frontier | None:
     """The first wave that is not finished; None if none holds up another.
 
     Args:
-        objects: everything desired.
+        waves: everything desired, by the numbers of the waves; in order.
         lacks: what an object lacks to be applied and ready, for people; empty if nothing.
     """
-    waves: dict[int, list[ObjectRef]] = {}
-    for ref, manifest in objects.items():
-        waves.setdefault(manifest.directives.wave, []).append(ref)
-    for number in sorted(waves)[:-1]:
+    for number in list(waves)[:-1]:
         if found := _first(waves[number], lacks):
             return Frontier(number, *found)
     return None
 
 
 def _first(refs: Iterable[ObjectRef], lacks: Callable[[ObjectRef], str]) -> tuple[ObjectRef, str] | None:
-    return next(((ref, why) for ref in sorted(refs) if (why := lacks(ref))), None)
+    return next(((ref, why) for ref in refs if (why := lacks(ref))), None)

@@ -120,7 +120,7 @@ class DecideStage:
             return self._unready(ref) if orders.spec.apply.wait else ""
 
         found.plan = [*found.plan, *found.later]
-        found.later, found.frontier = [], waves.frontier(wanted.objects, lacks)
+        found.later, found.frontier = [], waves.frontier(wanted.waves, lacks)
         if found.frontier:
             limit = found.frontier.wave
             found.later = [change for change in found.plan if _is_revision(change) and change.wave[0] > limit]

@@ -40,7 +40,7 @@ class ObserveStage:
             wanted: the desired objects.
             resync_before: list again what was listed before that (monotonic seconds); None for nothing.
         """
-        kinds = frozenset(ref.group_kind for ref in wanted.objects)
+        kinds = wanted.kinds
         possible = kinds | (self._marked or frozenset())
         await self._mark(possible)
         cluster = self._world.cluster

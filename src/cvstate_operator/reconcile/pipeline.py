@@ -7,7 +7,7 @@ A pass costs what changed: after an event only the touched objects are looked at
 differing objects are written. What may not be written now is looked at all the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
@@ -116,8 +117,8 @@ class Pipeline:
         self._attempted: Artifact | None = None
         """What the pass is about; a look beside it may already have found a newer one."""
         self._decision = Decision()
-        self._unfinished = False
-        """An error ended the last pass half-way; the next one looks at everything."""
+        self._looked_over: tuple[tuple[object, ...], Desired] | None = None
+        """By what every object was judged last; None if a pass ended half-way, so that the next one looks at everything."""
         self._applied_digest = _applied_digest(status)
         """Digest of desired objects that were all in the cluster once: what is absent of them vanished, and is not new."""
 
@@ -169,12 +170,13 @@ class Pipeline:
 
     # -- the pass --------------------------------------------------------------------------------------------------
 
-    async def run(self, spec: ClusterStateSpec, *, full: bool, reset: bool = False) -> Outcome:
+    async def run(self, spec: ClusterStateSpec, *, full: bool, asked: bool = False, reset: bool = False) -> Outcome:
         """Bring the cluster one step closer to the newest commit, and say where it stands.
 
         Args:
             spec: the ClusterState as it is now.
-            full: list everything again and look at every object, whatever events said.
+            full: look at every object, whatever events said, and at lists that are not older than half an interval; other ClusterStates need them as well.
+            asked: a person asked for it: lists are made now.
             reset: a person asked for it: what was left alone after a fight is tried once more.
         """
         if reset:
@@ -188,19 +190,23 @@ class Pipeline:
         if self._rules not in (None, rules):
             self._world.index.doubt(self._owner)
         is_other, self._rules = is_other or self._rules != rules, rules
-        fresh = await self._renew(orders, full=full) or self._unfinished or is_other or self._consent.is_news
+        is_new = await self._renew(orders, full=full)
         wanted = self._place.desired
         if wanted is None:
             return self._outcome(orders, ())
-        self._unfinished = True
-        visible = await self._observe.observe(wanted, resync_before=started if full or not self._observe.seen_all else None)
-        looked_at = self._due(wanted, visible, everything=full or fresh)
-        done = await self._apply(wanted, looked_at, orders, is_thorough=full or fresh, retry_all=full or self._consent.is_news)
-        if full or fresh or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
+        news = self._news(wanted, orders)
+        everything = news is None or full or is_other or self._consent.is_news or (is_new and self._revision.is_rollback)
+        self._looked_over = None
+        age = 0.0 if asked or not self._observe.seen_all else parse_seconds(spec.interval) / 2
+        visible = await self._observe.observe(wanted, resync_before=started - age if full or not self._observe.seen_all else None)
+        looked_at = self._due(visible, wanted.objects if everything else news or ())
+        done = await self._apply(wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._consent.is_news)
+        if everything or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
             keeps = partial(self._revision.leaves, spec)
             done += await self._prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
         await self._recreations.look(self._writer.waiting, wanted)
-        self._unfinished = self._writer.was_cut_short
+        if not self._writer.was_cut_short:
+            self._looked_over = self._basis(orders), wanted
         if full:
             self.ledger.left.clear()
             self._drift.tidy(wanted.objects)
@@ -261,14 +267,23 @@ class Pipeline:
                     self._source.lost()
         return self._place.leave(excluded(spec), given_up)
 
-    def _due(self, wanted: Desired, visible: Iterable[GroupKind], *, everything: bool) -> dict[ObjectRef, float]:
+    def _basis(self, orders: Orders) -> tuple[object, ...]:
+        """What else decides about an object than how it is declared and how it is."""
+        revision = self._revision
+        return revision.block(orders.gates), revision.is_unaccepted, revision.is_rollback, orders.rules
+
+    def _news(self, wanted: Desired, orders: Orders) -> Sequence[ObjectRef] | None:
+        """Objects that are declared otherwise than when everything was judged last; None if nothing of that holds any more."""
+        if self._looked_over is None or self._looked_over[0] != self._basis(orders):
+            return None
+        return wanted.news(self._looked_over[1])
+
+    def _due(self, visible: Iterable[GroupKind], news: Iterable[ObjectRef]) -> dict[ObjectRef, float]:
         """Objects to look at in this pass, and since when each is due (monotonic seconds)."""
         now = self._world.clock.monotonic()
         self.ledger.retry(frozenset(visible), now)
-        due = self.ledger.take(now)
-        if everything:
-            return {**dict.fromkeys(wanted.objects, now), **due}
-        return {**{change.ref: now for change in (*self._decision.held, *self._decision.later)}, **due}
+        waiting = (change.ref for change in (*self._decision.held, *self._decision.later))
+        return {**dict.fromkeys(waiting, now), **dict.fromkeys(news, now), **self.ledger.take(now)}
 
     async def _apply(
         self, wanted: Desired, looked_at: Mapping[ObjectRef, float], orders: Orders, *, is_thorough: bool, retry_all: bool

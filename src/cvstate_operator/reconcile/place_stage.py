@@ -74,12 +74,14 @@ class PlaceStage:
 
     async def _place(self, spec: ClusterStateSpec, rendered: Rendered) -> None:
         cluster = self._world.cluster
-        declared = crds.declared_resources(self._world.renderer.body(m) for m in rendered.manifests if crds.is_crd(m.gvk.group_kind))
+        gvks = {m.gvk for m in rendered.manifests}
+        definitions = {gvk for gvk in gvks if crds.is_crd(gvk.group_kind)}
+        declared = crds.declared_resources(self._world.renderer.body(m) for m in rendered.manifests if definitions and m.gvk in definitions)
 
         def resolve(gvk: Gvk) -> ApiResource | None:
             return cluster.resource(gvk) or declared.get(gvk)
 
-        if any(resolve(gvk) is None for gvk in {m.gvk for m in rendered.manifests}):
+        if any(resolve(gvk) is None for gvk in gvks):
             await cluster.discover()
         namespace = inputs.release_namespace(spec, self._namespace) if rendered.type == "Helm" else self._namespace
         self._declared = found = desired.place(

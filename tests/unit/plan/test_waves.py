@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cvstate_operator.objects.directives import Directives
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.manifest import Manifest
+from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.waves import Frontier, frontier
 from tests.unit.builders import manifest, ref
 
@@ -21,7 +22,7 @@ def objects(**waves: int) -> dict[ObjectRef, Manifest]:
 
 
 def limit(those: dict[ObjectRef, Manifest], *lacking: str) -> Frontier | None:
-    return frontier(those, lambda ref: f"{ref.name} is not ready" if ref.name in lacking else "")
+    return frontier(Desired(those).waves, lambda ref: f"{ref.name} is not ready" if ref.name in lacking else "")
 
 
 def test_nothing_is_held_up_if_nothing_lacks_anything() -> None:

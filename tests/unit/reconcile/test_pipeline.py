@@ -5,14 +5,16 @@ CRDs and their custom resources · kinds that cannot be seen · restart · failu
 """
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.plan import changes
 from cvstate_operator.plan.changes import Action
-from cvstate_operator.reconcile import summary
+from cvstate_operator.reconcile import decide_stage, summary
 from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, RIVAL, SECRET, WEBHOOK, WIDGET, applied, body, problem, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
@@ -873,3 +875,39 @@ async def test_stop_between_two_deletes_keeps_the_rest(stage: Stage) -> None:
 async def test_the_owner_is_on_every_member(stage: Stage) -> None:
     await stage.commit(A, body("s", of=SECRET))
     assert set(stage.index.members(OWNER)) == {ref("a"), ObjectRef("", "Secret", "default", "s")}
+
+
+# -- the work that a commit makes --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decided(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the objects that were decided on, by all passes."""
+    found: list[str] = []
+
+    def decide(ref: ObjectRef, *args: Any, **kwargs: Any) -> Any:
+        found.append(ref.name)
+        return changes.decide(ref, *args, **kwargs)
+
+    monkeypatch.setattr(decide_stage, "changes", SimpleNamespace(decide=decide))
+    return found
+
+
+async def test_a_commit_has_only_that_decided_on_which_it_changes(stage: Stage, decided: list[str]) -> None:
+    await stage.commit(*(body(name) for name in "abcd"))
+    assert sorted(decided) == ["a", "b", "c", "d"]
+    decided.clear()
+    outcome = await stage.settle(await stage.commit(body("a"), body("b", data={"x": "y"}), body("c"), body("new")))
+    assert decided == ["b", "new"]
+    assert (stage.names(), outcome.is_converged) == ({"a", "b", "c", "new"}, True)
+
+
+@pytest.mark.parametrize(
+    "other", [{"drift": {"extraFields": "Report"}}, {"windows": [{"kind": "Deny", "schedule": "0 0 * * *", "duration": "24h"}]}]
+)
+async def test_a_commit_with_another_spec_has_everything_decided_on(stage: Stage, decided: list[str], other: dict[str, Any]) -> None:
+    await stage.commit(body("a"), body("b"))
+    decided.clear()
+    stage.spec = spec(**other)
+    await stage.commit(body("a"), body("b", data={"x": "y"}))
+    assert {"a", "b"} <= set(decided)

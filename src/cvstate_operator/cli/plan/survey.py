@@ -340,7 +340,7 @@ class _Survey:
             readiness = self._bench.index.unready(ref) if self._orders.spec.apply.wait else None
             return readiness.message if readiness and readiness.holds_up else ""
 
-        return waves.frontier(self._declared.objects, lacks)
+        return waves.frontier(self._declared.waves, lacks)
 
 
 def _told(ref: ObjectRef, sample: Mapping[str, Any]) -> Drifted:
