@@ -1,4 +1,4 @@
-"""Runs put together for comparison: a cell is one scenario in one world and size; in it each tool has the runs of one session. Pure; read by `report`.
+"""Runs put together for comparison: a cell is one scenario in one form, world and size; in it each tool has the runs of one session. Pure; read by `report`.
 
 Of several sessions with the same cell the one with the most tools counts, of those the one with the most runs, then the newest: figures of different
 sessions are never mixed, and none is chosen for its figures.
@@ -22,6 +22,7 @@ class Key(NamedTuple):
     """Which cell; sorts as the report shows them."""
 
     scenario: str
+    variant: str
     world: str
     m: int
     n: int
@@ -75,8 +76,36 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     """Return all cells, sorted."""
     found: dict[Key, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        found[Key(record.scenario, record.world, record.m, record.n)][record.session].append(record)
-    return [_cell(key, sessions) for key, sessions in sorted(found.items())]
+        found[Key(record.scenario, record.variant, record.world, record.m, record.n)][record.session].append(record)
+    return [_cell(key, sessions) for key, sessions in sorted(found.items(), key=lambda item: _place(item[0]))]
+
+
+def _place(key: Key) -> tuple[str, ...]:
+    """By which cells are sorted: numbers in names by their value."""
+    return tuple(" ".join(word.zfill(12) if word.isdecimal() else word for word in str(part).split(" ")) for part in key)
+
+
+def per_object(found: Iterable[Cell], tool: str) -> tuple[float | None, float | None]:
+    """Return by how much a tool's main figure grows with each declared and with each foreign object: slopes of straight lines, by least squares.
+
+    The first is that of cells without foreign objects, the second of cells with the fewest declared ones; None where there is only one size.
+
+    Args:
+        found: the cells of one scenario, form and world.
+        tool: whose.
+    """
+    medians = {cell.key: median for cell in found if (median := cell.median(tool, cell.main)) is not None}
+    fewest = min((key.n for key in medians), default=0)
+    declared = [(key.n, median) for key, median in medians.items() if not key.m]
+    foreign = [(key.m, median) for key, median in medians.items() if key.n == fewest]
+    return _slope(declared), _slope(foreign)
+
+
+def _slope(points: Sequence[tuple[int, float]]) -> float | None:
+    if len(points) < 2:
+        return None
+    sizes, values = zip(*points, strict=True)
+    return statistics.linear_regression(sizes, values).slope
 
 
 def _cell(key: Key, sessions: Mapping[str, Sequence[Record]]) -> Cell:

@@ -12,12 +12,12 @@ _OF_THE_TOOL = (("metadata", "labels"), ("metadata", "annotations"), ("metadata"
 
 
 def holds(declared: Any, live: Any) -> bool:
-    """Say whether every declared field is there with its declared value.
+    """Say whether every declared field is there with its declared value; what is declared as null must not be there.
 
     Lists must have the same length: an element too many is a difference. What the API server adds inside of elements is not.
     """
     if isinstance(declared, dict):
-        return isinstance(live, dict) and all(name in live and holds(value, live[name]) for name, value in declared.items())
+        return isinstance(live, dict) and all(holds(value, live.get(name)) for name, value in declared.items())
     if isinstance(declared, list):
         return isinstance(live, list) and len(declared) == len(live) and all(map(holds, declared, live))
     return bool(declared == live)

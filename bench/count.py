@@ -7,13 +7,13 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.cluster.audit import Audit, Request
+from tests.cluster.audit import WRITE_VERBS, Audit, Request
 
 SILENCE_SECONDS: Final = 1.5
 """So long nobody may have asked for anything before a phase is counted: longer than a tool puts together what it reports (one second)."""
@@ -44,6 +44,14 @@ def wait_for_silence(audit: Audit, user: str, *, seconds: float = 60.0) -> None:
 def by_sort(requests: Iterable[Request]) -> dict[str, int]:
     """Count requests as ``patch configmaps``, ``list deployments``, ``patch clusterstates/status dry-run``; sorted."""
     return dict(sorted(Counter(map(_sort, requests)).items()))
+
+
+def writes(requests: Mapping[str, int], resources: Collection[str]) -> int:
+    """Return how many of these requests, as `by_sort` has them, wrote objects of these resources, their subresources too; dry runs do not count."""
+    sorts = ((sort.split(" "), number) for sort, number in requests.items())
+    return sum(
+        number for (verb, *rest), number in sorts if verb in WRITE_VERBS and len(rest) == 1 and rest[0].partition("/")[0] in resources
+    )
 
 
 def _sort(request: Request) -> str:

@@ -6,10 +6,10 @@ the bystanders, objects and fields that were there for others, as they were.
 A field that a tool sets to what the API server would have put there by itself is not declared either: the tool owns it from then on.
 """
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 from bench import comparison, objects
 from tests.support.api import Api, Json
@@ -30,10 +30,9 @@ class Bystanders:
     marked: dict[str, str] = field(default_factory=dict)
     """URL path of a declared object → value of the annotation that somebody else set on it."""
 
-    def settle(self, api: Api, more: int = 0) -> None:
-        """Put a ConfigMap that looks like a declared one into each namespace, and so many more, spread evenly."""
-        spread = itertools.islice(itertools.cycle(objects.NAMESPACES), len(objects.NAMESPACES) + more)
-        for index, namespace in enumerate(spread):
+    def settle(self, api: Api) -> None:
+        """Put a ConfigMap that looks like a declared one into each namespace."""
+        for index, namespace in enumerate(objects.NAMESPACES):
             meta = {"name": f"bystander-{index}", "labels": {"app.kubernetes.io/part-of": "bench"}}
             collection = f"/api/v1/namespaces/{namespace}/configmaps"
             made = api.create(collection, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"is": "here"}})
@@ -84,7 +83,7 @@ def _without_strangers(live: Json) -> Json:
 
 
 def read(api: Api) -> dict[str, Json]:
-    """Return all objects of the declared kinds by their URL path.
+    """Return all objects of the declared kinds by their URL path, foreign ones left out.
 
     Args:
         api: of a user who may see everything.
@@ -94,7 +93,7 @@ def read(api: Api) -> dict[str, Json]:
     """
     found: dict[str, Json] = {}
     for name, kind in objects.KINDS.items():
-        code, answer = api.request("GET", kind.collection)
+        code, answer = api.request("GET", f"{kind.collection}?labelSelector={quote('!' + objects.FOREIGN_LABEL)}")
         if code != 200:
             raise ConnectionError(f"{kind.collection} answered {code}: {answer.get('message')}")
         found |= {objects.url_path({"kind": name, "metadata": item["metadata"]}): item for item in answer["items"]}

@@ -5,7 +5,7 @@ stand for an ordinary platform repository. Nothing in it makes the control plane
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -21,7 +21,11 @@ NAMESPACES: Final = tuple(f"team-{index}" for index in range(10))
 OBJECTS_PER_FILE: Final = 50
 MIX: Final[Mapping[str, int]] = {"ConfigMap": 10, "Service": 3, "Deployment": 3, "ServiceAccount": 2, "Role": 2}
 """Of each 20 objects so many are of this kind; the rest of a number that is not a multiple of 20 follows the same order."""
+OBJECTS_PER_UNIT: Final = 10
 SETTINGS_PER_MAP: Final = 24
+FOREIGN_LABEL: Final = "bench.example/foreign"
+FOREIGN_PREFIX: Final = "foreign-"
+"""On objects of `foreign` and of their names; no declared object has either."""
 _WORDS: Final = (
     "amber",
     "basil",
@@ -65,6 +69,13 @@ def files(n: int, seed: int) -> Files:
     return {f"{ROOT}/part-{part // OBJECTS_PER_FILE:04d}.yaml": _text(bodies[part : part + OBJECTS_PER_FILE]) for part in parts}
 
 
+def units(n: int, seed: int) -> Files:
+    """Return n objects of the mix, OBJECTS_PER_UNIT in each directory `apps/unit-0000` and so on, a file each."""
+    bodies = [_object(index, kind, seed) for index, kind in enumerate(_kinds(n, seed))]
+    parts = range(0, n, OBJECTS_PER_UNIT)
+    return {f"{ROOT}/unit-{part // OBJECTS_PER_UNIT:04d}/objects.yaml": _text(bodies[part : part + OBJECTS_PER_UNIT]) for part in parts}
+
+
 def change(now: Mapping[str, str], seed: int, k: int) -> Files:
     """Return the files in which k objects, spread evenly over all, have one other value each; only files that differ.
 
@@ -91,14 +102,27 @@ def parse(texts: Iterable[str]) -> dict[str, Body]:
     return {url_path(body): body for body in bodies}
 
 
+def foreign(m: int, seed: int) -> Iterator[Body]:
+    """Return m objects of the same mix, sizes and namespaces that nobody declares, one by one: there may be many."""
+    for index, kind in enumerate(_kinds(m, f"foreign-{seed}")):
+        body = _object(index, kind, f"foreign-{seed}")
+        body["metadata"] |= {"name": f"{FOREIGN_PREFIX}{index:06d}", "labels": {FOREIGN_LABEL: "yes", "app.kubernetes.io/part-of": "bench"}}
+        yield body
+
+
 def url_path(body: Body) -> str:
     """Return where the API server keeps an object of one of KINDS."""
-    kind, meta = KINDS[body["kind"]], body["metadata"]
+    return f"{collection_path(body)}/{body['metadata']['name']}"
+
+
+def collection_path(body: Body) -> str:
+    """Return where the API server makes such an object: the collection of its namespace."""
+    kind = KINDS[body["kind"]]
     root = f"/{'apis' if '/' in kind.api_version else 'api'}/{kind.api_version}"
-    return f"{root}/namespaces/{meta['namespace']}/{kind.plural}/{meta['name']}"
+    return f"{root}/namespaces/{body['metadata']['namespace']}/{kind.plural}"
 
 
-def _kinds(n: int, seed: int) -> list[str]:
+def _kinds(n: int, seed: int | str) -> list[str]:
     """The kind of each object: exact in number, mixed in order."""
     deck = [kind for kind, count in MIX.items() for _ in range(count)]
     chooser = random.Random(f"kinds-{seed}")
@@ -109,7 +133,7 @@ def _kinds(n: int, seed: int) -> list[str]:
     return found[:n]
 
 
-def _object(index: int, kind: str, seed: int) -> Body:
+def _object(index: int, kind: str, seed: int | str) -> Body:
     source = random.Random(f"object-{seed}-{index}")
     name = f"{source.choice(_WORDS)}-{index:05d}"
     made = KINDS[kind].make(source, name)
@@ -205,3 +229,4 @@ KINDS: Final[Mapping[str, Kind]] = {
     "Role": Kind("rbac.authorization.k8s.io/v1", "roles", _role, _set_resource_name),
 }
 """Every kind that is declared, by its name."""
+PLURALS: Final = frozenset(kind.plural for kind in KINDS.values())

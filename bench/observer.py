@@ -2,18 +2,19 @@
 
     python -m bench.observer KUBECONFIG
 
-It lists and watches every kind of `bench.objects` in all namespaces, and notes the time (CLOCK_MONOTONIC) at which each piece of a watch arrives, before
+It lists and watches every kind of `bench.objects` in all namespaces, foreign objects left out, and notes the time (CLOCK_MONOTONIC) at which each piece of a watch arrives, before
 it looks at it. What arrived is looked at when nothing came for REST_SECONDS, or when it waited for MOST_SECONDS: so observing costs the machine next to
 nothing while the tools work, and the time is right all the same.
 
 Orders come as one JSON a line, answers go out alike:
 
-    {"expect": "s1", "objects": [[url path, body or null], ...], "after": 0}      null: must not be there
+    {"expect": "s1", "objects": [[url path, body or null], ...], "after": 0, "again": false}      null: must not be there
     {"done": "s1", "times": [seconds, ...]}           once each was as expected; in the order of the objects, of the first time that it was so
-    {"ask": "s1"}     →     {"asked": "s1", "missing": [url path, ...]}              at most MOST_NAMED of them
+    {"ask": "s1"}     →     {"asked": "s1", "missing": [url path, ...], "times": [seconds or null, ...]}     at most MOST_NAMED are named
     {"state": [url path, ...]}     →     {"state": [body or null, ...]}              as seen last
 
-With `after` only states count whose resourceVersion is greater: what was right before somebody changed it is not right again.
+With `after` only states count whose resourceVersion is greater: what was right before somebody changed it is not right again. With `again` each object
+must be seen otherwise first; so an order can come before the change does.
 It ends at the end of its input.
 """
 
@@ -37,6 +38,7 @@ MOST_SECONDS: Final = 1.0
 SLICE: Final = 20
 """Events looked at before anything else may happen: a millisecond. So late may an arrival be noted at worst, and only while others are looked at."""
 MOST_NAMED: Final = 20
+SELECTOR: Final = f"!{objects.FOREIGN_LABEL}"
 MOST_LINE: Final = 1 << 28
 """Bytes of one order: 10,000 objects are 15 MB."""
 
@@ -56,16 +58,19 @@ class State:
 class Expectation:
     """What one order waits for."""
 
-    def __init__(self, wanted: Mapping[str, Any], after: int) -> None:
+    def __init__(self, wanted: Mapping[str, Any], after: int, *, again: bool = False) -> None:
         """
         Args:
             wanted: URL path → body, or None for what must not be there.
             after: states up to this resourceVersion do not count.
+            again: each must be seen otherwise before it counts.
         """
         self.wanted = wanted
         self.times: dict[str, float] = {}
         """URL path → when it was first as wanted."""
         self._after = after
+        self._right_so_far = set(wanted) if again else set()
+        """What was not seen otherwise yet, though it has to be."""
 
     @property
     def is_met(self) -> bool:
@@ -77,7 +82,9 @@ class Expectation:
         if path in self.times or path not in self.wanted or state.version <= self._after:
             return
         wanted = self.wanted[path]
-        if body is wanted or (body is not None and wanted is not None and comparison.holds(wanted, body)):
+        if not (body is wanted or (body is not None and wanted is not None and comparison.holds(wanted, body))):
+            self._right_so_far.discard(path)
+        elif path not in self._right_so_far:
             self.times[path] = state.seconds
 
 
@@ -105,7 +112,7 @@ class Observer:
                     task.cancel()
 
     async def _list(self, session: aiohttp.ClientSession, collection: str) -> str:
-        async with session.get(collection, raise_for_status=True) as answer:
+        async with session.get(collection, params={"labelSelector": SELECTOR}, raise_for_status=True) as answer:
             found = orjson.loads(await answer.read())
         now = time.monotonic()
         for item in found["items"]:
@@ -114,7 +121,7 @@ class Observer:
 
     async def _watch(self, session: aiohttp.ClientSession, collection: str, version: str) -> None:
         """Note what arrives until cancelled. A watch that ends is an error: then a run would not be seen."""
-        parameters = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(24 * 3600)}
+        parameters = {"watch": "1", "labelSelector": SELECTOR, "resourceVersion": version, "timeoutSeconds": str(24 * 3600)}
         async with session.get(collection, params=parameters, raise_for_status=True) as answer:
             rest = b""
             async for data in answer.content.iter_any():
@@ -166,19 +173,20 @@ class Observer:
         while line := await reader.readline():
             order = orjson.loads(line)
             if "expect" in order:
-                self._expect(order["expect"], dict(order["objects"]), order.get("after", 0))
+                self._expect(order["expect"], Expectation(dict(order["objects"]), order.get("after", 0), again=order.get("again", False)))
             elif "ask" in order:
                 expectation = self._expectations.get(order["ask"])
-                missing = [path for path in expectation.wanted if path not in expectation.times] if expectation else []
-                _say({"asked": order["ask"], "missing": missing[:MOST_NAMED]})
+                times = {path: expectation.times.get(path) for path in expectation.wanted} if expectation else {}
+                missing = [path for path, seconds in times.items() if seconds is None]
+                _say({"asked": order["ask"], "missing": missing[:MOST_NAMED], "times": list(times.values())})
             else:
                 _say({"state": list(self._bodies(order["state"]))})
 
-    def _expect(self, name: str, wanted: Mapping[str, Any], after: int) -> None:
-        expectation = self._expectations[name] = Expectation(wanted, after)
+    def _expect(self, name: str, expectation: Expectation) -> None:
+        self._expectations[name] = expectation
         now = time.monotonic()
-        for path in wanted:
-            state = self._states.get(path) or State(now, after + 1, None)
+        for path in expectation.wanted:
+            state = self._states.get(path) or State(now, sys.maxsize, None)
             expectation.see(path, state, state.raw and orjson.loads(state.raw))
         self._report()
 

@@ -11,11 +11,17 @@ class Parameters:
     """Declared objects."""
     m: int = 0
     """Objects of the declared kinds that nobody declares, besides the bystanders."""
+    variant: str = ""
+    """Which form of the scenario, one of its VARIANTS; empty for a scenario that has only one."""
     seed: int = 7
     rounds: int = 10
     """How often a scenario that measures single events makes one."""
     changes: int = 1
     """Objects that change in each round."""
+    drift_seconds: float = 30.0
+    """How long somebody changes what is declared, in scenarios about drift; at most 120."""
+    idle_seconds: float = 120.0
+    """How long an idle tool is watched; less than its `period_seconds`, since full looks are measured apart."""
     rest_seconds: float = 5.0
     """Idle time before anything is measured, so that work that was left over is done."""
     patience_seconds: float = 600.0

@@ -7,17 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from bench import cells, plot, scenarios
 from bench.cells import BOUND, OURS, PEER, Cell, Key
+from bench.exponents import exponents
 from bench.plot import Point
 from bench.results import Record
-from bench.statistics import Interval, growth
+from bench.statistics import Interval
 
 DIRECTORY: Final = Path(__file__).parent.parent / "docs"
 PAGE: Final = "benchmark.md"
 PICTURES: Final = "benchmark"
+Group: TypeAlias = tuple[str, str, str]
+"""Scenario, its form, world."""
+_BYTES: Final = "_bytes"
+"""Such figures are shown in megabytes."""
 _MOST_BROKEN: Final = 20
 _FEWEST_FOR_INTERVAL: Final = 3
 """Turns below which an interval would only repeat the ratio."""
@@ -37,6 +42,9 @@ Written by `python -m bench report` from the runs kept in `bench/results`; do no
   server run. *live*: the controllers too.
 """
 
+_REQUESTS: Final = ("requests_per_object", "requests_per_drift", "requests_per_round", "requests")
+"""The first that a scenario has is shown."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
@@ -44,6 +52,8 @@ class _Column:
     """Figure → title. The first figure that a run has is the one shown."""
     scale: float
     digits: int
+    is_cost: bool = True
+    """Whether less is better, all else being equal."""
 
     def shown(self, cell: Cell, tool: str) -> tuple[str, float] | None:
         """Title and median; None if the tool's runs have none of the figures."""
@@ -57,10 +67,34 @@ class _Column:
 
 _COLUMNS: Final = (
     _Column({"p99_seconds": "p99 of a run's events, s"}, 1, 3),
-    _Column({"requests_per_object": "requests per object", "requests_per_round": "requests per round", "requests": "requests"}, 1, 2),
-    _Column({"cpu_seconds_per_round": "own CPU per round, s", "cpu_seconds": "own CPU, s"}, 1, 2),
-    _Column({"caused_cpu_seconds_per_round": "caused server CPU per round, s", "caused_cpu_seconds": "caused server CPU, s"}, 1, 2),
+    _Column({"max_seconds": "longest of a run's events, s"}, 1, 3),
+    _Column({"missed": "missed"}, 1, 0),
+    _Column({"false_repairs": "false repairs"}, 1, 0),
+    _Column({"second_drift_seconds": "second drift of an object, s"}, 1, 3),
+    _Column({"other_drift_seconds": "drift of another then, s"}, 1, 3),
+    _Column({"one_seconds": "commit to one, s"}, 1, 3),
+    _Column({"all_seconds": "commit to all, s"}, 1, 2),
+    _Column({"status_writes_per_unit": "status writes per unit, cold"}, 1, 2),
+    _Column({"one_status_writes_per_unit": "status writes per unit, commit to one"}, 1, 2),
+    _Column({name: name.replace("_", " ") for name in _REQUESTS}, 1, 2),
+    _Column({"writes_per_drift": "writes per drift"}, 1, 2),
+    _Column({"requests_per_hour_and_1000": "of these for 1,000 objects"}, 1, 1, is_cost=False),
+    _Column({"writes_per_hour": "writes per hour", "surplus_writes": "writes beyond the necessary"}, 1, 0),
+    _Column({"response_bytes_per_hour": "answers to reads per hour, MB"}, 1e-6, 2),
+    _Column(
+        {"cpu_seconds_per_round": "own CPU per round, s", "cpu_seconds_per_hour": "own CPU per hour, s", "cpu_seconds": "own CPU, s"}, 1, 2
+    ),
+    _Column(
+        {
+            "caused_cpu_seconds_per_round": "caused server CPU per round, s",
+            "caused_cpu_seconds_per_hour": "caused server CPU per hour, s",
+            "caused_cpu_seconds": "caused server CPU, s",
+        },
+        1,
+        2,
+    ),
     _Column({"peak_pss_bytes": "peak memory, MB"}, 1e-6, 0),
+    _Column({"peak_ratio": "peak over steady"}, 1, 2, is_cost=False),
 )
 
 
@@ -72,7 +106,7 @@ def write(records: Sequence[Record], directory: Path) -> str:
         directory: gets PAGE, and PICTURES as a directory.
     """
     found = cells.cells(records)
-    pictures = {f"{scenario}-{world}.svg": text for (scenario, world), text in _pictures(found)}
+    pictures = {_picture(group): text for group, text in _pictures(found)}
     (directory / PICTURES).mkdir(parents=True, exist_ok=True)
     for name, text in pictures.items():
         (directory / PICTURES / name).write_text(text)
@@ -84,8 +118,9 @@ def page(records: Sequence[Record]) -> str:
     """Return the text of the report."""
     found = cells.cells(records)
     parts = [_INTRODUCTION, _machines(found)]
-    for (scenario, world), group in groupby(found, key=lambda cell: (cell.key.scenario, cell.key.world)):
-        parts += _chapter(scenario, world, list(group))
+    for _, group in groupby(found, key=_group):
+        parts += _chapter(list(group))
+    parts += _growth(found)
     parts += [
         "## Where we lose\n",
         "\n".join(_losses(found)) or ("Against no peer in these runs." if any(map(_peers, found)) else "No peer took part in these runs."),
@@ -110,9 +145,26 @@ def _machines(found: Iterable[Cell]) -> str:
 # -- a scenario in a world -------------------------------------------------------------------------------------------------
 
 
-def _chapter(scenario: str, world: str, found: Sequence[Cell]) -> Iterator[str]:
-    yield f"## {_title(scenario)} ({world})\n"
-    yield f"![{scenario}, {world}: {_words(found[0].main)} by objects]({PICTURES}/{scenario}-{world}.svg)\n"
+def _group(cell: Cell) -> Group:
+    """What makes one chapter and one picture."""
+    return cell.key.scenario, cell.key.variant, cell.key.world
+
+
+def _picture(group: Group) -> str:
+    """Name of its file."""
+    return f"{'-'.join(part.replace(' ', '-') for part in group if part)}.svg"
+
+
+def _heading(group: Group) -> str:
+    scenario, variant, world = group
+    return f"{_title(scenario)}{', ' + variant if variant else ''} ({world})"
+
+
+def _chapter(found: Sequence[Cell]) -> Iterator[str]:
+    group = _group(found[0])
+    yield f"## {_heading(group)}\n"
+    if _series(found):
+        yield f"![{', '.join(part for part in group if part)}: {_words(found[0].main)} by objects]({PICTURES}/{_picture(group)})\n"
     columns = {column: title for column in _COLUMNS if (title := _header(found, column))}
     head = (
         "objects",
@@ -130,9 +182,8 @@ def _chapter(scenario: str, world: str, found: Sequence[Cell]) -> Iterator[str]:
         for tool in sorted(cell.runs, key=lambda name: (name != OURS, name)):
             yield _row(_figures(cell, tool, columns))
     yield ""
-    lines = list(_growths(found))
-    if lines:
-        yield f"Growth of {_words(found[0].main)} with the number of objects (exponent ± standard error): " + "; ".join(lines) + ".\n"
+    if found[0].main.endswith(_BYTES) and (slopes := list(_slopes(found))):
+        yield f"Growth of {_words(found[0].main)} with each object: {'; '.join(slopes)}.\n"
 
 
 def _title(scenario: str) -> str:
@@ -154,8 +205,9 @@ def _figures(cell: Cell, tool: str, columns: Iterable[_Column]) -> Iterator[str]
     yield f"{key.n}" + (f" + {key.m} foreign" if key.m else "")
     yield tool
     yield str(len(values))
-    yield _number(statistics.median(values))
-    yield f"{_number(min(values))} – {_number(max(values))}"
+    scale = _scale(cell.main)
+    yield _number(statistics.median(values) * scale)
+    yield f"{_number(min(values) * scale)} – {_number(max(values) * scale)}"
     for column in columns:
         shown = column.shown(cell, tool)
         yield column.text(shown[1]) if shown else ""
@@ -170,7 +222,12 @@ def _number(value: float) -> str:
 
 
 def _words(figure: str) -> str:
-    return figure.replace("_", " ")
+    return f"{figure.removesuffix(_BYTES)} MB" if figure.endswith(_BYTES) else figure.replace("_", " ")
+
+
+def _scale(figure: str) -> float:
+    """What the values of a figure are multiplied with to be shown in the unit that `_words` says."""
+    return 1e-6 if figure.endswith(_BYTES) else 1
 
 
 def _ratio(found: Interval, runs: int) -> str:
@@ -181,30 +238,53 @@ def _row(texts: Iterable[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def _growths(found: Sequence[Cell]) -> Iterator[str]:
-    for tool, points in _series(found).items():
-        if len({point.size for point in points}) >= 3:
-            line = growth([(point.size, point.median) for point in points])
-            yield f"{tool} {line.exponent:.2f} ± {line.error:.2f}"
+def _slopes(found: Sequence[Cell]) -> Iterator[str]:
+    for tool in sorted({tool for cell in found for tool in cell.runs}, key=lambda name: (name != OURS, name)):
+        slopes = zip(cells.per_object(found, tool), ("declared", "foreign"), strict=True)
+        texts = [f"{slope:.0f} bytes for each {sort} one" for slope, sort in slopes if slope is not None]
+        if texts:
+            yield f"{tool} {', '.join(texts)}"
 
 
 def _series(found: Sequence[Cell]) -> Mapping[str, list[Point]]:
     """Tool, the widths of the lower bound as one → its medians by number of objects; cells with foreign objects are left out."""
     series: dict[str, list[Point]] = {}
     for cell in found:
-        for tool in cell.runs if not cell.key.m else ():
-            values = cell.values(tool, cell.main)
+        for tool in cell.runs if cell.key.n and not cell.key.m else ():
+            values = [value * _scale(cell.main) for value in cell.values(tool, cell.main)]
             name = BOUND if tool.startswith(BOUND) else tool
             if min(values) > 0:
                 series.setdefault(name, []).append(Point(cell.key.n, min(values), statistics.median(values), max(values)))
     return dict(sorted(series.items(), key=lambda item: (item[0] != OURS, item[0])))
 
 
-def _pictures(found: Sequence[Cell]) -> Iterator[tuple[tuple[str, str], str]]:
-    for (scenario, world), group in groupby(found, key=lambda cell: (cell.key.scenario, cell.key.world)):
-        cells_here = list(group)
+def _pictures(found: Sequence[Cell]) -> Iterator[tuple[Group, str]]:
+    for group, some in groupby(found, key=_group):
+        cells_here = list(some)
         if series := _series(cells_here):
-            yield (scenario, world), plot.draw(f"{_title(scenario)} ({world})", "declared objects", _words(cells_here[0].main), series)
+            yield group, plot.draw(_heading(group), "declared objects", _words(cells_here[0].main), series)
+
+
+# -- growth ----------------------------------------------------------------------------------------------------------------
+
+
+def _growth(found: Sequence[Cell]) -> Iterator[str]:
+    fits = exponents(found)
+    if not fits:
+        return
+    tools = sorted({fit.tool for fit in fits}, key=lambda name: (name != OURS, name))
+    yield "## S9, growth\n"
+    yield "cost ≈ factor × objects ^ exponent: the exponent ± its standard error, over the runs above. 1: twice the objects cost twice as much; 0: the same.\n"
+    head = ("scenario", "cost", "objects", *tools)
+    yield _row(head)
+    yield _row("---" for _ in head)
+    for (scenario, variant, world, figure), group in groupby(fits, key=lambda fit: (fit.scenario, fit.variant, fit.world, fit.figure)):
+        some = list(group)
+        texts = {fit.tool: f"{fit.growth.exponent:.2f} ± {fit.growth.error:.2f}" for fit in some}
+        sizes = f"{min(fit.fewest for fit in some)} – {max(fit.most for fit in some)}"
+        name = " ".join(part for part in (scenario, variant, world) if part)
+        yield _row((name, _words(figure), sizes, *(texts.get(tool, "") for tool in tools)))
+    yield ""
 
 
 # -- what is not to be overlooked ------------------------------------------------------------------------------------------
@@ -213,9 +293,9 @@ def _pictures(found: Sequence[Cell]) -> Iterator[tuple[tuple[str, str], str]]:
 def _losses(found: Iterable[Cell]) -> Iterator[str]:
     for cell in found:
         for tool in _peers(cell):
-            for column in (_Column({cell.main: _words(cell.main)}, 1, 3), *_COLUMNS):
+            for column in (_Column({cell.main: _words(cell.main)}, _scale(cell.main), 3), *_COLUMNS):
                 mine, theirs = column.shown(cell, OURS), column.shown(cell, tool)
-                if mine and theirs and mine[1] > theirs[1]:
+                if column.is_cost and mine and theirs and mine[1] > theirs[1]:
                     yield f"- {_name(cell.key)}: {mine[0]}: {column.text(mine[1])} against {column.text(theirs[1])} of {tool}"
 
 
@@ -231,4 +311,4 @@ def _broken(found: Iterable[Cell]) -> Iterator[str]:
 
 
 def _name(key: Key) -> str:
-    return f"{key.scenario} {key.world}, {key.n} objects" + (f" and {key.m} foreign" if key.m else "")
+    return f"{' '.join(part for part in key[:3] if part)}, {key.n} objects" + (f" and {key.m} foreign" if key.m else "")

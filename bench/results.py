@@ -49,6 +49,8 @@ class Record:
     """The tool's requests of the measured time: ``patch configmaps`` → how many."""
     faults: tuple[str, ...]
     """What was not as declared at the end, or why there is no end; empty for a run that counts."""
+    variant: str = ""
+    """Which form of the scenario, as in `Parameters`."""
     main: str = "seconds"
     """The figure that the scenario is about; every run that counts has it."""
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

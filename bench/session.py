@@ -68,4 +68,5 @@ class Session:
             traceback.print_exc(file=sys.stderr)
             fault = f"broken: {type(exc).__name__}: {' '.join(str(exc).split())[:500]}"
             world = "quiet" if self.is_quiet else "live"
-            return Record(scenario, name, world, parameters.n, parameters.m, parameters.seed, figures={}, requests={}, faults=(fault,))
+            size = (parameters.n, parameters.m, parameters.seed)
+            return Record(scenario, name, world, *size, figures={}, requests={}, faults=(fault,), variant=parameters.variant)

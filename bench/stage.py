@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bench import count, gate, ground, objects
+from bench import count, foreign, gate, ground, objects
 from bench.count import MemorySampler
 from bench.gate import Bystanders
 from bench.ground import Ground
@@ -43,12 +43,17 @@ class Stage:
 
     def prepare(self, tool: Tool, parameters: Parameters) -> None:
         """Start a tool, let it declare the repository, wait for the first commit's object, and let everything come to rest."""
-        self.bystanders.settle(self.ground.api, parameters.m)
-        tool.start(self.ground)
+        self.start(tool, parameters)
         self.declared = objects.parse([yaml.safe_dump(ground.SEED)])
         tool.declare(self.ground)
         self.witness.wait(self.witness.expect(self.declared), seconds=parameters.patience_seconds)
         self.rest(tool, parameters)
+
+    def start(self, tool: Tool, parameters: Parameters) -> None:
+        """Put there what belongs to others, and start a tool. It knows of nothing to do."""
+        self.bystanders.settle(self.ground.api)
+        foreign.create(self.ground.cluster.admin_kubeconfig, parameters.m, parameters.seed)
+        tool.start(self.ground)
 
     def converge(self, tool: Tool, files: Mapping[str, str | None], parameters: Parameters) -> None:
         """Push files and wait until the cluster is as they say and the tool is silent. Not measured."""
@@ -60,6 +65,10 @@ class Stage:
     def rest(self, tool: Tool, parameters: Parameters) -> None:
         """Wait until a tool is done and silent, and then for a while, so that nothing left over is measured; see how busy the servers are then."""
         self.settle(tool, seconds=parameters.patience_seconds)
+        self.idle(parameters)
+
+    def idle(self, parameters: Parameters) -> None:
+        """Wait for a while; see how busy the servers are then."""
         begin, server = time.monotonic(), self._server_cpu()
         time.sleep(parameters.rest_seconds)
         self.idle_share = (self._server_cpu() - server) / (time.monotonic() - begin)
@@ -114,16 +123,20 @@ class Stage:
             samples: single values behind a figure.
             main: the figure that the scenario is about, one of `figures`.
         """
+        faults = gate.faults(gate.read(self.ground.api), self.declared, self.bystanders)
+        if parameters.m:
+            faults += foreign.faults(self.ground.cluster.audit.requests(user=tool.user))
         return Record(
             scenario=scenario,
             tool=tool.name,
             world="quiet" if self.ground.is_quiet else "live",
+            variant=parameters.variant,
             n=parameters.n,
             m=parameters.m,
             seed=parameters.seed,
             figures=figures,
             requests=requests,
-            faults=gate.faults(gate.read(self.ground.api), self.declared, self.bystanders),
+            faults=faults,
             main=main,
             samples=samples or {},
             settings={"kubernetes": self.ground.api.request("GET", "/version")[1]["gitVersion"]},

@@ -48,16 +48,17 @@ class Witness:
             self._process.kill()
             self._process.wait()
 
-    def expect(self, wanted: Mapping[str, Any], *, after: int = 0) -> str:
+    def expect(self, wanted: Mapping[str, Any], *, after: int = 0, again: bool = False) -> str:
         """Say what is declared from now on; returns a name to ask for.
 
         Args:
             wanted: URL path → body, or None for what must go.
             after: only states with a greater resourceVersion count.
+            again: each must be seen otherwise first.
         """
         self._orders += 1
         name = f"e{self._orders}"
-        self._say({"expect": name, "objects": list(wanted.items()), "after": after})
+        self._say({"expect": name, "objects": list(wanted.items()), "after": after, "again": again})
         return name
 
     def wait(self, name: str, *, seconds: float) -> list[float]:
@@ -72,6 +73,12 @@ class Witness:
             self._say({"ask": name})
             missing = self._answer("asked", time.monotonic() + 30, name)["missing"]
             raise NotReachedError(f"after {seconds:.0f} s not as declared: {', '.join(missing)}") from None
+
+    def times(self, name: str) -> list[float | None]:
+        """As `wait`, of what was not waited for in vain so far: None for what was not yet right."""
+        self._say({"ask": name})
+        found: list[float | None] = self._answer("asked", time.monotonic() + 30, name)["times"]
+        return found
 
     def state(self, paths: Sequence[str]) -> list[Any]:
         """Objects as they were seen last; None for what is not there."""

@@ -1,4 +1,5 @@
-"""What is done to the tools: one module per scenario, each with ``run(stage, tool, parameters) -> Record`` and ``SIZES``.
+"""What is done to the tools: one module per scenario, each with ``run(stage, tool, parameters) -> Record`` and ``SIZES``, and perhaps ``VARIANTS``,
+``FOREIGN`` and ``TOOLS``.
 
 A scenario gets a fresh stage and a tool that has been made and not started. To add one, write a module here, build it from what `Stage` offers, and name
 it in `MODULES`; command line and report take its name from there.
@@ -24,8 +25,35 @@ class Scenario(Protocol):
         """Run the tool through it once, and say what it cost. The tool may be left running; the caller stops it."""
 
 
-MODULES: Final[Mapping[str, str]] = {"S1": "bench.scenarios.s1", "S2": "bench.scenarios.s2"}
+MODULES: Final[Mapping[str, str]] = {
+    "S1": "bench.scenarios.s1",
+    "S2": "bench.scenarios.s2",
+    "S3": "bench.scenarios.s3",
+    "S4": "bench.scenarios.s4",
+    "S5": "bench.scenarios.s5",
+    "S6": "bench.scenarios.s6",
+    "S7": "bench.scenarios.s7",
+}
 """Name → module with ``run``; `all` runs them in this order."""
+DEFAULT_TOOLS: Final = ("cvstate", "flux", "flux-tuned", "bound")
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """Return the forms in which a scenario is measured, `VARIANTS` of its module; one without a name if it has none."""
+    found: tuple[str, ...] = getattr(importlib.import_module(MODULES[name]), "VARIANTS", ("",))
+    return found
+
+
+def foreign(name: str) -> tuple[int, ...]:
+    """Return with how many foreign objects `all` measures a scenario, `FOREIGN` of its module; only without any if it does not say."""
+    found: tuple[int, ...] = getattr(importlib.import_module(MODULES[name]), "FOREIGN", (0,))
+    return found
+
+
+def tools(name: str) -> tuple[str, ...]:
+    """Return who takes part in a scenario unless the command line says otherwise, `TOOLS` of its module; DEFAULT_TOOLS if it does not say."""
+    found: tuple[str, ...] = getattr(importlib.import_module(MODULES[name]), "TOOLS", DEFAULT_TOOLS)
+    return found
 
 
 def named(name: str) -> Scenario:

@@ -4,7 +4,7 @@ To add a tool, write a module here with a function ``make(name) -> Tool``, and n
 
     tool = make(name)
     tool.start(ground)              not timed: CRDs, Secrets, processes
-    tool.declare(ground)            not timed: the object that names the repository; `ground.repository` has a first commit with one small object
+    tool.declare(ground)            the object that names the repository; `ground.repository` has a first commit with one small object
     ... until the observer sees that object, and `settled` is true ...
     push = tool.push(ground, files)          the clock runs from push.monotonic_seconds
     ... until the observer has seen every declared field, then until `settled`, then until the audit log is silent ...
@@ -22,6 +22,7 @@ Rules for all, so that they can be compared:
 """
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -54,20 +55,38 @@ class Tool(Protocol):
     def user(self) -> str:
         """User name in the audit log; `ground.user`."""
 
+    @property
+    def unit(self) -> str:
+        """Plural of the kind whose objects each name a directory of the repository: ``clusterstates``; empty if it has none."""
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether it hears of changes in the cluster; else it notices them after `period_seconds`, or never."""
+
+    @property
+    def period_seconds(self) -> float:
+        """How long it waits, as it is set up, until it looks at everything again though nothing happened: infinity for never."""
+
     def facts(self) -> Mapping[str, str]:
         """Versions and settings, for the record: program → version, flag → value. Called after `start`."""
 
     def start(self, ground: Ground) -> None:
         """Install what the tool needs, start its processes, and return when they are ready. Not timed."""
 
-    def declare(self, ground: Ground) -> None:
-        """Tell it about `ground.repository`, which has a commit already. Returns at once; not timed."""
+    def declare(self, ground: Ground, paths: Sequence[str] = (Ground.PATH,)) -> None:
+        """Tell it about `ground.repository`, which has a commit already, with one object for each of these directories. Returns at once."""
 
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
-        """Commit files (path in the repository → text, None removes one) and announce the commit. Returns when the announcement was answered."""
+        """Commit files (path in the repository → text, None removes one) and announce the commit. Returns when the announcement was answered.
+
+        After `stop(kill=True)` whatever is to hear of it and was not stopped does; nobody repeats it for the tool.
+        """
+
+    def look(self) -> None:
+        """Have it look at everything again, as it does by itself after `period_seconds`. Returns at once."""
 
     def settled(self) -> bool:
-        """Say whether its own status says that the last push, or `declare`, is done."""
+        """Say whether its own status says that the last push, `declare` or `look` is done."""
 
     def pids(self) -> Sequence[int]:
         """Its processes now, without their children."""
@@ -83,9 +102,20 @@ MODULES: Final[Mapping[str, str]] = {
     "cvstate": "bench.tools.cvstate",
     "flux": "bench.tools.flux",
     "flux-tuned": "bench.tools.flux",
+    "flux-60s": "bench.tools.flux",
     "bound": "bench.tools.bound",
 }
 """Name of a tool, without a ``-NUMBER`` at its end → module with ``make(name)``."""
+
+
+def must_watch(tool: Tool) -> None:
+    """Leave a scenario out for a tool that does only what it is told to.
+
+    Raises:
+        NotOfferedError: it is one.
+    """
+    if math.isinf(tool.period_seconds):
+        raise NotOfferedError(f"{tool.name} looks at nothing by itself")
 
 
 def make(name: str) -> Tool:
@@ -94,7 +124,7 @@ def make(name: str) -> Tool:
     Raises:
         KeyError: nobody is called so.
     """
-    base, _, number = name.rpartition("-")
+    base, _, number = name.rpartition("-")  # not `flux-60s`, which ends in no number
     module = importlib.import_module(MODULES[base if number.isdecimal() else name])
     tool: Tool = module.make(name)
     return tool

@@ -5,6 +5,7 @@ fetches, parses, compares and reports nothing, and its requests are made before 
 the best width says what a tool adds. ``bound-16`` has 16 connections; ``bound`` on the command line stands for several widths.
 """
 
+import math
 import select
 import signal
 import subprocess
@@ -28,6 +29,9 @@ _MANAGER: Final = "bound"
 class Bound:
     """See `bench.tools.Tool`."""
 
+    unit: Final = ""
+    is_watching: Final = False
+
     def __init__(self, name: str, width: int) -> None:
         """
         Args:
@@ -42,6 +46,15 @@ class Bound:
         """Orders to go that were not answered yet."""
         self._child: subprocess.Popen[bytes] | None = None
 
+    @property
+    def period_seconds(self) -> float:
+        """See `bench.tools.Tool`."""
+        return math.inf
+
+    def look(self) -> None:
+        """See `bench.tools.Tool`."""
+        raise NotOfferedError("the lower bound watches nothing")
+
     def facts(self) -> Mapping[str, str]:
         """See `bench.tools.Tool`."""
         return {"width": str(self._width), "python": sys.version.split()[0]}
@@ -53,9 +66,9 @@ class Bound:
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
         self._read()
 
-    def declare(self, ground: Ground) -> None:
+    def declare(self, ground: Ground, paths: Sequence[str] = (Ground.PATH,)) -> None:
         """See `bench.tools.Tool`."""
-        names = ground.repository.git("ls-files", ground.PATH).split()
+        names = ground.repository.git("ls-files", *paths).split()
         files = {name: (ground.repository.directory / name).read_text() for name in names}
         self._prepare(files)
         self._go()

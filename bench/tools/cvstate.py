@@ -20,9 +20,13 @@ from typing import Final
 import yaml
 
 import cvstate_operator
+from bench import bulk
 from bench.ground import HOME, Ground
 from bench.tools import Push
 from bench.witness import ROOT
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.names import REQUESTED_AT
 from tests.cluster import builds, programs
 from tests.support.api import CLUSTER_STATES, Json
 from tests.support.waiting import until
@@ -39,13 +43,28 @@ _DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 class Cvstate:
     """See `bench.tools.Tool`."""
 
+    unit: Final = "clusterstates"
+    is_watching: Final = True
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.user = ""
         self._token = secrets.token_hex(32)
         self._wanted = ""
         """The commit that is to be applied."""
+        self._asked = ""
+        """The request that is to be answered."""
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def period_seconds(self) -> float:
+        """The default of a ClusterState's `interval`."""
+        return parse_seconds(str(ClusterStateSpec.model_fields["interval"].default))
+
+    def look(self) -> None:
+        """As `cvstate` users do: by the annotation."""
+        self._asked = secrets.token_hex(8)
+        self._ground.api.merge(f"{CLUSTER_STATES.format(HOME)}/{STATE}", {"metadata": {"annotations": {REQUESTED_AT: self._asked}}})
 
     def facts(self) -> Mapping[str, str]:
         """See `bench.tools.Tool`."""
@@ -84,24 +103,19 @@ class Cvstate:
                 env={**os.environ, "CVSTATE_TOOLS": tools},
             )
 
-    def declare(self, ground: Ground) -> None:
+    def declare(self, ground: Ground, paths: Sequence[str] = (Ground.PATH,)) -> None:
         """See `bench.tools.Tool`."""
         self._wanted = ground.repository.git("rev-parse", "HEAD").strip()
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": {"token": self._token}}
         ground.api.create(f"/api/v1/namespaces/{HOME}/secrets", secret)
-        git = {"url": ground.url, "path": ground.PATH, "webhook": {"secretRef": {"name": SECRET}}}
-        body = {
-            "apiVersion": "cvstate.io/v1alpha1",
-            "kind": "ClusterState",
-            "metadata": {"name": STATE, "namespace": HOME},
-            "spec": {"source": {"git": git}, "prune": {"enabled": True}},
-        }
-        ground.api.create(CLUSTER_STATES.format(HOME), body)
+        bulk.create(ground.cluster.admin_kubeconfig, ((CLUSTER_STATES.format(HOME), _state(ground.url, path)) for path in paths))
 
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
         """See `bench.tools.Tool`."""
         self._wanted = ground.repository.commit(files)
         pushed = time.monotonic()
+        if not self._process:
+            return Push(self._wanted, pushed)
         told = {"url": ground.url, "ref": "refs/heads/main", "after": self._wanted, "timestamp": int(time.time())}
         body = json.dumps(told).encode()
         signature = hmac.new(self._token.encode(), body, hashlib.sha256).hexdigest()
@@ -112,14 +126,11 @@ class Cvstate:
 
     def settled(self) -> bool:
         """See `bench.tools.Tool`."""
-        status = self.status()
-        return self._wanted in status.get("lastAppliedRevision", "")
+        found = self._ground.api.get(CLUSTER_STATES.format(HOME)) or {"items": ()}
+        return all(self._is_done(item.get("status", {})) for item in found["items"])
 
-    def status(self) -> Json:
-        """What the ClusterState says of itself."""
-        found = self._ground.api.get(f"{CLUSTER_STATES.format(HOME)}/{STATE}") or {}
-        status: Json = found.get("status", {})
-        return status
+    def _is_done(self, status: Json) -> bool:
+        return self._wanted in status.get("lastAppliedRevision", "") and self._asked in ("", status.get("lastHandledReconcileAt"))
 
     def pids(self) -> Sequence[int]:
         """See `bench.tools.Tool`."""
@@ -159,6 +170,16 @@ class Cvstate:
             if '"started"' in line:
                 return str(json.loads(line)[field])
         return ""
+
+
+def _state(url: str, path: str) -> Json:
+    """The ClusterState of a directory of the repository."""
+    return {
+        "apiVersion": "cvstate.io/v1alpha1",
+        "kind": "ClusterState",
+        "metadata": {"name": STATE if path == Ground.PATH else path.replace("/", "-"), "namespace": HOME},
+        "spec": {"source": {"git": {"url": url, "path": path, "webhook": {"secretRef": {"name": SECRET}}}}, "prune": {"enabled": True}},
+    }
 
 
 def make(name: str) -> Cvstate:

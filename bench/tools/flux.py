@@ -1,7 +1,8 @@
 """Flux: its kustomize-controller as released, fed by us in the place of its source-controller.
 
 `flux` runs with the program's own defaults and the interval that its documentation shows; `flux-tuned` with what its documentation advises for large
-clusters: more workers, a file system in memory for the directories it unpacks into, a longer interval.
+clusters: more workers, a file system in memory for the directories it unpacks into, a longer interval. `flux-60s` is the same with the shortest interval
+that its documentation advises: for drift alone, which Flux finds when the interval is over and not before.
 
 What stands in for the rest of Flux, and why:
 
@@ -35,9 +36,11 @@ from typing import Final
 
 import yaml
 
+from bench import bulk
 from bench.ground import Ground
 from bench.tools import Push
 from bench.tools.artifacts import BRANCH, ArtifactServer
+from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.cli.demo.loopback import HOST
 from tests.cluster import builds, ports, processes, programs
 from tests.support.api import Api, Json
@@ -64,10 +67,10 @@ STOP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What differs between the two."""
+    """What differs between the variants."""
 
     concurrent: int
-    """Kustomizations at a time; there is one."""
+    """Kustomizations at a time."""
     concurrent_ssa: int
     """Objects at a time, where it compares them; it applies them one by one."""
     interval: str
@@ -79,6 +82,7 @@ class Settings:
 SETTINGS: Final[Mapping[str, Settings]] = {
     "flux": Settings(concurrent=4, concurrent_ssa=4, interval="10m", in_memory=False),
     "flux-tuned": Settings(concurrent=20, concurrent_ssa=16, interval="60m", in_memory=True),
+    "flux-60s": Settings(concurrent=20, concurrent_ssa=16, interval="60s", in_memory=True),
 }
 """Source of the first: the flags' defaults in the program's `main.go`, and the examples in Flux's documentation of Kustomization; of the second: its
 documentation, "Vertical scaling"; its benchmark's settings (flux-benchmark). 16 is ours: the documentation names no number, and four times the
@@ -86,12 +90,15 @@ default was a little faster for 1000 objects."""
 
 
 def make(name: str) -> "Flux":
-    """Return `flux` or `flux-tuned`."""
+    """Return one of SETTINGS."""
     return Flux(name, SETTINGS[name])
 
 
 class Flux:
     """See the module. A `bench.tools.Tool`."""
+
+    unit: Final = "kustomizations"
+    is_watching: Final = False
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -100,7 +107,20 @@ class Flux:
         self._process: subprocess.Popen[bytes] | None = None
         self._until_stopped = ExitStack()
         self._revision = ""
+        self._asked = ""
         self._has_passed = False
+
+    @property
+    def period_seconds(self) -> float:
+        """The Kustomization's interval, which the program spreads evenly to both sides. Source: fluxcd/pkg `runtime/jitter`."""
+        return parse_seconds(self._settings.interval)
+
+    def look(self) -> None:
+        """As `flux reconcile kustomization` does."""
+        self._asked = _now()
+        self._ground.api.merge(
+            self._path(KUSTOMIZATION_GROUP, "kustomizations"), {"metadata": {"annotations": {REQUESTED_AT: self._asked}}}
+        )
 
     def facts(self) -> Mapping[str, str]:
         """Version and settings."""
@@ -127,8 +147,8 @@ class Flux:
         self._launch()
         until("kustomize-controller has started", self._has_started, seconds=READY_SECONDS)
 
-    def declare(self, ground: Ground) -> None:
-        """Create the GitRepository, with the commit that is there, and the Kustomization."""
+    def declare(self, ground: Ground, paths: Sequence[str] = (Ground.PATH,)) -> None:
+        """Create the GitRepository, with the commit that is there, and a Kustomization for each directory."""
         artifact = self._artifacts.add(ground.repository, ground.repository.git("rev-parse", "HEAD").strip())
         meta = {"name": OBJECT, "namespace": ground.namespace}
         repository = {
@@ -139,19 +159,8 @@ class Flux:
         }
         ground.api.create(self._path(SOURCE_GROUP, "gitrepositories", ""), repository)
         self._publish(artifact)
-        kustomization = {
-            "apiVersion": f"{KUSTOMIZATION_GROUP}/v1",
-            "kind": "Kustomization",
-            "metadata": meta,
-            "spec": {
-                "interval": self._settings.interval,
-                "path": f"./{ground.PATH}",
-                "prune": True,
-                "wait": False,
-                "sourceRef": {"kind": "GitRepository", "name": OBJECT},
-            },
-        }
-        ground.api.create(self._path(KUSTOMIZATION_GROUP, "kustomizations", ""), kustomization)
+        collection = self._path(KUSTOMIZATION_GROUP, "kustomizations", "")
+        bulk.create(ground.cluster.admin_kubeconfig, ((collection, self._kustomization(path)) for path in paths))
 
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
         """Commit and archive; then, with the clock running, tell it as Receiver and source-controller do."""
@@ -164,11 +173,14 @@ class Flux:
         return Push(commit=commit, monotonic_seconds=announced)
 
     def settled(self) -> bool:
-        """Say whether the Kustomization is Ready at the last commit, and the process, if it was started anew, has looked at everything once."""
-        found = self._ground.api.get(self._path(KUSTOMIZATION_GROUP, "kustomizations")) or {}
-        status = found.get("status", {})
+        """Say whether every Kustomization is Ready at the last commit, and the process, if it was started anew, has looked at everything once."""
+        found = self._ground.api.get(self._path(KUSTOMIZATION_GROUP, "kustomizations", "")) or {"items": ()}
+        return all(self._is_done(item.get("status", {})) for item in found["items"]) and self._made_a_pass()
+
+    def _is_done(self, status: Json) -> bool:
         ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in status.get("conditions", ()))
-        return ready and status.get("lastAppliedRevision") == self._revision and self._made_a_pass()
+        is_handled = self._asked in ("", status.get("lastHandledReconcileAt"))
+        return ready and is_handled and status.get("lastAppliedRevision") == self._revision
 
     def pids(self) -> Sequence[int]:
         """The one process, while it runs."""
@@ -231,6 +243,21 @@ class Flux:
             except OSError:
                 return False
         return self._has_passed
+
+    def _kustomization(self, path: str) -> Json:
+        """The Kustomization of a directory of the repository."""
+        return {
+            "apiVersion": f"{KUSTOMIZATION_GROUP}/v1",
+            "kind": "Kustomization",
+            "metadata": {"name": OBJECT if path == Ground.PATH else path.replace("/", "-"), "namespace": self._ground.namespace},
+            "spec": {
+                "interval": self._settings.interval,
+                "path": f"./{path}",
+                "prune": True,
+                "wait": False,
+                "sourceRef": {"kind": "GitRepository", "name": OBJECT},
+            },
+        }
 
     def _publish(self, artifact: Json) -> None:
         """Say in the status what source-controller would say."""

@@ -128,7 +128,8 @@ async def run(kubeconfig: Path, width: int) -> None:
 
 def _request(method: str, path: str, body: str, headers: str) -> Request:
     data = body.encode()
-    head = f"{method} {path} HTTP/1.1\r\n{headers}Content-Type: application/apply-patch+yaml\r\nContent-Length: {len(data)}\r\n\r\n"
+    content = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+    head = f"{method} {path} HTTP/1.1\r\n{headers}Content-Type: {content}\r\nContent-Length: {len(data)}\r\n\r\n"
     return Request(f"{method} {path.partition('?')[0]}", head.encode() + data)
 
 

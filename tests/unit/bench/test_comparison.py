@@ -33,7 +33,7 @@ def owned(*paths: str, subresource: str = "") -> dict[str, Any]:
         ({"a": 1}, {"a": 1, "b": 2}),
         ({"a": {}}, {"a": {"b": 1}}),
         ([{"name": "x"}], [{"name": "x", "protocol": "TCP"}]),
-        ({"a": None}, {"a": None}),
+        ({"a": None}, {"b": 1}),
         (["a"], ["a"]),
     ],
 )
@@ -46,7 +46,7 @@ def test_what_the_api_server_adds_is_no_difference(declared: Any, live: Any):
     [
         ({"a": 1}, {"a": 2}),
         ({"a": 1}, {}),
-        ({"a": None}, {}),
+        ({"a": None}, {"a": 1}),
         ({"a": {"b": 1}}, {"a": 1}),
         (["a"], ["a", "b"]),
         (["a", "b"], ["a"]),

@@ -3,30 +3,12 @@
 Aspects: requests by sort · processor time of a child, also of one that has ended · memory of all processes below one · processes that are gone.
 """
 
-import datetime
 import os
 import subprocess
 import sys
 
 from bench import count
-from tests.cluster.audit import Request
-
-
-def request(verb: str, resource: str, *, subresource: str = "", is_dry_run: bool = False, uri: str = "") -> Request:
-    return Request(
-        verb=verb,
-        resource=resource,
-        subresource=subresource,
-        namespace="",
-        name="",
-        user="u",
-        user_agent="",
-        code=200,
-        is_dry_run=is_dry_run,
-        timestamp=datetime.datetime.now(datetime.UTC),
-        duration_seconds=0.0,
-        uri=uri,
-    )
+from tests.unit.bench.builders import request
 
 
 def test_requests_are_counted_by_sort():
@@ -71,3 +53,17 @@ def test_what_is_gone_costs_nothing():
     child = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
     assert count.cpu_seconds([int(child.stdout)]) == 0
     assert count.memory([int(child.stdout)]).pss == 0
+
+
+def test_writes_of_some_resources_are_told_from_reads_dry_runs_and_others():
+    requests = {
+        "create events": 1,
+        "get configmaps": 2,
+        "list /apis": 4,
+        "patch configmaps": 8,
+        "patch configmaps dry-run": 16,
+        "patch configmaps/status": 32,
+        "delete deployments": 64,
+        "patch clusterstates": 128,
+    }
+    assert count.writes(requests, {"configmaps", "deployments"}) == 8 + 32 + 64

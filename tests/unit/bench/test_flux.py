@@ -30,3 +30,7 @@ def test_every_variant_can_be_made_and_holds_no_process(name: str) -> None:
     assert tool.name == name
     assert tool.pids() == []
     tool.stop()
+
+
+def test_the_variant_for_drift_looks_every_minute() -> None:
+    assert flux.make("flux-60s").period_seconds == 60

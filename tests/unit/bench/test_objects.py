@@ -1,7 +1,7 @@
 """The generator: what is declared.
 
 Aspects: the same everywhere, also in another process · mix and number · sizes · where objects go · changes: how many, one value each, only their files,
-never the same twice.
+never the same twice · foreign objects: the same mix, never taken for declared ones.
 """
 
 import hashlib
@@ -110,3 +110,30 @@ def test_an_object_is_known_by_its_path_at_the_api_server():
     body = {"kind": "Deployment", "metadata": {"name": "a", "namespace": "b"}}
     assert objects.url_path(body) == "/apis/apps/v1/namespaces/b/deployments/a"
     assert objects.KINDS["ConfigMap"].collection == "/api/v1/configmaps"
+
+
+def test_foreign_objects_have_the_same_mix_and_sizes_in_the_same_namespaces():
+    declared, foreign = list(objects.parse(FILES.values()).values()), list(objects.foreign(N, seed=7))
+    assert Counter(body["kind"] for body in foreign) == Counter(body["kind"] for body in declared)
+    assert {body["metadata"]["namespace"] for body in foreign} == set(objects.NAMESPACES)
+    assert len(orjson.dumps(foreign)) == pytest.approx(len(orjson.dumps(declared)), rel=0.1)
+
+
+def test_a_foreign_object_is_never_taken_for_a_declared_one():
+    foreign = {objects.url_path(body): body["metadata"]["labels"] for body in objects.foreign(N, seed=7)}
+    assert len(foreign) == N
+    assert not foreign.keys() & objects.parse(FILES.values()).keys()
+    assert all(objects.FOREIGN_LABEL in labels and "app.kubernetes.io/name" not in labels for labels in foreign.values())
+    assert not any(objects.FOREIGN_LABEL in body["metadata"]["labels"] for body in objects.parse(FILES.values()).values())
+
+
+def test_an_object_is_made_at_the_collection_of_its_namespace():
+    body = {"kind": "Role", "metadata": {"name": "a", "namespace": "b"}}
+    assert objects.collection_path(body) == "/apis/rbac.authorization.k8s.io/v1/namespaces/b/roles"
+
+
+def test_units_have_a_directory_each_and_the_same_objects_as_files():
+    found = objects.units(100, seed=7)
+    assert list(found)[:2] == ["apps/unit-0000/objects.yaml", "apps/unit-0001/objects.yaml"]
+    assert len(found) == 10
+    assert objects.parse(found.values()) == objects.parse(objects.files(100, seed=7).values())

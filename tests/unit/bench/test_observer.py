@@ -46,5 +46,16 @@ def test_what_was_right_before_somebody_changed_it_does_not_count():
     assert shown(expectation, (1.0, 5, WANTED), (2.0, 6, WANTED), (3.0, 7, {"data": {}}), (4.0, 8, WANTED)) == {PATH: 4.0}
 
 
+def test_what_has_to_be_right_again_must_be_seen_otherwise_first():
+    expectation = Expectation({PATH: WANTED}, after=0, again=True)
+    assert shown(expectation, (1.0, 5, WANTED), (2.0, 6, WANTED)) == {}
+    assert shown(expectation, (3.0, 7, {"data": {}}), (4.0, 8, WANTED)) == {PATH: 4.0}
+
+
+def test_an_object_that_was_deleted_is_right_again_when_it_is_back():
+    expectation = Expectation({PATH: WANTED}, after=0, again=True)
+    assert shown(expectation, (1.0, 5, WANTED), (2.0, 6, None), (3.0, 7, WANTED)) == {PATH: 3.0}
+
+
 def test_objects_nobody_asked_about_are_passed_over():
     assert shown(Expectation({f"{PATH}-2": WANTED}, after=0), (1.0, 5, WANTED)) == {}

@@ -1,7 +1,7 @@
 """Sessions, cells and the report.
 
 Aspects: turns go to and fro · which session counts · the best width of the lower bound · ratios by turns · where we lose and what broke is told ·
-growth · pictures are well-formed.
+growth, also with each object · pictures are well-formed.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import plot, report
-from bench.cells import cells
+from bench.cells import cells, per_object
 from bench.plot import Point
 from bench.session import order
 from tests.unit.bench.builders import run
@@ -86,6 +86,42 @@ def test_a_scenario_may_be_about_another_figure():
     assert "| 1000 | flux | 1 | 12346 | 12346 – 12346 |" in text
 
 
+MEMORY = [
+    run(scenario="S6", n=n, m=m, figures={"pss_bytes": 70e6 + 1000 * n + 2 * m}, main="pss_bytes")
+    for n in (0, 1000, 10000)
+    for m in (0, 10000, 100000)
+]
+
+
+def test_memory_is_fitted_for_each_declared_and_each_foreign_object():
+    declared, foreign = per_object(cells(MEMORY), "cvstate")
+    assert declared == pytest.approx(1000)
+    assert foreign == pytest.approx(2)
+
+
+def test_one_size_has_no_slope():
+    assert per_object(cells([run()]), "cvstate") == (None, None)
+    assert per_object(cells(MEMORY), "flux") == (None, None)
+
+
+def test_memory_is_shown_in_megabytes_and_without_objects_there_is_no_dot():
+    text = report.page(MEMORY)
+    assert "| pss MB, median |" in text
+    assert "| 0 | cvstate | 1 | 70.00 | 70.00 – 70.00 |" in text
+    assert "cvstate 1000 bytes for each declared one, 2 bytes for each foreign one" in text
+
+
+def test_where_only_foreign_objects_were_measured_there_is_no_picture():
+    assert "](benchmark/" not in report.page([run(m=500)])
+    assert "](benchmark/" in report.page([run(m=500), run(m=0)])
+
+
+def test_a_ratio_to_itself_is_no_loss():
+    text = report.page([run(tool, figures={"seconds": 1.0, "peak_ratio": ratio}) for tool, ratio in (("cvstate", 1.2), ("flux", 1.0))])
+    assert "| peak over steady |" in text
+    assert "Against no peer in these runs." in text
+
+
 def test_columns_that_a_scenario_does_not_have_are_left_out():
     assert "p99" not in report.page([run()])
     assert "p99" in report.page([run(figures={"seconds": 1.0, "p99_seconds": 2.0})])
@@ -108,7 +144,18 @@ def test_the_report_says_where_we_lose_and_what_does_not_count():
 
 def test_the_report_fits_growth_over_three_sizes():
     text = report.page([run(seconds=n / 1000, n=n) for n in (1000, 5000, 10000)])
-    assert "cvstate 1.00 ± 0.00" in text
+    assert "| S1 quiet | seconds | 1000 – 10000 | 1.00 ± 0.00 |" in text
+
+
+def test_without_sizes_there_is_no_chapter_on_growth():
+    assert "S9" not in report.page([run()])
+
+
+def test_forms_of_a_scenario_have_chapters_of_their_own():
+    text = report.page([run(scenario="S4", variant=variant) for variant in ("20 per second", "100 per second")])
+    assert "## S4, drift, 20 per second (quiet)" in text
+    assert "(benchmark/S4-100-per-second-quiet.svg)" in text
+    assert text.index("20 per second") < text.index("100 per second")
 
 
 def test_the_report_and_its_pictures_are_written(tmp_path: Path):

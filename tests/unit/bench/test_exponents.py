@@ -1,0 +1,63 @@
+"""Growth of costs.
+
+Aspects: the exponent of a power · runs are points, two sizes suffice · what cannot be fitted · foreign objects are left out · widths of the bound are one tool ·
+the figure that a scenario is about comes first.
+"""
+
+import dataclasses
+
+import pytest
+
+from bench.cells import cells
+from bench.exponents import exponents
+from tests.unit.bench.builders import run
+
+SIZES = (1000, 5000, 10000)
+
+
+def test_a_cost_that_grows_as_a_power_has_its_exponent():
+    [fit] = exponents(cells([run(seconds=(n / 1000) ** 1.5, n=n) for n in SIZES]))
+    assert fit.growth.exponent == pytest.approx(1.5)
+    assert fit.growth.error == pytest.approx(0)
+    assert (fit.figure, fit.tool, fit.fewest, fit.most) == ("seconds", "cvstate", 1000, 10000)
+
+
+def test_a_cost_that_does_not_grow_has_exponent_zero():
+    [fit] = exponents(cells([run(seconds=0.02, n=n) for n in SIZES]))
+    assert fit.growth.exponent == pytest.approx(0)
+
+
+def test_two_sizes_suffice_where_there_are_several_runs():
+    runs = [run(seconds=seconds * n, n=n, turn=turn) for n in (1000, 10000) for turn, seconds in enumerate((0.9, 1.1))]
+    [fit] = exponents(cells(runs))
+    assert fit.growth.exponent == pytest.approx(1)
+    assert fit.growth.error > 0
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pytest.param([run(n=n) for n in (1000, 5000)], id="two-runs"),
+        pytest.param([run(n=1000, turn=turn) for turn in range(3)], id="one-size"),
+        pytest.param([run(seconds=0.0, n=n) for n in SIZES], id="nothing-spent"),
+        pytest.param([run(n=n, faults=("broken",)) for n in SIZES], id="none-counts"),
+        pytest.param([dataclasses.replace(run(n=n), m=10) for n in SIZES], id="foreign-objects"),
+    ],
+)
+def test_what_says_nothing_about_growth_is_left_out(runs: list[object]):
+    assert exponents(cells(runs)) == []  # type: ignore[arg-type]
+
+
+def test_forms_of_a_scenario_are_kept_apart():
+    runs = [run(seconds=n if variant else 1, n=n, variant=variant) for n in SIZES for variant in ("", "b")]
+    assert [(fit.variant, round(fit.growth.exponent)) for fit in exponents(cells(runs))] == [("", 0), ("b", 1)]
+
+
+def test_the_widths_of_the_lower_bound_are_one_tool():
+    runs = [run(tool, seconds=n / 1000, n=n) for n, tool in zip(SIZES, ("bound-8", "bound-16", "bound-8"), strict=True)]
+    assert [fit.tool for fit in exponents(cells(runs))] == ["bound"]
+
+
+def test_the_main_figure_comes_first_and_others_that_are_there_follow():
+    runs = [run(n=n, figures={"requests": float(n), "pss_bytes": 9.0}, main="pss_bytes") for n in SIZES]
+    assert [fit.figure for fit in exponents(cells(runs))] == ["pss_bytes", "requests"]

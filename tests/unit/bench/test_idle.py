@@ -1,0 +1,62 @@
+"""What an idle hour is put together from.
+
+Aspects: looks and silence are scaled · watches count by their timeouts · what answers us does not count · the servers' own work does not count.
+"""
+
+import pytest
+
+from bench.parameters import Parameters
+from bench.scenarios import s3
+from bench.scenarios.s3 import Phase
+from bench.stage import Cost
+from tests.cluster.audit import Request
+from tests.unit.bench.builders import request
+
+PARAMETERS = Parameters(n=2000, idle_seconds=60.0)
+
+
+def phase(*asked: Request, seconds: float = 10.0, server: float = 1.0) -> Phase:
+    figures = {"phase_seconds": seconds, "server_cpu_seconds": server, "cpu_seconds": 0.5}
+    return Phase(Cost(figures, {}), asked, response_bytes=100.0)
+
+
+def test_looks_and_silence_are_scaled_to_an_hour():
+    one = {"requests": 1.0, "writes": 0.0}
+    found = s3.per_hour({"requests": 5.0, "writes": 0.0}, one, 0.0, PARAMETERS, 600.0)
+    assert found["requests_per_hour"] == 5 * 6 + 1 * 60
+    assert found["writes_per_hour"] == 0
+    assert found["requests_per_hour_and_1000"] == 45
+
+
+def test_watches_are_added_to_the_requests_of_an_hour():
+    found = s3.per_hour({"requests": 0.0}, {"requests": 0.0}, 12.0, PARAMETERS, 600.0)
+    assert found["requests_per_hour"] == found["watch_requests_per_hour"] == 12
+
+
+@pytest.mark.parametrize(("timeout", "times"), [("&timeoutSeconds=300", 12.0), ("", 3600 / s3.DEFAULT_WATCH_SECONDS)])
+def test_a_watch_is_asked_for_anew_when_its_time_is_over(timeout: str, times: float):
+    assert s3.renewals_per_hour([request("watch", uri=f"/api/v1/configmaps?watch=1{timeout}")]) == times
+
+
+def test_of_a_watch_that_was_asked_for_again_only_the_last_request_counts():
+    before, after = (
+        request("watch", uri=f"/api/v1/configmaps?labelSelector=a&resourceVersion={v}&timeoutSeconds={t}") for v, t in ((1, 100), (2, 300))
+    )
+    other = request("watch", uri="/api/v1/configmaps?labelSelector=b&timeoutSeconds=300")
+    refused = request("watch", uri="/api/v1/configmaps?labelSelector=c&timeoutSeconds=300", code=410)
+    assert s3.renewals_per_hour([before, after, other, refused]) == 24
+
+
+def test_watches_and_answers_to_us_are_no_part_of_a_look():
+    asked = request("list"), request("watch"), request("patch", subresource="status"), request("patch")
+    found = s3.part(phase(*asked), 0.0, is_answer=lambda each: each.subresource == "status")
+    assert (found["requests"], found["writes"]) == (2, 1)
+
+
+def test_a_status_that_is_written_in_silence_counts():
+    assert s3.part(phase(request("patch", subresource="status")), 0.0)["writes"] == 1
+
+
+def test_what_the_servers_do_by_themselves_is_not_caused_by_the_tool():
+    assert s3.part(phase(seconds=10.0, server=1.0), 0.02)["caused_cpu_seconds"] == pytest.approx(0.8)
+    assert s3.part(phase(seconds=10.0, server=0.1), 0.02)["caused_cpu_seconds"] == 0

@@ -1,0 +1,16 @@
+"""What a restart wrote: only objects of the declared kinds count, and no dry runs."""
+
+from bench.scenarios.s5 import object_writes
+
+
+def test_only_writes_of_declared_kinds_count():
+    requests = {
+        "patch configmaps": 2,
+        "delete roles": 1,
+        "patch configmaps dry-run": 300,
+        "patch clusterstates/status": 1,
+        "create events": 4,
+        "list configmaps": 1,
+        "get /readyz": 1,
+    }
+    assert object_writes(requests) == 3
