@@ -1,5 +1,6 @@
 """A run: one ClusterState in a namespace of its own, what is wanted of it from moment to moment, and what it came to."""
 
+import math
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from cvstate_operator.cli.demo.git_server import GitServer
+from cvstate_operator.operator.event_writer import TOGETHER_SECONDS
 from tests.cluster.control_plane import Cluster
 from tests.support import invariants
 from tests.support.api import CLUSTER_STATES, Api, Json
@@ -270,10 +272,16 @@ class Run:
             "the log has it",
             lambda: any(repr(handled) in str(each.answered.get("status")) for each in self.entries()),
         )
+        until("Events that were held back are told", lambda: self._seconds_since_events() > TOGETHER_SECONDS + 0.3)
         mark = self.ground.cluster.audit.mark()
         self.world.request()
         log = [entry for entry in invariants.entries(self.ground.audit_log, mark) if self.name in entry.key]
         return invariants.s9_a_second_look_writes_nothing(log)
+
+    def _seconds_since_events(self) -> float:
+        """Since the last Event was written; many if none was."""
+        moments = [each.at for each in self.entries() if each.resource == "events"]
+        return (datetime.now(UTC) - moments[-1]).total_seconds() if moments else math.inf
 
     def restart(self, number: int = signal.SIGKILL) -> None:
         """Another operator in the place of this one."""
