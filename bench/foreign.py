@@ -11,7 +11,6 @@ from bench import bulk, objects
 from tests.cluster.audit import Request
 
 MOST_FAULTS: Final = 10
-_PLURALS: Final = frozenset(kind.plural for kind in objects.KINDS.values())
 
 
 def create(kubeconfig: Path, m: int, seed: int) -> None:
@@ -37,4 +36,4 @@ def faults(requests: Iterable[Request]) -> tuple[str, ...]:
 
 def _is_foreign(request: Request) -> bool:
     is_one = request.name.startswith(objects.FOREIGN_PREFIX)
-    return request.resource in _PLURALS and (is_one or request.verb == "deletecollection")
+    return request.resource in objects.PLURALS and (is_one or request.verb == "deletecollection")

@@ -5,23 +5,20 @@ until the observer saw the edit repaired: from then on the tool is aware again. 
 """
 
 import time
-from collections.abc import Mapping
 from typing import Final
 
-from bench import objects, tools
+from bench import count, objects, tools
 from bench.gate import STRANGER
 from bench.parameters import Parameters
 from bench.results import Record
 from bench.stage import Stage
 from bench.tools import Tool
-from tests.cluster.audit import WRITE_VERBS
 
 SIZES: Final = (1000, 10000)
 FOREIGN: Final = (0, 50000)
 VARIANTS: Final = ("unchanged", "changed")
 CHANGED_SHARE: Final = 0.01
 EDIT: Final = {"data": {"setting-00": "edited while nobody looked"}}
-_PLURALS: Final = frozenset(kind.plural for kind in objects.KINDS.values())
 
 
 def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
@@ -52,7 +49,7 @@ def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
     figures = {
         "seconds": aware - started,
         "done_seconds": max([aware, *applied]) - started,
-        "surplus_writes": float(object_writes(spent.requests) - 1 - changes),
+        "surplus_writes": float(count.writes(spent.requests, objects.PLURALS) - 1 - changes),
         **spent.figures,
     }
     return stage.record("S5", tool, parameters, figures, spent.requests)
@@ -63,9 +60,3 @@ def _edit(stage: Stage) -> str:
     path = next(path for path, body in objects.parse(stage.files.values()).items() if body["kind"] == "ConfigMap")
     edited = stage.ground.api.merge(path, EDIT, manager=STRANGER)
     return stage.witness.expect({path: stage.declared[path]}, after=int(edited["metadata"]["resourceVersion"]))
-
-
-def object_writes(requests: Mapping[str, int]) -> int:
-    """Return how many of these requests, as `count.by_sort` has them, wrote objects of the declared kinds."""
-    sorts = ((sort.split(" "), number) for sort, number in requests.items())
-    return sum(number for (verb, *rest), number in sorts if verb in WRITE_VERBS and len(rest) == 1 and rest[0] in _PLURALS)

@@ -18,9 +18,14 @@ class Health:
     """Kinds that cannot be seen now, so that nothing is known of their objects."""
 
     @property
+    def holds_up(self) -> bool:
+        """Whether an object is known not to be as ready as it has to be."""
+        return any(readiness.holds_up for _, readiness in self.unready)
+
+    @property
     def is_healthy(self) -> bool:
         """Whether everything is known to be as ready as it has to be."""
-        return not self.blind and not any(readiness.holds_up for _, readiness in self.unready)
+        return not self.blind and not self.holds_up
 
     @property
     def failed(self) -> int:

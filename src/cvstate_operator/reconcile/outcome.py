@@ -168,7 +168,7 @@ class Outcome:
         """Whether every desired object is there and ready; None if that cannot be told."""
         if not self.evaluated:
             return None
-        if self.missing or any(readiness.holds_up for _, readiness in self.health.unready):
+        if self.missing or self.health.holds_up:
             return False
         return None if self.unjudged or self.held.creates or self.health.blind else True
 

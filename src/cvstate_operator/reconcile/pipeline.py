@@ -255,8 +255,9 @@ class Pipeline:
     async def _leave(self, spec: ClusterStateSpec, *, full: bool) -> bool:
         """In a rollback, find out how objects are to be that it leaves alone; True if that is new."""
         if not self._revision.is_rollback:
-            self._left.clear()
-            return self._place.leave_nothing()
+            if is_over := self._place.leave_nothing():
+                self._left.clear()
+            return is_over
         given_up: Desired | None = NOTHING
         if self._revision.given_up:
             given_up = None

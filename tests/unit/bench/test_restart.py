@@ -1,6 +1,6 @@
 """What a restart wrote: only objects of the declared kinds count, and no dry runs."""
 
-from bench.scenarios.s5 import object_writes
+from bench import count, objects
 
 
 def test_only_writes_of_declared_kinds_count():
@@ -13,4 +13,4 @@ def test_only_writes_of_declared_kinds_count():
         "list configmaps": 1,
         "get /readyz": 1,
     }
-    assert object_writes(requests) == 3
+    assert count.writes(requests, objects.PLURALS) == 3
