@@ -45,7 +45,8 @@
 input, what to do; they never hold a secret or a response body.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class CvstateError(Exception):
@@ -381,3 +382,16 @@ class SettingsError(TerminalError):
     """A setting of the operator is wrong."""
 
     reason = "SettingsInvalid"
+
+
+def to_data(error: CvstateError) -> dict[str, Any]:
+    """An error as JSON data, to be told from one process to another; see `from_data`."""
+    more = {name: value for name, value in vars(error).items() if name != "message"}
+    return {"type": type(error).__name__, "message": error.message, "more": more}
+
+
+def from_data(data: Mapping[str, Any]) -> CvstateError:
+    """The error that `to_data` wrote; TerminalError for a class that this module does not have."""
+    kind = globals().get(str(data["type"]))
+    known = kind if isinstance(kind, type) and issubclass(kind, CvstateError) else TerminalError
+    return known(str(data["message"]), **data["more"])

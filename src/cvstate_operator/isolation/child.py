@@ -236,6 +236,5 @@ def _read(raw: bytes, status: int) -> dict[str, Any]:
     if crash := answer.get("crash"):
         raise ChildFailedError(f"the child process failed: {crash}")
     if error := answer.get("error"):
-        kind = getattr(errors, str(error["type"]), errors.TerminalError)
-        raise kind(str(error["message"]), **error["more"])
+        raise errors.from_data(error)
     return dict(answer["ok"])

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-from cvstate_operator.errors import CvstateError
+from cvstate_operator import errors
 
 CPU_SECONDS: Final = 600
 OPEN_FILES: Final = 256
@@ -52,9 +52,8 @@ def adopt_orphans() -> None:
 def _answer(module: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"ok": importlib.import_module(module).handle(request)}
-    except CvstateError as exc:
-        more = {name: value for name, value in vars(exc).items() if name != "message"}
-        return {"error": {"type": type(exc).__name__, "message": exc.message, "more": more}}
+    except errors.CvstateError as exc:
+        return {"error": errors.to_data(exc)}
     except MemoryError:
         return {"crash": "out of memory"}
     except Exception as exc:  # the parent tells it as a failed stage

@@ -11,12 +11,13 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pygit2
 from pygit2.enums import FetchPrune, RepositoryOpenFlag
 
@@ -43,19 +44,22 @@ _PLAIN: Final = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.NO_DOTGIT | Re
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
-    """Find the commit, fetch it, and judge it.
+    """Find the commit, fetch it, and judge it for everyone who asks.
 
     Args:
         request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
-            `path`, `known` (commit that the caller has already, or empty), `baseline` (commit to descend from, or empty), `at` (`{name, short, commit,
-            tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}),
-            `verify` (`{mode, keys}` or null), `policy` (of `AddressPolicy`).
+            `at` (`{name, short, commit, tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted
+            from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}), `policy` (of `AddressPolicy`), and
+            `wants`, one for each who asks: `path`, `known` (commit that he has already, or empty), `baseline` (commit to descend from, or empty),
+            `verify` (`{mode, keys}` or null). The first one's baseline says how much history is brought.
 
     Returns:
-        `{"name", "short", "commit", "tag_object"}`, and, if the commit is not the known one, `tree`, `directory`, `committed_at`, `signed_by`.
+        `look`: `{name, short, commit, tag_object}`; `answers`, one for each want: `{"error": …}` (`errors.to_data`), or `{"ok": …}` with `tree`, `directory`,
+        `committed_at` and `signed_by`, or with nothing if the commit is the known one. FetchFailedError in an answer: only the server could tell, by a
+        request in which this want comes first.
 
     Raises:
-        CvstateError: of the source. FetchFailedError also if only the server could tell (`at` was given, and more is needed), and if the cache cannot be used.
+        CvstateError: of the source as such. FetchFailedError also if the cache cannot be used.
     """
     directory = Path(request["repository"])
     try:
@@ -74,18 +78,20 @@ def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
         try:
             repository = _open(directory)
             chosen = Chosen(**request["at"]) if request["at"] else _recalled(repository, request)
-            if request["baseline"] and not history.is_decidable(repository, chosen.commit, request["baseline"]):
-                raise KeyError(request["baseline"])
-            return _judge(repository, chosen, request)
         except _LIBGIT2_ERRORS as exc:
-            raise errors.FetchFailedError("the cached repository lacks what is needed") from exc
+            raise _lacking() from exc
+        return _answers(repository, chosen, request, fault=lambda error: _lacking())
     if not directory.exists():
         return _from_nothing(directory, request)
     try:
         repository = _open(directory)
-        return _judge(repository, _from_server(repository, request), request)
+        return _answers(repository, _from_server(repository, request), request, fault=None)
     except _LIBGIT2_ERRORS:
         return _made_anew(directory, request)
+
+
+def _lacking() -> errors.FetchFailedError:
+    return errors.FetchFailedError("the cached repository lacks what is needed")
 
 
 def _recalled(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
@@ -124,31 +130,74 @@ def _from_nothing(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
         chosen = _from_server(repository, request)
     except _LIBGIT2_ERRORS as exc:
         raise _translate(exc, request) from exc
-    try:
-        return _judge(repository, chosen, request)
-    except _LIBGIT2_ERRORS as exc:
-        raise errors.SourceInvalidError(f"the repository holds an object that cannot be read: {one_line(str(exc))}") from exc
+    return _answers(repository, chosen, request, fault=_unreadable)
 
 
-def _judge(repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any]) -> dict[str, Any]:
-    found = {"name": chosen.name, "short": chosen.short, "commit": chosen.commit, "tag_object": chosen.tag_object}
-    if chosen.commit == request["known"]:
+def _unreadable(error: Exception) -> errors.SourceInvalidError:
+    return errors.SourceInvalidError(f"the repository holds an object that cannot be read: {one_line(str(error))}")
+
+
+def _answers(
+    repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any], *, fault: Callable[[Exception], errors.CvstateError] | None
+) -> dict[str, Any]:
+    """What everyone who asks is told of a commit. What libgit2 stumbles over is a `fault` of that answer alone; None: it is raised."""
+    judge = _Judge(repository, chosen, request)
+    answers: list[dict[str, Any]] = []
+    for number, want in enumerate(request["wants"]):
+        try:
+            answers.append({"ok": judge.answer(want, is_brought=number == 0 and not (request["at"] or request["recall"]))})
+        except errors.CvstateError as exc:
+            answers.append({"error": errors.to_data(exc)})
+        except _LIBGIT2_ERRORS as exc:
+            if fault is None:
+                raise
+            answers.append({"error": errors.to_data(fault(exc))})
+    look = {"name": chosen.name, "short": chosen.short, "commit": chosen.commit, "tag_object": chosen.tag_object}
+    return {"look": look, "answers": answers}
+
+
+class _Judge:
+    """Whether one commit is acceptable, for any number of those who ask."""
+
+    def __init__(self, repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any]) -> None:
+        self._repository, self._chosen, self._request = repository, chosen, request
+        self._signers: dict[bytes, str | errors.CvstateError] = {}
+        """By mode and keys: many ask by the same ones, and a look at a signature takes a tenth of a second."""
+
+    def answer(self, want: dict[str, Any], *, is_brought: bool) -> dict[str, Any]:
+        """Nothing if the commit is known, else where it is and who signed it. `is_brought`: what its baseline needs of the history was fetched."""
+        repository, chosen, baseline = self._repository, self._chosen, want["baseline"]
+        if chosen.commit == want["known"]:
+            return {}
+        if baseline and not is_brought and not history.is_decidable(repository, chosen.commit, baseline):
+            raise _lacking()
+        commit = repository[chosen.commit]
+        if not isinstance(commit, pygit2.Commit):
+            raise errors.SourceInvalidError(f"{self._request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
+        made = datetime.fromtimestamp(commit.commit_time, UTC)
+        signer = self._signer(want["verify"], made) if want["verify"] else ""
+        if baseline:
+            history.require_descendant(repository, chosen.commit, baseline, selector=self._request["selector"])
+        return {
+            "tree": str(commit.tree.id),
+            "directory": str(_directory(repository, commit.tree, want["path"]).id),
+            "committed_at": made.isoformat(),
+            "signed_by": signer,
+        }
+
+    def _signer(self, wanted: dict[str, Any], made: datetime) -> str:
+        key = orjson.dumps(wanted, option=orjson.OPT_SORT_KEYS)
+        if key not in self._signers:
+            # What was applied once stays the last good state although its key expired since; it is judged as of then.
+            now = made if self._request["recall"] else datetime.now(UTC)
+            try:
+                self._signers[key] = _signer(self._repository, self._chosen, wanted, now)
+            except errors.CvstateError as exc:
+                self._signers[key] = exc
+        found = self._signers[key]
+        if isinstance(found, errors.CvstateError):
+            raise found
         return found
-    commit = repository[chosen.commit]
-    if not isinstance(commit, pygit2.Commit):
-        raise errors.SourceInvalidError(f"{request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
-    # What was applied once stays the last good state although its key expired since; it is judged as of then.
-    now = datetime.fromtimestamp(commit.commit_time, UTC) if request["recall"] else datetime.now(UTC)
-    signer = _signer(repository, chosen, request["verify"], now) if request["verify"] else ""
-    if request["baseline"]:
-        history.require_descendant(repository, chosen.commit, request["baseline"], selector=request["selector"])
-    return {
-        **found,
-        "tree": str(commit.tree.id),
-        "directory": str(_directory(repository, commit.tree, request["path"]).id),
-        "committed_at": datetime.fromtimestamp(commit.commit_time, UTC).isoformat(),
-        "signed_by": signer,
-    }
 
 
 def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any], now: datetime) -> str:
@@ -250,7 +299,7 @@ class _Server:
 
     def _fetch_ref(self) -> Chosen:
         chosen = choose(self._request["ref"], self._heads(), url=self._request["url"])
-        if chosen.commit == self._request["known"]:
+        if all(want["known"] == chosen.commit for want in self._request["wants"]):
             return chosen
         wanted = [chosen.commit, *((chosen.tag_object,) if chosen.tag_object else ())]
         if not all(oid in self._repository for oid in wanted) or not self._is_decidable(chosen.commit):
@@ -288,7 +337,7 @@ class _Server:
 
     def _fetch(self, refspecs: list[str], *, commit: str) -> None:
         history.require_ends(self._repository)
-        baseline = self._request["baseline"]
+        baseline = self._request["wants"][0]["baseline"]
         if baseline and baseline != commit:
             if baseline not in self._repository:
                 self._fetch_baseline(baseline)
@@ -306,7 +355,7 @@ class _Server:
             return
 
     def _is_decidable(self, commit: str) -> bool:
-        baseline = self._request["baseline"]
+        baseline = self._request["wants"][0]["baseline"]
         return not baseline or history.is_decidable(self._repository, commit, baseline)
 
     def _bring(self, refspecs: list[str], *, depth: int) -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,6 +49,47 @@ class _Look:
         return self.began + min(asked or 0.0, LONGEST_ASKED_SECONDS)
 
 
+@dataclass(slots=True, eq=False)
+class _Want:
+    """What one ClusterState wants to know of a ref."""
+
+    since: float
+    """What the server said before that will not do (monotonic seconds)."""
+    details: Mapping[str, Any]
+    """For the child; see `fetch.handle`."""
+    look: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] | None = None
+    """None until there is one."""
+
+    def take(self, look: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """This is the answer."""
+        self.look, self.answer = look, answer
+
+    @property
+    def is_lacking(self) -> bool:
+        """Only the server could tell, if it is asked on behalf of this one."""
+        return bool(self.answer) and (self.answer or {}).get("error", {}).get("type") == errors.FetchFailedError.__name__
+
+    def result(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The look, and what more there is to say of it.
+
+        Raises:
+            CvstateError: the commit is not acceptable.
+        """
+        answer = self.answer or {}
+        if error := answer.get("error"):
+            raise errors.from_data(error)
+        return self.look, answer.get("ok", {})
+
+
+@dataclass(slots=True)
+class _Line:
+    """Everyone who waits for an answer about the same ref. Who is first asks for all, so that a push costs one child, however many follow the ref."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wants: list[_Want] = field(default_factory=list)
+
+
 class GitSources:
     """Fetches from Git into a cache directory; one look serves everyone who follows the same ref of the same repository."""
 
@@ -62,7 +103,7 @@ class GitSources:
         self._namespaces: dict[str, asyncio.Semaphore] = {}
         self._verified: dict[tuple[str, str], tuple[str, float]] = {}
         """By repository, and demand and keys: the commit that was verified last, and when (monotonic seconds)."""
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._looks: dict[tuple[str, str], _Look] = {}
 
     async def fetch(self, git: GitSource, *, access: Access, known: Artifact | None, baseline: str, max_age: float) -> Artifact:
@@ -79,21 +120,21 @@ class GitSources:
             TransientError: FetchFailed, FetchTimeout: the repository could not be read now.
             TerminalError: InvalidSpec, URLNotAllowed, AuthFailed, HostKeyUnknown, RefNotFound, VerificationFailed, RewindRefused, ….
         """
-        since = asyncio.get_running_loop().time() - max_age
-        request = self._request(git, access, known=known, baseline="" if git.allow_rewind else baseline)
+        request = self._request(git, access)
         # Other credentials in the same Secret are another question.
         key = (request["repository"], f"{git.ref.selector} {access.credentials_digest}")
-        async with self._turn(git, self._locks.setdefault(key, asyncio.Lock())):
-            look = self._looks.get(key)
-            if look is None or max(look.began, look.until) < since:
-                return await self._ask(key, git, request, known, access.namespace)
-            if look.error:
-                raise look.error
+        details = self._details(git, access, request["repository"], known=known, baseline="" if git.allow_rewind else baseline)
+        want = _Want(asyncio.get_running_loop().time() - max_age, details)
+        if not self._is_answered(key, want):
+            line = self._lines.setdefault(key, _Line())
+            line.wants.append(want)
             try:
-                answer = await self._run({**request, "at": look.found}, parse_seconds(git.timeout))
-            except errors.FetchFailedError:
-                return await self._ask(key, git, request, known, access.namespace)
-        return self._artifact(git, request, answer, known)
+                async with self._turn(git, line.turn):
+                    if not self._is_answered(key, want):
+                        await self._ask(key, git, request, want, line.wants, access.namespace)
+            finally:
+                line.wants.remove(want)
+        return self._artifact(git, access, want, known)
 
     async def recall(self, git: GitSource, *, access: Access, commit: str) -> Artifact:
         """A commit that was fetched in an earlier life, from the cache alone; verified anew.
@@ -101,16 +142,18 @@ class GitSources:
         Raises:
             CvstateError: it is not there any more, or not acceptable.
         """
-        request = self._request(git, access, known=None, baseline="")
-        answer = await self._run({**request, "recall": commit}, parse_seconds(git.timeout))
-        return self._artifact(git, request, answer, None)
+        request = self._request(git, access)
+        want = _Want(0.0, self._details(git, access, request["repository"], known=None, baseline=""))
+        found = await self._run({**request, "recall": commit, "wants": [want.details]}, parse_seconds(git.timeout))
+        want.take(found["look"], found["answers"][0])
+        return self._artifact(git, access, want, None)
 
     def tidy(self) -> None:
         """Forget what nobody asked for lately: locks that nobody holds, and looks that are too old for anybody."""
         old = asyncio.get_running_loop().time() - TIDY_SECONDS
         self._looks = {key: look for key, look in self._looks.items() if max(look.began, look.until) > old}
         self._verified = {key: found for key, found in self._verified.items() if found[1] > old}
-        self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
+        self._lines = {key: line for key, line in self._lines.items() if line.wants}
         self._hosts = {key: slots for key, slots in self._hosts.items() if slots.locked()}
         self._namespaces = {key: slots for key, slots in self._namespaces.items() if slots.locked()}
 
@@ -133,43 +176,79 @@ class GitSources:
                 ) from None
             yield
 
-    async def _ask(self, key: tuple[str, str], git: GitSource, request: dict[str, Any], known: Artifact | None, namespace: str) -> Artifact:
+    def _is_answered(self, key: tuple[str, str], want: "_Want") -> bool:
+        """Whether there is nothing left to ask for: somebody asked for all, or the server's last answer is new enough and says all that is wanted.
+
+        Raises:
+            CvstateError: the server's last answer is a failure that concerns everybody.
+        """
+        look = self._looks.get(key)
+        if want.answer is None and look and max(look.began, look.until) >= want.since:
+            if look.error:
+                raise look.error
+            if look.found["commit"] == want.details["known"]:
+                want.take(look.found, {"ok": {}})
+        return want.answer is not None
+
+    async def _ask(
+        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: "_Want", wants: Sequence["_Want"], namespace: str
+    ) -> None:
+        """Have one child answer `want`, and with it all that stand in line and that its look is new enough for."""
+        look = self._looks.get(key)
+        if look and look.began >= want.since:
+            await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git)
+            if not want.is_lacking:
+                return
         began = asyncio.get_running_loop().time()
         host = self._hosts.setdefault((namespace, (urlsplit(git.url).hostname or "").lower()), asyncio.Semaphore(CONCURRENT_PER_HOST))
         tenant = self._namespaces.setdefault(namespace, asyncio.Semaphore(CONCURRENT_PER_NAMESPACE))
         try:
             async with self._turn(git, host, tenant, self._slots):
-                answer = await self._run(request, parse_seconds(git.timeout))
+                found = await self._judge(request, want, wants, git)
         except errors.CvstateError as exc:
             # What is wrong with this ClusterState's own keys, path or history is no news for the others.
             if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
                 self._looks[key] = _Look(began, {}, exc)
             raise
-        self._looks[key] = _Look(began, {name: answer[name] for name in ("name", "short", "commit", "tag_object")}, None)
-        return self._artifact(git, request, answer, known)
+        self._looks[key] = _Look(began, found, None)
 
-    def _request(self, git: GitSource, access: Access, *, known: Artifact | None, baseline: str) -> dict[str, Any]:
+    async def _judge(self, request: dict[str, Any], first: "_Want", wants: Sequence["_Want"], git: GitSource) -> dict[str, str]:
+        """Let one child answer `first` and the others; what the server, or an earlier look at it, said."""
+        asking = [first, *(one for one in wants if one is not first and one.answer is None)]
+        found = await self._run({**request, "wants": [one.details for one in asking]}, parse_seconds(git.timeout))
+        look: dict[str, str] = found["look"]
+        for one, answer in zip(asking, found["answers"], strict=True):
+            one.take(look, answer)
+            if one is not first and one.is_lacking:
+                one.answer = None  # its own turn comes
+        return look
+
+    def _request(self, git: GitSource, access: Access) -> dict[str, Any]:
+        """What is asked for by everyone who follows the same ref of the same repository."""
         check_url(git.url, self._policy, has_credentials=bool(access.credentials))
-        repository = str(self._cache.repository(git.url, access.secret))
+        return {
+            "repository": str(self._cache.repository(git.url, access.secret)),
+            "url": git.url,
+            "ref": git.ref.model_dump(exclude_none=True),
+            "selector": git.ref.selector,
+            "at": None,
+            "recall": "",
+            "secret": access.secret,
+            "credentials": _text(access.credentials),
+            "policy": asdict(self._policy),
+        }
+
+    def _details(self, git: GitSource, access: Access, repository: str, *, known: Artifact | None, baseline: str) -> dict[str, Any]:
+        """What one of them wants to know."""
         verified_with = _verified_with(git, access)
         same = known and (known.repository, known.path, known.verified_with) == (repository, git.path, verified_with)
         # Another tag of a known commit, or the tag made anew, has a signature of its own.
         same = same and (git.verify is None or (git.verify.mode is VerifyMode.HEAD and self._is_verified(repository, verified_with, known)))
         return {
-            "repository": repository,
-            "url": git.url,
-            "ref": git.ref.model_dump(exclude_none=True),
-            "selector": git.ref.selector,
             "path": git.path,
             "known": known.commit if known and same else "",
             "baseline": baseline,
-            "at": None,
-            "recall": "",
-            "secret": access.secret,
-            "credentials": _text(access.credentials),
             "verify": {"mode": git.verify.mode.value, "keys": _text(access.keys)} if git.verify else None,
-            "policy": asdict(self._policy),
-            "verified_with": verified_with,
         }
 
     def _is_verified(self, repository: str, verified_with: str, known: Artifact | None) -> bool:
@@ -187,26 +266,33 @@ class GitSources:
             self._cache.discard(request["repository"])
             raise errors.FetchFailedError(f"reading {request['url']} failed: {exc.message}") from exc
 
-    def _artifact(self, git: GitSource, request: Mapping[str, Any], answer: Mapping[str, Any], known: Artifact | None) -> Artifact:
-        self._cache.used(request["repository"])
-        revision = f"{answer['short']}@sha1:{answer['commit']}" if answer["short"] else f"sha1:{answer['commit']}"
-        ref = _followed(git.ref, answer["name"])
-        if "tree" not in answer:
+    def _artifact(self, git: GitSource, access: Access, want: "_Want", known: Artifact | None) -> Artifact:
+        """What was wanted; `known` itself if it is that.
+
+        Raises:
+            CvstateError: the commit is not acceptable.
+        """
+        look, answer = want.result()
+        repository = str(self._cache.repository(git.url, access.secret))
+        self._cache.used(repository)
+        revision = f"{look['short']}@sha1:{look['commit']}" if look["short"] else f"sha1:{look['commit']}"
+        ref = _followed(git.ref, look["name"])
+        if not answer:
             assert known is not None  # the child answers so only for what we know  # noqa: S101
             # The same commit by another ref (a branch became a tag) is another revision, but nothing new.
             return known if (revision, ref) == (known.revision, known.ref) else replace(known, revision=revision, ref=ref)
         found = Artifact(
-            repository=request["repository"],
+            repository=repository,
             path=git.path,
             revision=revision,
             ref=ref,
-            commit=answer["commit"],
+            commit=look["commit"],
             tree=answer["tree"],
             directory=answer["directory"],
             committed_at=datetime.fromisoformat(answer["committed_at"]),
             fetched_at=datetime.now(UTC),
             signed_by=answer["signed_by"],
-            verified_with=request["verified_with"],
+            verified_with=_verified_with(git, access),
         )
         if git.verify:
             self._verified[found.repository, found.verified_with] = (found.commit, asyncio.get_running_loop().time())

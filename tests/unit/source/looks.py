@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cvstate_operator import errors
 from cvstate_operator.source import fetch
 from cvstate_operator.source.address import AddressPolicy
 
@@ -11,22 +12,24 @@ POLICY = AddressPolicy(files=True, insecure=True)
 
 
 def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    """One look at `url`, with the bare repository `cache`; `more` are further members of the request."""
+    """One look at `url`, with the bare repository `cache`; `more` are further members of the request, or of what is wanted."""
     ref = ref or {"branch": "main"}
     kind = next(kind for kind in ("commit", "name", "semver", "tag", "branch") if kind in ref)
+    want = {"path": ".", "known": "", "baseline": "", "verify": None}
     request = {
         "repository": str(cache),
         "url": url,
         "ref": ref,
         "selector": f"{kind} {ref[kind]}",
-        "path": ".",
-        "known": "",
-        "baseline": "",
         "at": None,
         "recall": "",
         "secret": "",
         "credentials": {},
-        "verify": None,
         "policy": asdict(POLICY),
     }
-    return fetch.handle({**request, **more})
+    wants = [{name: more.pop(name, default) for name, default in want.items()}]
+    found = fetch.handle({**request, **more, "wants": wants})
+    [answer] = found["answers"]
+    if error := answer.get("error"):
+        raise errors.from_data(error)
+    return {**found["look"], **answer["ok"]}

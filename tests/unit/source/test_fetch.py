@@ -572,7 +572,7 @@ def test_a_fetch_that_was_really_killed_is_done_again(tmp_path: Path, cache: Pat
         server.fault = hang
         request: dict[str, Any] = {}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fetch, "handle", lambda given: request.update(given) or {})
+            patch.setattr(fetch, "handle", lambda given: request.update(given) or {"look": {}, "answers": [{"ok": {}}]})
             look(cache, server.url("r"))
         program = "import sys, orjson; from cvstate_operator.source import fetch; fetch.handle(orjson.loads(sys.stdin.buffer.read()))"
         with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as child:
@@ -583,6 +583,23 @@ def test_a_fetch_that_was_really_killed_is_done_again(tmp_path: Path, cache: Pat
             child.kill()
         server.fault = None
         assert look(cache, server.url("r"))["commit"] == newest
+
+
+def test_who_needs_more_history_than_was_brought_for_the_first_is_told_to_come_first(tmp_path: Path, cache: Path) -> None:
+    with FaultyGit(tmp_path / "git") as server:
+        upstream = server.repository("r")
+        old, newest = upstream.commit(APPS), upstream.commit({"b.yaml": "b"})
+        requests: list[dict[str, Any]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fetch, "handle", lambda given: requests.append(given) or {"look": {}, "answers": [{"ok": {}}]})  # type: ignore[func-returns-value]
+            look(cache, server.url("r"))
+            look(cache, server.url("r"), baseline=old)
+        alone, later = (request["wants"][0] for request in requests)
+        together = fetch.handle({**requests[0], "wants": [alone, later]})
+        assert together["look"]["commit"] == newest
+        assert [answer.get("error", {}).get("type") for answer in together["answers"]] == [None, "FetchFailedError"]
+        first = fetch.handle({**requests[0], "wants": [later, alone]})
+        assert [answer["ok"]["tree"] for answer in first["answers"]] == [together["answers"][0]["ok"]["tree"]] * 2
 
 
 def test_a_look_waits_for_another_into_the_same_repository(upstream: Repository, cache: Path) -> None:

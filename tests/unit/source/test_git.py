@@ -22,6 +22,7 @@ from cvstate_operator.source import fetch
 from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import CONCURRENT_FETCHES, CONCURRENT_PER_HOST, TASK, GitSources
+from cvstate_operator.source.refs import Chosen
 from tests.support import signing
 from tests.support.signing import SshKey
 
@@ -122,6 +123,99 @@ async def test_a_hundred_share_one_look(upstream: Repository, sources: GitSource
     found = await asyncio.gather(*(fetched(sources, source(upstream), max_age=60) for _ in range(100)))
     assert children.asked == 1
     assert len({artifact.commit for artifact in found}) == 1
+
+
+async def test_a_push_costs_two_children_however_many_follow(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    """The first comes alone; those that come while the server is asked are answered together."""
+    upstream.commit({f"teams/{number}/a.yaml": str(number) for number in range(50)})
+    gits = [source(upstream, path=f"teams/{number}") for number in range(50)]
+    found = await asyncio.gather(*(fetched(sources, git) for git in gits))
+    assert (len(children.requests), children.asked) == (2, 2)
+    assert len({artifact.directory for artifact in found}) == 50
+    assert [artifact.path for artifact in found] == [git.path for git in gits]
+
+
+async def test_a_poll_that_finds_nothing_new_costs_one_child_for_all(
+    upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    known = await asyncio.gather(*(fetched(sources, source(upstream), max_age=60) for _ in range(20)))
+    children.requests.clear()
+    again = await asyncio.gather(*(fetched(sources, source(upstream), known=one) for one in known))
+    assert len(children.requests) == 2, "the first alone, then all that came meanwhile"
+    assert all(before is after for before, after in zip(known, again, strict=True))
+    children.requests.clear()
+    assert all(await asyncio.gather(*(fetched(sources, source(upstream), known=one, max_age=60) for one in known)))
+    assert not children.requests
+
+
+async def test_what_is_wrong_for_one_is_not_wrong_for_those_who_ask_with_him(
+    tmp_path: Path, upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    key, other = SshKey.make(tmp_path / "keys"), SshKey.make(tmp_path / "keys")
+    signing.commit(upstream, key)
+    stranger = "1" * 40
+    verify = {"verify": {"mode": "HEAD", "secretRef": {"name": "keys"}}}
+    found = await asyncio.gather(
+        fetched(sources, source(upstream)),
+        fetched(sources, source(upstream, path="none")),
+        fetched(sources, source(upstream, **verify), access=Access(keys={key.entry: key.public})),
+        fetched(sources, source(upstream, **verify), access=Access(keys={other.entry: other.public})),
+        fetched(sources, source(upstream, path="apps")),
+        return_exceptions=True,
+    )
+    assert [type(one).__name__ for one in found] == ["Artifact", "PathNotFoundError", "Artifact", "VerificationFailedError", "Artifact"]
+    assert len(children.requests) == 2
+    with pytest.raises(errors.RewindRefusedError):
+        await fetched(sources, source(upstream), baseline=stranger)
+
+
+async def test_a_signature_is_looked_at_once_for_all_who_ask_by_the_same_keys(
+    tmp_path: Path, upstream: Repository, sources: GitSources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = SshKey.make(tmp_path / "key")
+    signing.commit(upstream, key)
+    looks: list[str] = []
+
+    def signer(repository: object, chosen: Chosen, *more: object) -> str:
+        looks.append(chosen.commit)
+        return "somebody"
+
+    monkeypatch.setattr(fetch, "_signer", signer)
+    git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
+    found = await asyncio.gather(*(fetched(sources, git, access=Access(keys={key.entry: key.public})) for _ in range(10)))
+    assert {artifact.signed_by for artifact in found} == {"somebody"}
+    assert len(looks) == 2
+
+
+async def test_each_is_judged_by_his_own_history(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    old = upstream.git("rev-parse", "HEAD").strip()
+    newest = upstream.commit({"n.yaml": "1"})
+    baselines = ("", old, "1" * 40)
+    first, second, third = await asyncio.gather(
+        *(fetched(sources, source(upstream), baseline=baseline) for baseline in baselines), return_exceptions=True
+    )
+    assert [getattr(one, "commit", "") for one in (first, second)] == [newest, newest]
+    assert isinstance(third, errors.RewindRefusedError)
+
+
+async def test_who_is_cancelled_while_he_asks_for_all_leaves_the_others_their_answer(
+    upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: dict[str, Any]) -> dict[str, Any]:
+        begun.set()
+        await go.wait()
+        return await children.really(request)
+
+    children.work = wait
+    first, *others = [asyncio.ensure_future(fetched(sources, source(upstream))) for _ in range(4)]
+    await begun.wait()
+    first.cancel()
+    go.set()
+    found = await asyncio.gather(*others)
+    assert len({artifact.commit for artifact in found}) == 1
+    assert first.cancelled()
 
 
 @pytest.mark.parametrize(
@@ -260,7 +354,7 @@ async def test_a_server_that_asks_for_a_pause_is_left_alone(upstream: Repository
 async def test_what_is_known_comes_back_as_it_is(upstream: Repository, sources: GitSources, children: InProcess) -> None:
     known = await fetched(sources, source(upstream))
     assert await fetched(sources, source(upstream), known=known) is known
-    assert children.requests[-1]["known"] == known.commit
+    assert children.requests[-1]["wants"][0]["known"] == known.commit
 
 
 async def test_the_same_commit_by_another_ref_is_another_revision_of_the_same(upstream: Repository, sources: GitSources) -> None:
@@ -312,10 +406,10 @@ async def test_a_known_signature_is_checked_again_now_and_then(
     git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
     known = await fetched(sources, git, access=access)
     assert await fetched(sources, git, access=access, known=known) is known
-    assert children.requests[-1]["known"] == known.commit
+    assert children.requests[-1]["wants"][0]["known"] == known.commit
     monkeypatch.setattr("cvstate_operator.source.git.REVERIFY_SECONDS", 0.0)
     assert await fetched(sources, git, access=access, known=known) is known
-    assert children.requests[-1]["known"] == ""
+    assert children.requests[-1]["wants"][0]["known"] == ""
 
 
 async def test_a_rewind_is_refused_and_taken_once_allowed(upstream: Repository, sources: GitSources) -> None:
