@@ -19,12 +19,14 @@ from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.operator.wanted import Wanted
 from cvstate_operator.plan import backoff, dependencies
 from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import Consents
+from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.reconcile.teardown_stage import AGAIN_SECONDS
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
 
@@ -32,6 +34,9 @@ JITTER: Final = 0.1
 """Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
 PROGRESS_SECONDS: Final = 1.0
 """A pass that takes longer is announced in the status; shorter ones cost one status write, not two."""
+REVISION_SECONDS: Final = (0.5, 2.0)
+"""When a commit is noted that changed nothing of what is declared here: those it did change something for go first, and 1,000 ClusterStates of one repository
+do not all write their status at once."""
 BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
@@ -56,7 +61,18 @@ class Actor:
         meter: ClusterStateMeter,
         consents: Callable[[], Consents],
         edges: Mapping[str, Collection[str]],
+        announcements: TokenBucket,
     ) -> None:
+        """
+        Args:
+            body: the ClusterState.
+            pipeline: its pipeline.
+            reporter: writes its status and its Events.
+            meter: its metrics.
+            consents: what people approved and what was shown to them.
+            edges: who depends on whom in its namespace.
+            announcements: how often anybody may say that a pass is under way.
+        """
         meta = body["metadata"]
         self.uid: str = meta["uid"]
         self.version: str = meta["resourceVersion"]
@@ -69,6 +85,7 @@ class Actor:
         self._meter = meter
         self._consents = consents
         self._edges = edges
+        self._announcements = announcements
         self._status: dict[str, Any] = dict(body.get("status") or {})
         self._teller = events.Teller(self._status)
         self._wanted = Wanted.read(body)
@@ -82,7 +99,7 @@ class Actor:
         """Somebody waits for what the server says now: a user who asked, a push."""
         self._full_at = 0.0
         self._pass_at: float | None = None
-        self._looking: asyncio.Task[bool] | None = None
+        self._looking: asyncio.Task[News] | None = None
         self._looked_for: Wanted | None = None
         self._news = False
         self._is_gone = False
@@ -244,7 +261,12 @@ class Actor:
             task, self._looking = self._looking, None
             # From the end of one look to the beginning of the next, unless somebody asked for one meanwhile.
             self._look_at = min(self._look_at, _later(pause))
-            self._news = task.result() or self._news
+            match task.result():
+                case News.CONTENT:
+                    self._news = True
+                case News.REVISION:
+                    due = _now() + random.uniform(*REVISION_SECONDS)  # noqa: S311 - spreading timers
+                    self._pass_at = min(self._pass_at or due, due)
 
     async def _wait(self) -> None:
         times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None]
@@ -261,11 +283,11 @@ class Actor:
     async def _pass(self, spec: ClusterStateSpec, *, full: bool, answered: Wanted | None) -> None:
         started = _now()
         is_reset = answered is not None and answered.is_reset
-        work = asyncio.create_task(self._pipeline.run(spec, full=full, asked=answered is not None, reset=is_reset))
+        # A person who asks wants everything to be listed; a new spec changes nothing of what the watches told.
+        is_asked = answered is not None and answered.requested_at != self._handled.requested_at
+        work = asyncio.create_task(self._pipeline.run(spec, full=full, asked=is_asked, reset=is_reset))
         try:
-            finished, _ = await asyncio.wait({work}, timeout=PROGRESS_SECONDS)
-            if not finished and (news := self._pipeline.news(self._status)):
-                await self._announce(news)
+            await self._watch(work)
             outcome = await work
         finally:
             work.cancel()
@@ -281,6 +303,15 @@ class Actor:
         if self._pipeline.wants_look:
             self._look_at, self._look_fresh = _now() + REFETCH_SECONDS, True
         await self._tell(outcome, seconds=_now() - started)
+
+    async def _watch(self, work: asyncio.Task[Outcome]) -> None:
+        """Wait for a pass, and announce it if it takes long; its turn to be announced may never come."""
+        while not (await asyncio.wait({work}, timeout=PROGRESS_SECONDS))[0]:
+            if not (news := self._pipeline.news(self._status)):
+                return
+            if not self._announcements.take(_now()):
+                await self._announce(news)
+                return
 
     async def _announce(self, news: str) -> None:
         """Say what is under way. If that cannot be written now, the work goes on all the same."""

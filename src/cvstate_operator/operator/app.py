@@ -17,6 +17,7 @@ from cvstate_operator import __version__, errors
 from cvstate_operator.api import names
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.connection import Connection, connect
+from cvstate_operator.kube.informer import SILENCE_SECONDS, WATCH_SECONDS
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.http import HttpServer
@@ -132,6 +133,8 @@ class _Process:
         registry = kopf.OperatorRegistry()
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
+        settings.watching.server_timeout = random.randint(*WATCH_SECONDS)  # noqa: S311 - jitter
+        settings.watching.inactivity_timeout = SILENCE_SECONDS
         settings.persistence.finalizer = f"kopf.{names.GROUP}/unused"  # ours is put and taken away by ourselves
 
         @kopf.on.login(registry=registry)

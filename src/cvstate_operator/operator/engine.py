@@ -24,6 +24,7 @@ from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.companions import Companions
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.operator.webhook import Subscription
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.pipeline import Pipeline
@@ -39,9 +40,11 @@ from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
 
 COLLECT_SECONDS: Final = 3600.0
 """How often the cache is looked through; the first time a minute after the start, when every ClusterState has said what it uses."""
-RELIST_SECONDS: Final = 600.0
-"""How often EmergencyStops are listed, beside the watch of them."""
+RELIST_SECONDS: Final = 3600.0
+"""How often EmergencyStops are listed, beside the watch of them: as often as objects are."""
 FIRST_COLLECT_SECONDS: Final = 60.0
+ANNOUNCEMENTS: Final = 10
+"""How many ClusterStates may say in one second that a pass of theirs is under way. Of 1,000 that are applied together few would be read, and each is a write."""
 TASKS: Final = ("cvstate_operator.source.fetch", "cvstate_operator.render.build")
 """What the fork server loads, so that a look at a source costs milliseconds."""
 
@@ -104,6 +107,7 @@ class Engine:
         self._subscriptions: dict[str, Subscription] = {}
         """By ApplySet id: those that take part in the push webhook."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._announcements = TokenBucket(burst=ANNOUNCEMENTS, per_second=ANNOUNCEMENTS, now=time.monotonic())
 
     async def start(self) -> None:
         """Learn what the API server serves.
@@ -265,7 +269,15 @@ class Engine:
             known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
             status=body.get("status") or {},
         )
-        return Actor(body, pipeline=pipeline, reporter=reporter, meter=meter, consents=consents, edges=self._edges[meta["namespace"]])
+        return Actor(
+            body,
+            pipeline=pipeline,
+            reporter=reporter,
+            meter=meter,
+            consents=consents,
+            edges=self._edges[meta["namespace"]],
+            announcements=self._announcements,
+        )
 
     def _touched(self, owner: str, ref: ObjectRef) -> None:
         if actor := self._actors.get(owner):

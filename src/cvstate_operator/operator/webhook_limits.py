@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from cvstate_operator.operator.token_bucket import TokenBucket
+
 BURST: Final = 200
 """Deliveries at once, over all senders."""
 PER_SECOND: Final = 20.0
@@ -21,27 +23,6 @@ SEEN_SECONDS: Final = 24 * 3600.0
 
 Clock = Callable[[], float]
 """Seconds that only go forward."""
-
-
-class TokenBucket:
-    """Lets `burst` through at once and `per_second` for ever."""
-
-    __slots__ = ("_burst", "_filled_at", "_per_second", "_tokens")
-
-    def __init__(self, *, burst: float, per_second: float, now: float) -> None:
-        self._burst = burst
-        self._per_second = per_second
-        self._tokens = burst
-        self._filled_at = now
-
-    def take(self, now: float) -> float:
-        """Seconds to wait; 0 if this one may pass."""
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
-        self._filled_at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self._per_second
 
 
 class Throttle:

@@ -30,7 +30,7 @@ from cvstate_operator.reconcile.gate_stage import GateStage
 from cvstate_operator.reconcile.health import Health, health_of
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.left_stage import NOTHING, LeftStage
-from cvstate_operator.reconcile.observe_stage import ObserveStage
+from cvstate_operator.reconcile.observe_stage import ObserveStage, tolerated_age
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from cvstate_operator.reconcile.place_stage import PlaceStage
@@ -39,7 +39,7 @@ from cvstate_operator.reconcile.prune_stage import PruneStage
 from cvstate_operator.reconcile.recreation import Recreations
 from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.revision_stage import RevisionStage, excluded
-from cvstate_operator.reconcile.source_stage import SourceStage, baseline_of, seen_of
+from cvstate_operator.reconcile.source_stage import News, SourceStage, baseline_of, seen_of
 from cvstate_operator.reconcile.summary import Stages, summarize
 from cvstate_operator.reconcile.teardown_stage import Departure, TeardownStage
 from cvstate_operator.reconcile.writer import Writer
@@ -90,7 +90,7 @@ class Pipeline:
             self._drift,
             owner=owner,
             name_owner=name_owner,
-            is_superseded=lambda: self._is_outdated or self._source.artifact is not self._newest,
+            is_superseded=lambda: self._is_outdated or self._is_superseded,
         )
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
@@ -143,9 +143,19 @@ class Pipeline:
         self._revision.reject(_commits(annotations.get(names.REJECTED)))
         self._revision.release(str(annotations.get(names.RELEASED) or ""), _commits(annotations.get(names.RELEASED)))
 
-    async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> bool:
-        """Look for a new commit; True if there is something new to tell, good or bad. `fresh`: ask the server now, whatever others learned lately."""
-        return await self._source.look(spec, fresh=fresh)
+    async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> News:
+        """Look for a new commit. `fresh`: ask the server now, whatever others learned lately."""
+        before = self._source.error(spec)
+        if not await self._source.look(spec, fresh=fresh):
+            return News.NONE
+        is_same = before is None and self._source.error(spec) is None and not self._is_superseded
+        return News.REVISION if is_same else News.CONTENT
+
+    @property
+    def _is_superseded(self) -> bool:
+        """Whether a commit is known by now that declares something else than what is being worked with."""
+        newest = self._source.artifact
+        return newest is not self._newest and not (newest and self._render.is_made_of(newest))
 
     @property
     def wants_look(self) -> bool:
@@ -175,7 +185,7 @@ class Pipeline:
 
         Args:
             spec: the ClusterState as it is now.
-            full: look at every object, whatever events said, and at lists that are not older than half an interval; other ClusterStates need them as well.
+            full: look at every object, whatever events said, and at lists that are not too old; other ClusterStates need them as well.
             asked: a person asked for it: lists are made now.
             reset: a person asked for it: what was left alone after a fight is tried once more.
         """
@@ -197,7 +207,7 @@ class Pipeline:
         news = self._news(wanted, orders)
         everything = news is None or full or is_other or self._consent.is_news or (is_new and self._revision.is_rollback)
         self._looked_over = None
-        age = 0.0 if asked or not self._observe.seen_all else parse_seconds(spec.interval) / 2
+        age = 0.0 if asked or not self._observe.seen_all else tolerated_age(parse_seconds(spec.interval))
         visible = await self._observe.observe(wanted, resync_before=started - age if full or not self._observe.seen_all else None)
         looked_at = self._due(visible, wanted.objects if everything else news or ())
         done = await self._apply(wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._consent.is_news)

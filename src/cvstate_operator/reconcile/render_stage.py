@@ -80,6 +80,17 @@ class RenderStage:
         self._succeed()
         return True
 
+    def is_made_of(self, artifact: Artifact) -> bool:
+        """Whether an artifact holds what `rendered` was made of; by the commit alone, whatever the recipe is by now.
+
+        A kustomization, a chart or a link may use other directories than its own; plain YAML does not, and says so in `Rendered.directory`.
+        """
+        if self._made_of is None or self.rendered is None:
+            return False
+        before = self._made_of[0]
+        is_there = (before.repository, before.path) == (artifact.repository, artifact.path)
+        return is_there and (before.tree == artifact.tree or self.rendered.directory == artifact.directory)
+
     def lost(self) -> None:
         """Rendered objects turned out to be damaged: make all of them again."""
         self._made_of = None
@@ -117,11 +128,7 @@ class RenderStage:
         return (before.repository, before.path) == (artifact.repository, artifact.path)
 
     def _is_up_to_date(self, artifact: Artifact, recipe: Recipe) -> bool:
-        """A kustomization, a chart or a link may use other directories than its own; plain YAML does not, and says so in `Rendered.directory`."""
-        if self._made_of is None or self.rendered is None or not self._is_comparable(artifact, recipe):
-            return False
-        before = self._made_of[0]
-        return before.tree == artifact.tree or self.rendered.directory == artifact.directory
+        return self._is_comparable(artifact, recipe) and self.is_made_of(artifact)
 
     def _succeed(self) -> None:
         self.error = self._failed_for = self.again_at = None

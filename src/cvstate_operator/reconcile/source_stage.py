@@ -5,6 +5,7 @@ The last good commit stays in use whatever happens to the source: a server that 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from cvstate_operator import errors
@@ -13,6 +14,16 @@ from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.reconcile.ports import World
+
+
+class News(Enum):
+    """What a look at a source brought."""
+
+    NONE = auto()
+    REVISION = auto()
+    """Another commit that declares the same: nothing but the status has to follow."""
+    CONTENT = auto()
+    """Another content, or good or bad news of the source itself."""
 
 
 class Baseline(NamedTuple):

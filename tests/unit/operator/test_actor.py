@@ -15,10 +15,12 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.reconcile import teardown_stage
 from cvstate_operator.reconcile.outcome import Consent
 from cvstate_operator.telemetry.metrics import Standing
 from tests.unit.builders import OWNER, body, ref
+from tests.unit.reconcile.fake_cluster import FakeCluster
 from tests.unit.reconcile.fakes import UID, FakeMeter, FakeReporter, Stage, spec
 
 
@@ -93,7 +95,15 @@ def meter() -> Meter:
     return Meter()
 
 
-def made(stage: Stage, reporter: Reporter, meter: Meter, *, edges: Mapping[str, Collection[str]] | None = None, **fields: Any) -> Actor:
+def made(
+    stage: Stage,
+    reporter: Reporter,
+    meter: Meter,
+    *,
+    edges: Mapping[str, Collection[str]] | None = None,
+    announcements: TokenBucket | None = None,
+    **fields: Any,
+) -> Actor:
     return Actor(
         clusterstate(**fields),
         pipeline=stage.pipeline,
@@ -101,6 +111,7 @@ def made(stage: Stage, reporter: Reporter, meter: Meter, *, edges: Mapping[str, 
         meter=meter,  # type: ignore[arg-type]
         consents=stage.world.consents,
         edges=edges or {},
+        announcements=announcements or TokenBucket(burst=1, per_second=1, now=0),
     )
 
 
@@ -271,3 +282,40 @@ async def test_a_spec_that_cannot_be_carried_out_is_told_and_touches_nothing(
     assert words in reporter.ready()["message"]
     assert stage.names() == set()
     await actor.close(seconds=1)
+
+
+# -- what is told while it is under way ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allowed", [1, 0], ids=["its-turn", "too-many-others"])
+async def test_a_long_pass_is_announced_unless_too_many_others_are(
+    stage: Stage, reporter: Reporter, meter: Meter, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    apply = FakeCluster.apply
+
+    async def slowly(cluster: FakeCluster, *arguments: Any, **more: Any) -> dict[str, Any] | None:
+        await asyncio.sleep(0.2)
+        return await apply(cluster, *arguments, **more)
+
+    monkeypatch.setattr(FakeCluster, "apply", slowly)
+    monkeypatch.setattr("cvstate_operator.operator.actor.PROGRESS_SECONDS", 0.05)
+    actor = made(stage, reporter, meter, announcements=TokenBucket(burst=allowed, per_second=1e-6, now=0))
+    await until(lambda: reporter.ready().get("status") == "True")
+    await actor.close(seconds=5)
+    reasons = [next(c["reason"] for c in status["conditions"] if c["type"] == ConditionType.READY) for status in reporter.statuses]
+    assert ("Progressing" in reasons) is bool(allowed), reasons
+
+
+async def test_a_commit_that_changes_nothing_here_is_noted_a_moment_later(
+    stage: Stage, actor: Actor, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    written = len(reporter.statuses)
+    monkeypatch.setattr("cvstate_operator.operator.actor.REVISION_SECONDS", (0.1, 0.2))
+    stage.git.commit(body("a", data={"colour": "blue"}), elsewhere=True)
+    actor.look_now()
+    await asyncio.sleep(0.05)
+    assert len(reporter.statuses) == written
+    await until(lambda: len(reporter.statuses) > written)
+    assert stage.git.head
+    assert reporter.statuses[-1]["lastAppliedRevision"] == stage.git.head.revision

@@ -6,7 +6,7 @@ The API server is in fake_cluster.py.
 import asyncio
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import Consents, ParentMetadata, World
 from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
+from cvstate_operator.reconcile.source_stage import News
 from tests.unit.builders import OWNER, artifact, rendered
 from tests.unit.reconcile.fake_cluster import FakeCluster
 
@@ -80,10 +81,12 @@ class FakeGit:
     lost: set[str] = field(default_factory=set)
     """Names of objects whose bodies the store lost; the next render makes them again."""
 
-    def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> None:
-        """Push a commit that declares exactly these objects, with `problems` of the render."""
+    def commit(self, *bodies: Body, problems: Sequence[Problem] = (), elsewhere: bool = False) -> None:
+        """Push a commit that declares exactly these objects, with `problems` of the render; `elsewhere`: it changed only what is outside of the path."""
         number = len(self._rendered) + 1
-        self.head = artifact(f"{number:040}")
+        before, self.head = self.head, artifact(f"{number:040}")
+        if elsewhere and before:
+            self.head = replace(self.head, directory=before.directory)
         self.pushed[self.head.commit] = self.head
         manifests = []
         for index, one in enumerate(bodies):
@@ -261,7 +264,7 @@ class Stage:
         await self.look()
         return await self.run()
 
-    async def look(self, *, fresh: bool = True) -> bool:
+    async def look(self, *, fresh: bool = True) -> News:
         return await self.pipeline.look(self.spec, fresh=fresh)
 
     async def run(self, *, full: bool = False, reset: bool = False) -> Outcome:

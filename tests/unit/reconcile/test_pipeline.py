@@ -15,6 +15,7 @@ from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan import changes
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile import decide_stage, summary
+from cvstate_operator.reconcile.source_stage import News
 from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, OWNER, RIVAL, SECRET, WEBHOOK, WIDGET, applied, body, problem, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
@@ -778,14 +779,40 @@ async def test_a_commit_that_cannot_be_built_does_not_make_the_pipeline_run_in_c
 
 async def test_a_fetch_tells_whether_there_is_news(stage: Stage) -> None:
     stage.git.commit(A)
-    assert await stage.look()
-    assert not await stage.look()
+    assert [await stage.look(), await stage.look()] == [News.CONTENT, News.NONE]
+    await stage.run()
+    assert await stage.look() is News.NONE
     stage.git.error = errors.FetchFailedError("refused")
-    assert await stage.look()
-    assert not await stage.look()
+    assert [await stage.look(), await stage.look()] == [News.CONTENT, News.NONE]
     stage.git.error = None
-    assert await stage.look()
+    assert await stage.look() is News.CONTENT
     assert ("fetched", "FetchFailed") in stage.meter.counted
+
+
+async def test_a_commit_that_changes_nothing_here_is_another_revision_only(stage: Stage) -> None:
+    await stage.commit(A)
+    stage.git.commit(A, elsewhere=True)
+    assert await stage.look() is News.REVISION
+    outcome = await stage.run()
+    assert outcome.artifact is stage.git.head
+    assert (stage.git.renders, stage.cluster.writes) == (1, [])
+    stage.git.commit(B)
+    assert await stage.look() is News.CONTENT
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "here"])
+async def test_a_pass_in_progress_ends_early_only_for_a_commit_that_changes_something_here(stage: Stage, elsewhere: bool) -> None:
+    """For another one everything that is left would be looked at twice."""
+    many = [body(f"n{number}") for number in range(200)]
+    stage.git.commit(*many)
+    await stage.look()
+    work = asyncio.create_task(stage.run())
+    while not stage.cluster.writes:
+        await asyncio.sleep(0)
+    stage.git.commit(*many, elsewhere=elsewhere)
+    assert await stage.look() is (News.REVISION if elsewhere else News.CONTENT)
+    await work
+    assert (len(stage.names()) == len(many)) is elsewhere
 
 
 async def test_while_the_source_cannot_be_read_drift_is_repaired_but_nothing_is_claimed(stage: Stage) -> None:
