@@ -21,6 +21,7 @@ from cvstate_operator.kube.informer import SILENCE_SECONDS, WATCH_SECONDS
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.http import HttpServer
+from cvstate_operator.operator.unkept import Unkept
 from cvstate_operator.operator.webhook import PATH as WEBHOOK_PATH
 from cvstate_operator.operator.webhook import WebhookServer
 from cvstate_operator.settings import Settings
@@ -136,6 +137,7 @@ class _Process:
         settings.watching.server_timeout = random.randint(*WATCH_SECONDS)  # noqa: S311 - jitter
         settings.watching.inactivity_timeout = SILENCE_SECONDS
         settings.persistence.finalizer = f"kopf.{names.GROUP}/unused"  # ours is put and taken away by ourselves
+        settings.persistence.diffbase_storage = Unkept()
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
@@ -147,9 +149,8 @@ class _Process:
             )
 
         @kopf.on.event(names.GROUP, names.VERSION, names.CLUSTER_STATES, registry=registry)
-        async def event(event: Any, body: kopf.Body, **_: Any) -> None:
-            plain = {key: body[key] for key in body}
-            (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(_plain(plain))
+        async def event(event: Any, **_: Any) -> None:
+            (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(event["object"])
 
         companions = self._engine.companions
         told = {
@@ -233,8 +234,8 @@ class _Process:
 
 
 def _teller(seen: Callable[..., None]) -> Any:
-    async def tell(event: Any, body: kopf.Body, **_: Any) -> None:
-        seen(_plain({key: body[key] for key in body}), gone=event["type"] == "DELETED")
+    async def tell(event: Any, **_: Any) -> None:
+        seen(event["object"], gone=event["type"] == "DELETED")
 
     return tell
 
@@ -271,12 +272,3 @@ async def _wait_for(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
-
-
-def _plain(value: Any) -> Any:
-    """kopf hands out views; we keep plain data."""
-    if isinstance(value, dict) or hasattr(value, "items"):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.api.clusterstate import parse_spec
+from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.isolation.child import Children
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.cluster import Cluster
@@ -106,6 +106,8 @@ class Engine:
         """By namespace and name: names of the ClusterStates that each depends on."""
         self._subscriptions: dict[str, Subscription] = {}
         """By ApplySet id: those that take part in the push webhook."""
+        self._noted: dict[str, int | None] = {}
+        """By ApplySet id: the generation whose spec was noted."""
         self._closing: set[asyncio.Task[None]] = set()
         self._announcements = TokenBucket(burst=ANNOUNCEMENTS, per_second=ANNOUNCEMENTS, now=time.monotonic())
 
@@ -115,6 +117,7 @@ class Engine:
         Raises:
             CvstateError: it cannot be asked.
         """
+        await self._children.warm()
         await self._cluster.discover()
         await self._companions.load(self._client)
         self._collector = asyncio.create_task(self._collect(), name="collect the cache")
@@ -162,22 +165,29 @@ class Engine:
             return  # of a namesake that is gone: events about two objects come in any order
         if meta.get("deletionTimestamp") and names.FINALIZER not in (meta.get("finalizers") or ()):
             self.deleted(body)
-        elif actor and actor.uid == meta["uid"]:
+            return
+        if actor and actor.uid == meta["uid"]:
             actor.update(body)
         else:
             self._drop(body)
             self._index.claims.join(owner, time.monotonic())
             self._actors[owner] = self._make(owner, body)
             self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
-        self._note_dependencies(body)
-        if owner in self._actors and (subscription := _subscription(owner, body)):
-            self._subscriptions[owner] = subscription
+        if owner not in self._noted or self._noted[owner] != meta.get("generation"):
+            self._noted[owner] = meta.get("generation")
+            self._note(owner, meta, _parsed(body))
+
+    def _note(self, owner: str, meta: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
+        """Remember what others ask of a new spec: which pushes concern it, and what it depends on.
+
+        If its dependencies are news, others may be in a circle with it, or not any more.
+        """
+        if spec and spec.source.git.webhook:
+            git, secret = spec.source.git, spec.source.git.webhook.secret_ref.name
+            self._subscriptions[owner] = Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, secret)
         else:
             self._subscriptions.pop(owner, None)
-
-    def _note_dependencies(self, body: Mapping[str, Any]) -> None:
-        """Remember what a ClusterState depends on; if that is news, others may be in a circle with it, or not any more."""
-        meta, edges = body["metadata"], _dependencies(body)
+        edges = tuple(one.name for one in spec.depends_on if one.is_cluster_state) if spec else ()
         known = self._edges.setdefault(meta["namespace"], {})
         if known.get(meta["name"], ()) != edges:
             known[meta["name"]] = edges
@@ -194,6 +204,7 @@ class Engine:
         owner = _owner(body["metadata"])
         self._names.pop(owner, None)
         self._subscriptions.pop(owner, None)
+        self._noted.pop(owner, None)
         self._edges.get(body["metadata"]["namespace"], {}).pop(body["metadata"]["name"], None)
         self._index.claims.leave(owner)
         if actor := self._actors.pop(owner, None):
@@ -287,22 +298,12 @@ class Engine:
         return self._names.get(owner) or f"ApplySet {owner}"
 
 
-def _subscription(owner: str, body: Mapping[str, Any]) -> Subscription | None:
-    """What a ClusterState wants to be told of; None if nothing, or if its spec cannot be meant."""
+def _parsed(body: Mapping[str, Any]) -> ClusterStateSpec | None:
+    """What a ClusterState says; None if it cannot be meant."""
     try:
-        git = parse_spec(body.get("spec") or {}).source.git
+        return parse_spec(body.get("spec") or {})
     except errors.InvalidSpecError:
         return None
-    meta = body["metadata"]
-    return Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, git.webhook.secret_ref.name) if git.webhook else None
-
-
-def _dependencies(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the ClusterStates that one depends on; none if its spec cannot be meant."""
-    try:
-        return tuple(one.name for one in parse_spec(body.get("spec") or {}).depends_on if one.is_cluster_state)
-    except errors.InvalidSpecError:
-        return ()
 
 
 def _owner(meta: Mapping[str, Any]) -> str:

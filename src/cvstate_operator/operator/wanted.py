@@ -24,15 +24,16 @@ class Wanted:
     """Whether it is being deleted."""
 
     @staticmethod
-    def read(body: Mapping[str, Any]) -> "Wanted":
-        """What the ClusterState says."""
+    def read(body: Mapping[str, Any], *, before: "Wanted | None" = None) -> "Wanted":
+        """What the ClusterState says; a spec that is the same as `before` is that very object, so that it need not be understood again."""
         meta = body["metadata"]
+        is_same = before is not None and "generation" in meta and meta["generation"] == before.generation
         annotations = meta.get("annotations") or {}
         verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""))
         return Wanted(
             meta.get("generation", 1),
             annotations.get(names.REQUESTED_AT),
-            dict(body.get("spec") or {}),
+            before.spec if before and is_same else dict(body.get("spec") or {}),
             verdicts,
             tuple(meta.get("finalizers") or ()),
             names.REQUESTED_AT in annotations and annotations.get(names.RESET_AT) == annotations[names.REQUESTED_AT],
