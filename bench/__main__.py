@@ -7,14 +7,17 @@ import argparse
 import dataclasses
 import itertools
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench import report, results, scenarios, tools
+from bench import guard, plan, progress, report, results, scenarios, tools
 from bench.parameters import Parameters
+from bench.plan import Cell
+from bench.progress import Planned, Progress
 from bench.results import Record
 from bench.session import Session
 from tests.cluster import builds, programs
@@ -26,7 +29,9 @@ examples:
   python -m bench S1                                   1000 objects, every tool, one run each
   python -m bench S1 --n 1000,5000,10000 --runs 5
   python -m bench S2 --tools cvstate,bound --width 4 --rounds 20
-  python -m bench all --runs 5                         every scenario in all its sizes, then the report; hours
+  python -m bench all --runs 5                         every cell of the goals (bench/plan.py), then the report; about three hours
+  python -m bench all --runs 5 --resume 20260131T235959Z     what that session does not have yet
+  python -m bench plan --runs 5                        what `all` would measure, and how long it takes
   python -m bench report                               docs/benchmark.md from bench/results
 
 exit codes: 0 every run counts, 1 some do not, 2 nothing to do or a wrong command line
@@ -38,25 +43,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.what == "report":
         return _report(options)
-    name, is_quiet = results.stamp(datetime.now(UTC)), options.world == "quiet"
-    builds.ensure(programs.QUIET if is_quiet else programs.FULL)
-    is_right, made = True, 0
-    for scenario in scenarios.MODULES if options.what == "all" else (options.what,):
-        session = Session(name, _tools(options, scenario), options.runs, is_quiet, options.results)
-        sizes = options.n or (scenarios.named(scenario).SIZES if options.what == "all" else (Parameters().n,))
-        chosen = [each for each in scenarios.variants(scenario) if not options.variants or each in options.variants]
-        foreign = options.m or (scenarios.foreign(scenario) if options.what == "all" else (Parameters().m,))
-        for m, n, variant in itertools.product(foreign, sizes, chosen):
-            parameters = dataclasses.replace(_parameters(options), n=n, m=m, variant=variant)
-            for record in session.run(scenario, parameters):
-                made, is_right = made + 1, is_right and record.is_right
+    planned = [(run, _parameters(options, run.cell)) for cell in _cells(options) for run in plan.order(cell, options.runs)]
+    if options.what == "plan":
+        print(progress.table(planned))
+        return 0
+    session = Session(options.resume or results.stamp(datetime.now(UTC)), is_quiet=options.world == "quiet", directory=options.results)
+    kept = [record for record in results.read(options.results) if record.session == session.name]
+    if options.resume and not kept:
+        print(f"no session {options.resume} in {options.results}; its name is in those of the files there", file=sys.stderr)
+        return 2
+    return guard.run(lambda: _measure(options, planned, session, kept))
+
+
+def _measure(options: argparse.Namespace, planned: Sequence[Planned], session: Session, kept: Sequence[Record]) -> int:
+    """Make the runs that are not kept yet, and say how far we are; returns the exit code."""
+    waiting = session.waiting(planned, kept)
+    far, made = Progress(planned, kept), list[Record]()
+    try:
+        servers = programs.QUIET if options.world == "quiet" else programs.FULL
+        builds.ensure(dict.fromkeys([*servers, *(name for run, _ in waiting for name in tools.programs(run.tool))]))
+        for index, (run, parameters) in enumerate(waiting):
+            print(far.line(waiting[index:]), file=sys.stderr, flush=True)
+            if record := session.make(run, parameters):
+                made.append(record)
+                far.note(record)
                 _tell(record)
+    except (KeyboardInterrupt, SystemExit) as exc:
+        how = f"to go on, give the same command with --resume {session.name}" if made or kept else "no run had ended, so nothing was kept"
+        print(f"stopped; {how}", file=sys.stderr, flush=True)
+        return exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 128 + signal.SIGINT
     if options.what == "all":
         _report(options)
-    if not made:
+    if not made and not kept:
         print("nothing was run: no tool offers this, or no form of it has such a name", file=sys.stderr)
         return 2
-    return 0 if is_right else 1
+    return 0 if all(record.is_right for record in made) else 1
+
+
+def _cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """What is to be measured: the plan, with other tools if the command line names some; or every form and size that the command line asks for."""
+    names = _tools(options)
+    is_all = options.what in ("all", "plan")
+    if is_all and not (options.n or options.m or options.variants):
+        for cell in plan.CELLS:
+            yield dataclasses.replace(cell, tools=names) if names else cell
+        return
+    for scenario in scenarios.MODULES if is_all else (options.what,):
+        sizes = options.n or (scenarios.named(scenario).SIZES if is_all else (Parameters().n,))
+        foreign = options.m or (scenarios.foreign(scenario) if is_all else (Parameters().m,))
+        chosen = [each for each in scenarios.variants(scenario) if not options.variants or each in options.variants]
+        for m, n, variant in itertools.product(foreign, sizes, chosen):
+            yield Cell(scenario, n, names or _tools(options, scenario), m=m, variant=variant)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,15 +104,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=(*scenarios.MODULES, "all", "report"), help="scenario, all of them, or only the report")
     parser.add_argument(
-        "--n", type=_sizes, metavar="N[,N...]", help=f"declared objects; default {default.n}, for all: each scenario's own sizes"
+        "what", choices=(*scenarios.MODULES, "all", "plan", "report"), help="scenario, all of them, or only the plan or the report"
     )
+    parser.add_argument("--n", type=_sizes, metavar="N[,N...]", help=f"declared objects; default {default.n}, for all: as the plan says")
     parser.add_argument(
         "--m",
         type=_sizes,
         metavar="M[,M...]",
-        help=f"objects of the same kinds that nobody declares; default {default.m}, for all: each scenario's own numbers",
+        help=f"objects of the same kinds that nobody declares; default {default.m}, for all: as the plan says",
     )
     parser.add_argument(
         "--runs",
@@ -83,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="turns; each tool runs once in each; default %(default)s, for figures to publish 5 or more",
     )
+    parser.add_argument("--resume", default="", metavar="SESSION", help="continue a session: make only the runs that it does not have yet")
     parser.add_argument(
         "--tools",
         type=_names,
@@ -102,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         "--world", choices=("quiet", "live"), default="quiet", help="quiet: only etcd and the API server; live: controllers too"
     )
     parser.add_argument("--seed", type=int, default=default.seed, help="of objects and changes; default %(default)s")
-    parser.add_argument("--rounds", type=_positive, default=default.rounds, help="single events measured in a run; default %(default)s")
+    parser.add_argument(
+        "--rounds", type=_positive, help=f"single events measured in a run; default {default.rounds}, for all: as the plan says"
+    )
     parser.add_argument("--changes", type=_positive, default=default.changes, help="objects that change in each; default %(default)s")
     parser.add_argument(
         "--drift",
@@ -114,9 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--idle",
         type=float,
-        default=default.idle_seconds,
         metavar="SECONDS",
-        help="how long S3 watches an idle tool, below 600; default %(default)s",
+        help=f"how long S3 watches an idle tool, below 600; default {default.idle_seconds:.0f}, for all: as the plan says",
     )
     parser.add_argument(
         "--rest", type=float, default=default.rest_seconds, metavar="SECONDS", help="idle before measuring; default %(default)s"
@@ -156,23 +195,22 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _tools(options: argparse.Namespace, scenario: str) -> tuple[str, ...]:
-    """Who takes part: as the command line says, or else the scenario; `bound` in each of its widths."""
-    names = options.tools or scenarios.tools(scenario)
-    return tuple(each for name in names for each in (_widths(options.width) if name == "bound" else (name,)))
+def _tools(options: argparse.Namespace, scenario: str | None = None) -> tuple[str, ...]:
+    """Who takes part: as the command line says, or else the scenario, or else nobody; `bound` in each of its widths."""
+    names = options.tools or (scenarios.tools(scenario) if scenario else ())
+    return tuple(each for name in names for each in ([f"bound-{number}" for number in options.width] if name == "bound" else [name]))
 
 
-def _widths(numbers: Sequence[int]) -> Iterator[str]:
-    return (f"bound-{number}" for number in numbers)
-
-
-def _parameters(options: argparse.Namespace) -> Parameters:
+def _parameters(options: argparse.Namespace, cell: Cell) -> Parameters:
     return Parameters(
+        n=cell.n,
+        m=cell.m,
+        variant=cell.variant,
         seed=options.seed,
-        rounds=options.rounds,
+        rounds=options.rounds or cell.rounds or Parameters().rounds,
         changes=options.changes,
         drift_seconds=min(options.drift, 120.0),
-        idle_seconds=options.idle,
+        idle_seconds=options.idle or cell.idle_seconds or Parameters().idle_seconds,
         rest_seconds=options.rest,
         patience_seconds=options.patience,
     )
@@ -185,7 +223,9 @@ def _tell(record: Record) -> None:
     what = "" if value is None else f"{record.main} {value:.4g}" + ("" if requests is None else f", {requests:.0f} requests")
     verdict = "" if record.is_right else f"does not count: {'; '.join(record.faults)}"
     print(
-        f"{record.scenario} {record.variant} n={record.n} turn {record.turn} {record.tool}: {what} {verdict}", file=sys.stderr, flush=True
+        f"{record.scenario} {record.variant} n={record.n} turn {record.turn + 1} {record.tool}: {what} {verdict}",
+        file=sys.stderr,
+        flush=True,
     )
 
 

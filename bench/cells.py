@@ -56,17 +56,26 @@ class Cell:
         return statistics.median(values) if values else None
 
     def best(self, family: str) -> str | None:
-        """The tool whose name begins so with the lowest main figure; None if no run of one counts."""
-        found = [(median, tool) for tool in self.runs if tool.startswith(family) and (median := self.median(tool, self.main)) is not None]
-        return min(found)[1] if found else None
+        """The tool whose name begins so with the lowest main figure, of those with at least half as many runs as any of them; None if there is none."""
+        found = {tool: len(runs) for tool, runs in self.runs.items() if tool.startswith(family) and self.values(tool, self.main)}
+        often = [tool for tool, number in found.items() if 2 * number >= max(found.values())]
+        return min(often, key=lambda tool: (self.median(tool, self.main), tool), default=None)
 
     def ratio(self, tool: str, other: str | None) -> Interval | None:
         """A tool's main figure over another's, by the turns in which both runs count; None if there are none, or a value is 0."""
-        mine, theirs = (self._by_turn(name, self.main) for name in (tool, other))
+        return self.ratio_of(tool, other, self.main)
+
+    def ratio_of(self, tool: str, other: str | None, figure: str) -> Interval | None:
+        """As `ratio`, of any figure."""
+        mine, theirs = (self._by_turn(name, figure) for name in (tool, other))
         turns = sorted(mine.keys() & theirs.keys())
         if not turns or min(*(mine[turn] for turn in turns), *(theirs[turn] for turn in turns)) <= 0:
             return None
         return ratio([mine[turn] for turn in turns], [theirs[turn] for turn in turns])
+
+    def common_turns(self, tool: str, other: str | None, figure: str) -> int:
+        """How many turns there are in which both have that figure."""
+        return len(self._by_turn(tool, figure).keys() & self._by_turn(other, figure).keys())
 
     def _by_turn(self, tool: str | None, figure: str) -> dict[int, float]:
         return {record.turn: record.figures[figure] for record in self.runs.get(tool or "", ()) if figure in record.figures}
@@ -85,19 +94,25 @@ def _place(key: Key) -> tuple[str, ...]:
     return tuple(" ".join(word.zfill(12) if word.isdecimal() else word for word in str(part).split(" ")) for part in key)
 
 
+def family(tool: str) -> str:
+    """Return the name of a tool; `bound` for the lower bound of any width."""
+    return BOUND if tool.startswith(BOUND) else tool
+
+
 def per_object(found: Iterable[Cell], tool: str) -> tuple[float | None, float | None]:
     """Return by how much a tool's main figure grows with each declared and with each foreign object: slopes of straight lines, by least squares.
 
-    The first is that of cells without foreign objects, the second of cells with the fewest declared ones; None where there is only one size.
+    The first is that of cells without foreign objects, the second of cells with as many declared ones as most have; None where there is only one size.
 
     Args:
         found: the cells of one scenario, form and world.
         tool: whose.
     """
     medians = {cell.key: median for cell in found if (median := cell.median(tool, cell.main)) is not None}
-    fewest = min((key.n for key in medians), default=0)
+    sizes = [key.n for key in medians]
+    usual = max(sizes, key=sizes.count, default=0)
     declared = [(key.n, median) for key, median in medians.items() if not key.m]
-    foreign = [(key.m, median) for key, median in medians.items() if key.n == fewest]
+    foreign = [(key.m, median) for key, median in medians.items() if key.n == usual]
     return _slope(declared), _slope(foreign)
 
 

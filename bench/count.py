@@ -67,11 +67,11 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
     Source: proc(5), `/proc/PID/stat`, fields 14 to 17. Exact to a tick, 10 ms.
     """
-    return sum(sum(map(int, fields[11:15])) for pid in _trees(pids) if (fields := _stat(pid))) / _TICKS_PER_SECOND
+    return sum(sum(map(int, fields[11:15])) for pid in family(pids) if (fields := _stat(pid))) / _TICKS_PER_SECOND
 
 
-def _trees(pids: Iterable[int]) -> set[int]:
-    """These processes and all below them."""
+def family(pids: Iterable[int]) -> set[int]:
+    """Return these processes and all below them, by their ids."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and (fields := _stat(int(entry.name))):
@@ -114,7 +114,7 @@ def memory(pids: Iterable[int]) -> Memory:
 
     Source: proc(5), `smaps_rollup` (Rss, Pss) and `status` (VmHWM).
     """
-    found = [(_kilobytes(pid, "smaps_rollup"), _kilobytes(pid, "status")) for pid in _trees(pids)]
+    found = [(_kilobytes(pid, "smaps_rollup"), _kilobytes(pid, "status")) for pid in family(pids)]
     return Memory(
         rss=1024 * sum(rollup.get("Rss", 0) for rollup, _ in found),
         pss=1024 * sum(rollup.get("Pss", 0) for rollup, _ in found),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from bench.cells import BOUND, Cell
+from bench.cells import Cell, family
 from bench.statistics import Growth, growth
 
 FIGURES: Final = (
@@ -40,7 +40,14 @@ class Exponent:
     fewest: int
     most: int
     """Declared objects, from and to."""
+    points: int
+    """Runs behind it."""
     growth: Growth
+
+    @property
+    def text(self) -> str:
+        """The exponent and its standard error: ``1.02 ± 0.03``."""
+        return f"{round(self.growth.exponent, 2) + 0.0:.2f} ± {self.growth.error:.2f}"
 
 
 def exponents(found: Sequence[Cell]) -> list[Exponent]:
@@ -56,21 +63,18 @@ def exponents(found: Sequence[Cell]) -> list[Exponent]:
 
 
 def _of_group(found: Sequence[Cell]) -> Iterable[Exponent]:
-    tools = list(dict.fromkeys(_family(tool) for cell in found for tool in cell.runs))
+    tools = list(dict.fromkeys(family(tool) for cell in found for tool in cell.runs))
     for figure in dict.fromkeys((found[0].main, *FIGURES)):
         for tool in tools:
             points = [
                 (float(cell.key.n), value)
                 for cell in found
                 for name in cell.runs
-                if _family(name) == tool
+                if family(name) == tool
                 for value in cell.values(name, figure)
             ]
             sizes = {size for size, _ in points}
             if len(points) >= 3 and len(sizes) >= 2 and min(value for _, value in points) > 0:
                 key = found[0].key
-                yield Exponent(key.scenario, key.variant, key.world, figure, tool, int(min(sizes)), int(max(sizes)), growth(points))
-
-
-def _family(tool: str) -> str:
-    return BOUND if tool.startswith(BOUND) else tool
+                size = (int(min(sizes)), int(max(sizes)), len(points))
+                yield Exponent(key.scenario, key.variant, key.world, figure, tool, *size, growth(points))

@@ -4,7 +4,6 @@ All of it listens on the loopback interface and ends with the `with` block.
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import ClassVar, Final
 
 import yaml
 
-from bench import objects
+from bench import guard, objects
 from cvstate_operator.cli.demo.git_server import GitServer, Repository
 from tests.cluster.control_plane import Cluster
 from tests.support.api import Api, Json
@@ -68,7 +67,7 @@ def prepared(*, is_quiet: bool) -> Iterator[Ground]:
         ClusterError: the cluster does not start.
     """
     with ExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix="cvstate-bench-"))
+        directory = guard.directory()
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         cluster = stack.enter_context(Cluster.start(quiet=is_quiet))
         api = Api(cluster.admin_kubeconfig)

@@ -1,6 +1,8 @@
 """How large a run is, and how long it may take."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,17 @@ class Parameters:
     """How long somebody changes what is declared, in scenarios about drift; at most 120."""
     idle_seconds: float = 120.0
     """How long an idle tool is watched; less than its `period_seconds`, since full looks are measured apart."""
-    rest_seconds: float = 5.0
+    rest_seconds: float = 3.0
     """Idle time before anything is measured, so that work that was left over is done."""
     patience_seconds: float = 600.0
     """How long anything may take before the run is given up."""
+
+    def settings(self) -> Mapping[str, str]:
+        """Return all of them as text, as a record keeps them."""
+        return {name: str(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, str]) -> Self:
+        """Return what `settings` were made from; what they do not say is as by default."""
+        known = asdict(cls())
+        return cls(**{name: type(known[name])(text) for name, text in settings.items() if name in known})

@@ -66,6 +66,8 @@ class Record:
     """Which round of the session: one run of each tool."""
     started: str = ""
     """UTC, ISO 8601."""
+    run_seconds: float = 0.0
+    """How long all of it took, from the start of its cluster to its end; 0 where nobody looked."""
 
     @property
     def is_right(self) -> bool:
@@ -78,7 +80,7 @@ def machine() -> Machine:
     facts = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in facts if line.startswith("model name")), platform.machine())
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Machine(model, len(os.sched_getaffinity(0)), pages, platform.release(), os.getloadavg()[0])
+    return Machine(model, len(os.sched_getaffinity(0)), pages, platform.release().partition("-")[0], os.getloadavg()[0])
 
 
 def stamp(now: datetime) -> str:

@@ -139,7 +139,7 @@ class Stage:
             faults=faults,
             main=main,
             samples=samples or {},
-            settings={"kubernetes": self.ground.api.request("GET", "/version")[1]["gitVersion"]},
+            settings={**parameters.settings(), "kubernetes": self.ground.api.request("GET", "/version")[1]["gitVersion"]},
             facts=tool.facts(),
         )
 

@@ -36,7 +36,12 @@ class Witness:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
         threading.Thread(target=self._listen, name="witness", daemon=True).start()
-        self._answer("ready", time.monotonic() + 30)
+        try:
+            self._answer("ready", time.monotonic() + 30)
+        except BaseException:  # an interrupt too: without an observer nobody calls `__exit__`
+            self._process.kill()
+            self._process.wait()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -19,7 +19,7 @@ class Scenario(Protocol):
     """A module of this package."""
 
     SIZES: tuple[int, ...]
-    """Numbers of objects that `python -m bench all` measures it with."""
+    """Numbers of objects that it is of use with: what `python -m bench all` takes when the command line leaves the plan but names no sizes."""
 
     def run(self, stage: Stage, tool: Tool, parameters: Parameters) -> Record:
         """Run the tool through it once, and say what it cost. The tool may be left running; the caller stops it."""
@@ -45,7 +45,7 @@ def variants(name: str) -> tuple[str, ...]:
 
 
 def foreign(name: str) -> tuple[int, ...]:
-    """Return with how many foreign objects `all` measures a scenario, `FOREIGN` of its module; only without any if it does not say."""
+    """Return with how many foreign objects a scenario is of use, `FOREIGN` of its module; only without any if it does not say."""
     found: tuple[int, ...] = getattr(importlib.import_module(MODULES[name]), "FOREIGN", (0,))
     return found
 

@@ -2,8 +2,13 @@
 
 The clock runs from the moment the repository has the commit until the observer saw the last changed object right. Some of the objects carry an annotation
 of somebody else, which must be there at the end.
+
+A tool that looks at everything after each commit has MOST_PASSES rounds at most where that takes long: its rounds hardly differ, and ten of them would
+take longer than all the rest. How many there were is in the settings of each run.
 """
 
+import dataclasses
+import math
 from collections import Counter
 from typing import Final
 
@@ -16,12 +21,16 @@ from bench.tools import Tool
 SIZES: Final = (1000, 5000, 10000)
 MARKED: Final = 10
 """Objects with somebody else's annotation; those that the first rounds change are among them."""
+LARGE: Final = 5000
+"""Declared objects from which on it takes long to look at all of them."""
+MOST_PASSES: Final = 3
 _PER_ROUND: Final = ("requests", "writes", "cpu_seconds", "server_cpu_seconds", "caused_cpu_seconds")
 _OF_MEMORY: Final = ("rss_bytes", "pss_bytes", "peak_rss_bytes", "peak_pss_bytes", "high_water_bytes")
 
 
 def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
     """See `scenarios.Scenario`."""
+    parameters = dataclasses.replace(parameters, rounds=rounds(tool, parameters))
     stage.prepare(tool, parameters)
     stage.converge(tool, objects.files(parameters.n, parameters.seed), parameters)
     changes = _Changes(stage, parameters)
@@ -49,6 +58,12 @@ def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
     requests: Counter[str] = sum((Counter(cost.requests) for cost in costs), Counter())
     samples = {"seconds": tuple(latencies), "requests": tuple(cost.figures["requests"] for cost in costs)}
     return stage.record("S2", tool, parameters, figures, dict(sorted(requests.items())), samples)
+
+
+def rounds(tool: Tool, parameters: Parameters) -> int:
+    """Return how many rounds a run of this tool has."""
+    looks_at_everything = not tool.is_watching and math.isfinite(tool.period_seconds)
+    return min(parameters.rounds, MOST_PASSES) if looks_at_everything and parameters.n >= LARGE else parameters.rounds
 
 
 class _Changes:

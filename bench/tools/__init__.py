@@ -1,6 +1,6 @@
 """Who takes part: one adapter per tool, and what all of them have to offer.
 
-To add a tool, write a module here with a function ``make(name) -> Tool``, and name it in `MODULES`. What a run does with it:
+To add a tool, write a module here with a function ``make(name) -> Tool``, and name it in `MODULES`; perhaps with ``PROGRAMS``, to be built before the first run. What a run does with it:
 
     tool = make(name)
     tool.start(ground)              not timed: CRDs, Secrets, processes
@@ -25,6 +25,7 @@ import importlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Final, Protocol
 
 from bench.ground import Ground
@@ -124,7 +125,20 @@ def make(name: str) -> Tool:
     Raises:
         KeyError: nobody is called so.
     """
-    base, _, number = name.rpartition("-")  # not `flux-60s`, which ends in no number
-    module = importlib.import_module(MODULES[base if number.isdecimal() else name])
-    tool: Tool = module.make(name)
+    tool: Tool = _module(name).make(name)
     return tool
+
+
+def programs(name: str) -> tuple[str, ...]:
+    """Return what has to be built before a tool can run, `PROGRAMS` of its module, as `tests.cluster.builds` calls them; nothing if it does not say.
+
+    Raises:
+        KeyError: nobody is called so.
+    """
+    found: tuple[str, ...] = getattr(_module(name), "PROGRAMS", ())
+    return found
+
+
+def _module(name: str) -> ModuleType:
+    base, _, number = name.rpartition("-")  # not `flux-60s`, which ends in no number
+    return importlib.import_module(MODULES[base if number.isdecimal() else name])

@@ -95,7 +95,11 @@ class Bound:
         """See `bench.tools.Tool`."""
         if self._child:
             self._child.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-            self._child.communicate(timeout=STOP_SECONDS)
+            try:
+                self._child.communicate(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.communicate()
             self._child = None
 
     def restart(self) -> None:

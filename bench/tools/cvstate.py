@@ -31,6 +31,7 @@ from tests.cluster import builds, programs
 from tests.support.api import CLUSTER_STATES, Json
 from tests.support.waiting import until
 
+PROGRAMS: Final = programs.RENDERERS
 STATE: Final = "platform"
 SECRET: Final = "push"  # noqa: S105 - a name
 READY_SECONDS: Final = 60.0
@@ -141,7 +142,11 @@ class Cvstate:
         if self._process:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL if kill else signal.SIGTERM)
-            self._process.wait(STOP_SECONDS)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
             self._process = None
 
     def _install(self) -> None:

@@ -36,8 +36,9 @@ from typing import Final
 
 import yaml
 
-from bench import bulk
+from bench import bulk, guard
 from bench.ground import Ground
+from bench.guard import MEMORY
 from bench.tools import Push
 from bench.tools.artifacts import BRANCH, ArtifactServer
 from cvstate_operator.api.duration import parse_seconds
@@ -47,6 +48,7 @@ from tests.support.api import Api, Json
 from tests.support.waiting import until
 
 PROGRAM: Final = "kustomize-controller"
+PROGRAMS: Final = (PROGRAM,)
 REQUESTED_AT: Final = "reconcile.fluxcd.io/requestedAt"
 """Source: fluxcd/pkg `apis/meta`, ReconcileRequestAnnotation."""
 SOURCES: Final[Mapping[str, str]] = {"GitRepository": "gitrepositories", "OCIRepository": "ocirepositories", "Bucket": "buckets"}
@@ -59,7 +61,6 @@ STARTED: Final = b'"msg":"Starting workers"'
 """What the log says once its caches are filled. The health endpoint answers before. Source: controller-runtime `controller.go`."""
 PASSES: Final = re.compile(rb'^gotk_reconcile_duration_seconds_count\{kind="Kustomization",.*\} (\d+)', re.MULTILINE)
 """How many passes are behind it since it started. Source: fluxcd/pkg `runtime/metrics`."""
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 """How long it may take to end: it gives up a pass that runs."""
@@ -273,7 +274,7 @@ class Flux:
     def _temporary_directory(self) -> Path:
         """A directory that goes with `stop`: in memory if that was asked for and can be had, else on disk."""
         in_memory = self._settings.in_memory and os.access(MEMORY, os.W_OK)
-        path = Path(tempfile.mkdtemp(prefix="cvstate-bench-flux-", dir=MEMORY if in_memory else self._ground.directory))
+        path = guard.directory(MEMORY) if in_memory else Path(tempfile.mkdtemp(prefix="flux-", dir=self._ground.directory))
         self._until_stopped.callback(shutil.rmtree, path, ignore_errors=True)
         return path
 

@@ -1,23 +1,18 @@
-"""Sessions, cells and the report.
+"""Cells and the report.
 
-Aspects: turns go to and fro · which session counts · the best width of the lower bound · ratios by turns · where we lose and what broke is told ·
-growth, also with each object · pictures are well-formed.
+Aspects: which session counts · the best width of the lower bound · ratios by turns · tools stand side by side · goals come first · where we lose and what
+broke is told · growth, also with each object · what was measured another day is marked · old pictures go.
 """
 
+import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from bench import plot, report
+from bench import report
 from bench.cells import cells, per_object
-from bench.plot import Point
-from bench.session import order
+from tests.unit.bench import invented
 from tests.unit.bench.builders import run
-
-
-def test_every_second_turn_goes_backwards():
-    assert order(["a", "b", "c"], 3) == [(0, "a"), (0, "b"), (0, "c"), (1, "c"), (1, "b"), (1, "a"), (2, "a"), (2, "b"), (2, "c")]
 
 
 def test_of_the_lower_bound_only_the_best_width_is_kept():
@@ -63,16 +58,34 @@ def test_the_better_of_two_peers_is_the_one_compared_with():
     assert cell.best("argo") is None
 
 
-def test_the_report_names_every_tool_its_runs_and_the_ratios():
+def test_a_setting_with_few_runs_is_not_compared_with():
+    often = [run(tool, 3.0, turn=turn) for tool in ("cvstate", "flux-tuned") for turn in range(5)]
+    few = [run("flux", 2.0, turn=turn) for turn in range(3)]
+    assert cells(often + few[:2])[0].best("flux") == "flux-tuned"
+    assert cells(often + few)[0].best("flux") == "flux"
+
+
+def test_the_report_shows_tools_side_by_side_with_runs_and_ratios():
     text = report.page([run(seconds=1.0), run("flux", 4.0), run("bound-8", 0.5)])
-    assert "| 1000 | cvstate | 1 | 1.000 | 1.000 – 1.000 |" in text
-    assert "| 2.00 | 0.25 |" in text
-    assert "## S1, cold convergence (quiet)" in text
+    lines = text.partition("## S1, cold convergence")[2].splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert table[0] == "| objects | median (least – most) | cvstate | flux | bound |"
+    assert table[2:6] == [
+        "| **1,000** | **push → last object right, s** | 1 | 4 | 0.500 |",
+        "|  | runs | 1 | 1 | 1, 8 wide |",
+        "|  | × lower bound (95 %) | 2 | 8 |  |",
+        "|  | × better Flux (95 %) | 0.250 |  | 0.125 |",
+    ]
 
 
 def test_a_ratio_of_several_turns_comes_with_its_interval():
     text = report.page([run(tool, seconds, turn=turn) for turn in range(3) for tool, seconds in (("cvstate", 1.0), ("flux", 4.0))])
-    assert "0.25 (0.25 – 0.25) |" in text
+    assert "|  | × better Flux (95 %) | 0.250 (0.250 – 0.250) |" in text
+
+
+def test_the_spread_of_runs_is_shown():
+    text = report.page([run(seconds=seconds, turn=turn) for turn, seconds in enumerate((1.0, 5.0, 2.0))])
+    assert "| **push → last object right, s** | 2 (1 – 5) |" in text
 
 
 def test_a_scenario_may_be_about_another_figure():
@@ -80,10 +93,7 @@ def test_a_scenario_may_be_about_another_figure():
         run(tool, scenario="S3", figures={"requests_per_hour": value}, main="requests_per_hour")
         for tool, value in (("cvstate", 0), ("flux", 12345.6))
     ]
-    text = report.page(idle)
-    assert "| requests per hour, median |" in text
-    assert "| 1000 | cvstate | 1 | 0 | 0 – 0 |" in text
-    assert "| 1000 | flux | 1 | 12346 | 12346 – 12346 |" in text
+    assert "| **1,000** | **requests per hour** | 0 | 12,346 |" in report.page(idle)
 
 
 MEMORY = [
@@ -104,10 +114,9 @@ def test_one_size_has_no_slope():
     assert per_object(cells(MEMORY), "flux") == (None, None)
 
 
-def test_memory_is_shown_in_megabytes_and_without_objects_there_is_no_dot():
+def test_memory_is_shown_in_megabytes():
     text = report.page(MEMORY)
-    assert "| pss MB, median |" in text
-    assert "| 0 | cvstate | 1 | 70.00 | 70.00 – 70.00 |" in text
+    assert "| **0** | **steady, MB** | 70.0 |" in text
     assert "cvstate 1000 bytes for each declared one, 2 bytes for each foreign one" in text
 
 
@@ -117,14 +126,24 @@ def test_where_only_foreign_objects_were_measured_there_is_no_picture():
 
 
 def test_a_ratio_to_itself_is_no_loss():
-    text = report.page([run(tool, figures={"seconds": 1.0, "peak_ratio": ratio}) for tool, ratio in (("cvstate", 1.2), ("flux", 1.0))])
-    assert "| peak over steady |" in text
+    runs = [
+        run(tool, scenario="S6", figures={"pss_bytes": 1e8, "peak_ratio": ratio}, main="pss_bytes")
+        for tool, ratio in (("cvstate", 1.2), ("flux", 1.0))
+    ]
+    text = report.page(runs)
+    assert "| peak over steady | 1.20 | 1 |" in text
     assert "Against no peer in these runs." in text
 
 
-def test_columns_that_a_scenario_does_not_have_are_left_out():
-    assert "p99" not in report.page([run()])
-    assert "p99" in report.page([run(figures={"seconds": 1.0, "p99_seconds": 2.0})])
+def test_a_cell_without_a_run_that_counts_is_named():
+    text = report.page([run(faults=("x: differs",))])
+    assert "No run counts" in text.partition("## S1")[2]
+    assert "- S1 quiet, 1,000 objects, cvstate, turn 1: x: differs" in text
+
+
+def test_figures_that_no_run_has_are_left_out():
+    assert "peak memory" not in report.page([run()])
+    assert "| peak memory, MB | 9 |" in report.page([run(figures={"seconds": 1.0, "peak_pss_bytes": 9e6})])
 
 
 @pytest.mark.parametrize(("tools", "told"), [(("cvstate", "bound-4"), "No peer took part"), (("cvstate", "flux"), "Against no peer")])
@@ -136,26 +155,47 @@ def test_the_report_says_where_we_lose_and_what_does_not_count():
     slow = run(seconds=5.0, figures={"seconds": 5.0, "peak_pss_bytes": 9e6})
     other = run("flux", figures={"seconds": 1.0, "peak_pss_bytes": 1e7})
     text = report.page([slow, other, run("flux", turn=1, faults=("/api/v1/x: differs", "and more"))])
-    losses, _, broken = text.partition("## Where we lose")[2].partition("## Runs that do not count")
-    assert "S1 quiet, 1000 objects: seconds: 5.000 against 1.000 of flux" in losses
+    losses = text.partition("## Where we lose")[2].partition("\n## ")[0]
+    assert "- S1 quiet, 1,000 objects: push → last object right, s: 5 against 1 of flux" in losses
     assert "memory" not in losses
-    assert "flux, turn 1: /api/v1/x: differs" in broken
+    assert "flux, turn 2: /api/v1/x: differs" in text.partition("## Runs that do not count")[2]
+
+
+def test_a_loss_within_the_spread_of_runs_is_said_to_be_one():
+    runs = [
+        run(tool, seconds, turn=turn)
+        for tool, all_of in (("cvstate", (2.0, 4.0, 5.0)), ("flux", (1.0, 3.0, 6.0)))
+        for turn, seconds in enumerate(all_of)
+    ]
+    assert "4 against 3 of flux (within the spread of the runs)" in report.page(runs)
 
 
 def test_the_report_fits_growth_over_three_sizes():
     text = report.page([run(seconds=n / 1000, n=n) for n in (1000, 5000, 10000)])
-    assert "| S1 quiet | seconds | 1000 – 10000 | 1.00 ± 0.00 |" in text
+    assert "| S1 quiet | push → last object right | 1,000 – 10,000 | 1.00 ± 0.00 |" in text
 
 
 def test_without_sizes_there_is_no_chapter_on_growth():
-    assert "S9" not in report.page([run()])
+    assert "## S9" not in report.page([run()])
 
 
-def test_forms_of_a_scenario_have_chapters_of_their_own():
+def test_forms_of_a_scenario_have_sections_of_their_own():
     text = report.page([run(scenario="S4", variant=variant) for variant in ("20 per second", "100 per second")])
-    assert "## S4, drift, 20 per second (quiet)" in text
+    assert text.count("## S4, drift\n") == 1
+    assert "### 20 per second, quiet world" in text
     assert "(benchmark/S4-100-per-second-quiet.svg)" in text
-    assert text.index("20 per second") < text.index("100 per second")
+    assert text.index("### 20 per second") < text.index("### 100 per second")
+
+
+def test_what_was_measured_another_day_is_marked_so():
+    argo = report.page([run()]).partition("## Argo CD")[2].partition("\n## ")[0]
+    assert "measured another day" in argo.splitlines()[0]
+    assert "not to be divided by them" in argo
+
+
+def test_goals_come_before_everything_else():
+    headings = [line for line in report.page(invented.records(1)).splitlines() if line.startswith("## ")]
+    assert headings[:2] == ["## Goals", "## Where we lose"]
 
 
 def test_the_report_and_its_pictures_are_written(tmp_path: Path):
@@ -165,17 +205,14 @@ def test_the_report_and_its_pictures_are_written(tmp_path: Path):
     assert f"({report.PICTURES}/{picture.name})" in text
 
 
-def test_a_picture_is_well_formed_and_shows_every_point():
-    series = {"a <b>": [Point(1000, 0.5, 1, 2), Point(10000, 5, 10, 20)], "c": [Point(1000, 3, 3, 3)]}
-    root = ElementTree.fromstring(plot.draw("t & t", "x", "y", series))  # noqa: S314 - written by us
-    circles = [each for each in root.iter() if each.tag.endswith("circle")]
-    assert len(circles) == 3
-    places = [(float(each.get("cx", "")), float(each.get("cy", ""))) for each in circles]
-    assert places[0][0] < places[1][0]
-    assert places[0][1] > places[1][1]
-    assert all(0 < x < plot.WIDTH and 0 < y < plot.HEIGHT for x, y in places)
+def test_pictures_of_an_earlier_report_go(tmp_path: Path):
+    report.write([run(scenario="S2")], tmp_path)
+    report.write([run()], tmp_path)
+    assert [path.name for path in (tmp_path / report.PICTURES).iterdir()] == ["S1-quiet.svg"]
 
 
-def test_nothing_is_no_picture():
-    with pytest.raises(ValueError, match="needs points"):
-        plot.draw("t", "x", "y", {})
+def test_every_picture_that_the_page_shows_is_there(tmp_path: Path):
+    report.write(invented.records(2), tmp_path)
+    shown = re.findall(r"\]\((benchmark/.+?)\)", (tmp_path / report.PAGE).read_text())
+    assert len(shown) == len(set(shown)) == 8
+    assert {str(path.relative_to(tmp_path)) for path in (tmp_path / report.PICTURES).iterdir()} == set(shown)

@@ -1,0 +1,119 @@
+"""Runs that nobody made, one for each of the plan: to try the report on. Never to be kept beside real ones."""
+
+import random
+from collections.abc import Mapping
+
+from bench import plan
+from bench.plan import Run
+from bench.results import Machine, Record
+from tests.unit.bench.builders import run as record
+
+MAIN: Mapping[str, str] = {"S3": "requests_per_hour", "S6": "pss_bytes"}
+_SPEED: Mapping[str, float] = {"cvstate": 1.0, "flux": 5.5, "flux-tuned": 5.0, "flux-60s": 5.0}
+
+
+def records(turns: int = 5) -> list[Record]:
+    """Every run of the plan, the same each time."""
+    chance = random.Random(1)
+    return [_record(each, chance) for cell in plan.CELLS for each in plan.order(cell, turns)]
+
+
+def _record(run: Run, chance: random.Random) -> Record:
+    cell = run.cell
+    figures = {name: value * chance.uniform(0.93, 1.07) if value else 0.0 for name, value in _figures(run).items()}
+    if cell.scenario == "S6":
+        figures["peak_ratio"] = figures["peak_pss_bytes"] / figures["pss_bytes"]
+    return record(
+        run.tool,
+        scenario=cell.scenario,
+        n=cell.n,
+        m=cell.m,
+        variant=cell.variant,
+        turn=run.turn,
+        session="20260131T235959Z",
+        figures=figures,
+        main=MAIN.get(cell.scenario, "seconds"),
+        samples={"seconds": tuple(figures.get("seconds", 0.0) * chance.uniform(0.8, 1.4) for _ in range(20))},
+        machine=Machine("Invented CPU", 2, 24 * 2**30, "6.1", 0.2),
+        started="2026-01-31T23:59:59+00:00",
+        settings={"kubernetes": "v1.36.3"},
+        facts={run.tool: "1.0"},
+        run_seconds=30.0,
+    )
+
+
+def _figures(run: Run) -> Mapping[str, float]:
+    thousands = run.cell.n / 1000
+    is_ours, is_bound = run.tool == "cvstate", run.tool.startswith("bound")
+    factor = _SPEED.get(run.tool, 0.85 + 0.002 * int(run.tool.rpartition("-")[2]) if is_bound else 1.0)
+    common = {
+        "cpu_seconds": 0.5 * factor * thousands,
+        "caused_cpu_seconds": 1.3 * factor * thousands,
+        "peak_pss_bytes": 1e8 + 1e6 * thousands,
+    }
+    match run.cell.scenario:
+        case "S1":
+            power = 1.0 if is_ours or is_bound else 1.2
+            return {
+                "seconds": 1.2 * factor * thousands**power,
+                "requests_per_object": 1.005 if is_ours else 1.0 if is_bound else 3.02,
+                **common,
+            }
+        case "S2":
+            looks = not (is_ours or is_bound)
+            return {
+                "seconds": 3.3 * thousands if looks else 0.02 if is_bound else 0.13,
+                "max_seconds": 3.5 * thousands if looks else 0.3,
+                "p99_seconds": 0.3,
+                "requests_per_round": 2019 * thousands if looks else 3,
+                "cpu_seconds_per_round": 1.7 * thousands if looks else 0.05,
+                "caused_cpu_seconds_per_round": 3.1 * thousands if looks else 0.02,
+                "peak_pss_bytes": 1.2e8,
+            }
+        case "S3":
+            many = 2019.0 * 6 * thousands
+            return {
+                "requests_per_hour": 60.0 if is_ours else many,
+                "requests_per_hour_and_1000": 60.0 / thousands if is_ours else many / thousands,
+                "writes_per_hour": 0.0,
+                "response_bytes_per_hour": 1e5 * thousands,
+                "cpu_seconds_per_hour": 9 + thousands,
+                "caused_cpu_seconds_per_hour": 1.0,
+                "pss_bytes": 9e7,
+            }
+        case "S4":
+            slow = 0.008 if is_ours else 35.0
+            return {
+                "seconds": slow,
+                "p99_seconds": 5 * slow,
+                "max_seconds": 8 * slow,
+                "missed": 0,
+                "false_repairs": 0,
+                "second_drift_seconds": slow,
+                "other_drift_seconds": slow,
+                "object_writes_per_drift": 0.98,
+                "requests_per_drift": 1.3 if is_ours else 20.0,
+                **common,
+            }
+        case "S5":
+            return {
+                "seconds": 1.5 + 0.1 * thousands if is_ours else 0.8 + 5 * thousands,
+                "done_seconds": 2 + thousands * factor,
+                "requests": 40 if is_ours else 2014 * thousands,
+                "surplus_writes": 0,
+                **common,
+            }
+        case "S6":
+            memory = (7e7 if is_ours else 8e7) + 2e3 * run.cell.n + 2 * run.cell.m
+            return {"pss_bytes": memory, "peak_pss_bytes": 1.3 * memory}
+        case _:
+            return {
+                "seconds": 2.5 * thousands * factor,
+                "one_seconds": 0.3 * factor,
+                "all_seconds": 3.0 * thousands * factor,
+                "status_writes_per_unit": 1.9,
+                "one_status_writes_per_unit": 1.0,
+                "requests_per_object": 1.3 * factor,
+                "one_requests": 200,
+                **common,
+            }

@@ -1,0 +1,183 @@
+"""What is measured in which order, what a session has already, and how long the rest takes.
+
+Aspects: turns go to and fro · who takes part in few turns · important cells first · a continued session makes what it lacks, and nothing twice · other sizes, seeds
+and sessions are other runs · the estimate follows what runs took · what comes next is told · the plan fits an afternoon.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as command_line
+from bench import plan, progress, results, tools
+from bench.parameters import Parameters
+from bench.plan import Cell, Run
+from bench.progress import Planned, Progress
+from bench.results import Record
+from bench.scenarios import s2
+from bench.session import Session
+from tests.cluster import programs
+from tests.unit.bench.builders import run
+
+CELL = Cell("S1", 1000, ("cvstate", "flux"))
+BUDGET_MINUTES = 195
+"""The plan on a machine that is busy with other things, as the table of durations has it; on a quiet one it is about three hours."""
+
+
+def planned(cell: Cell = CELL, turns: int = 2, **rest: object) -> list[Planned]:
+    parameters = dataclasses.replace(Parameters(n=cell.n, m=cell.m, variant=cell.variant), **rest)  # type: ignore[arg-type]
+    return [(each, parameters) for each in plan.order(cell, turns)]
+
+
+def session(name: str = "s1") -> Session:
+    return Session(name, is_quiet=True, directory=Path("/nowhere"))
+
+
+def names(waiting: list[Planned]) -> list[tuple[int, str]]:
+    return [(each.turn, each.tool) for each, _ in waiting]
+
+
+def test_every_second_turn_goes_backwards():
+    cell = Cell("S1", 1, ("a", "b", "c"))
+    assert [(each.turn, each.tool) for each in plan.order(cell, 3)] == [
+        *((0, "a"), (0, "b"), (0, "c")),
+        *((1, "c"), (1, "b"), (1, "a")),
+        *((2, "a"), (2, "b"), (2, "c")),
+    ]
+
+
+def test_who_takes_part_in_few_turns_is_left_out_of_the_others():
+    cell = Cell("S1", 1, ("a", "b"), few=frozenset({"b"}))
+    assert [each.tool for each in plan.order(cell, 4)] == ["a", "b", "b", "a", "a", "a"]
+
+
+def test_cold_convergence_and_small_commits_come_first():
+    assert [cell.scenario for cell in plan.CELLS[:6]] == ["S1"] * 3 + ["S2"] * 3
+
+
+def test_every_tool_of_the_plan_is_there():
+    assert all(tools.make(name).name == name for cell in plan.CELLS for name in cell.tools)
+
+
+def test_every_program_that_a_tool_needs_can_be_built():
+    assert tools.programs("flux-tuned") == ("kustomize-controller",)
+    assert tools.programs("bound-8") == ()
+    assert all(program in programs.CATALOGUE for name in tools.MODULES for program in tools.programs(name))
+
+
+def test_no_cell_is_planned_twice():
+    keys = [(cell.scenario, cell.variant, cell.n, cell.m) for cell in plan.CELLS]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_plan_with_five_turns_keeps_its_budget():
+    runs = [each for cell in plan.CELLS for each in planned(cell, 5, **_bounds(cell))]
+    assert sum(progress.seconds(*each) for each in runs) / 60 < BUDGET_MINUTES
+
+
+def _bounds(cell: Cell) -> dict[str, object]:
+    return {"rounds": cell.rounds or 10, "idle_seconds": cell.idle_seconds or 120.0}
+
+
+# -- a session that is continued -------------------------------------------------------------------------------------------
+
+
+def test_a_continued_session_makes_only_what_it_lacks():
+    kept = [run("cvstate", turn=0), run("flux", turn=0), run("flux", turn=1)]
+    assert names(session().waiting(planned(), kept)) == [(1, "cvstate")]
+
+
+def test_a_run_that_broke_is_not_made_again():
+    kept = [run("cvstate", turn=turn, faults=("broken: x",)) for turn in (0, 1)]
+    assert names(session().waiting(planned(), kept)) == [(0, "flux"), (1, "flux")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"session": "s2"}, {"n": 5000}, {"m": 7}, {"seed": 8}, {"variant": "other"}, {"world": "live"}, {"scenario": "S2"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_runs_of_another_kind_do_not_count_as_made(other: dict[str, object]):
+    kept = [dataclasses.replace(run("cvstate", turn=0), **other)]  # type: ignore[arg-type]
+    assert (0, "cvstate") in names(session().waiting(planned(), kept))
+
+
+def test_more_turns_can_be_asked_for_later():
+    kept = [run(tool, turn=turn) for tool in ("cvstate", "flux") for turn in (0, 1)]
+    assert names(session().waiting(planned(turns=3), kept)) == [(2, "cvstate"), (2, "flux")]
+
+
+def test_parameters_are_read_from_a_record_as_they_were_written():
+    parameters = Parameters(n=7, variant="x", rounds=3, rest_seconds=0.5)
+    assert Parameters.of_settings({**parameters.settings(), "kubernetes": "v1"}) == parameters
+
+
+# -- rounds ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tool", "n", "rounds"),
+    [("cvstate", 10000, 10), ("flux", 1000, 10), ("flux", 5000, 3), ("flux-tuned", 10000, 3), ("bound-8", 10000, 10)],
+)
+def test_a_tool_that_looks_at_everything_has_few_rounds_where_that_takes_long(tool: str, n: int, rounds: int):
+    assert s2.rounds(tools.make(tool), Parameters(n=n, rounds=10)) == rounds
+
+
+# -- progress --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_next_is_told():
+    runs = planned(Cell("S2", 5000, ("flux", "cvstate")), 3)
+    assert Progress(runs).line(runs[4:]).startswith("S2 n=5000 flux turn 3/3, 5 of 6 runs, about ")
+
+
+def test_the_estimate_follows_what_runs_took_so_far():
+    runs = planned()
+    first, parameters = runs[0]
+    slow = _took(first, parameters, 3 * progress.seconds(first, parameters))
+    assert Progress(runs, [slow]).factor == pytest.approx(3)
+    assert Progress(runs).factor == 1
+
+
+def test_broken_runs_say_nothing_about_how_long_runs_take():
+    runs = planned()
+    broken = dataclasses.replace(_took(*runs[0], 1.0), faults=("broken: x",))
+    assert Progress(runs, [broken]).factor == 1
+
+
+def _took(made: Run, parameters: Parameters, seconds: float) -> Record:
+    return run(made.tool, settings=parameters.settings(), run_seconds=seconds)
+
+
+def test_more_objects_and_rounds_take_longer():
+    small, large = (progress.seconds(*planned(Cell("S2", n, ("flux",)))[0]) for n in (1000, 4000))
+    many = progress.seconds(*planned(Cell("S2", 1000, ("flux",)), rounds=50)[0])
+    assert small < large
+    assert small < many
+
+
+# -- the command line ------------------------------------------------------------------------------------------------------
+
+
+def test_the_plan_is_shown_with_its_minutes(capsys: pytest.CaptureFixture[str]):
+    assert command_line.main(["plan", "--runs", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    *cell, runs, minutes = lines[1].split()
+    assert " ".join(cell) == "S1 n=1000 cvstate 5, flux 5, flux-tuned 5, bound-8 5, bound-16 5, bound-32 5"
+    assert (runs, int(minutes) > 0) == ("30", True)
+    assert lines[-1].startswith("together")
+
+
+def test_sizes_and_tools_of_the_command_line_take_the_place_of_the_plan(capsys: pytest.CaptureFixture[str]):
+    assert command_line.main(["plan", "--n", "300", "--m", "0", "--tools", "cvstate"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:-1]
+    assert lines
+    assert all("n=300" in line and "cvstate 1 " in line for line in lines)
+
+
+def test_a_session_that_is_nowhere_cannot_be_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    results.append(run(session="here"), tmp_path / "S1-here.jsonl")
+    code = command_line.main(["S1", "--resume", "nowhere", "--results", str(tmp_path)])
+    assert code == 2
+    assert "no session nowhere" in capsys.readouterr().err
