@@ -1,6 +1,6 @@
 """How many requests the operator makes, to the last one: 300 objects of four kinds on a real API server, counted in its audit log.
 
-Aspects: cold convergence · a small commit · rest · a full resync · drift ·
+Aspects: cold convergence · a small commit · rest · watches · a full resync · drift ·
 objects that are deleted or lose our label · a restart after SIGKILL.
 
 What these cost in time and memory `bench` measures. Here one request too many fails. Only what is told to people (status, Events) has a bound instead of a
@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -43,6 +44,7 @@ MOST_DISCOVERIES: Final = 10
 SILENCE_SECONDS: Final = 2.5
 """Longer than the operator waits before it goes on with what is left."""
 REST_SECONDS: Final = 10.0
+HOUR_SECONDS: Final = 3600
 
 
 class Counted:
@@ -138,6 +140,12 @@ def test_a_commit_that_changes_three_objects_costs_three_writes_and_two_reports(
 def test_who_has_nothing_to_do_asks_for_nothing(counted: Counted, world: World):
     time.sleep(REST_SECONDS)
     assert counted.so_far() == {}
+
+
+def test_no_watch_is_asked_for_anew_within_the_hour_unless_it_breaks(counted: Counted):
+    watches = [request for request in counted.world.cluster.audit.requests(user="cvstate-operator") if request.verb == "watch"]
+    assert {request.resource for request in watches} >= {*KINDS, *OWN_KINDS}
+    assert min(int(parse_qs(urlsplit(request.uri).query)["timeoutSeconds"][0]) for request in watches) > HOUR_SECONDS
 
 
 def test_a_full_resync_lists_each_kind_once_and_says_that_it_is_done(counted: Counted, world: World):

@@ -1,6 +1,6 @@
 """Watching, on a real API server: nothing that a connection, a definition or a stranger does makes us blind for long.
 
-Aspects: connections that are cut · versions of one kind · definitions that go and come back · objects that are nested too deep · definitions that are never served.
+Aspects: connections that are cut · passes by the timer · versions of one kind · definitions that go and come back · objects that are nested too deep · definitions that are never served.
 """
 
 import json
@@ -83,6 +83,25 @@ def test_an_edit_while_connections_are_cut_is_not_lost(proxied: tuple[World, Fla
         proxy.cut()
         world.api.merge(path, {"data": {field: "HACKED"}}, manager="kubectl-edit")
         until("it is repaired", lambda: world.api.get(path)["data"] == fields, seconds=15)
+
+
+# -- passes by the timer -------------------------------------------------------------------------------------------------
+
+
+def passes(world: World) -> float:
+    """How many passes over the ClusterStates of this world there were."""
+    page = world.operator.http("/metrics")[1]
+    mine = [line for line in page.splitlines() if line.startswith("cvstate_reconcile_total{") and f'namespace="{world.name}"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in mine)
+
+
+def test_full_passes_rely_on_watches_that_are_alive_and_list_nothing(world: World):
+    world.declare(interval="1s")
+    world.wait_applied(world.commit({"a.yaml": text(config_map("a", k="1"))}))
+    since, before = settled(world), passes(world)
+    until("there were more", lambda: passes(world) >= before + 3, seconds=20)
+    asked = world.cluster.audit.requests(since, user="cvstate-operator")
+    assert [request.uri for request in asked if request.verb == "list" and request.resource == "configmaps"] == []
 
 
 # -- versions ------------------------------------------------------------------------------------------------------------

@@ -70,6 +70,12 @@ class Children:
         self.fault = ""
         """Why no child could be given a home the last time, and what to do; empty if one could."""
 
+    async def warm(self) -> None:
+        """Start the fork server now, so that the first child need not wait for its imports. What goes wrong is told by whoever needs a child."""
+        with contextlib.suppress(OSError, ChildFailedError):
+            self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+            await self._running()
+
     async def run(self, task: str, request: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
         """Run `task`, a module with a function `handle(request) -> answer`; both are JSON data.
 

@@ -3,19 +3,27 @@
 What holds at any moment:
 
 1. One stream tells everything in order. It begins at a list; a stream that closes or breaks goes on from the last resource version it brought, so that nothing is
-   lost. Only an expired version (410) makes it begin anew.
+   lost. Only an expired version (410), or one that the API server never had, makes it begin anew.
 2. A list beside the stream (`resync`) only adds what the stream lost. It never tells an object again that the stream told as gone meanwhile, nor moves the stream.
 3. A kind is blind (`failure`) until it was listed and its watch answered once, and when the API server refuses either (401, 403, 404). It is not blind because its
    stream is being resumed: what is known stays true enough to act on, since every write is conditional on what it was planned for.
-4. An object that cannot be understood is left out, with a line in the log. It blinds us for nothing but itself.
+4. A stream is believed while it says something. The API server sends a bookmark a minute: that everything up to a version was told. A stream without a word for
+   SILENCE_SECONDS is resumed where it was: a dead connection is found so. If it stays silent, a list beside it tells what it may have lost, and asks the API server
+   for its newest version, from which bookmarks go on. Whoever sends no bookmarks is asked more and more seldom, an hour apart in the end.
+5. An object that cannot be understood is left out, with a line in the log. It blinds us for nothing but itself.
+
+What a stream that says something may have lost all the same (a proxy that drops events, a fault in the API server's cache) only a list finds; `resync` decides how
+old the last one may be. An API server that was restored from a backup has lower versions than the stream: it opens it and says nothing until it has caught up, not
+even bookmarks (measured). The list that follows on the silence then counts although its version is older, and the stream goes on from there.
 
 Unmanaged objects cost nothing: the API server does not send them.
-Source: Kubernetes API concepts, "Efficient detection of changes".
+Source: Kubernetes API concepts, "Efficient detection of changes" and "Watch bookmarks".
 """
 
 import asyncio
 import logging
 import random
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from cvstate_operator import errors
@@ -24,8 +32,17 @@ from cvstate_operator.kube.client import Client
 from cvstate_operator.objects.identity import ApiResource, ObjectRef
 from cvstate_operator.plan.backoff import LONGEST_ASKED_SECONDS
 
-WATCH_SECONDS: Final = (240, 300)
-"""The server is asked to end a watch after a random time in this range, so that streams do not all restart together; client-go uses 5–10 minutes."""
+WATCH_SECONDS: Final = (21_600, 43_200)
+"""The server is asked to end a watch after a random time in this range, so that streams do not all restart together. It grants any time it is asked for; whoever
+asks for none gets 30–60 minutes (kube-apiserver, --min-request-timeout). client-go asks for 5–10 minutes."""
+OPENING_SECONDS: Final = 15.0
+"""How long the server may take to agree to a watch: as long as any answer (REQUEST_SECONDS of `client`)."""
+SILENCE_SECONDS: Final = 70.0
+"""How long a stream may be without a word. Bookmarks come 59.1 to 61.2 s apart (measured, five kinds on an idle server); a frozen API server keeps streams open."""
+LONGEST_SILENCE_SECONDS: Final = 3600.0
+"""The same, at last, for a server that sends no bookmarks."""
+DOUBTFUL_SECONDS: Final = 300.0
+"""A list that is older does not count while the stream is down or silent: half of the interval that a ClusterState has by default."""
 RETRY_SECONDS: Final = (0.05, 5.0)
 """First and longest pause before a stream is resumed. The longest is the time after which drift is noticed at last when an API server was away."""
 HEALTHY_SECONDS: Final = 5.0
@@ -52,6 +69,14 @@ class Sink(Protocol):
         """Objects that were last observed as this kind in this version, and are not gone."""
 
 
+def patience(silences: int) -> float:
+    """How long a stream may be without a word after so many that fell silent, seconds.
+
+    The second one may take as long as the first: bookmarks begin only when the API server has a newer version of the kind than the stream began at.
+    """
+    return min(SILENCE_SECONDS * 2.0 ** max(0, min(silences, 32) - 1), LONGEST_SILENCE_SECONDS)
+
+
 class Informer:
     """See the module."""
 
@@ -71,6 +96,13 @@ class Informer:
         self._settled = asyncio.Event()
         self.failure: errors.CvstateError | None = None
         """Why the kind is blind; None while it is not, or while it is not known yet."""
+        self._guard: asyncio.Timeout | None = None
+        """Ends the stream when it was silent for too long."""
+        self._is_open = False
+        self._silences = 0
+        """How many streams fell silent since the last bookmark."""
+        self._is_doubted = False
+        """A list has to tell what the stream did not, before it is resumed."""
         self._task = asyncio.create_task(self._run(), name=f"informer {resource.plural}")
 
     async def synced(self) -> None:
@@ -86,9 +118,13 @@ class Informer:
     async def resync(self, *, since: float) -> None:
         """List again and compare, unless the last list is newer than `since` (monotonic seconds): finds what a lost event would have told.
 
+        A list older than DOUBTFUL_SECONDS does not count if there is no stream to believe.
+
         Raises:
             CvstateError: the list failed; what was known stays known.
         """
+        if not self._is_open or self._silences:
+            since = max(since, _now() - DOUBTFUL_SECONDS)
         patient_until = _now() + PATIENCE_SECONDS
         pause = RETRY_SECONDS[0]
         while True:
@@ -101,6 +137,10 @@ class Informer:
                 asked = _asked(exc)
                 if _now() + max(pause, asked) > patient_until:
                     raise
+            except errors.CvstateError:
+                # Who may not list may not watch either: what is open stays open, so it has to be asked for anew to be refused.
+                self._end_stream()
+                raise
             await asyncio.sleep(max(_spread(pause), asked))
             pause *= 2
 
@@ -117,9 +157,9 @@ class Informer:
         while True:
             begun, asked = _now(), 0.0
             try:
-                if not self._version:
+                if not self._version or self._is_doubted:
                     async with self._listing:
-                        self._version = await self._list()
+                        self._version = await self._begin()
                 await self._watch()
             except errors.StaleError:
                 self._version = ""
@@ -135,27 +175,66 @@ class Informer:
             await asyncio.sleep(max(_spread(pause), asked))
             pause = min(pause * 2, longest)
 
+    async def _begin(self) -> str:
+        """List; returns the version that the stream goes on from: the one it had, unless it had none, or one that the API server has not reached."""
+        version = await self._list(after=self._version)
+        self._is_doubted = False
+        return self._version if self._version and not _went_back(version, self._version) else version
+
     async def _watch(self) -> None:
+        """Pass on what the stream tells, until it ends, or falls silent."""
         params = {
             "labelSelector": self._selector,
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - jitter
         }
-        async for event in self._client.watch(self.resource.path(), params=params, opened=lambda: self._settle(None)):
-            live = event["object"]
-            match event["type"]:
-                case "ADDED" | "MODIFIED":
-                    self._tell(live)
-                case "DELETED":
-                    ref = self._ref(live)
-                    self._gone_meanwhile.add(ref)
-                    self._left_out.discard(ref)
-                    self._sink.gone(self.resource, ref, live["metadata"]["resourceVersion"])
-            self._version = live["metadata"]["resourceVersion"]
+        try:
+            async with asyncio.timeout(OPENING_SECONDS) as self._guard:
+                async for event in self._client.watch(self.resource.path(), params=params, opened=self._opened):
+                    self._hear(event)
+        except TimeoutError:
+            if self._is_open:
+                self._silences += 1
+                self._is_doubted = self._silences > 1
+        finally:
+            self._is_open = False
 
-    async def _list(self) -> str:
-        """Tell everything that is there, and what is not any more; returns the version that the list is of."""
+    def _opened(self) -> None:
+        self._is_open = True
+        self._wait()
+        self._settle(None)
+
+    def _wait(self) -> None:
+        assert self._guard is not None  # noqa: S101 - there is a stream
+        self._guard.reschedule(_now() + patience(self._silences))
+
+    def _end_stream(self) -> None:
+        if self._is_open and self._guard and not self._guard.expired():
+            self._is_open = False
+            self._guard.reschedule(_now())
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        live = event["object"]
+        match event["type"]:
+            case "ADDED" | "MODIFIED":
+                self._tell(live)
+            case "DELETED":
+                ref = self._ref(live)
+                self._gone_meanwhile.add(ref)
+                self._left_out.discard(ref)
+                self._sink.gone(self.resource, ref, live["metadata"]["resourceVersion"])
+            case "BOOKMARK":
+                self._silences = 0
+        self._version = live["metadata"]["resourceVersion"]
+        self._wait()
+
+    async def _list(self, *, after: str = "") -> str:
+        """Tell everything that is there, and what is not any more; returns the version that the list is of.
+
+        Args:
+            after: the version that the list should be of or newer. If it is older, the cluster was put back: what is known of its objects never was.
+        """
         begun = _now()
         self._gone_meanwhile = set()
         seen: set[ObjectRef] = set()
@@ -163,6 +242,7 @@ class Informer:
         before = self._sink.known(self.resource)
         async for page in self._client.pages(self.resource.path(), params={"labelSelector": self._selector}):
             version = page["metadata"]["resourceVersion"]
+            is_put_back = _went_back(version, after)
             for number, item in enumerate(page["items"], 1):
                 if number % BREATH_OBJECTS == 0:
                     await asyncio.sleep(0)
@@ -171,11 +251,13 @@ class Informer:
                 item.setdefault("kind", self.resource.gvk.kind)
                 ref = self._ref(item)
                 seen.add(ref)
+                if is_put_back:
+                    self._sink.gone(self.resource, ref, "")
                 if ref not in self._gone_meanwhile:
                     self._tell(item)
             await asyncio.sleep(0)
         for ref in before - seen:
-            self._sink.gone(self.resource, ref, version)
+            self._sink.gone(self.resource, ref, "" if _went_back(version, after) else version)
         self._listed_at = begun
         return version
 
@@ -202,6 +284,11 @@ class Informer:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _went_back(version: str, before: str) -> bool:
+    """Whether a version is older than one that the same API server gave before; False if that cannot be told."""
+    return version.isdecimal() and before.isdecimal() and int(version) < int(before)
 
 
 def _asked(error: errors.CvstateError) -> float:

@@ -41,6 +41,17 @@ BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
+STATUS_SECONDS: Final = 1.0
+"""Shortest time between two statuses that tell nothing new of a commit or a request: while drift keeps coming it is put right first, and told together."""
+_AWAITED: Final = (
+    "observedGeneration",
+    "lastHandledReconcileAt",
+    "lastHandledReleased",
+    "lastAttemptedRevision",
+    "lastAppliedRevision",
+    "quarantined",
+)
+"""Parts of the status that somebody waits for."""
 PLAN_SECONDS: Final = 1.0
 """Shortest time between two looks at the plan that waits: what changes all the time is shown as it is then."""
 MISHAP_SECONDS: Final = 10.0
@@ -105,6 +116,8 @@ class Actor:
         self._is_gone = False
         """The API server says that there is no such ClusterState; nothing is done for it unless an event says that there is."""
         self._plan_digest, self._plan_shown_at = "", float("-inf")
+        self._written_at = float("-inf")
+        """When the status was written last."""
         self._mishaps = 0
         """Steps in a row that broke off."""
         self._pipeline.told(body)
@@ -112,7 +125,7 @@ class Actor:
 
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
-        before, self._wanted, self._is_gone = self._wanted, Wanted.read(body), False
+        before, self._wanted, self._is_gone = self._wanted, Wanted.read(body, before=self._wanted), False
         self.version = body["metadata"]["resourceVersion"]
         self._pipeline.told(body)
         if before.generation != self._wanted.generation:
@@ -270,7 +283,8 @@ class Actor:
 
     async def _wait(self) -> None:
         times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None]
-        pause = max(0.0, min((t for t in times if t is not None), default=MISHAP_SECONDS) - _now())
+        # Nothing to wait for but a wake-up, as in the first look at the source, is no reason to keep the process busy.
+        pause = max(0.0, min((t for t in times if t is not None), default=_now() + MISHAP_SECONDS) - _now())
         try:
             async with asyncio.timeout(pause):
                 await self._wake.wait()
@@ -337,8 +351,17 @@ class Actor:
         ready = next(c for c in conditions.conditions(outcome) if c.type is ConditionType.READY)
         self._meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
         self._meter.stands(_standing(outcome, ready=ready.status))
-        await self._write(status)
+        if self._may_wait(status):
+            self._pass_at = min(self._pass_at or float("inf"), self._written_at + STATUS_SECONDS)
+        else:
+            await self._write(status)
         await self._show_plan(outcome)
+
+    def _may_wait(self, status: Mapping[str, Any]) -> bool:
+        """Whether a status is told a moment later, as it is then: one was written just now, and nobody waits for what is new in this one."""
+        if status == self._status or _now() >= self._written_at + STATUS_SECONDS:
+            return False
+        return all(status.get(part) == self._status.get(part) for part in _AWAITED)
 
     async def _show_plan(self, outcome: Outcome) -> None:
         """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
@@ -381,7 +404,7 @@ class Actor:
             _log.warning("the ClusterState is gone, although no event said so", extra=self._about)
             self._is_gone = True
             return
-        self._status = status
+        self._status, self._written_at = status, _now()
 
 
 def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:

@@ -88,7 +88,8 @@ class DecideStage:
         self._orphans.clear()
         self._is_accepted, self._pending = is_accepted, pending
         found = Decision(block=block)
-        self.uncompared.intersection_update(wanted.objects)
+        if self.uncompared:  # a set is compared with each key of a mapping, so that it would cost with the number of all objects
+            self.uncompared.intersection_update(wanted.objects)
         for number, ref in enumerate(refs, 1):
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)

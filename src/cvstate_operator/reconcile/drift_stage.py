@@ -174,11 +174,13 @@ class DriftStage:
             Case(change.ref, uid, body, ignored, drifts, live or {}, extra), self._policy(change, orders), self.ledger, self.breakers, now
         )
         self.breakers.settle({uid, str(change.ref)} - {""}, [drift.path for drift in (*drifts, *extra)], now.timestamp())
-        self._waits[change.ref] = tuple(
+        self._waits.pop(change.ref, None)
+        if waits := tuple(
             Waits(item_of(change, entry.drift, first_seen=entry.first_seen), Reason.AWAITING_APPROVAL, told(change.ref, entry.drift))
             for entry in found.entries
             if entry.state is State.AWAITING_APPROVAL
-        )
+        ):
+            self._waits[change.ref] = waits
         opened = self.ledger.note(change.ref, found.entries)
         for entry in opened:
             self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)

@@ -4,6 +4,7 @@ It is told of each change once, drops the echo of our own writes (their resource
 whose object needs a look. No I/O.
 """
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,8 @@ class LiveIndex:
         """What was observed last of objects that are being written."""
         self._unready: dict[ObjectRef, Readiness] = {}
         """Members that are not ready."""
+        self._unready_judged = 0
+        """How often one was judged that is not ready, or was not."""
         self.claims = Claims()
         """Who declares which objects."""
 
@@ -53,6 +56,11 @@ class LiveIndex:
     def unready(self, ref: ObjectRef) -> Readiness | None:
         """What an object lacks to be ready; None if nothing, or if it is not known."""
         return self._unready.get(ref)
+
+    @property
+    def unready_version(self) -> tuple[int, int]:
+        """Another one if what `unready_of` tells of any owner may be different. One that is gone makes them fewer, and any other is judged."""
+        return self._unready_judged, len(self._unready)
 
     def unready_of(self, owner: str) -> Mapping[ObjectRef, Readiness]:
         """Members of an ApplySet that are not ready."""
@@ -84,7 +92,7 @@ class LiveIndex:
     def observed(self, resource: ApiResource, live: dict[str, Any]) -> None:
         """An object exists in this state."""
         meta = live["metadata"]
-        ref = ObjectRef(resource.gvk.group, resource.gvk.kind, meta.get("namespace", ""), meta["name"])
+        ref = ObjectRef(resource.gvk.group, resource.gvk.kind, sys.intern(meta.get("namespace", "")), meta["name"])
         if ref in self._writing:
             # Most likely the echo of our write: it is looked at when the answer is there, and then need not be.
             self._take_echo(ref)
@@ -186,6 +194,8 @@ class LiveIndex:
         """Note whether a member is ready; True if that is another answer than before."""
         found = readiness(live) if now.is_member else None
         before = self._unready.pop(ref, None)
+        if before or (found and found.status is not Status.CURRENT):
+            self._unready_judged += 1
         if found and found.status is not Status.CURRENT:
             self._unready[ref] = found
             return before is None or (before.status, before.reason) != (found.status, found.reason)
@@ -218,8 +228,9 @@ def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | N
         resource=resource,
         uid=meta["uid"],
         version=meta["resourceVersion"],
-        owner=(meta.get("labels") or {}).get(PART_OF_LABEL, ""),
-        digest=(meta.get("annotations") or {}).get(DIGEST, ""),
+        # Shared by all members, and with the manifest: a tenth of what an object takes each.
+        owner=sys.intern((meta.get("labels") or {}).get(PART_OF_LABEL, "")),
+        digest=sys.intern((meta.get("annotations") or {}).get(DIGEST, "")),
         fingerprint=fingerprint(live, held),
         terminating="deletionTimestamp" in meta,
         leaving=_leaving(meta),

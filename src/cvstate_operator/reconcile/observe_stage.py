@@ -1,12 +1,35 @@
-"""The observe stage of one ClusterState: every kind that members are or may be of is watched, and those that cannot be seen are known."""
+"""The observe stage of one ClusterState: every kind that members are or may be of is watched, and those that cannot be seen are known.
+
+Watches tell everything; lists are for what a watch may have lost without anybody noticing: a proxy that drops events, a fault in the API server's cache. What a person
+asks for is listed at once. A pass by the timer compares every object with what is in memory, and lists a kind about once an hour, for all ClusterStates together. It
+may rely on the watch since a stream that breaks is resumed without a gap, one that says nothing is found in little more than a minute, and while there is none lists
+count for some minutes only (`kube/informer.py`). After a list that failed every pass lists until one succeeds.
+"""
 
 from collections.abc import Mapping
+from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.identity import GroupKind
 from cvstate_operator.objects.ownership import ID_LABEL
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile.ports import ParentMetadata, World
+
+LIST_SECONDS: Final = 3600.0
+"""How often a kind is listed while its watch is alive. Kubernetes has no rule: client-go never lists again by itself, Config Sync applies everything hourly, Argo CD lists
+every 10 minutes."""
+
+
+def tolerated_age(interval: float) -> float:
+    """How old a list may be for a pass by the timer, seconds: half an interval less than the last such pass within LIST_SECONDS of the list.
+
+    Half an interval, since passes are spread by chance and another ClusterState may have listed the kind between two of ours. With an interval of more than half of
+    LIST_SECONDS it is half the interval.
+
+    Args:
+        interval: from one such pass to the next, seconds.
+    """
+    return (max(1, LIST_SECONDS // interval) - 0.5) * interval
 
 
 class ObserveStage:

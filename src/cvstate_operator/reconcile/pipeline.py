@@ -27,7 +27,7 @@ from cvstate_operator.reconcile.consent_stage import ConsentStage
 from cvstate_operator.reconcile.decide_stage import DecideStage, Decision
 from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.gate_stage import GateStage
-from cvstate_operator.reconcile.health import Health, health_of
+from cvstate_operator.reconcile.health import HealthStage
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.left_stage import NOTHING, LeftStage
 from cvstate_operator.reconcile.observe_stage import ObserveStage, tolerated_age
@@ -93,6 +93,7 @@ class Pipeline:
             is_superseded=lambda: self._is_outdated or self._is_superseded,
         )
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
+        self._health = HealthStage(world.index, owner=owner)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
         self._teardown = TeardownStage(world, self._observe, owner=owner)
         self._recreations = Recreations(world, owner=owner)
@@ -333,7 +334,7 @@ class Pipeline:
         return PruneGuard(
             complete=not wanted.problems and not self._render.error,
             fresh=self._source.error(orders.spec) is None,
-            applied=self.ledger.failures.keys().isdisjoint(wanted.objects)
+            applied=self.ledger.failures.keys().isdisjoint(wanted.objects.keys())
             and not (decision.held or decision.later or self._writer.was_cut_short),
             observed=not self._observe.blind and self._observe.seen_all,
         )
@@ -341,7 +342,7 @@ class Pipeline:
     # -- outcome ---------------------------------------------------------------------------------------------------
 
     def _outcome(self, orders: Orders, done: Iterable[Done]) -> Outcome:
-        health = self._health()
+        health = self._health.judge(self._place.desired, frozenset(self._observe.blind))
         waits = (*self._drift.waiting, *self._recreations.told(self._writer.waiting), *self._prune.waiting)
         outcome = summarize(
             self._stages,
@@ -392,11 +393,6 @@ class Pipeline:
         waiting = {str(one.item.ref) for one in self._writer.waiting}
         lasting = (problem for problem in outcome.problems if not problem.retryable and problem.object not in waiting)
         return next((problem.message for problem in lasting), "") or outcome.health.text
-
-    def _health(self) -> Health:
-        wanted, unready = self._place.desired, self._world.index.unready_of(self._owner)
-        known = {ref: found for ref, found in unready.items() if wanted and ref in wanted.objects}
-        return health_of(known, blind=frozenset(self._observe.blind))
 
 
 def _commits(annotation: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cvstate_operator.drift.field_set import FieldSetError, Ownership, fingerprint, owned_values, ownership
+from cvstate_operator.drift.field_set import FieldSetError, FieldTree, Ownership, fingerprint, owned_values, ownership
 
 OURS = {
     "f:metadata": {"f:labels": {"f:app": {}}},
@@ -122,3 +122,29 @@ def test_the_example_is_not_changed_by_looking_at_it() -> None:
 
 def test_an_object_without_managed_fields_has_no_owner() -> None:
     assert ownership({"metadata": {}}, "cvstate") == Ownership({}, ())
+
+
+@pytest.mark.parametrize(
+    ("items", "element", "found"),
+    [
+        ([{"name": "a", "value": 1}, {"name": "b", "value": 2}], 'k:{"name":"b"}', [2]),
+        ([{"port": 80, "protocol": "TCP", "value": 1}, {"port": 80, "protocol": "UDP", "value": 2}], 'k:{"port":80,"protocol":"UDP"}', [2]),
+        ([{"name": "a", "value": 1}, {"name": "a", "value": 2}], 'k:{"name":"a"}', [1, 2]),
+        ([{"value": 1}, "text", {"name": "b", "value": 2}], 'k:{"name":"a"}', []),
+        ([{"name": {"odd": 1}, "value": 1}, {"name": "a", "value": 2}], 'k:{"name":"a"}', [2]),
+        ([{"name": ["odd"], "value": 1}, {"name": "a", "value": 2}], 'k:{"name":["odd"]}', [1]),
+        ([{"value": 1}, "text"], "k:{}", [1]),
+    ],
+    ids=["one-key", "two-keys", "twins", "absent", "a-stranger-among-them", "a-key-that-is-a-list", "no-key"],
+)
+def test_an_item_is_found_by_its_key_fields(items: list[Any], element: str, found: list[int]) -> None:
+    live = {"spec": {"ports": items}}
+    owners = Ownership({"f:spec": {"f:ports": {element: {"f:value": {}}}}}, ())
+    assert [value for _, value in owned_values(live, owners)] == found
+
+
+def test_each_of_many_items_is_found() -> None:
+    items = [{"name": f"n{number}", "value": number} for number in range(500)]
+    ours: FieldTree = {f'k:{{"name":"n{number}"}}': {".": {}, "f:value": {}} for number in range(500)}
+    found = owned_values({"env": items}, Ownership({"f:env": ours}, ()))
+    assert sorted(value for path, value in found if path.endswith("f:value")) == list(range(500))  # type: ignore[type-var]

@@ -155,3 +155,17 @@ async def test_a_directory_that_cannot_be_written_is_told_until_it_can(children:
     (tmp_path / "scratch").unlink()
     await ask(children, "echo", text="x")
     assert children.fault == ""
+
+
+async def test_a_server_that_was_started_beforehand_is_the_one_that_is_used(children: Children, monkeypatch: pytest.MonkeyPatch):
+    await children.warm()
+    await children.warm()
+    monkeypatch.setattr("asyncio.create_subprocess_exec", None)  # no other is started from now on
+    assert (await ask(children, "echo", text="hello"))["text"] == "hello"
+
+
+async def test_a_server_that_cannot_be_started_beforehand_is_no_fault_yet(children: Children, tmp_path: Path):
+    (tmp_path / "scratch").write_text("a file, not a directory")
+    await children.warm()
+    with pytest.raises(ChildFailedError):
+        await ask(children, "echo", text="")

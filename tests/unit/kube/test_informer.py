@@ -1,6 +1,6 @@
 """An informer and the watches of a kind, against a scripted stream: orders of events that a live API server gives only by chance.
 
-Aspects: a list beside the stream · broken streams · what blinds a kind and what does not · objects that cannot be understood · whose object it is.
+Aspects: a list beside the stream · broken streams · silent streams · what blinds a kind and what does not · objects that cannot be understood · whose object it is.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.kube import watches
+from cvstate_operator.kube import informer, watches
 from cvstate_operator.kube.informer import Informer
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.reconcile.live_index import LiveIndex
@@ -31,18 +31,31 @@ class Script:
         self.refusal: Exception | None = None
         """What the next streams are refused with."""
         self.before_items: Callable[[], Any] | None = None
+        self.versions = ["50"]
+        """Of the lists in turn."""
+        self.listed = 0
+        """How many lists were asked for."""
+        self.asked: list[Json] = []
+        """Parameters of the streams."""
+        self.opens = True
+        """Whether the server says that it agrees to a watch."""
 
     async def pages(self, path: str, *, params: Json) -> AsyncIterator[Json]:
+        self.listed += 1
         found = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        version = self.versions.pop(0) if len(self.versions) > 1 else self.versions[0]
         if isinstance(found, Exception):
             raise found
         if self.before_items:
             await self.before_items()
-        yield {"metadata": {"resourceVersion": "50"}, "items": found}
+        yield {"metadata": {"resourceVersion": version}, "items": found}
 
     async def watch(self, path: str, *, params: Json, opened: Callable[[], None]) -> AsyncIterator[Json]:
         if self.refusal:
             raise self.refusal
+        self.asked.append(params)
+        if not self.opens:
+            await asyncio.Event().wait()
         opened()
         self.opened_at.append(params["resourceVersion"])
         while True:
@@ -182,6 +195,131 @@ async def test_a_fault_that_nobody_foresaw_lets_nobody_wait_for_ever() -> None:
     async with Watched(script) as watched:
         with pytest.raises(errors.InternalError):
             await watched.informer.synced()
+
+
+# -- silent streams --------------------------------------------------------------------------------------------------------
+
+
+def bookmark(version: str) -> Json:
+    return event("BOOKMARK", {"metadata": {"resourceVersion": version}})
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word is missed after 20 ms."""
+    monkeypatch.setattr(informer, "SILENCE_SECONDS", 0.02)
+    monkeypatch.setattr(informer, "RETRY_SECONDS", (0.001, 0.01))
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_stream_that_says_nothing_is_resumed_where_it_was_without_a_list() -> None:
+    script = Script([applied("a")])
+    async with Watched(script) as watched:
+        await watched.until(lambda: len(script.opened_at) == 2)
+        assert script.opened_at == ["50", "50"]
+        assert script.listed == 1
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_stream_that_stays_silent_has_lost_nothing_after_the_list_that_follows_and_goes_on_where_it_was() -> None:
+    script = Script([applied("a", version="40")], [applied("a", version="40"), applied("b", version="55")])
+    script.versions = ["50", "60"]
+    async with Watched(script) as watched:
+        await watched.until(lambda: len(script.opened_at) == 3)
+        assert script.opened_at == ["50", "50", "50"]
+        assert watched.names == {"a", "b"}
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_bookmark_makes_up_for_streams_that_were_silent() -> None:
+    script = Script([])
+    async with Watched(script) as watched:
+        await watched.until(lambda: len(script.opened_at) == 2)
+        await watched.tell(bookmark("70"))
+        await watched.until(lambda: len(script.opened_at) == 3)
+        assert script.opened_at == ["50", "50", "70"]
+        assert script.listed == 1
+
+
+async def test_a_stream_that_goes_on_telling_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "SILENCE_SECONDS", 0.2)
+    script = Script([])
+    async with Watched(script) as watched:
+        await watched.informer.synced()
+        for version in range(60, 100):
+            await watched.tell(bookmark(str(version)))
+            await asyncio.sleep(0.01)
+        assert script.opened_at == ["50"]
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_who_lists_for_a_silent_stream_does_not_list_again_because_the_next_one_breaks() -> None:
+    script = Script([])
+    async with Watched(script) as watched:
+        await watched.until(lambda: len(script.opened_at) == 3)
+        await watched.tell(errors.NetworkError("reset"))
+        await watched.until(lambda: len(script.opened_at) == 4)
+        assert script.listed == 2
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_what_was_put_back_to_an_earlier_state_is_known_as_it_is_and_the_stream_goes_on_from_there() -> None:
+    script = Script([applied("a", version="190"), applied("b", version="195")], [applied("a", version="90", data={"colour": "red"})])
+    script.versions = ["200", "100"]
+    async with Watched(script) as watched:
+        await watched.until(lambda: len(script.opened_at) == 3)
+        assert script.opened_at == ["200", "200", "100"]
+        assert watched.names == {"a"}
+        live = watched.index.get(ref("a"))
+        assert live is not None
+        assert live.version == "90"
+
+
+@pytest.mark.parametrize(("silences", "seconds"), [(0, 70), (1, 70), (2, 140), (3, 280), (7, 3600), (10**6, 3600)])
+def test_who_never_sends_bookmarks_is_asked_more_and_more_seldom(silences: int, seconds: int) -> None:
+    assert informer.patience(silences) == seconds
+
+
+async def test_a_server_that_does_not_answer_a_watch_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "OPENING_SECONDS", 0.02)
+    script = Script([])
+    script.opens = False
+    async with Watched(script) as watched:
+        await watched.until(lambda: len(script.asked) == 2)
+        script.opens = True
+        await watched.informer.synced()
+
+
+async def test_a_watch_is_asked_for_hours_and_for_bookmarks() -> None:
+    script = Script([])
+    async with Watched(script) as watched:
+        await watched.informer.synced()
+        await watched.until(lambda: len(script.asked) == 1)
+        assert int(script.asked[0]["timeoutSeconds"]) > 3600
+        assert script.asked[0]["allowWatchBookmarks"] == "true"
+
+
+async def test_a_list_of_long_ago_counts_while_the_stream_is_open_and_not_while_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "DOUBTFUL_SECONDS", -1.0)
+    script = Script([])
+    async with Watched(script) as watched:
+        await watched.informer.synced()
+        await watched.informer.resync(since=0.0)
+        assert script.listed == 1
+        script.refusal = errors.NetworkError("refused")
+        await watched.tell(errors.NetworkError("reset"))
+        await watched.informer.resync(since=0.0)
+        assert script.listed == 2
+
+
+async def test_a_kind_that_may_not_be_listed_any_more_is_asked_for_anew_although_its_stream_is_open() -> None:
+    script = Script([], errors.ForbiddenError("no"))
+    async with Watched(script) as watched:
+        await watched.informer.synced()
+        script.refusal = errors.ForbiddenError("no")
+        with pytest.raises(errors.ForbiddenError):
+            await watched.informer.resync(since=asyncio.get_running_loop().time() + 1)
+        await watched.until(lambda: isinstance(watched.informer.failure, errors.ForbiddenError))
 
 
 # -- objects that cannot be understood -------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Aspects: a pass that breaks off, and a fault of our own, are told in the status, and survived · another spec is announced to the other ClusterStates ·
 what people write about a ClusterState is acted on at once: an EmergencyStop, an approval, a rejected commit · plans are shown · deletion, with its objects
-or without · specs that cannot be carried out.
+or without · specs that cannot be carried out · how often it is at work, and tells what.
 """
 
 import asyncio
@@ -16,8 +16,9 @@ from cvstate_operator import errors
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.token_bucket import TokenBucket
-from cvstate_operator.reconcile import teardown_stage
+from cvstate_operator.reconcile import report, teardown_stage
 from cvstate_operator.reconcile.outcome import Consent
+from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.telemetry.metrics import Standing
 from tests.unit.builders import OWNER, body, ref
 from tests.unit.reconcile.fake_cluster import FakeCluster
@@ -319,3 +320,59 @@ async def test_a_commit_that_changes_nothing_here_is_noted_a_moment_later(
     await until(lambda: len(reporter.statuses) > written)
     assert stage.git.head
     assert reporter.statuses[-1]["lastAppliedRevision"] == stage.git.head.revision
+
+
+# -- how often it is at work ---------------------------------------------------------------------------------------------
+
+
+async def test_it_rests_while_its_first_look_lasts(stage: Stage, reporter: Reporter, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, step, may_go_on = 0, Actor._step, asyncio.Event()
+
+    async def counted(actor: Actor) -> None:
+        nonlocal steps
+        steps += 1
+        await step(actor)
+
+    async def look(*_: Any, **__: Any) -> News:
+        await may_go_on.wait()
+        return News.NONE
+
+    monkeypatch.setattr(Actor, "_step", counted)
+    monkeypatch.setattr(stage.pipeline, "look", look)
+    actor = made(stage, reporter, meter)
+    await asyncio.sleep(0.1)
+    assert 1 <= steps <= 3
+    may_go_on.set()
+    await actor.close(seconds=1)
+
+
+async def test_what_keeps_changing_is_told_once_in_a_while(
+    stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    told, status = 0, report.status
+
+    def changing(*arguments: Any, **more: Any) -> dict[str, Any]:
+        nonlocal told
+        told += 1
+        return {**status(*arguments, **more), "drift": {"objects": told}}
+
+    monkeypatch.setattr(report, "status", changing)
+    monkeypatch.setattr("cvstate_operator.operator.actor.STATUS_SECONDS", 0.3)
+    written = len(reporter.statuses)
+    for number in range(1, 5):
+        actor.touch(ref("a"))
+        await until(lambda number=number: told >= number)  # type: ignore[misc]
+    assert len(reporter.statuses) - written <= 1, "a pass for each, but no status"
+    await until(lambda: len(reporter.statuses) > written and reporter.statuses[-1]["drift"]["objects"] >= 4)
+    assert len(reporter.statuses) - written <= 2
+
+
+async def test_what_somebody_waits_for_is_told_at_once(
+    stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.actor.STATUS_SECONDS", 3600.0)
+    await until(lambda: reporter.ready().get("status") == "True")
+    stage.git.commit(body("a", data={"colour": "red"}))
+    actor.look_now()
+    await until(lambda: bool(stage.git.head) and reporter.statuses[-1].get("lastAppliedRevision") == stage.git.head.revision)  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ who is told that an object became free · what is gone · verifying · replaced 
 
 from typing import Any
 
+import orjson
 import pytest
 
 from cvstate_operator.api.names import FIELD_MANAGER
@@ -59,6 +60,15 @@ def write(index: LiveIndex, answer: dict[str, Any] | None, *meanwhile: dict[str,
 def test_an_unknown_object_is_nobodys(index: LiveIndex) -> None:
     assert index.get(A) is None
     assert (index.members(OWNER), index.count(OWNER), index.known(CONFIG_MAP)) == ({}, 0, frozenset())
+
+
+def test_what_many_objects_have_in_common_is_kept_once(index: LiveIndex) -> None:
+    for name in ("a", "b"):
+        index.observed(CONFIG_MAP, orjson.loads(orjson.dumps(applied(name, digest="d2"))))
+    (first, one), (second, other) = index.members(OWNER).items()
+    assert first.namespace is second.namespace
+    assert one.owner is other.owner
+    assert one.digest is other.digest
 
 
 def test_an_observed_object_is_a_member_of_its_owner(index: LiveIndex, touched: Touched) -> None:

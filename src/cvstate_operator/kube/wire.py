@@ -1,0 +1,296 @@
+"""The wire: single requests to one server over HTTP/1.1, on connections that are kept open.
+
+Why not aiohttp, which carries the watches: for each request it costs twice the processor time of everything else together, for what is not needed here: cookies,
+redirects, proxies, streams (docs/performance.md). What comes back is parsed by httptools, Node's parser.
+
+Requests are not repeated, but for one case: a connection that was kept is closed by the server in the same moment in which a request that changes nothing is sent.
+Source: RFC 9112 (HTTP/1.1), sections 6.3 (length of a message) and 9.3.1 (repeating requests).
+"""
+
+import asyncio
+import re
+import ssl
+import zlib
+from dataclasses import dataclass
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Connection
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Longest head of an answer. Those of the API server have half a kilobyte; Go's own client takes a megabyte."""
+FIRST_FINAL: Final = 200
+"""Answers below only say to wait. Source: RFC 9110, section 15.2."""
+_CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?")
+"""The line before a chunk."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_REPEATABLE: Final = frozenset({"GET", "DELETE"})
+
+
+class WireError(Exception):
+    """The connection broke, or what came is no HTTP; says what."""
+
+
+class _ClosedError(WireError):
+    """A connection that was kept had been closed by the server, before a byte of the answer came."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One answer, whole."""
+
+    status: int
+    headers: dict[str, str]
+    """Names in lower case; of those that come more than once the last one."""
+    body: bytes = b""
+    is_last: bool = False
+    """Whether the server closes the connection after it."""
+
+
+class Answering:
+    """Takes one answer from what comes, piece by piece; what the bytes mean is httptools' to say."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._parts: list[bytes] = []
+        self._head_bytes = 0
+        """Of the head, as far as it came; -1 when it is complete."""
+        self._answer: Answer | None = None
+        self.is_untouched = True
+        """Whether not a single byte came."""
+
+    def feed(self, data: bytes) -> Answer | None:
+        """Take what came; the answer if that was the end of it.
+
+        Raises:
+            WireError: this is no HTTP/1.1.
+        """
+        self.is_untouched = False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            raise WireError("the answer is no HTTP/1.1") from exc
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise WireError("the head of the answer does not end")
+        return self._answer
+
+    def end(self) -> Answer | None:
+        """The connection ended; the answer if that is how it ends."""
+        is_open_ended = self._head_bytes < 0 and not {"content-length", "transfer-encoding"} & self._headers.keys()
+        if self._answer is None and is_open_ended:
+            self.on_message_complete()
+        return self._answer
+
+    # -- what the parser calls -------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Another answer begins: what was before only said to wait (1xx)."""
+        self._headers, self._parts, self._head_bytes = {}, [], 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._head_bytes = -1
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is complete."""
+        status = self._parser.get_status_code()
+        if status < FIRST_FINAL:
+            return
+        body = b"".join(self._parts)
+        if self._headers.get("content-encoding") == "gzip" and body:
+            try:
+                body = zlib.decompress(body, _GZIP)
+            except zlib.error as exc:
+                raise WireError("the answer is no gzip, although it says so") from exc
+        self._answer = Answer(status, self._headers, body, is_last=not self._parser.should_keep_alive())
+
+
+class _Link(asyncio.Protocol):
+    """One connection, with at most one request under way."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._answering: Answering | None = None
+        self._waiter: asyncio.Future[Answer] | None = None
+        self.is_open = False
+        self.is_used = False
+        """Whether it carried a request before."""
+        self.idle_since = 0.0
+        self.lost = asyncio.Event()
+        """Nothing of it is left."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport, self.is_open = cast(asyncio.Transport, transport), True  # uvloop's are not of its class
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._answering is None:
+            self.close()  # nobody asked
+            return
+        try:
+            answer = self._answering.feed(data)
+        except WireError as exc:
+            self.close()
+            self._fail(exc)
+            return
+        if answer:
+            self._succeed(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self.is_open = False
+        self.lost.set()
+        if self._answering is None:
+            return
+        try:
+            answer = None if exc else self._answering.end()
+        except WireError as error:
+            self._fail(error)
+            return
+        if answer:
+            self._succeed(answer)
+        elif self.is_used and self._answering.is_untouched:
+            self._fail(_ClosedError("the connection was closed meanwhile"))
+        else:
+            self._fail(WireError(f"the connection broke: {type(exc).__name__}" if exc else "the connection was closed"))
+
+    async def ask(self, request: bytes) -> Answer:
+        """Send a request and wait for its answer.
+
+        Raises:
+            WireError: there is none.
+        """
+        assert self._transport is not None  # it was made  # noqa: S101
+        self._answering = Answering()
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        try:
+            answer: Answer = await waiter
+            return answer
+        except BaseException:
+            self.abort()  # an answer that nobody waits for any more must not be taken for the next one
+            raise
+        finally:
+            self._answering = self._waiter = None
+            self.is_used = True
+
+    def close(self) -> None:
+        """End it, and take leave of the server."""
+        self.is_open = False
+        if self._transport:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self.is_open = False
+        if self._transport:
+            self._transport.abort()
+
+    def _succeed(self, answer: Answer) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(answer)
+
+    def _fail(self, error: WireError) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+
+class Wire:
+    """Requests to one server, each on a connection of its own while it lasts."""
+
+    def __init__(self, connection: Connection) -> None:
+        """
+        Args:
+            connection: where the server is, and who we are there.
+        """
+        server = urlsplit(connection.server)
+        is_secret = server.scheme == "https"
+        self._host, self._port = server.hostname or "", server.port or (443 if is_secret else 80)
+        self._tls: ssl.SSLContext | None = connection.tls if is_secret else None
+        self._authorize = connection.authorize
+        self._prefix = server.path
+        self._common = f" HTTP/1.1\r\nHost: {server.netloc.rpartition('@')[2]}\r\nUser-Agent: {USER_AGENT}\r\n"
+        self._idle: list[_Link] = []
+        """The one that was used last comes last, and is taken first."""
+        self._is_closed = False
+
+    async def exchange(self, method: str, target: str, *, accept: str, content_type: str = "", body: bytes = b"") -> Answer:
+        """Send one request; its answer, whatever its status.
+
+        Args:
+            method: of the request.
+            target: path and query, quoted.
+            accept: media type that is wanted.
+            content_type: of `body`.
+            body: empty for none.
+
+        Raises:
+            WireError: the connection broke, or what came is no HTTP.
+            OSError: the server cannot be reached.
+        """
+        head = f"{method} {self._prefix}{target}{self._common}Accept: {accept}\r\n"
+        if value := await self._authorize():
+            head += f"Authorization: {' '.join(value.split())}\r\n"
+        if method == "GET":
+            head += "Accept-Encoding: gzip\r\n"
+        if body or method != "GET":
+            head += (
+                f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n" if content_type else f"Content-Length: {len(body)}\r\n"
+            )
+        request = f"{head}\r\n".encode("latin-1") + body
+        link = self._kept()
+        if link:
+            try:
+                return await self._ask(link, request)
+            except _ClosedError:
+                if method not in _REPEATABLE:
+                    raise
+        return await self._ask(await self._open(), request)
+
+    async def close(self) -> None:
+        """End every connection, and wait until nothing is left of it; those in use end when their answer came."""
+        self._is_closed = True
+        links, self._idle = self._idle, []
+        for link in links:
+            link.abort()
+        for link in links:
+            await link.lost.wait()
+
+    async def _ask(self, link: _Link, request: bytes) -> Answer:
+        answer = await link.ask(request)
+        if self._is_closed or answer.is_last:
+            link.close()
+        elif link.is_open:
+            link.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(link)
+        return answer
+
+    def _kept(self) -> _Link | None:
+        """A connection that is open and idle; None if there is none. Those that have been idle too long are closed."""
+        oldest = asyncio.get_running_loop().time() - KEEPALIVE_SECONDS
+        while self._idle and (self._idle[0].idle_since < oldest or not self._idle[0].is_open):
+            self._idle.pop(0).close()
+        while self._idle:
+            if (link := self._idle.pop()).is_open:
+                return link
+        return None
+
+    async def _open(self) -> _Link:
+        loop = asyncio.get_running_loop()
+        link = _Link()
+        await loop.create_connection(lambda: link, self._host, self._port, ssl=self._tls)
+        return link
