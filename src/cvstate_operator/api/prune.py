@@ -1,23 +1,12 @@
 """ClusterState, `spec.prune`: what happens to objects that left Git."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from cvstate_operator.api.drift import KindName
 from cvstate_operator.api.model import ApiModel
-
-
-class PropagationPolicy(StrEnum):
-    """What becomes of the dependents of an object that is deleted. Source: Kubernetes API, DeleteOptions.propagationPolicy."""
-
-    BACKGROUND = "Background"
-    """It goes at once, and they go after it."""
-    FOREGROUND = "Foreground"
-    """It stays, marked as being deleted, until those that block it are gone."""
-    ORPHAN = "Orphan"
-    """They stay."""
+from cvstate_operator.api.propagation import PropagationPolicy as PropagationPolicy
 
 
 class Prune(ApiModel):

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from cvstate_operator.cli import allocator
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check
+from cvstate_operator.settings import Settings, default_cache
 
 
 def run(
@@ -81,11 +83,12 @@ def run(
 
       cvstate run --webhook-listen 0.0.0.0:9292     take push notifications, see docs/webhook.md
     """
-    import uvloop
+    allocator.tune()
+    with allocator.loading():
+        import uvloop
 
-    from cvstate_operator.operator import app
-    from cvstate_operator.settings import Settings, default_cache
-    from cvstate_operator.telemetry import logs
+        from cvstate_operator.operator import app
+        from cvstate_operator.telemetry import logs
 
     check(kubeconfig, context)
     logs.configure(level=log_level, as_json=log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()))
@@ -101,5 +104,13 @@ def run(
         listen=listen,
         writers=writers,
     )
+
+    async def operate() -> None:
+        giving_back = asyncio.create_task(allocator.give_back_from_time_to_time(), name="give memory back")
+        try:
+            await app.run(settings)
+        finally:
+            giving_back.cancel()
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(app.run(settings))
+        runner.run(operate())

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from cvstate_operator.api.names import GROUP
-from cvstate_operator.api.prune import PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.objects.redaction import one_line
 
 _T = TypeVar("_T")

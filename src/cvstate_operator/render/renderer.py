@@ -1,8 +1,10 @@
 """The renderer: the parent's side of rendering. Reads only what our own child wrote, never the repository."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -20,6 +22,8 @@ CONCURRENT_RENDERS: Final = 4
 """Child processes at a time; each keeps a core busy."""
 SLOW_SECONDS: Final = 5.0
 """What took so long the last time waits for its turn among its like, one at a time, and holds up nobody else."""
+KINDS_SHARED: Final = 1024
+"""Kinds that manifests share, rather than have one each (250 bytes); a hostile repository cannot make us keep more."""
 LIMITS: Final = Limits(wall_seconds=60.0, memory_bytes=4 * 2**30)
 """Of one render; 5,000 plain objects take half a second. The address space is what Go programs reserve, not what they use."""
 
@@ -128,10 +132,11 @@ def _piece(path: str, index: Mapping[str, Any]) -> Piece:
     asked = {number: Directives.from_json(told) for number, told in index["directives"]}
     manifests = tuple(
         Manifest(
-            gvk=Gvk.parse(api_version, kind),
-            namespace=namespace,
+            gvk=_gvk(api_version, kind),
+            # The live index shares them.
+            namespace=sys.intern(namespace),
             name=name,
-            digest=digest,
+            digest=sys.intern(digest),
             origin=Origin(path, document, line),
             body=BodyRef(index["file"], index["start"] + offset, length),
             directives=asked.get(number, DEFAULT),
@@ -140,3 +145,8 @@ def _piece(path: str, index: Mapping[str, Any]) -> Piece:
     )
     problems = tuple(Problem(path, document, name, reason, message, field) for document, name, reason, message, field in index["problems"])
     return Piece(index["file"], manifests, problems)
+
+
+@lru_cache(maxsize=KINDS_SHARED)
+def _gvk(api_version: str, kind: str) -> Gvk:
+    return Gvk.parse(api_version, kind)

@@ -98,6 +98,13 @@ async def test_a_manifest_says_what_it_is_and_where_it_stands(place: Place) -> N
     assert (rendered.type, rendered.tool, rendered.warnings, rendered.problems) == ("Plain", "", (), ())
 
 
+async def test_what_manifests_have_in_common_is_kept_once(place: Place) -> None:
+    files: Tree = {f"{name}.yaml": config_map(name).replace("}", ", namespace: shop}", 1) for name in ("a", "b")}
+    first, second = (await place.render(files)).manifests
+    assert first.gvk is second.gvk
+    assert first.namespace is second.namespace
+
+
 async def test_directives_come_through_the_store(place: Place) -> None:
     kept = config_map("kept").replace("{name: kept}", "{name: kept, annotations: {cvstate.io/prune: disabled, cvstate.io/wave: '-2'}}")
     tree: Tree = {"a.yaml": config_map("a") + "---\n" + kept + "---\n" + config_map("c")}
