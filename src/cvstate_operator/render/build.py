@@ -16,7 +16,7 @@ import pygit2
 from pygit2.enums import RepositoryOpenFlag
 
 from cvstate_operator import errors
-from cvstate_operator.render import charts, checkout, kustomization_file, kustomizations, listing
+from cvstate_operator.render import charts, checkout, kustomization_file, kustomizations, listing, shares
 from cvstate_operator.render.globs import matcher
 from cvstate_operator.render.helm_chart import CHART_FILE
 from cvstate_operator.render.parse import Options, parse
@@ -78,15 +78,13 @@ def _plain(
     )
     changed = {where: f"{blob}-{options.key}" if options.key else blob for where, blob in found.files.items()}
     indexes = store.find(dict.fromkeys(changed.values()))
-    with store.write() as writing:
-        for where, key in changed.items():
-            if key not in indexes and key not in writing:
-                writing.add(key, *parse(repository[found.files[where]].read_raw(), options))
+    fresh = {key: found.files[where] for where, key in changed.items() if key not in indexes}
+    parsed = shares.parse_all(repository, fresh, options, store, shares=shares.count(found.size_bytes if len(fresh) > 1 else 0))
     return {
         "changed": changed,
         "refused": found.refused,
         "gone": found.gone,
-        "indexes": {**indexes, **writing.indexes},
+        "indexes": {**indexes, **parsed},
         # Without a tree to compare with, everything is told, and what is not told is gone.
         "complete": not isinstance(before, pygit2.Tree),
         # Where a link leads may change although the link does not, so the next render has to look at all of them again.

@@ -66,7 +66,7 @@ class Builds:
 @pytest.fixture
 def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builds:
     builds = Builds(tmp_path)
-    monkeypatch.setattr(build, "parse", builds.parse)
+    monkeypatch.setattr("cvstate_operator.render.shares.parse", builds.parse)
     monkeypatch.setenv("HOME", str(tmp_path))
     return builds
 
