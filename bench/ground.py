@@ -4,7 +4,7 @@ All of it listens on the loopback interface and ends with the `with` block.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,15 @@ class Ground:
     """An empty directory for the tool's files, removed after the run."""
     is_quiet: bool
     """Only etcd and the API server run."""
+
+    def commit(self, files: Mapping[str, str | None]) -> str:
+        """Commit files (path in the repository → text, None removes one) and return the commit id.
+
+        What is new lies in one pack, as a server keeps what was pushed to it; to pack loose objects at the first fetch is no work of the tools.
+        """
+        commit = self.repository.commit(files)
+        self.repository.git("repack", "-q", "-d")
+        return commit
 
     @property
     def namespace(self) -> str:

@@ -25,7 +25,7 @@ Written by `python -m bench report` from the runs kept in `bench/results`; do no
 _METHOD: Final = """\
 ## How it was measured
 
-- **Who is right decides an observer**, a process of its own with its own watches. No tool's status is trusted. The clock starts when the repository has the commit.
+- **Who is right decides an observer**, a process of its own with its own watches. No tool's status is trusted. The clock starts when the repository has the commit, packed as a server keeps what was pushed.
 - **Requests** are counted in the API server's audit log, from the push until the tool is silent, status and events included.
 - **A run counts only if its end state is right**: every declared field has its value, no other field was set, nothing of others was touched.
 - **Runs take turns** (ABBA) on a fresh cluster each; all tools act as one ServiceAccount, with the same API priority.

@@ -29,7 +29,7 @@ def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
     paths = [file.rpartition("/")[0] for file in files]
     stage.start(tool, parameters)
     stage.idle(parameters)
-    stage.ground.repository.commit(files)
+    stage.ground.commit(files)
     expected = stage.expect(files)
     with stage.measured(tool) as cost:
         begin = time.monotonic()

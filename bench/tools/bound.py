@@ -76,7 +76,7 @@ class Bound:
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
         """See `bench.tools.Tool`."""
         self._prepare(files)
-        commit = ground.repository.commit(files)
+        commit = ground.commit(files)
         pushed = time.monotonic()
         self._go()
         return Push(commit, pushed)

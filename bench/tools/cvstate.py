@@ -113,7 +113,7 @@ class Cvstate:
 
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
         """See `bench.tools.Tool`."""
-        self._wanted = ground.repository.commit(files)
+        self._wanted = ground.commit(files)
         pushed = time.monotonic()
         if not self._process:
             return Push(self._wanted, pushed)

@@ -165,7 +165,7 @@ class Flux:
 
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
         """Commit and archive; then, with the clock running, tell it as Receiver and source-controller do."""
-        commit = ground.repository.commit(files)
+        commit = ground.commit(files)
         artifact = self._artifacts.add(ground.repository, commit)
         announced = time.monotonic()
         annotation = {"metadata": {"annotations": {REQUESTED_AT: _now()}}}

@@ -93,6 +93,8 @@ class DriftLedger:
 
     def repaired(self, ref: ObjectRef) -> tuple[Entry, ...]:
         """What was being repaired is as declared now; returns it. What is left alone stays open."""
+        if not (self.of(ref) or self._remembered):
+            return ()
         gone = tuple(entry for entry in self.of(ref) if entry.state is State.REPAIRING)
         self.note(ref, [entry for entry in self.of(ref) if entry.state is not State.REPAIRING])
         return gone
@@ -101,7 +103,8 @@ class DriftLedger:
         """Objects that are no longer desired, or are as desired."""
         for ref in refs:
             self._entries.pop(ref, None)
-            self._remembered.pop(str(ref), None)
+            if self._remembered:
+                self._remembered.pop(str(ref), None)
 
     @property
     def open(self) -> Mapping[ObjectRef, tuple[Entry, ...]]:

@@ -80,12 +80,14 @@ class Remedy:
     @property
     def repaired(self) -> tuple[FieldDrift, ...]:
         """What an apply puts back now; empty if nothing can be."""
-        return () if "" in self.left_out else tuple(drift for drift in self._repairing if not drift.is_extra)
+        if not self.entries or "" in self.left_out:
+            return ()
+        return tuple(drift for drift in self._repairing if not drift.is_extra)
 
     @property
     def removed(self) -> tuple[FieldDrift, ...]:
         """What is taken away now: fields that Git does not have."""
-        return tuple(drift for drift in self._repairing if drift.is_extra)
+        return tuple(drift for drift in self._repairing if drift.is_extra) if self.entries else ()
 
     @property
     def _repairing(self) -> tuple[FieldDrift, ...]:

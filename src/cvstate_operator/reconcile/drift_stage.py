@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -36,12 +36,17 @@ from cvstate_operator.reconcile.outcome import Fight, Waits
 from cvstate_operator.reconcile.ports import World
 
 
+NO_REMEDY: Final = Remedy()
+NOTHING_LEFT_OUT: Final = LeftOut()
+"""What holds of nearly every object, and need not be made for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What was found about one object that is to be applied."""
 
-    remedy: Remedy = field(default_factory=Remedy)
-    left_out: LeftOut = field(default_factory=LeftOut)
+    remedy: Remedy = NO_REMEDY
+    left_out: LeftOut = NOTHING_LEFT_OUT
     """What the apply leaves alone."""
     live: Mapping[str, Any] | None = None
     """The object it was decided on; None if that did not matter."""
@@ -80,8 +85,7 @@ class DriftStage:
         """
         assert change.manifest is not None  # prunes are not looked at  # noqa: S101
         self.breakers.limits = orders.limits
-        labels = body["metadata"].get("labels") or {}
-        ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
+        ignored = self._ignored(change.ref, body, orders)
         if change.live is None:
             if change.action is Action.CREATE and not self.breakers.knows(str(change.ref)):
                 self._forget((change.ref,))
@@ -110,8 +114,8 @@ class DriftStage:
         if found.live is not None and found.planned is not None:
             told = differences(found.live, found.planned, manager=FIELD_MANAGER)
             drifts = tuple(FieldDrift(c.path, c.after, c.before, c.manager, c.since) for c in told.changes)
-        labels, now, spelled = body["metadata"].get("labels") or {}, self._world.clock.now(), found.planned or body
-        ignored = ignores.select(orders.spec.drift.ignore, change.ref, labels)
+        now, spelled = self._world.clock.now(), found.planned or body
+        ignored = self._ignored(change.ref, body, orders)
         entries = []
         for drift in drifts:
             verdict = rules.decide(orders.spec.drift.rules, drift, change.ref, spelled)
@@ -120,6 +124,12 @@ class DriftStage:
                 entries.append(Entry(drift, verdict.severity, verdict.action, State.HELD, first_seen))
         for entry in self.ledger.note(change.ref, entries):
             self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)
+
+    @staticmethod
+    def _ignored(ref: ObjectRef, body: Body, orders: Orders) -> LeftOut:
+        """What the ignores of the spec come to for an object."""
+        declared = orders.spec.drift.ignore
+        return ignores.select(declared, ref, body["metadata"].get("labels") or {}) if declared else NOTHING_LEFT_OUT
 
     async def _as_spelled(self, change: Change, body: Body, drifts: tuple[FieldDrift, ...]) -> tuple[FieldDrift, ...]:
         """The same, where a value is as declared in other words: `1` for `1000m`. Only the API server can tell, by a dry run.
@@ -244,11 +254,10 @@ class DriftStage:
 
     def repaired(self, change: Change, drifts: Iterable[FieldDrift]) -> None:
         """The API server says that these fields are put right."""
-        now = self._world.clock.now()
         for drift in drifts:
             key = Key.of(change.ref, change.live.uid if change.live else "", drift.path)
             self._names[key.object] = str(change.ref)
-            self.breakers.note(key, now.timestamp(), drift.manager)
+            self.breakers.note(key, self._world.clock.now().timestamp(), drift.manager)
 
     def finished(self, change: Change) -> None:
         """Everything that was to be repaired of the object is."""

@@ -164,8 +164,7 @@ class LiveIndex:
             if seen and not seen.is_settled:
                 self._touched(seen.owner, ref)
             return
-        answer = _live(resource, live, baseline=None)
-        answer = replace(answer, baseline=answer.fingerprint) if is_final else replace(answer, snapshot=orjson.dumps(live))
+        answer = _live(resource, live, baseline=None, is_baseline=is_final, snapshot=None if is_final else orjson.dumps(live))
         if seen is None and gone_at is not None and is_newer(gone_at, answer.version):
             self._touched(answer.owner, ref)
             return
@@ -187,8 +186,8 @@ class LiveIndex:
         live = self._objects.get(ref)
         if live is None or live.uid != was.uid:
             return
-        live = replace(live, baseline=was.fingerprint)
-        self._objects[ref] = replace(live, snapshot=None) if live.is_settled else live
+        is_settled = live.fingerprint == was.fingerprint
+        self._objects[ref] = replace(live, baseline=was.fingerprint, snapshot=None if is_settled else live.snapshot)
 
     def _judge(self, ref: ObjectRef, now: Live, live: Mapping[str, Any]) -> bool:
         """Note whether a member is ready; True if that is another answer than before."""
@@ -222,8 +221,12 @@ class LiveIndex:
         self._kinds[ref.group_kind].discard(ref)
 
 
-def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | None) -> Live:
+def _live(
+    resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | None, is_baseline: bool = False, snapshot: bytes | None = None
+) -> Live:
+    """What is remembered of an object; if it `is_baseline`, its own fingerprint is."""
     meta, held = live["metadata"], ownership(live, FIELD_MANAGER)
+    found = fingerprint(live, held)
     return Live(
         resource=resource,
         uid=meta["uid"],
@@ -231,10 +234,11 @@ def _live(resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | N
         # Shared by all members, and with the manifest: a tenth of what an object takes each.
         owner=sys.intern((meta.get("labels") or {}).get(PART_OF_LABEL, "")),
         digest=sys.intern((meta.get("annotations") or {}).get(DIGEST, "")),
-        fingerprint=fingerprint(live, held),
+        fingerprint=found,
         terminating="deletionTimestamp" in meta,
         leaving=_leaving(meta),
-        baseline=baseline,
+        baseline=found if is_baseline else baseline,
+        snapshot=snapshot,
         applied=is_applied_by(live, FIELD_MANAGER),
         is_labelled_by_us=_is_labelled(held.ours),
         directives=of_live(meta.get("annotations"), meta.get("labels")),

@@ -111,10 +111,17 @@ class Metrics:
             "cvstate_event_loop_lag_seconds", "How late the event loop runs a timer.", buckets=_FAST, registry=registry
         )
 
+        self._requests_seen: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        """Series by action and result: to look one up takes as long as to count."""
+
     def observe_request(self, *, action: str, result: str, seconds: float) -> None:
         """A request to the API server ended."""
-        self.requests.labels(action, result).inc()
-        self.request_seconds.labels(action).observe(seconds)
+        series = self._requests_seen.get((action, result))
+        if series is None:
+            series = self._requests_seen[action, result] = (self.requests.labels(action, result), self.request_seconds.labels(action))
+        counter, histogram = series
+        counter.inc()
+        histogram.observe(seconds)
 
     def described(self) -> tuple[Described, ...]:
         """What each metric is, for the reference."""
@@ -150,6 +157,8 @@ class ClusterStateMeter:
     def __init__(self, metrics: Metrics, *, namespace: str, name: str) -> None:
         self._metrics = metrics
         self._owner = (namespace, name)
+        self._changes: dict[tuple[str, str, str], Counter] = {}
+        """Series by kind, action and result; one is counted for each object that is applied."""
 
     def fetched(self, *, result: str, seconds: float) -> None:
         """The source was asked; `result` is ok or a reason."""
@@ -165,7 +174,10 @@ class ClusterStateMeter:
 
     def changed(self, *, kind: str, action: str, result: str) -> None:
         """An object was written, or could not be."""
-        self._metrics.changes.labels(*self._owner, kind, action, result).inc()
+        counter = self._changes.get((kind, action, result))
+        if counter is None:
+            counter = self._changes[kind, action, result] = self._metrics.changes.labels(*self._owner, kind, action, result)
+        counter.inc()
 
     def drifted(self, *, kind: str, severity: str) -> None:
         """A field was found drifted."""

@@ -6,6 +6,7 @@ where its rules differ, and why. Two differences hold everywhere: nothing depend
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from cvstate_operator.objects.identity import GroupKind, Gvk
@@ -39,6 +40,14 @@ RULES: Final[Mapping[GroupKind, Rule]] = {
 }
 """Kinds with a rule of their own; all others go by their conditions. A kind is the same in all its versions."""
 
+KINDS_KNOWN: Final = 1024
+"""Kinds whose rule is looked up once; a cluster serves some hundred."""
+
+_SILENT: Final = generic.by_conditions(Fields({}))
+"""Said of an object without a status."""
+_JUDGED: Final = frozenset({"deletionTimestamp", "generation"})
+"""What the rules for every kind read in the metadata of such an object."""
+
 
 def readiness(live: Mapping[str, Any]) -> Readiness:
     """Judge one object as the API server gave it; never raises, whatever is in it.
@@ -46,15 +55,29 @@ def readiness(live: Mapping[str, Any]) -> Readiness:
     A custom resource whose controller wrote nothing yet looks like one without a controller: both are Current, with the reason NoStatus.
     """
     try:
-        found = _judged(Fields.of(live))
+        fields = Fields.of(live)
+        rule = _rule(fields.text("apiVersion"), fields.text("kind"))
+        if rule is generic.by_conditions and _tells_nothing(live):
+            return _SILENT
+        found = generic.first(fields) or rule(fields)
     except MalformedError as exc:
         found = state.unknown(Reason.MALFORMED, str(exc))
     return replace(found, message=one_line(found.message))
 
 
-def _judged(live: Fields) -> Readiness:
+def _tells_nothing(live: Mapping[str, Any]) -> bool:
+    """Whether no rule has anything to read, as in a ConfigMap: most of what is applied is such, and this takes an eighth of the time of the rules (measured)."""
+    meta = live.get("metadata")
+    return live.get("status") is None and isinstance(meta, dict) and meta.keys().isdisjoint(_JUDGED)
+
+
+@lru_cache(maxsize=KINDS_KNOWN)
+def _rule(api_version: str, kind: str) -> Rule:
+    """
+    Raises:
+        MalformedError: they do not name a kind.
+    """
     try:
-        kind = Gvk.parse(live.text("apiVersion"), live.text("kind")).group_kind
+        return RULES.get(Gvk.parse(api_version, kind).group_kind, generic.by_conditions)
     except ValueError as exc:
         raise MalformedError("apiVersion and kind do not name a kind") from exc
-    return generic.first(live) or RULES.get(kind, generic.by_conditions)(live)
