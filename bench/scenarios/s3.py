@@ -4,12 +4,14 @@ An hour is put together from parts, so that it need not be waited for:
 
 - **full looks** at everything, as many as the tool makes by itself in an hour; one is asked for and measured. Writes of a status are left out of it: they
   answer the request, and a look by the timer has none to answer;
+- **comparisons** of everything that is known with what is declared, which ask for nothing, likewise;
 - **silence** after that look, for `idle_seconds`, less than until the next one, scaled to an hour;
 - **watches**: each that is open is asked for anew when the time is over that the tool asked for.
 
 What the servers use by themselves is measured afterwards, when the tool has been stopped.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,26 +53,34 @@ def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
         ValueError: it would look at everything by itself while it is watched.
     """
     tools.must_watch(tool)
-    period, idle = tool.period_seconds, parameters.idle_seconds
+    period, idle = min(tool.period_seconds, tool.compare_seconds), parameters.idle_seconds
     if idle >= period:
-        raise ValueError(f"{tool.name} looks at everything every {period:.0f} s; watch it for a shorter time than {idle:.0f} s")
+        raise ValueError(f"{tool.name} goes over everything every {period:.0f} s; watch it for a shorter time than {idle:.0f} s")
     stage.prepare(tool, parameters)
     stage.converge(tool, objects.files(parameters.n, parameters.seed), parameters)
     stage.rest(tool, parameters)
 
-    def look() -> None:
-        tool.look()
-        stage.settle(tool, seconds=parameters.patience_seconds)
+    def done(order: Callable[[], None]) -> Phase:
+        def act() -> None:
+            order()
+            stage.settle(tool, seconds=parameters.patience_seconds)
 
-    looking = _phase(stage, tool, look)
+        return _phase(stage, tool, act)
+
+    looking = done(tool.look)
+    comparing = done(tool.compare) if math.isfinite(tool.compare_seconds) else None
     silence = _phase(stage, tool, lambda: time.sleep(idle))
     watches = renewals_per_hour(stage.ground.cluster.audit.requests(user=tool.user))
     tool.stop()
     without = _phase(stage, tool, lambda: time.sleep(min(idle, MOST_WITHOUT_SECONDS)))
     idle_share = without.cost.figures["server_cpu_seconds"] / without.cost.figures["phase_seconds"]
+    look = part(looking, idle_share, is_answer=_is_status)
+    looks = [(look, tool.period_seconds)]
+    if comparing:
+        looks.append((part(comparing, idle_share, is_answer=_is_status), tool.compare_seconds))
     figures = {
-        **per_hour(part(looking, idle_share, is_answer=_is_status), part(silence, idle_share), watches, parameters, period),
-        **{f"{name}_per_look": value for name, value in part(looking, idle_share, is_answer=_is_status).items()},
+        **per_hour(looks, part(silence, idle_share), watches, parameters),
+        **{f"{name}_per_look": value for name, value in look.items()},
         **{name: silence.cost.figures[name] for name in _OF_MEMORY},
     }
     return stage.record("S3", tool, parameters, figures, silence.cost.requests, main="requests_per_hour")
@@ -106,24 +116,26 @@ def part(phase: Phase, idle_share: float, *, is_answer: Callable[[Request], bool
     }
 
 
-def per_hour(look: Figures, silence: Figures, watches: float, parameters: Parameters, period: float) -> Figures:
+def per_hour(looks: Sequence[tuple[Figures, float]], silence: Figures, watches: float, parameters: Parameters) -> Figures:
     """Return what an hour costs.
 
     Args:
-        look: `part` of one full look.
+        looks: `part` of each sort of full look, and seconds from one to the next; the first asks for everything.
         silence: `part` of `idle_seconds` without one.
         watches: requests of an hour that ask for a watch anew.
         parameters: of the run.
-        period: seconds from one full look to the next.
     """
-    hour = {name: value * HOUR_SECONDS / period + silence[name] * HOUR_SECONDS / parameters.idle_seconds for name, value in look.items()}
+    hour = {
+        name: value * HOUR_SECONDS / parameters.idle_seconds + sum(look[name] * HOUR_SECONDS / period for look, period in looks)
+        for name, value in silence.items()
+    }
     hour["requests"] += watches
     thousands = parameters.n / 1000
     return {
         **{f"{name}_per_hour": value for name, value in hour.items()},
         **{f"{name}_per_hour_and_1000": value / thousands for name, value in hour.items() if thousands},
         "watch_requests_per_hour": watches,
-        "looks_per_hour": HOUR_SECONDS / period,
+        "looks_per_hour": HOUR_SECONDS / looks[0][1],
     }
 
 

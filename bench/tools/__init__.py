@@ -68,6 +68,10 @@ class Tool(Protocol):
     def period_seconds(self) -> float:
         """How long it waits, as it is set up, until it looks at everything again though nothing happened: infinity for never."""
 
+    @property
+    def compare_seconds(self) -> float:
+        """How long it waits until it compares all that it knows with what is declared, and asks for nothing: infinity for never."""
+
     def facts(self) -> Mapping[str, str]:
         """Versions and settings, for the record: program → version, flag → value. Called after `start`."""
 
@@ -86,8 +90,11 @@ class Tool(Protocol):
     def look(self) -> None:
         """Have it look at everything again, as it does by itself after `period_seconds`. Returns at once."""
 
+    def compare(self) -> None:
+        """Have it compare everything, as it does by itself after `compare_seconds`. Returns at once."""
+
     def settled(self) -> bool:
-        """Say whether its own status says that the last push, `declare` or `look` is done."""
+        """Say whether its own status says that the last push, `declare`, `look` or `compare` is done."""
 
     def pids(self) -> Sequence[int]:
         """Its processes now, without their children."""

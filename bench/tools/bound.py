@@ -51,6 +51,15 @@ class Bound:
         """See `bench.tools.Tool`."""
         return math.inf
 
+    @property
+    def compare_seconds(self) -> float:
+        """See `bench.tools.Tool`."""
+        return math.inf
+
+    def compare(self) -> None:
+        """See `bench.tools.Tool`."""
+        raise NotOfferedError(f"{self.name} compares nothing with what it knows")
+
     def look(self) -> None:
         """See `bench.tools.Tool`."""
         raise NotOfferedError("the lower bound watches nothing")

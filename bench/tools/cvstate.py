@@ -27,6 +27,7 @@ from bench.witness import ROOT
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.names import REQUESTED_AT
+from cvstate_operator.reconcile.observe_stage import LIST_SECONDS
 from tests.cluster import builds, programs
 from tests.support.api import CLUSTER_STATES, Json
 from tests.support.waiting import until
@@ -55,12 +56,25 @@ class Cvstate:
         """The commit that is to be applied."""
         self._asked = ""
         """The request that is to be answered."""
+        self._generation = 0
+        """The spec that is to be carried out."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def period_seconds(self) -> float:
+        """It lists about once an hour."""
+        return LIST_SECONDS
+
+    @property
+    def compare_seconds(self) -> float:
         """The default of a ClusterState's `interval`."""
         return parse_seconds(str(ClusterStateSpec.model_fields["interval"].default))
+
+    def compare(self) -> None:
+        """By another interval: a new spec has everything compared as the timer has it, and lists nothing either."""
+        self._generation = self._ground.api.merge(f"{CLUSTER_STATES.format(HOME)}/{STATE}", {"spec": {"interval": "10m1s"}})["metadata"][
+            "generation"
+        ]
 
     def look(self) -> None:
         """As `cvstate` users do: by the annotation."""
@@ -131,7 +145,8 @@ class Cvstate:
         return all(self._is_done(item.get("status", {})) for item in found["items"])
 
     def _is_done(self, status: Json) -> bool:
-        return self._wanted in status.get("lastAppliedRevision", "") and self._asked in ("", status.get("lastHandledReconcileAt"))
+        is_answered = self._asked in ("", status.get("lastHandledReconcileAt")) and self._generation <= status.get("observedGeneration", 0)
+        return is_answered and self._wanted in status.get("lastAppliedRevision", "")
 
     def pids(self) -> Sequence[int]:
         """See `bench.tools.Tool`."""

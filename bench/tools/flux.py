@@ -20,6 +20,7 @@ program's default outside its manifests.
 """
 
 import datetime
+import math
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ import yaml
 from bench import bulk, guard
 from bench.ground import Ground
 from bench.guard import MEMORY
-from bench.tools import Push
+from bench.tools import NotOfferedError, Push
 from bench.tools.artifacts import BRANCH, ArtifactServer
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.cli.demo.loopback import HOST
@@ -115,6 +116,15 @@ class Flux:
     def period_seconds(self) -> float:
         """The Kustomization's interval, which the program spreads evenly to both sides. Source: fluxcd/pkg `runtime/jitter`."""
         return parse_seconds(self._settings.interval)
+
+    @property
+    def compare_seconds(self) -> float:
+        """See `bench.tools.Tool`."""
+        return math.inf
+
+    def compare(self) -> None:
+        """See `bench.tools.Tool`."""
+        raise NotOfferedError(f"{self.name} compares nothing with what it knows")
 
     def look(self) -> None:
         """As `flux reconcile kustomization` does."""

@@ -22,14 +22,15 @@ def phase(*asked: Request, seconds: float = 10.0, server: float = 1.0) -> Phase:
 
 def test_looks_and_silence_are_scaled_to_an_hour():
     one = {"requests": 1.0, "writes": 0.0}
-    found = s3.per_hour({"requests": 5.0, "writes": 0.0}, one, 0.0, PARAMETERS, 600.0)
-    assert found["requests_per_hour"] == 5 * 6 + 1 * 60
+    found = s3.per_hour([({"requests": 5.0, "writes": 0.0}, 3600.0), ({"requests": 2.0, "writes": 0.0}, 600.0)], one, 0.0, PARAMETERS)
+    assert found["requests_per_hour"] == 5 + 2 * 6 + 1 * 60
     assert found["writes_per_hour"] == 0
-    assert found["requests_per_hour_and_1000"] == 45
+    assert found["requests_per_hour_and_1000"] == 38.5
+    assert found["looks_per_hour"] == 1
 
 
 def test_watches_are_added_to_the_requests_of_an_hour():
-    found = s3.per_hour({"requests": 0.0}, {"requests": 0.0}, 12.0, PARAMETERS, 600.0)
+    found = s3.per_hour([({"requests": 0.0}, 600.0)], {"requests": 0.0}, 12.0, PARAMETERS)
     assert found["requests_per_hour"] == found["watch_requests_per_hour"] == 12
 
 
