@@ -43,7 +43,9 @@ class ClusterStateSpec(ApiModel):
     suspend: bool = Field(False, description="Write nothing; looking goes on, and drift is reported.")
     mode: Mode = Field(Mode.ENFORCE, description="Enforce: make the cluster match Git. Observe: report differences, and write nothing.")
     interval: Interval = Field(
-        "10m", description="Full resync: every object is listed and compared again. Between resyncs watches report drift at once."
+        "10m",
+        description="Full resync: every object is compared again, and kinds are listed that were not for about an hour. "
+        "Between resyncs watches report drift at once.",
     )
     source: Source = Field(description="Where the desired state comes from.")
     render: Render = Field(default_factory=Render, description="How files become objects.")
