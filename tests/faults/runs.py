@@ -272,7 +272,7 @@ class Run:
             "the log has it",
             lambda: any(repr(handled) in str(each.answered.get("status")) for each in self.entries()),
         )
-        until("Events that were held back are told", lambda: self._seconds_since_events() > TOGETHER_SECONDS + 0.3)
+        until("Events that were held back are told", lambda: self._seconds_since_events() > TOGETHER_SECONDS + 1.0)
         mark = self.ground.cluster.audit.mark()
         self.world.request()
         log = [entry for entry in invariants.entries(self.ground.audit_log, mark) if self.name in entry.key]

@@ -182,7 +182,11 @@ class Informer:
         return self._version if self._version and not _went_back(version, self._version) else version
 
     async def _watch(self) -> None:
-        """Pass on what the stream tells, until it ends, or falls silent."""
+        """Pass on what the stream tells, until it ends, or falls silent.
+
+        Raises:
+            CvstateError: it broke, or was not opened.
+        """
         params = {
             "labelSelector": self._selector,
             "resourceVersion": self._version,
@@ -193,10 +197,11 @@ class Informer:
             async with asyncio.timeout(OPENING_SECONDS) as self._guard:
                 async for event in self._client.watch(self.resource.path(), params=params, opened=self._opened):
                     self._hear(event)
-        except TimeoutError:
-            if self._is_open:
-                self._silences += 1
-                self._is_doubted = self._silences > 1
+        except TimeoutError as exc:
+            if not self._is_open:
+                raise errors.ServerTimeoutError(f"the API server did not answer a watch of {self.resource.path()}") from exc
+            self._silences += 1
+            self._is_doubted = self._silences > 1
         finally:
             self._is_open = False
 

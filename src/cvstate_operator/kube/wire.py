@@ -3,12 +3,12 @@
 Why not aiohttp, which carries the watches: for each request it costs twice the processor time of everything else together, for what is not needed here: cookies,
 redirects, proxies, streams (docs/performance.md). What comes back is parsed by httptools, Node's parser.
 
-Requests are not repeated, but for one case: a connection that was kept is closed by the server in the same moment in which a request that changes nothing is sent.
+Requests are not repeated, but for one case: a connection that was kept is closed by the server in the same moment in which a request is sent that may come twice:
+a GET, or a DELETE, which names the object by its uid.
 Source: RFC 9112 (HTTP/1.1), sections 6.3 (length of a message) and 9.3.1 (repeating requests).
 """
 
 import asyncio
-import re
 import ssl
 import zlib
 from dataclasses import dataclass
@@ -23,10 +23,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 """Longest head of an answer. Those of the API server have half a kilobyte; Go's own client takes a megabyte."""
 FIRST_FINAL: Final = 200
 """Answers below only say to wait. Source: RFC 9110, section 15.2."""
-_CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?")
-"""The line before a chunk."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _REPEATABLE: Final = frozenset({"GET", "DELETE"})
+"""Sent twice they change no more than once (RFC 9110, section 9.2.2). A PATCH that creates is refused the second time."""
 
 
 class WireError(Exception):
@@ -90,6 +89,8 @@ class Answering:
 
     def on_message_begin(self) -> None:
         """Another answer begins: what was before only said to wait (1xx)."""
+        if self._answer:
+            raise WireError("an answer that nobody asked for")
         self._headers, self._parts, self._head_bytes = {}, [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -264,14 +265,23 @@ class Wire:
     async def close(self) -> None:
         """End every connection, and wait until nothing is left of it; those in use end when their answer came."""
         self._is_closed = True
+        for link in self._drop():
+            await link.lost.wait()
+
+    def _drop(self) -> list[_Link]:
+        """End every connection that is kept; those."""
         links, self._idle = self._idle, []
         for link in links:
             link.abort()
-        for link in links:
-            await link.lost.wait()
+        return links
 
     async def _ask(self, link: _Link, request: bytes) -> Answer:
-        answer = await link.ask(request)
+        try:
+            answer = await link.ask(request)
+        except BaseException:
+            # Where one hangs or broke, those beside it most likely do too, and each would cost a deadline to find out.
+            self._drop()
+            raise
         if self._is_closed or answer.is_last:
             link.close()
         elif link.is_open:

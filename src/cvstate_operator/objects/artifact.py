@@ -68,4 +68,4 @@ class Rendered:
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Everything that could not be made sense of, by file."""
-        return tuple(chain.from_iterable(piece.problems for piece in self.pieces.values()))
+        return tuple(chain.from_iterable([piece.problems for piece in self.pieces.values() if piece.problems]))

@@ -31,7 +31,7 @@ class ObjectRef(NamedTuple):
 
     def __str__(self) -> str:
         """`apps/Deployment/web/api`; group and namespace are left out where they are empty."""
-        return "/".join(part for part in self if part)
+        return "/".join(filter(None, self))
 
 
 class Gvk(NamedTuple):

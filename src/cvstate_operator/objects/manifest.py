@@ -6,7 +6,7 @@ The renderer writes manifests, plan and apply read them.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -54,15 +54,23 @@ class Manifest:
     body: BodyRef
     directives: Directives = DEFAULT
     """What its annotations ask for."""
+    ref: ObjectRef = field(init=False, repr=False, compare=False)
+    """Identity of the object. Kept, since each commit asks every manifest for it; whoever keeps objects by their identity keeps this very value."""
+    _moved: "Manifest | None" = field(default=None, init=False, repr=False, compare=False)
+    """The same in the namespace that was asked for last: what a commit does not change is placed again with each one."""
 
-    @property
-    def ref(self) -> ObjectRef:
-        """Identity of the object."""
-        return ObjectRef(self.gvk.group, self.gvk.kind, self.namespace, self.name)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ref", ObjectRef(self.gvk.group, self.gvk.kind, self.namespace, self.name))
 
     def in_namespace(self, namespace: str) -> "Manifest":
         """The same manifest in another namespace (empty: cluster-scoped)."""
-        return self if namespace == self.namespace else replace(self, namespace=namespace)
+        if namespace == self.namespace:
+            return self
+        moved = self._moved
+        if moved is None or moved.namespace != namespace:
+            moved = replace(self, namespace=namespace)
+            object.__setattr__(self, "_moved", moved)
+        return moved
 
 
 Body = dict[str, Any]

@@ -118,6 +118,8 @@ class Actor:
         self._plan_digest, self._plan_shown_at = "", float("-inf")
         self._written_at = float("-inf")
         """When the status was written last."""
+        self._held: dict[str, Any] | None = None
+        """A status that waits for its turn (STATUS_SECONDS)."""
         self._mishaps = 0
         """Steps in a row that broke off."""
         self._pipeline.told(body)
@@ -177,6 +179,8 @@ class Actor:
         await asyncio.gather(*unfinished, return_exceptions=True)
         if late:
             _log.warning("cut off while writing", extra=self._about)
+        if self._held and not self._is_gone:
+            await self._tell_held(self._held)
         await self._reporter.close()
         self._meter.close()
 
@@ -352,6 +356,7 @@ class Actor:
         self._meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
         self._meter.stands(_standing(outcome, ready=ready.status))
         if self._may_wait(status):
+            self._held = status
             self._pass_at = min(self._pass_at or float("inf"), self._written_at + STATUS_SECONDS)
         else:
             await self._write(status)
@@ -362,6 +367,13 @@ class Actor:
         if status == self._status or _now() >= self._written_at + STATUS_SECONDS:
             return False
         return all(status.get(part) == self._status.get(part) for part in _AWAITED)
+
+    async def _tell_held(self, status: Mapping[str, Any]) -> None:
+        """There is no moment later: fights that it tells of would begin anew in the next life. The ClusterState may be gone by now."""
+        try:
+            await self._reporter.write_status(status)
+        except errors.CvstateError as exc:
+            _log.info("last status not written", extra={**self._about, "reason": exc.reason, "error": exc.message})
 
     async def _show_plan(self, outcome: Outcome) -> None:
         """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
@@ -396,6 +408,7 @@ class Actor:
 
     async def _write(self, status: dict[str, Any]) -> None:
         """Write the status if it differs from the one in the cluster."""
+        self._held = None
         if status == self._status:
             return
         try:

@@ -40,8 +40,8 @@ from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
 
 COLLECT_SECONDS: Final = 3600.0
 """How often the cache is looked through; the first time a minute after the start, when every ClusterState has said what it uses."""
-RELIST_SECONDS: Final = 3600.0
-"""How often EmergencyStops are listed, beside the watch of them: as often as objects are."""
+RELIST_SECONDS: Final = 1800.0
+"""How often EmergencyStops are listed, beside the watch of them: twice as often as objects are, since one that is not heard of stops nothing."""
 FIRST_COLLECT_SECONDS: Final = 60.0
 ANNOUNCEMENTS: Final = 10
 """How many ClusterStates may say in one second that a pass of theirs is under way. Of 1,000 that are applied together few would be read, and each is a write."""

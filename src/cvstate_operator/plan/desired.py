@@ -41,7 +41,8 @@ class Desired:
     @cached_property
     def digest(self) -> str:
         """`sha256:…` over all objects: independent of files and their order."""
-        lines = sorted(f"{ref}\0{manifest.digest}\n" for ref, manifest in self.objects.items())
+        # The render takes no name with a NUL or a line break, so that no two sets have the same lines.
+        lines = sorted([f"{group}\0{kind}\0{place}\0{name}\0{m.digest}\n" for (group, kind, place, name), m in self.objects.items()])
         return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @cached_property
@@ -52,18 +53,22 @@ class Desired:
     @cached_property
     def waves(self) -> Mapping[int, Sequence[ObjectRef]]:
         """Objects by the number of their wave; in order, the objects too."""
+        numbers = {manifest.directives.wave for manifest in self.objects.values()}
+        if len(numbers) <= 1:
+            return {number: list(self.objects) for number in numbers}
         found: dict[int, list[ObjectRef]] = {}
         for ref, manifest in self.objects.items():
             found.setdefault(manifest.directives.wave, []).append(ref)
-        return {number: sorted(found[number]) if len(found) > 1 else found[number] for number in sorted(found)}
+        return {number: sorted(found[number]) for number in sorted(found)}
 
     def news(self, before: "Desired") -> list[ObjectRef]:
         """Objects that are declared otherwise than before, or not any more. Where in Git they stand does not matter."""
         if self is before:
             return []
         now, then = self.objects, before.objects
-        changed = [ref for ref, manifest in now.items() if not _is_same(manifest, then.get(ref))]
-        return [*changed, *(ref for ref in then if ref not in now)]
+        changed = [ref for ref, manifest in now.items() if (other := then.get(ref)) is not manifest and not _is_same(manifest, other)]
+        kept = len(now) - sum(ref not in then for ref in changed)
+        return changed if kept == len(then) else [*changed, *(ref for ref in then if ref not in now)]
 
     def manifest_for(self, ref: ObjectRef, live: Live | None) -> Manifest | None:
         """What an object is to be compared with; None if it is not desired, or that is not known.
@@ -104,15 +109,16 @@ def place(
     resources: dict[Gvk, ApiResource] = {}
     placed: list[Manifest] = []
     for manifest in manifests:
-        resource = resources.get(manifest.gvk) or resolve(manifest.gvk)
+        gvk, named = manifest.gvk, manifest.namespace
+        resource = resources.get(gvk) or resolve(gvk)
         if resource is None:
             found.append(_kind_unknown(manifest))
-        elif manifest.namespace and not resource.namespaced:
+        elif named and not resource.namespaced:
             found.append(_has_namespace(manifest))
         else:
-            resources[manifest.gvk] = resource
-            place_of = (target_namespace or manifest.namespace or namespace) if resource.namespaced else ""
-            placed.append(manifest.in_namespace(place_of))
+            resources[gvk] = resource
+            place_of = (target_namespace or named or namespace) if resource.namespaced else ""
+            placed.append(manifest if place_of == named else manifest.in_namespace(place_of))
     objects, duplicates = _unique(placed)
     return Desired(objects, resources, tuple(sorted([*found, *duplicates])))
 
@@ -146,8 +152,6 @@ def is_applied_from(manifest: Manifest, live: Live) -> bool:
 
 def _is_same(manifest: Manifest, other: Manifest | None) -> bool:
     """Whether both ask for the same."""
-    if manifest is other:
-        return True
     return other is not None and (manifest.digest, manifest.directives) == (other.digest, other.directives)
 
 
@@ -157,11 +161,11 @@ def _differs(manifest: Manifest, other: Manifest | None) -> bool:
 
 def _unique(manifests: list[Manifest]) -> tuple[dict[ObjectRef, Manifest], list[Problem]]:
     """Objects that are declared once; each of the others is a problem that names every place. None of the places wins."""
-    objects: dict[ObjectRef, Manifest] = {}
-    twice: list[Manifest] = []
-    for manifest in manifests:
-        if objects.setdefault(manifest.ref, manifest) is not manifest:
-            twice.append(manifest)
+    objects = {manifest.ref: manifest for manifest in manifests}
+    if len(objects) == len(manifests):
+        return objects, []
+    objects.clear()
+    twice = [manifest for manifest in manifests if objects.setdefault(manifest.ref, manifest) is not manifest]
     problems = []
     for ref, group in groupby(sorted(twice, key=lambda m: (m.ref, m.origin)), key=lambda m: m.ref):
         places = sorted(m.origin for m in (objects.pop(ref), *group))

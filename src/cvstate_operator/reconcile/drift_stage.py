@@ -35,7 +35,6 @@ from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Fight, Waits
 from cvstate_operator.reconcile.ports import World
 
-
 NO_REMEDY: Final = Remedy()
 NOTHING_LEFT_OUT: Final = LeftOut()
 """What holds of nearly every object, and need not be made for each."""

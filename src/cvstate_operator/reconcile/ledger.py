@@ -116,8 +116,9 @@ class Ledger:
 
     def keep_only(self, desired: Mapping[ObjectRef, Manifest]) -> None:
         """Forget everything about objects that are no longer desired."""
-        known = (*self.failures, *self.deferred, *self.present, *self.exempt, *self.remaking)
-        self.forget([ref for ref in known if ref not in desired])
+        # Not one by one: of ten thousand that are present nearly all stay.
+        gone = self.present.difference(desired)
+        self.forget([*gone, *(ref for ref in (*self.failures, *self.deferred, *self.exempt, *self.remaking) if ref not in desired)])
 
 
 def _problem(ref: ObjectRef, manifest: Manifest | None, error: CvstateError) -> Problem:

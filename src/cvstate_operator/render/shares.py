@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 import pygit2
 
+from cvstate_operator.isolation import task
 from cvstate_operator.render.parse import Options, parse
 from cvstate_operator.render.store import Store
 
@@ -61,8 +62,10 @@ class _Fork:
 
     def __init__(self, *arguments: Any) -> None:
         self._readable, writable = os.pipe()
+        parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
+            task.die_with_parent(parent)
             _work(writable, arguments)
         os.close(writable)
 

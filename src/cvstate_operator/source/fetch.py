@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import pygit2
 from pygit2.enums import FetchPrune, RepositoryOpenFlag
 
@@ -49,9 +48,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Args:
         request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
             `at` (`{name, short, commit, tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted
-            from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}), `policy` (of `AddressPolicy`), and
-            `wants`, one for each who asks: `path`, `known` (commit that he has already, or empty), `baseline` (commit to descend from, or empty),
-            `verify` (`{mode, keys}` or null). The first one's baseline says how much history is brought.
+            from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}), `verify` (`{mode, keys}` or null), `policy` (of
+            `AddressPolicy`), and `wants`, one for each who asks: `path`, `known` (commit that he has already, or empty), `baseline` (commit to descend
+            from, or empty). The first one's baseline says how much history is brought.
 
     Returns:
         `look`: `{name, short, commit, tag_object}`; `answers`, one for each want: `{"error": …}` (`errors.to_data`), or `{"ok": …}` with `tree`, `directory`,
@@ -161,8 +160,8 @@ class _Judge:
 
     def __init__(self, repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any]) -> None:
         self._repository, self._chosen, self._request = repository, chosen, request
-        self._signers: dict[bytes, str | errors.CvstateError] = {}
-        """By mode and keys: many ask by the same ones, and a look at a signature takes a tenth of a second."""
+        self._signer: str | errors.CvstateError | None = None
+        """None until it was looked for, which takes a tenth of a second."""
 
     def answer(self, want: dict[str, Any], *, is_brought: bool) -> dict[str, Any]:
         """Nothing if the commit is known, else where it is and who signed it. `is_brought`: what its baseline needs of the history was fetched."""
@@ -175,29 +174,27 @@ class _Judge:
         if not isinstance(commit, pygit2.Commit):
             raise errors.SourceInvalidError(f"{self._request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
         made = datetime.fromtimestamp(commit.commit_time, UTC)
-        signer = self._signer(want["verify"], made) if want["verify"] else ""
+        signed_by = self._signed_by(made) if self._request["verify"] else ""
         if baseline:
             history.require_descendant(repository, chosen.commit, baseline, selector=self._request["selector"])
         return {
             "tree": str(commit.tree.id),
             "directory": str(_directory(repository, commit.tree, want["path"]).id),
             "committed_at": made.isoformat(),
-            "signed_by": signer,
+            "signed_by": signed_by,
         }
 
-    def _signer(self, wanted: dict[str, Any], made: datetime) -> str:
-        key = orjson.dumps(wanted, option=orjson.OPT_SORT_KEYS)
-        if key not in self._signers:
+    def _signed_by(self, made: datetime) -> str:
+        if self._signer is None:
             # What was applied once stays the last good state although its key expired since; it is judged as of then.
             now = made if self._request["recall"] else datetime.now(UTC)
             try:
-                self._signers[key] = _signer(self._repository, self._chosen, wanted, now)
+                self._signer = _signer(self._repository, self._chosen, self._request["verify"], now)
             except errors.CvstateError as exc:
-                self._signers[key] = exc
-        found = self._signers[key]
-        if isinstance(found, errors.CvstateError):
-            raise found
-        return found
+                self._signer = exc
+        if isinstance(self._signer, errors.CvstateError):
+            raise self._signer
+        return self._signer
 
 
 def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any], now: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from cvstate_operator import errors
@@ -33,6 +33,14 @@ LONGEST_ASKED_SECONDS: Final = 600.0
 """A server that asks for a longer pause is asked again after this one all the same."""
 
 
+class _Demand(NamedTuple):
+    """What is asked of signatures."""
+
+    mode: VerifyMode
+    keys: tuple[tuple[str, str], ...]
+    """Names and texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What a server said of one ref, to be shared by all that follow it."""
@@ -41,12 +49,19 @@ class _Look:
     """Monotonic seconds."""
     found: Mapping[str, Any]
     error: errors.CvstateError | None
+    patience_seconds: float
+    """Of whoever asked. That it took too long for him is no news for one who has more."""
 
     @property
     def until(self) -> float:
         """The server asked for peace until then (Retry-After), whoever wants to know what."""
         asked = self.error.retry_after_seconds if isinstance(self.error, errors.TransientError) else None
         return self.began + min(asked or 0.0, LONGEST_ASKED_SECONDS)
+
+    def will_do(self, want: "_Want") -> bool:
+        """Whether one who asks need not have the server asked anew."""
+        is_hasty = isinstance(self.error, errors.FetchTimeoutError) and self.patience_seconds < want.patience_seconds
+        return max(self.began, self.until) >= want.since and not is_hasty
 
 
 @dataclass(slots=True, eq=False)
@@ -55,8 +70,11 @@ class _Want:
 
     since: float
     """What the server said before that will not do (monotonic seconds)."""
+    patience_seconds: float
+    """How long a look may take."""
     details: Mapping[str, Any]
-    """For the child; see `fetch.handle`."""
+    """For the child, but for what is asked of signatures; see `fetch.handle`."""
+    demand: _Demand | None = None
     look: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] | None = None
     """None until there is one."""
@@ -68,7 +86,7 @@ class _Want:
     @property
     def is_lacking(self) -> bool:
         """Only the server could tell, if it is asked on behalf of this one."""
-        return bool(self.answer) and (self.answer or {}).get("error", {}).get("type") == errors.FetchFailedError.__name__
+        return bool((self.answer or {}).get("error", {}).get("type") == errors.FetchFailedError.__name__)
 
     def result(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """The look, and what more there is to say of it.
@@ -124,7 +142,7 @@ class GitSources:
         # Other credentials in the same Secret are another question.
         key = (request["repository"], f"{git.ref.selector} {access.credentials_digest}")
         details = self._details(git, access, request["repository"], known=known, baseline="" if git.allow_rewind else baseline)
-        want = _Want(asyncio.get_running_loop().time() - max_age, details)
+        want = _Want(asyncio.get_running_loop().time() - max_age, parse_seconds(git.timeout), details, _demand(git, access))
         if not self._is_answered(key, want):
             line = self._lines.setdefault(key, _Line())
             line.wants.append(want)
@@ -143,8 +161,9 @@ class GitSources:
             CvstateError: it is not there any more, or not acceptable.
         """
         request = self._request(git, access)
-        want = _Want(0.0, self._details(git, access, request["repository"], known=None, baseline=""))
-        found = await self._run({**request, "recall": commit, "wants": [want.details]}, parse_seconds(git.timeout))
+        details = self._details(git, access, request["repository"], known=None, baseline="")
+        want = _Want(0.0, parse_seconds(git.timeout), details, _demand(git, access))
+        found = await self._run({**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout))
         want.take(found["look"], found["answers"][0])
         return self._artifact(git, access, want, None)
 
@@ -176,14 +195,14 @@ class GitSources:
                 ) from None
             yield
 
-    def _is_answered(self, key: tuple[str, str], want: "_Want") -> bool:
+    def _is_answered(self, key: tuple[str, str], want: _Want) -> bool:
         """Whether there is nothing left to ask for: somebody asked for all, or the server's last answer is new enough and says all that is wanted.
 
         Raises:
             CvstateError: the server's last answer is a failure that concerns everybody.
         """
         look = self._looks.get(key)
-        if want.answer is None and look and max(look.began, look.until) >= want.since:
+        if want.answer is None and look and look.will_do(want):
             if look.error:
                 raise look.error
             if look.found["commit"] == want.details["known"]:
@@ -191,31 +210,35 @@ class GitSources:
         return want.answer is not None
 
     async def _ask(
-        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: "_Want", wants: Sequence["_Want"], namespace: str
+        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: _Want, wants: Sequence[_Want], namespace: str
     ) -> None:
         """Have one child answer `want`, and with it all that stand in line and that its look is new enough for."""
         look = self._looks.get(key)
-        if look and look.began >= want.since:
+        if look and not look.error and look.began >= want.since:
             await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git)
             if not want.is_lacking:
                 return
         began = asyncio.get_running_loop().time()
         host = self._hosts.setdefault((namespace, (urlsplit(git.url).hostname or "").lower()), asyncio.Semaphore(CONCURRENT_PER_HOST))
         tenant = self._namespaces.setdefault(namespace, asyncio.Semaphore(CONCURRENT_PER_NAMESPACE))
-        try:
-            async with self._turn(git, host, tenant, self._slots):
+        async with self._turn(git, host, tenant, self._slots):
+            try:
                 found = await self._judge(request, want, wants, git)
-        except errors.CvstateError as exc:
-            # What is wrong with this ClusterState's own keys, path or history is no news for the others.
-            if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
-                self._looks[key] = _Look(began, {}, exc)
-            raise
-        self._looks[key] = _Look(began, found, None)
+            except errors.CvstateError as exc:
+                # What is wrong with this ClusterState's own keys, path or history is no news for the others.
+                if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
+                    self._looks[key] = _Look(began, {}, exc, want.patience_seconds)
+                raise
+        self._looks[key] = _Look(began, found, None, want.patience_seconds)
 
-    async def _judge(self, request: dict[str, Any], first: "_Want", wants: Sequence["_Want"], git: GitSource) -> dict[str, str]:
-        """Let one child answer `first` and the others; what the server, or an earlier look at it, said."""
-        asking = [first, *(one for one in wants if one is not first and one.answer is None)]
-        found = await self._run({**request, "wants": [one.details for one in asking]}, parse_seconds(git.timeout))
+    async def _judge(self, request: dict[str, Any], first: _Want, wants: Sequence[_Want], git: GitSource) -> dict[str, str]:
+        """Let one child answer `first`, and the others who ask the same of signatures: nobody waits for the keys of somebody else, nor falls with them.
+
+        Returns:
+            What the server, or an earlier look at it, said.
+        """
+        asking = [first, *(one for one in wants if one is not first and one.answer is None and one.demand == first.demand)]
+        found = await self._run({**request, **_told(asking)}, parse_seconds(git.timeout))
         look: dict[str, str] = found["look"]
         for one, answer in zip(asking, found["answers"], strict=True):
             one.take(look, answer)
@@ -248,7 +271,6 @@ class GitSources:
             "path": git.path,
             "known": known.commit if known and same else "",
             "baseline": baseline,
-            "verify": {"mode": git.verify.mode.value, "keys": _text(access.keys)} if git.verify else None,
         }
 
     def _is_verified(self, repository: str, verified_with: str, known: Artifact | None) -> bool:
@@ -266,7 +288,7 @@ class GitSources:
             self._cache.discard(request["repository"])
             raise errors.FetchFailedError(f"reading {request['url']} failed: {exc.message}") from exc
 
-    def _artifact(self, git: GitSource, access: Access, want: "_Want", known: Artifact | None) -> Artifact:
+    def _artifact(self, git: GitSource, access: Access, want: _Want, known: Artifact | None) -> Artifact:
         """What was wanted; `known` itself if it is that.
 
         Raises:
@@ -306,6 +328,16 @@ def _followed(ref: GitRef, name: str) -> str:
 
 def _verified_with(git: GitSource, access: Access) -> str:
     return hashlib.sha256(f"{git.verify.mode} {access.keys_digest}".encode()).hexdigest()[:16] if git.verify else ""
+
+
+def _demand(git: GitSource, access: Access) -> _Demand | None:
+    return _Demand(git.verify.mode, tuple(sorted(_text(access.keys).items()))) if git.verify else None
+
+
+def _told(wants: Sequence[_Want]) -> dict[str, Any]:
+    """What they want, for the child. All ask the same of signatures; a thousand times a large keyring would be more than a child can hold."""
+    demand = wants[0].demand
+    return {"wants": [one.details for one in wants], "verify": {"mode": demand.mode.value, "keys": dict(demand.keys)} if demand else None}
 
 
 def _text(data: Mapping[str, bytes]) -> dict[str, str]:

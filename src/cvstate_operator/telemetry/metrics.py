@@ -157,8 +157,6 @@ class ClusterStateMeter:
     def __init__(self, metrics: Metrics, *, namespace: str, name: str) -> None:
         self._metrics = metrics
         self._owner = (namespace, name)
-        self._changes: dict[tuple[str, str, str], Counter] = {}
-        """Series by kind, action and result; one is counted for each object that is applied."""
 
     def fetched(self, *, result: str, seconds: float) -> None:
         """The source was asked; `result` is ok or a reason."""
@@ -174,10 +172,7 @@ class ClusterStateMeter:
 
     def changed(self, *, kind: str, action: str, result: str) -> None:
         """An object was written, or could not be."""
-        counter = self._changes.get((kind, action, result))
-        if counter is None:
-            counter = self._changes[kind, action, result] = self._metrics.changes.labels(*self._owner, kind, action, result)
-        counter.inc()
+        self._metrics.changes.labels(*self._owner, kind, action, result).inc()
 
     def drifted(self, *, kind: str, severity: str) -> None:
         """A field was found drifted."""

@@ -73,7 +73,8 @@ def _tells_nothing(live: Mapping[str, Any]) -> bool:
 
 @lru_cache(maxsize=KINDS_KNOWN)
 def _rule(api_version: str, kind: str) -> Rule:
-    """
+    """What judges objects of a kind.
+
     Raises:
         MalformedError: they do not name a kind.
     """

@@ -79,6 +79,17 @@ def test_a_drift_that_an_earlier_life_knew_and_that_ended_is_first_seen_anew(led
     assert ledger.first_seen(A, "/x", NOW) == NOW
 
 
+@pytest.mark.parametrize("what", ["repaired", "forgotten"])
+def test_a_drift_that_an_earlier_life_knew_and_that_was_ended_unseen_is_first_seen_anew(ledger: DriftLedger, what: str) -> None:
+    ledger.recall([{"object": str(one), "path": "/x", "since": "2026-01-01T11:00:00Z"} for one in (A, B)])
+    if what == "repaired":
+        assert ledger.repaired(A) == ()
+    else:
+        ledger.forget([A])
+    assert (ledger.remembers(A, "/x"), ledger.remembers(B, "/x")) == (False, True)
+    assert (ledger.first_seen(A, "/x", NOW), ledger.first_seen(B, "/x", NOW)) == (NOW, EARLIER)
+
+
 def test_only_what_was_not_known_before_is_news(ledger: DriftLedger) -> None:
     x, y = entry("/x"), entry("/y")
     assert ledger.note(A, [x]) == (x,)

@@ -290,6 +290,19 @@ async def test_a_server_that_does_not_answer_a_watch_is_asked_again(monkeypatch:
         await watched.informer.synced()
 
 
+async def test_nobody_waits_for_ever_for_a_kind_whose_watch_is_never_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "OPENING_SECONDS", 0.02)
+    monkeypatch.setattr(informer, "PATIENCE_SECONDS", 0.05)
+    script = Script([])
+    script.opens = False
+    async with Watched(script) as watched:
+        with pytest.raises(errors.ServerTimeoutError):
+            async with asyncio.timeout(5):
+                await watched.informer.synced()
+        script.opens = True
+        await watched.until(lambda: watched.informer.failure is None)
+
+
 async def test_a_watch_is_asked_for_hours_and_for_bookmarks() -> None:
     script = Script([])
     async with Watched(script) as watched:

@@ -101,6 +101,7 @@ def test_what_only_says_to_wait_is_passed_over() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsize\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        SIZED + b"HTTP/1.1 200 OK",
         b"x" * (MAX_HEAD_BYTES + 1),
     ],
 )

@@ -3,13 +3,15 @@
 Aspects: which kinds come before which · which state is newer · how a problem reads · moving a manifest to a namespace.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from cvstate_operator.objects.identity import GroupKind
 from cvstate_operator.objects.live import is_newer
 from cvstate_operator.objects.ordering import Wave, wave
 from cvstate_operator.objects.problem import Problem
-from tests.unit.builders import live, manifest
+from tests.unit.builders import live, manifest, ref
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,29 @@ def test_a_manifest_in_its_own_namespace_is_itself() -> None:
     assert m.in_namespace("web") is m
     assert m.in_namespace("shop").ref.namespace == "shop"
     assert m.ref.namespace == "web"
+
+
+def test_a_manifest_goes_into_one_namespace_after_the_other() -> None:
+    m = manifest("a", namespace="")
+    for namespace in ("shop", "bank", "shop", ""):
+        moved = m.in_namespace(namespace)
+        assert (moved.namespace, moved.ref) == (namespace, ref("a", namespace=namespace))
+        assert (moved.digest, moved.origin, moved.body, moved.directives) == (m.digest, m.origin, m.body, m.directives)
+
+
+def test_a_manifest_that_is_moved_again_is_the_same_value() -> None:
+    m = manifest(namespace="")
+    assert m.in_namespace("shop") is m.in_namespace("shop")
+
+
+def test_a_manifest_that_is_changed_has_the_identity_of_what_it_became() -> None:
+    m = manifest("a", namespace="")
+    m.in_namespace("shop")
+    assert replace(m, name="b").ref == ref("b", namespace="")
+    assert replace(m, name="b").in_namespace("shop").ref == ref("b", namespace="shop")
+
+
+def test_what_a_manifest_remembers_does_not_make_it_another_one() -> None:
+    fresh, moved = manifest(namespace=""), manifest(namespace="")
+    moved.in_namespace("shop")
+    assert (moved == fresh, hash(moved) == hash(fresh)) == (True, True)

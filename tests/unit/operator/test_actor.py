@@ -368,6 +368,26 @@ async def test_what_keeps_changing_is_told_once_in_a_while(
     assert len(reporter.statuses) - written <= 2
 
 
+async def test_a_status_that_waits_for_its_turn_is_not_lost_at_the_end(
+    stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    told, status = 0, report.status
+
+    def changing(*arguments: Any, **more: Any) -> dict[str, Any]:
+        nonlocal told
+        told += 1
+        return {**status(*arguments, **more), "drift": {"objects": told}}
+
+    monkeypatch.setattr(report, "status", changing)
+    monkeypatch.setattr("cvstate_operator.operator.actor.STATUS_SECONDS", 3600.0)
+    actor.touch(ref("a"))
+    await until(lambda: told == 1)
+    assert "drift" not in reporter.statuses[-1]
+    await actor.close(seconds=1)
+    assert reporter.statuses[-1]["drift"] == {"objects": 1}
+
+
 async def test_what_somebody_waits_for_is_told_at_once(
     stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

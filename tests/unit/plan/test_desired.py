@@ -1,14 +1,17 @@
 """Desired state.
 
-Aspects: placing into kinds and namespaces · what cannot be placed · duplicates, however they come about · the digest of it all · what a rollback leaves.
+Aspects: placing into kinds and namespaces · what cannot be placed · duplicates, however they come about · what is news ·
+the digest of it all · what a rollback leaves.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvstate_operator.objects.directives import Directives
 from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.plan.desired import Desired, leave, place
@@ -114,6 +117,48 @@ def test_the_digest_does_not_depend_on_order(shuffled: list[Manifest]) -> None:
 )
 def test_the_digest_tells_any_other_desired_state_apart(others: tuple[Manifest, ...]) -> None:
     assert placed(*others).digest != placed(*MANIFESTS).digest
+
+
+def test_the_digest_tells_objects_apart_that_read_alike() -> None:
+    apart = [ObjectRef("", "A", "B", "c"), ObjectRef("A", "B", "", "c")]
+    assert str(apart[0]) == str(apart[1])
+    assert len({Desired({one: manifest()}).digest for one in apart}) == 2
+
+
+def test_objects_are_known_by_the_identity_that_their_manifest_keeps() -> None:
+    found = placed(manifest("a"), manifest("b", namespace=""))
+    assert all(key is one.ref for key, one in found.objects.items())
+
+
+def test_a_kind_of_which_nothing_is_placed_is_none_of_the_desired_state() -> None:
+    assert placed(manifest("web", of=NAMESPACE, namespace="x"), manifest("a")).kinds == {CONFIG_MAP.gvk.group_kind}
+
+
+def test_what_is_placed_again_is_the_same_value() -> None:
+    one = manifest("a", namespace="")
+    assert placed(one).objects[ref("a", namespace="team")] is placed(one).objects[ref("a", namespace="team")]
+
+
+@pytest.mark.parametrize(
+    ("now", "news"),
+    [
+        pytest.param("abc", "", id="same"),
+        pytest.param("ab", "c", id="gone"),
+        pytest.param("abcd", "d", id="added"),
+        pytest.param("abd", "cd", id="one-for-another"),
+        pytest.param("", "abc", id="all-gone"),
+    ],
+)
+def test_news_are_what_came_and_what_went(now: str, news: str) -> None:
+    before = placed(*map(manifest, "abc"))
+    assert sorted(one.name for one in placed(*map(manifest, now)).news(before)) == list(news)
+
+
+def test_news_are_what_is_declared_otherwise_and_not_what_stands_elsewhere() -> None:
+    before = placed(*map(manifest, "abc"))
+    now = placed(manifest("a", file="moved.yaml"), manifest("b", digest="other"), replace(manifest("c"), directives=Directives(wave=1)))
+    assert [one.name for one in now.news(before)] == ["b", "c"]
+    assert now.news(now) == []
 
 
 def test_the_digest_does_not_depend_on_files() -> None:

@@ -143,6 +143,17 @@ def test_only_what_is_desired_is_kept(ledger: Ledger) -> None:
     assert ledger.take(1.0) == {A: 0.5, B: 1.0}
 
 
+def test_whatever_is_known_of_what_is_not_desired_any_more_is_forgotten(ledger: Ledger) -> None:
+    for one in (A, B):
+        ledger.failed(one, manifest(), SERVER_ERROR, now=0.0, random=0.5)
+        ledger.defer(one, 1.0)
+        for noted in (ledger.present, ledger.exempt, ledger.remaking):
+            noted.add(one)
+    ledger.keep_only({A: manifest()})
+    kept = (ledger.failures, ledger.deferred, ledger.present, ledger.exempt, ledger.remaking)
+    assert [set(one) for one in kept] == [{A}] * len(kept)
+
+
 def test_an_event_ends_the_pause_of_what_another_owner_held_and_of_nothing_else(ledger: Ledger) -> None:
     fail(ledger, error=errors.OwnerConflictError("belongs to another"))
     ledger.failed(B, manifest("b"), SERVER_ERROR, now=0.0, random=0.5)

@@ -161,6 +161,18 @@ def test_a_damaged_file_does_not_hide_the_others(store: Store) -> None:
     assert bad not in files(store)
 
 
+def test_a_body_that_cannot_be_read_leaves_no_file_open(store: Store) -> None:
+    index = put(store, "k")["k"]
+    size = (store.directory / "k").stat().st_size
+    before = os.dup(0)
+    os.close(before)
+    with pytest.raises(ValueError, match="empty"):
+        store.body(index["file"], size, 10)  # beyond its end
+    after = os.dup(0)
+    os.close(after)
+    assert after == before
+
+
 def test_a_body_whose_bytes_are_damaged_is_an_error(store: Store) -> None:
     index = put(store, "k")["k"]
     path = store.directory / "k"

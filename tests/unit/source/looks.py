@@ -15,7 +15,7 @@ def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: An
     """One look at `url`, with the bare repository `cache`; `more` are further members of the request, or of what is wanted."""
     ref = ref or {"branch": "main"}
     kind = next(kind for kind in ("commit", "name", "semver", "tag", "branch") if kind in ref)
-    want = {"path": ".", "known": "", "baseline": "", "verify": None}
+    want = {"path": ".", "known": "", "baseline": ""}
     request = {
         "repository": str(cache),
         "url": url,
@@ -25,10 +25,11 @@ def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: An
         "recall": "",
         "secret": "",
         "credentials": {},
+        "verify": None,
         "policy": asdict(POLICY),
     }
-    wants = [{name: more.pop(name, default) for name, default in want.items()}]
-    found = fetch.handle({**request, **more, "wants": wants})
+    want = {name: more.pop(name, default) for name, default in want.items()}
+    found = fetch.handle({**request, **more, "wants": [want]})
     [answer] = found["answers"]
     if error := answer.get("error"):
         raise errors.from_data(error)

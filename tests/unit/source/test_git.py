@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cvstate_operator import errors
@@ -164,7 +165,7 @@ async def test_what_is_wrong_for_one_is_not_wrong_for_those_who_ask_with_him(
         return_exceptions=True,
     )
     assert [type(one).__name__ for one in found] == ["Artifact", "PathNotFoundError", "Artifact", "VerificationFailedError", "Artifact"]
-    assert len(children.requests) == 2
+    assert len(children.requests) == 4, "those who ask the same of signatures, together"
     with pytest.raises(errors.RewindRefusedError):
         await fetched(sources, source(upstream), baseline=stranger)
 
@@ -185,6 +186,16 @@ async def test_a_signature_is_looked_at_once_for_all_who_ask_by_the_same_keys(
     found = await asyncio.gather(*(fetched(sources, git, access=Access(keys={key.entry: key.public})) for _ in range(10)))
     assert {artifact.signed_by for artifact in found} == {"somebody"}
     assert len(looks) == 2
+
+
+async def test_a_keyring_is_told_once_however_many_ask_by_it(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    keyring, other = {"a.asc": b"x" * 100_000}, {"b.asc": b"y"}
+    git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
+    asking = (fetched(sources, git, access=Access(keys=keys)) for keys in (keyring, *[dict(keyring)] * 50, other))
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert all(isinstance(one, errors.InvalidSpecError) for one in found), "no such keys can be read"
+    assert max(len(orjson.dumps(request)) for request in children.requests) < 2 * 100_000
+    assert [len(request["wants"]) for request in children.requests] == [1, 50, 1]
 
 
 async def test_each_is_judged_by_his_own_history(upstream: Repository, sources: GitSources, children: InProcess) -> None:
@@ -296,6 +307,20 @@ async def test_waiting_for_others_takes_no_longer_than_a_look_may(sources: GitSo
     await asyncio.gather(first, return_exceptions=True)
 
 
+async def test_who_gives_a_look_no_time_leaves_those_in_line_theirs(upstream: Repository, sources: GitSources, children: InProcess) -> None:
+    async def in_time(request: dict[str, Any]) -> dict[str, Any]:
+        if children.limits[-1].wall_seconds < 1:
+            raise ChildTimeoutError("not finished")
+        return await children.really(request)
+
+    children.work = in_time
+    hasty, patient = await asyncio.gather(
+        fetched(sources, source(upstream, timeout="1ms")), fetched(sources, source(upstream)), return_exceptions=True
+    )
+    assert isinstance(hasty, errors.FetchTimeoutError)
+    assert isinstance(patient, Artifact)
+
+
 # -- the memo ------------------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +351,7 @@ async def test_a_memo_that_the_cache_cannot_serve_asks_the_server(
         pytest.param(errors.PathNotFoundError("no"), False, id="path-of-one"),
         pytest.param(errors.VerificationFailedError("no"), False, id="keys-of-one"),
         pytest.param(errors.RewindRefusedError("no"), False, id="history-of-one"),
+        pytest.param(errors.FetchTimeoutError("late"), True, id="server-silent"),
     ],
 )
 async def test_a_failure_is_shared_if_it_is_no_one_s_own(

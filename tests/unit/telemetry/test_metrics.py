@@ -70,6 +70,24 @@ def test_series_vanish_with_their_cluster_state_and_no_others_do() -> None:
     assert lines(metrics, about="bank") == before
 
 
+def test_a_successor_of_the_same_name_is_counted_whenever_its_predecessor_goes() -> None:
+    metrics = Metrics()
+    before, after = used(metrics, "shop"), used(metrics, "shop")
+    before.close()
+    after.changed(kind="ConfigMap", action="create", result="ok")
+    assert any("_changes_total" in line for line in lines(metrics, about="shop"))
+
+
+def test_writes_are_counted_by_kind_action_and_result() -> None:
+    metrics = Metrics()
+    shop, bank = (ClusterStateMeter(metrics, namespace="default", name=name) for name in ("shop", "bank"))
+    for result in ("ok", "ok", "Throttled"):
+        shop.changed(kind="ConfigMap", action="create", result=result)
+    bank.changed(kind="ConfigMap", action="create", result="ok")
+    counted = [line.rpartition(" ")[2] for name in ("shop", "bank") for line in lines(metrics, about=name) if "_changes_total" in line]
+    assert counted == ["2.0", "1.0", "1.0"]
+
+
 def test_closing_what_never_counted_anything_is_fine() -> None:
     ClusterStateMeter(Metrics(), namespace="default", name="new").close()
 
@@ -102,10 +120,13 @@ def test_without_open_drift_nothing_is_said_of_its_age() -> None:
 
 def test_requests_are_counted_by_action_and_result() -> None:
     metrics = Metrics()
-    metrics.observe_request(action="apply", result="Throttled", seconds=0.2)
+    for action, result in (("apply", "Throttled"), ("apply", "ok"), ("apply", "ok"), ("get", "ok")):
+        metrics.observe_request(action=action, result=result, seconds=0.2)
     exposed = metrics.expose().decode()
     assert 'cvstate_api_requests_total{action="apply",result="Throttled"} 1.0' in exposed
-    assert 'cvstate_api_request_duration_seconds_count{action="apply"} 1.0' in exposed
+    assert 'cvstate_api_requests_total{action="apply",result="ok"} 2.0' in exposed
+    assert 'cvstate_api_request_duration_seconds_count{action="apply"} 3.0' in exposed
+    assert 'cvstate_api_request_duration_seconds_count{action="get"} 1.0' in exposed
 
 
 def test_the_reference_page_is_in_step() -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from cvstate_operator.objects.identity import GroupKind
 from cvstate_operator.objects.redaction import SHOWN_CHARACTERS
 from cvstate_operator.schema import builtin
+from cvstate_operator.vital import generic
+from cvstate_operator.vital.fields import Fields, MalformedError
 from cvstate_operator.vital.readiness import RULES, readiness
 from cvstate_operator.vital.state import Reason, Status
 from cvstate_operator.vital.stateful import is_stateful
@@ -82,6 +84,9 @@ BROKEN = [
     row("kind is a number", {"apiVersion": "v1", "kind": 7}, UNKNOWN, Reason.MALFORMED),
     row("version with slashes", {"apiVersion": "a/b/c", "kind": "Pod"}, UNKNOWN, Reason.MALFORMED),
     row("metadata is text", {"apiVersion": "v1", "kind": "Pod", "metadata": "x"}, UNKNOWN, Reason.MALFORMED, "/metadata is no map"),
+    row("metadata is a list, of a kind that tells nothing", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": []}, UNKNOWN, Reason.MALFORMED, "/metadata is no map"),
+    row("generation is text, of a kind that tells nothing", live("v1", "ConfigMap", generation="one"), UNKNOWN, Reason.MALFORMED, "/metadata/generation is no generation"),
+    row("version with slashes, of a kind that tells nothing", {"apiVersion": "a/b/c", "kind": "ConfigMap", "metadata": {}}, UNKNOWN, Reason.MALFORMED, "apiVersion and kind"),
     row("status is text", live("example.io/v1", "Widget", status="Ready"), UNKNOWN, Reason.MALFORMED, "/status is no map"),
     row("status is a list", live("v1", "Pod", status=["Ready"]), UNKNOWN, Reason.MALFORMED),
     row("conditions are a map", live("v1", "Node", status={"conditions": {"Ready": "True"}}), UNKNOWN, Reason.MALFORMED, "/status/conditions is no list"),
@@ -185,6 +190,20 @@ def test_whatever_stands_in_an_object_nothing_is_raised_and_nothing_is_changed(d
 def test_any_json_in_place_of_metadata_spec_and_status_is_judged(kind: GroupKind, meta: Any, spec: Any, status: Any):
     api_version = f"{kind.group}/v1" if kind.group else "v1"
     assert readiness({"apiVersion": api_version, "kind": kind.kind, "metadata": meta, "spec": spec, "status": status}).status in Status
+
+
+META = st.dictionaries(st.sampled_from(("name", "labels", "generation", "deletionTimestamp", "finalizers")), JSON)
+
+
+@given(st.sampled_from(("ConfigMap", "Widget")), st.one_of(META, JSON), st.one_of(st.none(), JSON))
+def test_a_kind_without_a_rule_is_judged_by_the_rules_for_every_kind_however_little_it_tells(kind: str, meta: Any, status: Any):
+    obj = {"apiVersion": "example.io/v1", "kind": kind, "metadata": meta, "status": status}
+    try:
+        expected = generic.first(Fields.of(obj)) or generic.by_conditions(Fields.of(obj))
+    except MalformedError:
+        expected = None
+    found = readiness(obj)
+    assert (found.status, found.reason) == ((expected.status, expected.reason) if expected else (Status.UNKNOWN, Reason.MALFORMED))
 
 
 BETTER = {Status.CURRENT: 0, Status.IN_PROGRESS: 1, Status.FAILED: 2}
