@@ -44,7 +44,8 @@ RELIST_SECONDS: Final = 1800.0
 """How often EmergencyStops are listed, beside the watch of them: twice as often as objects are, since one that is not heard of stops nothing."""
 FIRST_COLLECT_SECONDS: Final = 60.0
 ANNOUNCEMENTS: Final = 10
-"""How many ClusterStates may say in one second that a pass of theirs is under way. Of 1,000 that are applied together few would be read, and each is a write."""
+"""How many ClusterStates may say at once that a pass of theirs is under way; one more each second. Of 1,000 that are applied together few would be read, and each
+is a write."""
 TASKS: Final = ("cvstate_operator.source.fetch", "cvstate_operator.render.build")
 """What the fork server loads, so that a look at a source costs milliseconds."""
 
@@ -109,7 +110,7 @@ class Engine:
         self._noted: dict[str, int | None] = {}
         """By ApplySet id: the generation whose spec was noted."""
         self._closing: set[asyncio.Task[None]] = set()
-        self._announcements = TokenBucket(burst=ANNOUNCEMENTS, per_second=ANNOUNCEMENTS, now=time.monotonic())
+        self._announcements = TokenBucket(burst=ANNOUNCEMENTS, per_second=1, now=time.monotonic())
 
     async def start(self) -> None:
         """Learn what the API server serves.

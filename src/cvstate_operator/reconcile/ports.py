@@ -52,13 +52,14 @@ class Source(Protocol):
 class Renderer(Protocol):
     """Files to manifests."""
 
-    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
+    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None, tenant: str) -> Rendered:
         """Every manifest in the artifact; a bad plain file is a problem in the result and does not stop the others.
 
         Args:
             artifact: the commit.
             recipe: how.
             previous: an earlier render by the same recipe, so that only what changed is looked at.
+            tenant: whose it is; only what belongs to one tenant may share a process.
 
         Raises:
             BuildFailedError: nothing at all came out.

@@ -68,7 +68,7 @@ class RenderStage:
                 self._succeed()
                 return False
             previous = self.rendered if self._is_comparable(artifact, recipe) else None
-            rendered = await self._world.renderer.render(artifact, recipe, previous=previous)
+            rendered = await self._world.renderer.render(artifact, recipe, previous=previous, tenant=self._namespace)
             self._require_kind(artifact, recipe, rendered)
             self.rendered = rendered
         except errors.CacheLostError:

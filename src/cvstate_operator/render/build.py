@@ -7,6 +7,7 @@ kustomize and Helm the directories they need are written into this process's own
 import hashlib
 import os
 import posixpath
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,13 +27,38 @@ _PLAIN: Final = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.NO_DOTGIT | Re
 """This directory itself, not one above it."""
 
 
+BATCH_SECONDS: Final = 1.0
+"""After this a batch takes up no more: whoever still waits is rendered alone, at the same time as others."""
+
+
 def handle(request: dict[str, Any]) -> dict[str, Any]:
+    """Render one directory, or with `batch` one after another of them; see `render`.
+
+    Returns:
+        What `render` does. Of a batch `answers`, one for each: `{"ok": …}`, `{"error": …}` (`errors.to_data`), or nothing if it has to be rendered alone.
+    """
+    if "batch" not in request:
+        return render(request)
+    end = time.monotonic() + BATCH_SECONDS
+    return {"answers": [_together(one) if time.monotonic() < end else {} for one in request["batch"]]}
+
+
+def _together(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer = render(request, only_plain=True)
+    except errors.CvstateError as exc:
+        return {"error": errors.to_data(exc)}
+    return {"ok": answer} if answer else {}
+
+
+def render(request: dict[str, Any], *, only_plain: bool = False) -> dict[str, Any]:
     """Render one directory of a commit into the store.
 
     Args:
         request: `repository` (bare), `tree` (of the commit), `directory` (tree at the path), `path`, `previous` (tree at the path that the caller knows
             the files of; or empty), `type`, `include`, `exclude`, `options` (of `parse.Options`), `store` (directory), `helm` (of `HelmRecipe`), `tools`
             ({"kustomize" | "helm": path of the program}).
+        only_plain: answer nothing where kustomize or Helm would have to be run.
 
     Returns:
         `type`, `tool`, `warnings`; `changed` {path: key of its content} of new and changed files, `refused` {path: [reason, message]} of entries that are
@@ -49,6 +75,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         if not (isinstance(root, pygit2.Tree) and isinstance(directory, pygit2.Tree)):
             raise KeyError(request["tree"])
         kind = request["type"] if request["type"] != "Auto" else _detect(directory)
+        if only_plain and kind != "Plain":
+            return {}
         store = Store(Path(request["store"]).parent)
         if kind == "Plain":
             return {"type": kind, "tool": "", "warnings": [], **_plain(repository, root, directory, request, store)}

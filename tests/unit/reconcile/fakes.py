@@ -118,7 +118,7 @@ class FakeGit:
     def forget(self, artifact: Artifact) -> None:
         self.forgotten.append(artifact)
 
-    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
+    async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None, tenant: str) -> Rendered:
         self.renders += 1
         self.recipes.append(recipe)
         if self.build_error:

@@ -35,7 +35,7 @@ class Renders:
         self.stage = RenderStage(self.around.world, name="state", namespace="default")
         self.spec = spec()
 
-    async def _render(self, of: Artifact, recipe: Recipe, *, previous: Rendered | None) -> Rendered:
+    async def _render(self, of: Artifact, recipe: Recipe, *, previous: Rendered | None, tenant: str) -> Rendered:
         self.made.append((of.commit, recipe, previous))
         if self.error:
             raise self.error
