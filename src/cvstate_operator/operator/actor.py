@@ -7,28 +7,21 @@ a slow Git server never delays a repair.
 import asyncio
 import logging
 import random
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec, DeletionPolicy, parse_spec
-from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.identity import ObjectRef
-from cvstate_operator.operator.reporter import KubernetesReporter
-from cvstate_operator.operator.token_bucket import TokenBucket
+from cvstate_operator.operator.teller import Teller, Voice
 from cvstate_operator.operator.wanted import Wanted
 from cvstate_operator.plan import backoff, dependencies
-from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
-from cvstate_operator.reconcile.ports import Consents
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.reconcile.teardown_stage import AGAIN_SECONDS
-from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
 
 JITTER: Final = 0.1
 """Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
@@ -41,19 +34,6 @@ BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
-STATUS_SECONDS: Final = 1.0
-"""Shortest time between two statuses that tell nothing new of a commit or a request: while drift keeps coming it is put right first, and told together."""
-_AWAITED: Final = (
-    "observedGeneration",
-    "lastHandledReconcileAt",
-    "lastHandledReleased",
-    "lastAttemptedRevision",
-    "lastAppliedRevision",
-    "quarantined",
-)
-"""Parts of the status that somebody waits for."""
-PLAN_SECONDS: Final = 1.0
-"""Shortest time between two looks at the plan that waits: what changes all the time is shown as it is then."""
 MISHAP_SECONDS: Final = 10.0
 """Longest wait without anything to wait for."""
 
@@ -68,21 +48,15 @@ class Actor:
         body: Mapping[str, Any],
         *,
         pipeline: Pipeline,
-        reporter: KubernetesReporter,
-        meter: ClusterStateMeter,
-        consents: Callable[[], Consents],
+        voice: Voice,
         edges: Mapping[str, Collection[str]],
-        announcements: TokenBucket,
     ) -> None:
         """
         Args:
             body: the ClusterState.
             pipeline: its pipeline.
-            reporter: writes its status and its Events.
-            meter: its metrics.
-            consents: what people approved and what was shown to them.
+            voice: where it is told of.
             edges: who depends on whom in its namespace.
-            announcements: how often anybody may say that a pass is under way.
         """
         meta = body["metadata"]
         self.uid: str = meta["uid"]
@@ -92,15 +66,13 @@ class Actor:
         self.name: str = meta["name"]
         self._label = f"{meta['namespace']}/{meta['name']}"
         self._pipeline = pipeline
-        self._reporter = reporter
-        self._meter = meter
-        self._consents = consents
+        self._reporter = voice.reporter
+        self._meter = voice.meter
         self._edges = edges
-        self._announcements = announcements
-        self._status: dict[str, Any] = dict(body.get("status") or {})
-        self._teller = events.Teller(self._status)
+        status = body.get("status") or {}
+        self._teller = Teller(status, voice, about=lambda: self._about)
         self._wanted = Wanted.read(body)
-        self._handled = Wanted(0, self._status.get("lastHandledReconcileAt"), {})
+        self._handled = Wanted(0, status.get("lastHandledReconcileAt"), {})
         self._read: tuple[Mapping[str, Any], ClusterStateSpec] | None = None
         """The spec as it was written and as it was understood: every event asks for it."""
         self._wake = asyncio.Event()
@@ -113,13 +85,6 @@ class Actor:
         self._looking: asyncio.Task[News] | None = None
         self._looked_for: Wanted | None = None
         self._news = False
-        self._is_gone = False
-        """The API server says that there is no such ClusterState; nothing is done for it unless an event says that there is."""
-        self._plan_digest, self._plan_shown_at = "", float("-inf")
-        self._written_at = float("-inf")
-        """When the status was written last."""
-        self._held: dict[str, Any] | None = None
-        """A status that waits for its turn (STATUS_SECONDS)."""
         self._mishaps = 0
         """Steps in a row that broke off."""
         self._pipeline.told(body)
@@ -127,7 +92,7 @@ class Actor:
 
     def update(self, body: Mapping[str, Any]) -> None:
         """An event about the ClusterState came; our own status writes wake nobody."""
-        before, self._wanted, self._is_gone = self._wanted, Wanted.read(body, before=self._wanted), False
+        before, self._wanted, self._teller.is_gone = self._wanted, Wanted.read(body, before=self._wanted), False
         self.version = body["metadata"]["resourceVersion"]
         self._pipeline.told(body)
         if before.generation != self._wanted.generation:
@@ -179,10 +144,7 @@ class Actor:
         await asyncio.gather(*unfinished, return_exceptions=True)
         if late:
             _log.warning("cut off while writing", extra=self._about)
-        if self._held and not self._is_gone:
-            await self._tell_held(self._held)
-        await self._reporter.close()
-        self._meter.close()
+        await self._teller.close()
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -206,11 +168,11 @@ class Actor:
         self._pass_at = self._full_at = _now() + backoff.pause_seconds(error, self._mishaps, random=random.random())  # noqa: S311 - jitter
         is_passing = isinstance(error, errors.TransientError) and (self._mishaps == 1 or error.retry_after_seconds is not None)
         if not is_passing:
-            await self._tell_broken(error)
+            await self._teller.tell_broken(error, generation=self._wanted.generation)
 
     async def _step(self) -> None:
         """Whatever is due now."""
-        if self._is_gone:
+        if self._teller.is_gone:
             self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
             self._pipeline.ledger.touched.clear()
             return
@@ -266,7 +228,7 @@ class Actor:
         self._pass_at = self._full_at = _now() + AGAIN_SECONDS
         self._look_at = float("inf")
         self._pipeline.ledger.touched.clear()
-        await self._write(report.leaving(departure, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
+        await self._teller.tell_leaving(departure, generation=self._wanted.generation)
 
     async def _let_go(self) -> None:
         """Nothing keeps the ClusterState any more."""
@@ -320,126 +282,27 @@ class Actor:
         self._pass_at = min((at for at in (self._pass_at, due) if at is not None), default=None)
         if self._pipeline.wants_look:
             self._look_at, self._look_fresh = _now() + REFETCH_SECONDS, True
-        await self._tell(outcome, seconds=_now() - started)
+        again_at = await self._teller.tell(
+            outcome,
+            generation=self._handled.generation or self._wanted.generation,
+            handled_at=self._handled.requested_at,
+            correlation_id=self._pipeline.correlation_id,
+            seconds=_now() - started,
+        )
+        self._pass_at = min((at for at in (self._pass_at, again_at) if at is not None), default=None)
 
     async def _watch(self, work: asyncio.Task[Outcome]) -> None:
         """Wait for a pass, and announce it if it takes long; its turn to be announced may never come."""
         while not (await asyncio.wait({work}, timeout=PROGRESS_SECONDS))[0]:
-            if not (news := self._pipeline.news(self._status)):
+            news = self._pipeline.news(self._teller.status)
+            if not news or await self._teller.announce(news, generation=self._wanted.generation):
                 return
-            if not self._announcements.take(_now()):
-                await self._announce(news)
-                return
-
-    async def _announce(self, news: str) -> None:
-        """Say what is under way. If that cannot be written now, the work goes on all the same."""
-        try:
-            await self._write(report.progressing(self._status, generation=self._wanted.generation, message=news, now=_rfc3339()))
-        except errors.CvstateError as exc:
-            _log.warning("status not written", extra={**self._about, "reason": exc.reason, "error": exc.message})
-
-    async def _tell(self, outcome: Outcome, *, seconds: float) -> None:
-        previous = self._status
-        for event in self._teller.tell(outcome):
-            self._reporter.event(kind=event.kind, reason=event.reason, message=event.message, correlation_id=self._pipeline.correlation_id)
-            level = logging.INFO if event.kind == "Normal" else logging.WARNING
-            revision = outcome.artifact.revision if outcome.artifact else ""
-            _log.log(level, event.message, extra={**self._about, "reason": event.reason, "revision": revision})
-        status = report.status(
-            outcome,
-            previous=previous,
-            generation=self._handled.generation or self._wanted.generation,
-            handled_at=self._handled.requested_at,
-            now=_rfc3339(),
-        )
-        ready = next(c for c in conditions.conditions(outcome) if c.type is ConditionType.READY)
-        self._meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
-        self._meter.stands(_standing(outcome, ready=ready.status))
-        if self._may_wait(status):
-            self._held = status
-            self._pass_at = min(self._pass_at or float("inf"), self._written_at + STATUS_SECONDS)
-        else:
-            await self._write(status)
-        await self._show_plan(outcome)
-
-    def _may_wait(self, status: Mapping[str, Any]) -> bool:
-        """Whether a status is told a moment later, as it is then: one was written just now, and nobody waits for what is new in this one."""
-        if status == self._status or _now() >= self._written_at + STATUS_SECONDS:
-            return False
-        return all(status.get(part) == self._status.get(part) for part in _AWAITED)
-
-    async def _tell_held(self, status: Mapping[str, Any]) -> None:
-        """There is no moment later: fights that it tells of would begin anew in the next life. The ClusterState may be gone by now."""
-        try:
-            await self._reporter.write_status(status)
-        except errors.CvstateError as exc:
-            _log.info("last status not written", extra={**self._about, "reason": exc.reason, "error": exc.message})
-
-    async def _show_plan(self, outcome: Outcome) -> None:
-        """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
-        if not outcome.evaluated or outcome.source_error:
-            return
-        if outcome.consent.digest != self._plan_digest:
-            if _now() < self._plan_shown_at + PLAN_SECONDS:
-                self._pass_at = min(self._pass_at or float("inf"), self._plan_shown_at + PLAN_SECONDS)
-                return
-            self._plan_digest, self._plan_shown_at = outcome.consent.digest, _now()
-        told = self._consents()
-        needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
-        revision = outcome.artifact.revision if outcome.artifact else ""
-        try:
-            await self._reporter.write_plan(outcome.consent, revision=revision, known=told.plans, needed=needed)
-        except errors.CvstateError as exc:
-            _log.warning("plan not shown", extra={**self._about, "reason": exc.reason, "error": exc.message})
-            self._pass_at = min(self._pass_at or float("inf"), _now() + MISHAP_SECONDS)
-
-    async def _tell_broken(self, error: errors.CvstateError) -> None:
-        """Say in the status why a pass could not be finished; as far as the API server takes it."""
-        try:
-            await self._write(report.broken(error, previous=self._status, generation=self._wanted.generation, now=_rfc3339()))
-        except Exception as exc:  # the loop must go on, and tries again
-            _log.warning("status not written", extra={**self._about, "error": str(exc)})
 
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
         """Nothing of a spec that makes no sense is carried out; what was applied before stays."""
         self._handled = wanted
         self._look_at = self._full_at = _later(parse_seconds("10m"))
-        await self._write(report.invalid_spec(error, previous=self._status, generation=wanted.generation, now=_rfc3339()))
-
-    async def _write(self, status: dict[str, Any]) -> None:
-        """Write the status if it differs from the one in the cluster."""
-        self._held = None
-        if status == self._status:
-            return
-        try:
-            await self._reporter.write_status(status)
-        except errors.NotFoundError:
-            _log.warning("the ClusterState is gone, although no event said so", extra=self._about)
-            self._is_gone = True
-            return
-        self._status, self._written_at = status, _now()
-
-
-def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:
-    entries = [entry for _, found in outcome.drift for entry in found]
-    return Standing(
-        ready=ready,
-        healthy=outcome.is_healthy,
-        objects=outcome.members,
-        desired=outcome.desired,
-        problems=len(outcome.problems),
-        drift=Counter(entry.severity.value for entry in entries),
-        drift_since=min((entry.first_seen.timestamp() for entry in entries), default=None),
-        breakers=sum(fight.breaker.opened_at is not None for fight in outcome.fights),
-        waiting=len(outcome.consent.waits),
-    )
-
-
-def _digest_of(approval: Any) -> str:
-    """The plan that a StateApproval names; empty if it names none."""
-    spec = approval.get("spec") if isinstance(approval, Mapping) else None
-    digest = spec.get("planDigest") if isinstance(spec, Mapping) else None
-    return digest if isinstance(digest, str) else ""
+        await self._teller.tell_refused(error, generation=wanted.generation)
 
 
 def _now() -> float:
@@ -448,7 +311,3 @@ def _now() -> float:
 
 def _later(seconds: float) -> float:
     return _now() + seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreading timers
-
-
-def _rfc3339() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -24,6 +24,7 @@ from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.companions import Companions
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.teller import Voice
 from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.operator.webhook import Subscription
 from cvstate_operator.reconcile.live_index import LiveIndex
@@ -284,11 +285,8 @@ class Engine:
         return Actor(
             body,
             pipeline=pipeline,
-            reporter=reporter,
-            meter=meter,
-            consents=consents,
+            voice=Voice(reporter, meter, consents, self._announcements),
             edges=self._edges[meta["namespace"]],
-            announcements=self._announcements,
         )
 
     def _touched(self, owner: str, ref: ObjectRef) -> None:

@@ -173,3 +173,14 @@ def _entry(told: Any) -> Entry | None:
             except (TypeError, ValueError):
                 return None
     return None
+
+
+def commits_of(annotation: Any) -> tuple[str, ...]:
+    """Commit ids in the value of an annotation, separated by commas; anything else in it is left out."""
+    return tuple(found for part in str(annotation or "").split(",") if (found := commit_of(f"sha1:{part.strip()}")))
+
+
+def applied_digest(status: Mapping[str, Any]) -> str:
+    """Digest of the desired objects if `status` says that all of them were applied; empty if it does not."""
+    applied, attempted = (commit_of(str(status.get(name) or "")) for name in ("lastAppliedRevision", "lastAttemptedRevision"))
+    return str((status.get("inventory") or {}).get("digest") or "") if applied and applied == attempted else ""

@@ -21,7 +21,7 @@ from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan import adoption
 from cvstate_operator.plan.desired import Desired
-from cvstate_operator.plan.history import commit_of
+from cvstate_operator.plan.history import applied_digest, commits_of
 from cvstate_operator.plan.prune import PruneGuard
 from cvstate_operator.reconcile.consent_stage import ConsentStage
 from cvstate_operator.reconcile.decide_stage import DecideStage, Decision
@@ -120,7 +120,7 @@ class Pipeline:
         self._decision = Decision()
         self._looked_over: tuple[tuple[object, ...], Desired] | None = None
         """By what every object was judged last; None if a pass ended half-way, so that the next one looks at everything."""
-        self._applied_digest = _applied_digest(status)
+        self._applied_digest = applied_digest(status)
         """Digest of desired objects that were all in the cluster once: what is absent of them vanished, and is not new."""
 
     def stop(self) -> None:
@@ -141,8 +141,8 @@ class Pipeline:
         annotations = body["metadata"].get("annotations") or {}
         self._gates.this = body
         self._observe.told(body["metadata"].get("labels") or {})
-        self._revision.reject(_commits(annotations.get(names.REJECTED)))
-        self._revision.release(str(annotations.get(names.RELEASED) or ""), _commits(annotations.get(names.RELEASED)))
+        self._revision.reject(commits_of(annotations.get(names.REJECTED)))
+        self._revision.release(str(annotations.get(names.RELEASED) or ""), commits_of(annotations.get(names.RELEASED)))
 
     async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> News:
         """Look for a new commit. `fresh`: ask the server now, whatever others learned lately."""
@@ -393,14 +393,3 @@ class Pipeline:
         waiting = {str(one.item.ref) for one in self._writer.waiting}
         lasting = (problem for problem in outcome.problems if not problem.retryable and problem.object not in waiting)
         return next((problem.message for problem in lasting), "") or outcome.health.text
-
-
-def _commits(annotation: Any) -> tuple[str, ...]:
-    """Commit ids in the value of an annotation, separated by commas; anything else in it is left out."""
-    return tuple(found for part in str(annotation or "").split(",") if (found := commit_of(f"sha1:{part.strip()}")))
-
-
-def _applied_digest(status: Mapping[str, Any]) -> str:
-    """Digest of the desired objects if `status` says that all of them were applied; empty if it does not."""
-    applied, attempted = (commit_of(str(status.get(name) or "")) for name in ("lastAppliedRevision", "lastAttemptedRevision"))
-    return str((status.get("inventory") or {}).get("digest") or "") if applied and applied == attempted else ""

@@ -15,6 +15,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.teller import Voice
 from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.reconcile import report, teardown_stage
 from cvstate_operator.reconcile.outcome import Consent
@@ -108,11 +109,13 @@ def made(
     return Actor(
         clusterstate(**fields),
         pipeline=stage.pipeline,
-        reporter=reporter,  # type: ignore[arg-type]
-        meter=meter,  # type: ignore[arg-type]
-        consents=stage.world.consents,
+        voice=Voice(
+            reporter,  # type: ignore[arg-type]
+            meter,  # type: ignore[arg-type]
+            stage.world.consents,
+            announcements or TokenBucket(burst=1, per_second=1, now=0),
+        ),
         edges=edges or {},
-        announcements=announcements or TokenBucket(burst=1, per_second=1, now=0),
     )
 
 
@@ -133,7 +136,7 @@ async def test_a_pass_that_breaks_off_is_told(stage: Stage, reporter: Reporter, 
 async def test_a_roll_out_can_be_followed_by_one_id_through_status_events_and_log(
     stage: Stage, reporter: Reporter, actor: Actor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, logger="cvstate_operator.operator.actor")
+    caplog.set_level(logging.INFO, logger="cvstate_operator.operator")
     seen: list[str] = []
     while len(seen) < 2:
         if seen:
@@ -358,7 +361,7 @@ async def test_what_keeps_changing_is_told_once_in_a_while(
         return {**status(*arguments, **more), "drift": {"objects": told}}
 
     monkeypatch.setattr(report, "status", changing)
-    monkeypatch.setattr("cvstate_operator.operator.actor.STATUS_SECONDS", 0.3)
+    monkeypatch.setattr("cvstate_operator.operator.teller.STATUS_SECONDS", 0.3)
     written = len(reporter.statuses)
     for number in range(1, 5):
         actor.touch(ref("a"))
@@ -380,7 +383,7 @@ async def test_a_status_that_waits_for_its_turn_is_not_lost_at_the_end(
         return {**status(*arguments, **more), "drift": {"objects": told}}
 
     monkeypatch.setattr(report, "status", changing)
-    monkeypatch.setattr("cvstate_operator.operator.actor.STATUS_SECONDS", 3600.0)
+    monkeypatch.setattr("cvstate_operator.operator.teller.STATUS_SECONDS", 3600.0)
     actor.touch(ref("a"))
     await until(lambda: told == 1)
     assert "drift" not in reporter.statuses[-1]
@@ -391,7 +394,7 @@ async def test_a_status_that_waits_for_its_turn_is_not_lost_at_the_end(
 async def test_what_somebody_waits_for_is_told_at_once(
     stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cvstate_operator.operator.actor.STATUS_SECONDS", 3600.0)
+    monkeypatch.setattr("cvstate_operator.operator.teller.STATUS_SECONDS", 3600.0)
     await until(lambda: reporter.ready().get("status") == "True")
     stage.git.commit(body("a", data={"colour": "red"}))
     actor.look_now()

@@ -1,0 +1,204 @@
+"""The teller: says what became of one ClusterState, in its status, in Events, in the plan that is shown, in metrics and in the log.
+
+What somebody waits for is told at once; the rest at most once a second, as it is then.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cvstate_operator import errors
+from cvstate_operator.api.conditions import ConditionType
+from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.token_bucket import TokenBucket
+from cvstate_operator.reconcile import conditions, events, report
+from cvstate_operator.reconcile.outcome import Outcome
+from cvstate_operator.reconcile.ports import Consents
+from cvstate_operator.reconcile.teardown_stage import Departure
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
+
+STATUS_SECONDS: Final = 1.0
+"""Shortest time between two statuses that tell nothing new of a commit or a request: while drift keeps coming it is put right first, and told together."""
+PLAN_SECONDS: Final = 1.0
+"""Shortest time between two looks at the plan that waits: what changes all the time is shown as it is then."""
+UNSHOWN_SECONDS: Final = 10.0
+"""Pause before a plan is shown again that could not be."""
+_AWAITED: Final = (
+    "observedGeneration",
+    "lastHandledReconcileAt",
+    "lastHandledReleased",
+    "lastAttemptedRevision",
+    "lastAppliedRevision",
+    "quarantined",
+)
+"""Parts of the status that somebody waits for."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Where one ClusterState is told of, and how often."""
+
+    reporter: KubernetesReporter
+    """Writes its status, its Events and its plan."""
+    meter: ClusterStateMeter
+    consents: Callable[[], Consents]
+    """What people approved and what was shown to them."""
+    announcements: TokenBucket
+    """How often anybody may say that a pass is under way."""
+
+
+class Teller:
+    """See the module. Not for concurrent use."""
+
+    def __init__(self, status: Mapping[str, Any], voice: Voice, *, about: Callable[[], Mapping[str, str]]) -> None:
+        """
+        Args:
+            status: as it is in the cluster.
+            voice: where it is told.
+            about: fields of every log line.
+        """
+        self._voice = voice
+        self._reporter = voice.reporter
+        self._about = about
+        self._events = events.Teller(status)
+        self.status: dict[str, Any] = dict(status)
+        """As it was written last."""
+        self._written_at = float("-inf")
+        self._held: dict[str, Any] | None = None
+        """A status that waits for its turn (STATUS_SECONDS)."""
+        self._plan_digest, self._plan_shown_at = "", float("-inf")
+        self.is_gone = False
+        """The API server says that there is no such ClusterState."""
+
+    async def tell(self, outcome: Outcome, *, generation: int, handled_at: str | None, correlation_id: str, seconds: float) -> float | None:
+        """Tell what a pass came to; when another one is due to tell the rest, monotonic seconds, None if all was told.
+
+        Args:
+            outcome: of the pass.
+            generation: of the spec that was carried out.
+            handled_at: the request that was answered last.
+            correlation_id: of the roll-out; empty if there is none.
+            seconds: that the pass took.
+        """
+        for event in self._events.tell(outcome):
+            self._reporter.event(kind=event.kind, reason=event.reason, message=event.message, correlation_id=correlation_id)
+            level = logging.INFO if event.kind == "Normal" else logging.WARNING
+            revision = outcome.artifact.revision if outcome.artifact else ""
+            _log.log(level, event.message, extra={**self._about(), "reason": event.reason, "revision": revision})
+        ready = next(c for c in conditions.conditions(outcome) if c.type is ConditionType.READY)
+        self._voice.meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
+        self._voice.meter.stands(_standing(outcome, ready=ready.status))
+        status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339())
+        due = [await self._write_in_turn(status), await self._show_plan(outcome)]
+        return min((at for at in due if at is not None), default=None)
+
+    async def announce(self, news: str, *, generation: int) -> bool:
+        """Say what is under way; False if others have their turn now. If it cannot be written, the work goes on all the same."""
+        if self._voice.announcements.take(_now()):
+            return False
+        try:
+            await self._write(report.progressing(self.status, generation=generation, message=news, now=_rfc3339()))
+        except errors.CvstateError as exc:
+            _log.warning("status not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
+        return True
+
+    async def tell_broken(self, error: errors.CvstateError, *, generation: int) -> None:
+        """Say why a pass could not be finished; as far as the API server takes it."""
+        try:
+            await self._write(report.broken(error, previous=self.status, generation=generation, now=_rfc3339()))
+        except Exception as exc:  # the loop must go on, and tries again
+            _log.warning("status not written", extra={**self._about(), "error": str(exc)})
+
+    async def tell_refused(self, error: errors.InvalidSpecError, *, generation: int) -> None:
+        """Say what is wrong with a spec."""
+        await self._write(report.invalid_spec(error, previous=self.status, generation=generation, now=_rfc3339()))
+
+    async def tell_leaving(self, departure: Departure, *, generation: int) -> None:
+        """Say what is left of a ClusterState that is being deleted."""
+        await self._write(report.leaving(departure, previous=self.status, generation=generation, now=_rfc3339()))
+
+    async def close(self) -> None:
+        """Tell what waits for its turn: fights that it tells of would begin anew in the next life."""
+        if self._held and not self.is_gone:
+            try:
+                await self._reporter.write_status(self._held)
+            except errors.CvstateError as exc:  # the ClusterState may be gone by now
+                _log.info("last status not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
+        await self._reporter.close()
+        self._voice.meter.close()
+
+    async def _write_in_turn(self, status: dict[str, Any]) -> float | None:
+        """Write a status, or keep it for a moment: if one was written just now, and nobody waits for what is new in this one."""
+        turn = self._written_at + STATUS_SECONDS
+        if status == self.status or _now() >= turn or any(status.get(part) != self.status.get(part) for part in _AWAITED):
+            await self._write(status)
+            return None
+        self._held = status
+        return turn
+
+    async def _show_plan(self, outcome: Outcome) -> float | None:
+        """Show what waits; taken away only by a pass that saw everything, so that a source that fails for a while takes nothing from anybody's screen."""
+        if not outcome.evaluated or outcome.source_error:
+            return None
+        if outcome.consent.digest != self._plan_digest:
+            if _now() < self._plan_shown_at + PLAN_SECONDS:
+                return self._plan_shown_at + PLAN_SECONDS
+            self._plan_digest, self._plan_shown_at = outcome.consent.digest, _now()
+        told = self._voice.consents()
+        needed = {digest for approval in told.approvals if (digest := _digest_of(approval))}
+        revision = outcome.artifact.revision if outcome.artifact else ""
+        try:
+            await self._reporter.write_plan(outcome.consent, revision=revision, known=told.plans, needed=needed)
+        except errors.CvstateError as exc:
+            _log.warning("plan not shown", extra={**self._about(), "reason": exc.reason, "error": exc.message})
+            return _now() + UNSHOWN_SECONDS
+        return None
+
+    async def _write(self, status: dict[str, Any]) -> None:
+        """Write the status if it differs from the one in the cluster."""
+        self._held = None
+        if status == self.status:
+            return
+        try:
+            await self._reporter.write_status(status)
+        except errors.NotFoundError:
+            _log.warning("the ClusterState is gone, although no event said so", extra={**self._about()})
+            self.is_gone = True
+            return
+        self.status, self._written_at = status, _now()
+
+
+def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:
+    entries = [entry for _, found in outcome.drift for entry in found]
+    return Standing(
+        ready=ready,
+        healthy=outcome.is_healthy,
+        objects=outcome.members,
+        desired=outcome.desired,
+        problems=len(outcome.problems),
+        drift=Counter(entry.severity.value for entry in entries),
+        drift_since=min((entry.first_seen.timestamp() for entry in entries), default=None),
+        breakers=sum(fight.breaker.opened_at is not None for fight in outcome.fights),
+        waiting=len(outcome.consent.waits),
+    )
+
+
+def _digest_of(approval: Any) -> str:
+    """The plan that a StateApproval names; empty if it names none."""
+    spec = approval.get("spec") if isinstance(approval, Mapping) else None
+    digest = spec.get("planDigest") if isinstance(spec, Mapping) else None
+    return digest if isinstance(digest, str) else ""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _rfc3339() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
