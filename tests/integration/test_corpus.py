@@ -25,7 +25,7 @@ from tests.unit.render.trees import Tree, write, write_entries
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 10.0
+SECONDS = 30.0
 """Longest until a bad commit is told. On a quiet machine it takes well below two seconds, but for the few that meet a limit of their own."""
 HEALED_SECONDS = 75.0
 """Longest until a good commit is applied after it: a look or a render of the bad one may be under way until its own limit, a minute."""

@@ -119,7 +119,7 @@ async def test_connections_that_nobody_needs_any_more_are_closed(server: Server,
     assert sum(not writer.is_closing() for writer in server.writers) == 1
 
 
-async def test_only_what_changes_nothing_is_asked_again(server: Server, client: Client) -> None:
+async def test_only_what_may_come_twice_is_sent_again(server: Server, client: Client) -> None:
     async def close_the_first(writer: asyncio.StreamWriter) -> None:
         server.answer = server.echo
         writer.close()
@@ -129,9 +129,24 @@ async def test_only_what_changes_nothing_is_asked_again(server: Server, client: 
     assert await client.get(PATH)
     assert len(server.requests) == 3, "the second one came twice"
     server.answer = close_the_first
+    assert await client.apply(PATH, {}, manager="x", force=False)
+    assert len(server.requests) == 5
+    server.answer = close_the_first
     with pytest.raises(errors.NetworkError):
-        await client.apply(PATH, {}, manager="x", force=False)
-    assert len(server.requests) == 4
+        await client.create(PATH, {})
+    assert len(server.requests) == 6
+
+
+async def test_a_token_that_no_header_can_hold_is_told(server: Server) -> None:
+    async def token() -> str:
+        return "Bearer \u20ac"
+
+    connector = aiohttp.TCPConnector()
+    client = Client(Connection(f"http://127.0.0.1:{server.port}", connector, token), observe=lambda **_: None)  # type: ignore[attr-defined]
+    with pytest.raises(errors.NetworkError, match="header"):
+        await client.get(PATH)
+    await client.close()
+    await connector.close()
 
 
 async def test_the_answer_to_a_request_that_was_given_up_is_nobody_elses(server: Server, client: Client) -> None:

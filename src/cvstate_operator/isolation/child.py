@@ -67,6 +67,7 @@ class Children:
         self._preload = tuple(preload)
         self._lock = asyncio.Lock()
         self._server: _Server | None = None
+        self._is_closed = False
         self.fault = ""
         """Why no child could be given a home the last time, and what to do; empty if one could."""
 
@@ -93,7 +94,8 @@ class Children:
         return _read(answer, status)
 
     async def close(self) -> None:
-        """End the fork server; children that still run are killed."""
+        """End the fork server; children that still run are killed, and there are no others."""
+        self._is_closed = True
         if self._server:
             await self._server.close()
             self._server = None
@@ -110,6 +112,8 @@ class Children:
 
     async def _running(self) -> "_Server":
         async with self._lock:
+            if self._is_closed:
+                raise ChildFailedError("the operator stops")
             if self._server is None or self._server.is_dead:
                 try:
                     self._server = await _Server.start(self._preload, self._scratch)

@@ -4,7 +4,7 @@ Why not aiohttp, which carries the watches: for each request it costs twice the 
 redirects, proxies, streams (docs/performance.md). What comes back is parsed by httptools, Node's parser.
 
 Requests are not repeated, but for one case: a connection that was kept is closed by the server in the same moment in which a request is sent that may come twice:
-a GET, or a DELETE, which names the object by its uid.
+a GET, a DELETE, which names the object by its uid, or an apply.
 Source: RFC 9112 (HTTP/1.1), sections 6.3 (length of a message) and 9.3.1 (repeating requests).
 """
 
@@ -24,8 +24,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 FIRST_FINAL: Final = 200
 """Answers below only say to wait. Source: RFC 9110, section 15.2."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
+APPLY: Final = "application/apply-patch+yaml"
 _REPEATABLE: Final = frozenset({"GET", "DELETE"})
-"""Sent twice they change no more than once (RFC 9110, section 9.2.2). A PATCH that creates is refused the second time."""
+"""Sent twice they change no more than once (RFC 9110, section 9.2.2); so does an apply, and one that is bound to a version is refused the second time."""
 
 
 class WireError(Exception):
@@ -252,13 +253,16 @@ class Wire:
             head += (
                 f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n" if content_type else f"Content-Length: {len(body)}\r\n"
             )
-        request = f"{head}\r\n".encode("latin-1") + body
+        try:
+            request = f"{head}\r\n".encode("latin-1") + body
+        except UnicodeEncodeError as exc:
+            raise WireError("the token, or the path, holds what cannot be sent in a header") from exc
         link = self._kept()
         if link:
             try:
                 return await self._ask(link, request)
             except _ClosedError:
-                if method not in _REPEATABLE:
+                if method not in _REPEATABLE and content_type != APPLY:
                     raise
         return await self._ask(await self._open(), request)
 

@@ -34,6 +34,8 @@ BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
+LAST_WORD_SECONDS: Final = 2.0
+"""What the last status and the last Events have at least, when everything else took all the time there was."""
 MISHAP_SECONDS: Final = 10.0
 """Longest wait without anything to wait for."""
 
@@ -134,6 +136,7 @@ class Actor:
 
         Members stay as they are and keep their label: a ClusterState of the same name takes them over again.
         """
+        end = _now() + seconds
         self._stopping = True
         self._pipeline.stop()
         self._wake.set()
@@ -144,7 +147,7 @@ class Actor:
         await asyncio.gather(*unfinished, return_exceptions=True)
         if late:
             _log.warning("cut off while writing", extra=self._about)
-        await self._teller.close()
+        await self._teller.close(seconds=max(LAST_WORD_SECONDS, end - _now()))
 
     # -- the loop --------------------------------------------------------------------------------------------------
 

@@ -220,7 +220,9 @@ class Engine:
             if task:
                 task.cancel()
         closing = [actor.close(seconds=self._settings.shutdown_seconds) for actor in self._actors.values()]
-        await asyncio.gather(*closing, *self._closing)
+        for result in await asyncio.gather(*closing, *self._closing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                _log.error("a ClusterState did not end well", exc_info=result)
         await self._cluster.close()
         await self._children.close()
 

@@ -123,15 +123,17 @@ class Teller:
         """Say what is left of a ClusterState that is being deleted."""
         await self._write(report.leaving(departure, previous=self.status, generation=generation, now=_rfc3339()))
 
-    async def close(self) -> None:
-        """Tell what waits for its turn: fights that it tells of would begin anew in the next life."""
-        if self._held and not self.is_gone:
-            try:
-                await self._reporter.write_status(self._held)
-            except errors.CvstateError as exc:  # the ClusterState may be gone by now
-                _log.info("last status not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
-        await self._reporter.close()
-        self._voice.meter.close()
+    async def close(self, *, seconds: float) -> None:
+        """Tell what waits for its turn, as far as there is time: fights that a status tells of would begin anew in the next life."""
+        try:
+            async with asyncio.timeout(seconds):
+                if self._held and not self.is_gone:
+                    await self._reporter.write_status(self._held)
+                await self._reporter.close()
+        except (errors.CvstateError, TimeoutError) as exc:  # the ClusterState may be gone by now, or the API server away
+            _log.info("last status or Events not written", extra={**self._about(), "error": str(exc) or type(exc).__name__})
+        finally:
+            self._voice.meter.close()
 
     async def _write_in_turn(self, status: dict[str, Any]) -> float | None:
         """Write a status, or keep it for a moment: if one was written just now, and nobody waits for what is new in this one."""

@@ -52,7 +52,7 @@ class Desired:
 
     @cached_property
     def waves(self) -> Mapping[int, Sequence[ObjectRef]]:
-        """Objects by the number of their wave; in order, the objects too."""
+        """Objects by the number of their wave, in order."""
         numbers = {manifest.directives.wave for manifest in self.objects.values()}
         if len(numbers) <= 1:
             return {number: list(self.objects) for number in numbers}

@@ -3,10 +3,11 @@
 The last good commit stays in use whatever happens to the source: a server that is away, a rewritten history, a missing signature.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
@@ -14,6 +15,8 @@ from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.reconcile.ports import World
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class News(Enum):
@@ -71,9 +74,9 @@ def _origin(told: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _commit(revision: str) -> str:
-    """The commit that a revision names; empty if it names none."""
+    """The commit that a revision names; empty if it names none. Anybody may have written into a status."""
     commit = revision.rpartition("sha1:")[2]
-    return commit if len(commit) == 40 and commit.isalnum() else ""
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 class SourceStage:

@@ -32,7 +32,7 @@ class Batches:
     ) -> None:
         """
         Args:
-            serve: renders them all, and gives an answer to each; it raises nothing.
+            serve: renders them all, and gives an answer to each; what it raises everyone of them gets.
             slots: one is held while it works. Others may take them too.
             at_once: how many there are.
         """
@@ -58,13 +58,21 @@ class Batches:
         try:
             while self._lines:
                 async with self._slots:
-                    batch = self._next()
-                    answers = await self._serve([want.request for want in batch]) if batch else ()
-                for want, answer in zip(batch, answers, strict=True):
-                    if not want.answer.done():
-                        want.answer.set_result(answer)
+                    await self._settle(self._next())
         finally:
             self._free += 1
+
+    async def _settle(self, batch: Sequence[_Want]) -> None:
+        """Nobody is left without an answer, whatever happens."""
+        try:
+            answers = await self._serve([want.request for want in batch]) if batch else ()
+            for want, answer in zip(batch, answers, strict=True):
+                if not want.answer.done():
+                    want.answer.set_result(answer)
+        except Exception as exc:  # it is theirs to judge
+            for want in batch:
+                if not want.answer.done():
+                    want.answer.set_exception(exc)
 
     def _next(self) -> list[_Want]:
         """Those whose turn it is; empty if nobody waits. Who does not wait any more is passed over."""

@@ -107,7 +107,7 @@ def _plain(
     changed = {where: f"{blob}-{options.key}" if options.key else blob for where, blob in found.files.items()}
     indexes = store.find(dict.fromkeys(changed.values()))
     fresh = {key: found.files[where] for where, key in changed.items() if key not in indexes}
-    parsed = shares.parse_all(repository, fresh, options, store, shares=shares.count(found.size_bytes if len(fresh) > 1 else 0))
+    parsed = shares.parse_all(repository, fresh, options, store, shares=shares.count([found.sizes[blob] for blob in fresh.values()]))
     return {
         "changed": changed,
         "refused": found.refused,

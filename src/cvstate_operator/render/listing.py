@@ -40,8 +40,8 @@ class Listing:
     """Path to reason and message, of new or changed entries that are never read."""
     gone: list[str] = field(default_factory=list)
     """Paths that are not there any more, or are something else now."""
-    size_bytes: int = 0
-    """Of all `files`."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Blob id to bytes, of all `files`."""
     has_links: bool = False
     """Whether one of the new or changed entries is a symbolic link."""
 
@@ -84,7 +84,7 @@ def compare(root: pygit2.Tree, tree: pygit2.Tree, before: pygit2.Tree | None, *,
                 found.refused[shown] = ("RenderTooLarge", f"larger than {MAX_FILE_BYTES // 2**20} MiB; split the file")
             else:
                 found.files[shown] = str(entry.id)
-                found.size_bytes += entry.size
+                found.sizes[str(entry.id)] = entry.size
     return found
 
 

@@ -6,6 +6,7 @@ child's process group: whatever ends it ends them.
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -24,9 +25,19 @@ Indexes = dict[str, dict[str, Any]]
 """By key, as `Store.find` tells them."""
 
 
-def count(size_bytes: int) -> int:
-    """Into how many shares that much YAML is worth dividing: at least 1, at most the cores that this process may use."""
-    return max(1, min(MOST, len(os.sched_getaffinity(0)), size_bytes // MIN_BYTES))
+def count(sizes: Sequence[int]) -> int:
+    """Into how many shares files of so many bytes are worth dividing: at least 1, at most the cores that this process may use."""
+    return max(1, min(MOST, _cores(), len(sizes), sum(sizes) // MIN_BYTES))
+
+
+def _cores() -> int:
+    """Cores of this machine that are not withheld from us, by a container's quota either. Source: Linux, cgroup-v2, cpu.max."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or `max`: there is no quota
+        return cores
 
 
 def parse_all(repository: pygit2.Repository, blobs: Mapping[str, str], options: Options, store: Store, *, shares: int) -> Indexes:

@@ -21,6 +21,8 @@ from cvstate_operator.source.cache import GitCache
 TASK: Final = "cvstate_operator.source.fetch"
 CONCURRENT_FETCHES: Final = 32
 """Child processes at a time; each is mostly waiting for the network."""
+CONCURRENT_READERS: Final = 4
+"""Child processes at a time that only read the cache; each keeps a core busy."""
 CONCURRENT_PER_HOST: Final = 4
 """So that one server that hangs does not hold up the sources of others."""
 CONCURRENT_PER_NAMESPACE: Final = 8
@@ -116,6 +118,7 @@ class GitSources:
         self._children = children
         self._policy = policy
         self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
+        self._readers = asyncio.Semaphore(CONCURRENT_READERS)
         self._hosts: dict[tuple[str, str], asyncio.Semaphore] = {}
         """By namespace and host: who waits for a host holds up nobody of another namespace."""
         self._namespaces: dict[str, asyncio.Semaphore] = {}
@@ -163,7 +166,8 @@ class GitSources:
         request = self._request(git, access)
         details = self._details(git, access, request["repository"], known=None, baseline="")
         want = _Want(0.0, parse_seconds(git.timeout), details, _demand(git, access))
-        found = await self._run({**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout))
+        async with self._turn(git, self._readers):
+            found = await self._run({**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout))
         want.take(found["look"], found["answers"][0])
         return self._artifact(git, access, want, None)
 
@@ -215,7 +219,8 @@ class GitSources:
         """Have one child answer `want`, and with it all that stand in line and that its look is new enough for."""
         look = self._looks.get(key)
         if look and not look.error and look.began >= want.since:
-            await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git)
+            async with self._turn(git, self._readers):
+                await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git)
             if not want.is_lacking:
                 return
         began = asyncio.get_running_loop().time()

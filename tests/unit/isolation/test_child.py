@@ -169,3 +169,10 @@ async def test_a_server_that_cannot_be_started_beforehand_is_no_fault_yet(childr
     await children.warm()
     with pytest.raises(ChildFailedError):
         await ask(children, "echo", text="")
+
+
+async def test_after_the_end_no_child_is_started(tmp_path: Path) -> None:
+    children = Children(tmp_path, preload=())
+    await children.close()
+    with pytest.raises(ChildFailedError, match="stops"):
+        await children.run(TASK, {}, limits=Limits(wall_seconds=5))

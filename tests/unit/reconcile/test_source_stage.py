@@ -376,3 +376,10 @@ async def test_a_look_that_fails_after_a_loss_does_not_want_another_at_once(sour
     source.git.error = REFUSED
     await source.look()
     assert not source.stage.wants_look
+
+
+@pytest.mark.parametrize("revision", ["main@sha1:" + "z" * 40, "sha1:" + "A" * 40, "sha1:" + "1" * 39, "nonsense", ""])
+def test_a_status_that_somebody_spoilt_is_no_baseline(revision: str) -> None:
+    """It goes to a child that answers others too."""
+    status = {"lastAppliedRevision": revision, "lastAppliedFrom": {"url": "u", "ref": "branch main"}, "source": {"revision": revision}}
+    assert (baseline_of(status), seen_of(status)) == (NO_BASELINE, NOTHING_SEEN)

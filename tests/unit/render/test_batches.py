@@ -107,6 +107,20 @@ async def test_what_has_to_be_done_alone_is_told_so(serving: Serving, one: Batch
     assert await one.run(KEY, {"n": "alone"}) is None
 
 
+async def test_whatever_goes_wrong_nobody_is_left_without_an_answer() -> None:
+    async def broken(requests: Sequence[Mapping[str, Any]]) -> Sequence[Answer]:
+        if requests[0]["n"] == "short":
+            return []
+        raise OSError("no more files may be opened")
+
+    few = Batches(broken, asyncio.Semaphore(1), at_once=1)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*(few.run((name, ""), {"n": name}) for name in ("a", "short", "b")), return_exceptions=True)
+        assert [type(one).__name__ for one in found] == ["OSError", "ValueError", "OSError"]
+        with pytest.raises(OSError, match="no more files"):
+            await few.run(KEY, {"n": "later"})
+
+
 # -- with real children --------------------------------------------------------------------------------------------------
 
 

@@ -47,7 +47,8 @@ def test_manifest_files_of_all_directories_are_listed_in_order(repository: pygit
     tree: Tree = {"b.yaml": "b", "a": {"z.yml": "z", "deep": {"er": {"x.json": "{}"}}}, "a.yaml": "a"}
     found = compare(repository, tree)
     assert list(found.files) == ["a/deep/er/x.json", "a/z.yml", "a.yaml", "b.yaml"]
-    assert found == Listing(files=found.files, size_bytes=5)
+    assert found == Listing(files=found.files, sizes=found.sizes)
+    assert sum(found.sizes.values()) == 5
 
 
 def test_a_file_is_known_by_its_path_in_the_repository_and_its_blob(repository: pygit2.Repository) -> None:

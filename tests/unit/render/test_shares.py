@@ -5,7 +5,7 @@ Aspects: what is worth it · each share is a file of its own in the store, and t
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pygit2
@@ -47,13 +47,21 @@ def names(store: Store, indexes: shares.Indexes) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "cores", "expected"), [(0, 8, 1), (shares.MIN_BYTES, 8, 1), (10 * shares.MIN_BYTES, 8, 4), (10**9, 2, 2), (10**9, 1, 1)]
+    ("sizes", "cores", "expected"),
+    [
+        ([], 8, 1),
+        ([shares.MIN_BYTES], 8, 1),
+        ([shares.MIN_BYTES] * 10, 8, 4),
+        ([10**8] * 9, 2, 2),
+        ([10**8] * 9, 1, 1),
+        ([10**8] * 2, 8, 2),
+    ],
 )
 def test_only_much_is_divided_and_among_no_more_processes_than_cores(
-    monkeypatch: pytest.MonkeyPatch, size_bytes: int, cores: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, sizes: Sequence[int], cores: int, expected: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
-    assert shares.count(size_bytes) == expected
+    assert shares.count(sizes) == expected
 
 
 @pytest.mark.parametrize("number", [1, 2, 4, FILES, FILES + 5])

@@ -22,7 +22,7 @@ from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.source import fetch
 from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.cache import GitCache
-from cvstate_operator.source.git import CONCURRENT_FETCHES, CONCURRENT_PER_HOST, TASK, GitSources
+from cvstate_operator.source.git import CONCURRENT_FETCHES, CONCURRENT_PER_HOST, CONCURRENT_READERS, TASK, GitSources
 from cvstate_operator.source.refs import Chosen
 from tests.support import signing
 from tests.support.signing import SshKey
@@ -319,6 +319,14 @@ async def test_who_gives_a_look_no_time_leaves_those_in_line_theirs(upstream: Re
     )
     assert isinstance(hasty, errors.FetchTimeoutError)
     assert isinstance(patient, Artifact)
+
+
+async def test_not_all_read_the_cache_at_once(upstream: Repository, cache: GitCache, children: InProcess) -> None:
+    before = await fetched(GitSources(cache, children, POLICY), source(upstream))
+    sources = GitSources(cache, children, POLICY)
+    children.most_at_once = 0
+    await asyncio.gather(*(sources.recall(source(upstream), access=Access(), commit=before.commit) for _ in range(20)))
+    assert children.most_at_once == CONCURRENT_READERS
 
 
 # -- the memo ------------------------------------------------------------------------------------------------------------
