@@ -198,7 +198,9 @@ class Client:
                 answer = await self._wire.exchange(method, target, accept=accept, content_type=content_type, body=body)
         except TimeoutError as exc:
             raise errors.ServerTimeoutError(f"the API server did not answer {method} {path} within {REQUEST_SECONDS:.0f} s") from exc
-        except (WireError, OSError) as exc:
+        except WireError as exc:
+            raise errors.NetworkError(f"the API server cannot be reached: {exc}") from exc
+        except OSError as exc:
             raise errors.NetworkError(f"the API server cannot be reached: {type(exc).__name__}") from exc
         if answer.status >= 400:
             raise self._error(answer.status, answer.body, answer.headers.get("retry-after"))
