@@ -41,7 +41,7 @@ test-unit: setup  ## Tests that need no cluster; a minute or two
 nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault
 	CVSTATE_PRUNE_STATES=1000000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 $(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/faults
 
-bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about three hours (docs/benchmarking.md)
+bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about three and a half hours (docs/benchmarking.md)
 	$(BIN)/python -m bench all --runs 5
 
 lint: setup  ## ruff, mypy --strict, layer contracts

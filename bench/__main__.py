@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench import guard, plan, progress, report, results, scenarios, tools
+from bench import guard, plan, progress, report, results, revision, scenarios, tools
 from bench.parameters import Parameters
 from bench.plan import Cell
 from bench.progress import Planned, Progress
 from bench.results import Record
-from bench.session import Session
+from bench.session import Session, conflicts
 from tests.cluster import builds, programs
 
 DEFAULT_WIDTHS: Final = "8,16,32"
@@ -29,7 +29,7 @@ examples:
   python -m bench S1                                   1000 objects, every tool, one run each
   python -m bench S1 --n 1000,5000,10000 --runs 5
   python -m bench S2 --tools cvstate,bound --width 4 --rounds 20
-  python -m bench all --runs 5                         every cell of the goals (bench/plan.py), then the report; about three hours
+  python -m bench all --runs 5                         every cell of the goals (bench/plan.py), then the report; three and a half hours
   python -m bench all --runs 5 --resume 20260131T235959Z     what that session does not have yet
   python -m bench plan --runs 5                        what `all` would measure, and how long it takes
   python -m bench report                               docs/benchmark.md from bench/results
@@ -47,11 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.what == "plan":
         print(progress.table(planned))
         return 0
-    session = Session(options.resume or results.stamp(datetime.now(UTC)), is_quiet=options.world == "quiet", directory=options.results)
+    session = Session(options.resume or results.stamp(datetime.now(UTC)), directory=options.results)
     kept = [record for record in results.read(options.results) if record.session == session.name]
     if options.resume and not kept:
         print(f"no session {options.resume} in {options.results}; its name is in those of the files there", file=sys.stderr)
         return 2
+    if against := conflicts(planned, kept, revision.current()):
+        print(f"session {session.name} cannot be continued: {'; '.join(against)}", file=sys.stderr)
+        return 2
+    if revision.current().endswith(revision.DIRTY):
+        print("files differ from the commit that is checked out: these figures are not of any commit", file=sys.stderr)
     return guard.run(lambda: _measure(options, planned, session, kept))
 
 
@@ -60,7 +65,8 @@ def _measure(options: argparse.Namespace, planned: Sequence[Planned], session: S
     waiting = session.waiting(planned, kept)
     far, made = Progress(planned, kept), list[Record]()
     try:
-        servers = programs.QUIET if options.world == "quiet" else programs.FULL
+        is_live = any(run.cell.world == "live" for run, _ in waiting)
+        servers = programs.FULL if is_live else programs.QUIET
         builds.ensure(dict.fromkeys([*servers, *(name for run, _ in waiting for name in tools.programs(run.tool))]))
         for index, (run, parameters) in enumerate(waiting):
             print(far.line(waiting[index:]), file=sys.stderr, flush=True)
@@ -77,7 +83,7 @@ def _measure(options: argparse.Namespace, planned: Sequence[Planned], session: S
     if not made and not kept:
         print("nothing was run: no tool offers this, or no form of it has such a name", file=sys.stderr)
         return 2
-    return 0 if all(record.is_right for record in made) else 1
+    return 0 if all(record.is_right for record in (*kept, *made)) else 1
 
 
 def _cells(options: argparse.Namespace) -> Iterator[Cell]:
@@ -86,14 +92,14 @@ def _cells(options: argparse.Namespace) -> Iterator[Cell]:
     is_all = options.what in ("all", "plan")
     if is_all and not (options.n or options.m or options.variants):
         for cell in plan.CELLS:
-            yield dataclasses.replace(cell, tools=names) if names else cell
+            if options.world in (None, cell.world):
+                yield dataclasses.replace(cell, tools=names) if names else cell
         return
     for scenario in scenarios.MODULES if is_all else (options.what,):
-        sizes = options.n or (scenarios.named(scenario).SIZES if is_all else (Parameters().n,))
-        foreign = options.m or (scenarios.foreign(scenario) if is_all else (Parameters().m,))
+        sizes, foreign = options.n or (Parameters().n,), options.m or (Parameters().m,)
         chosen = [each for each in scenarios.variants(scenario) if not options.variants or each in options.variants]
         for m, n, variant in itertools.product(foreign, sizes, chosen):
-            yield Cell(scenario, n, names or _tools(options, scenario), m=m, variant=variant)
+            yield Cell(scenario, n, names or _tools(options, scenario), m=m, variant=variant, world=options.world or "quiet")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,7 +143,9 @@ def _parser() -> argparse.ArgumentParser:
         "--width", type=_numbers, default=_numbers(DEFAULT_WIDTHS), metavar="W[,W...]", help=f"of `bound`; default {DEFAULT_WIDTHS}"
     )
     parser.add_argument(
-        "--world", choices=("quiet", "live"), default="quiet", help="quiet: only etcd and the API server; live: controllers too"
+        "--world",
+        choices=("quiet", "live"),
+        help="quiet: only etcd and the API server; live: controllers too; default quiet, for all: both, as the plan says",
     )
     parser.add_argument("--seed", type=int, default=default.seed, help="of objects and changes; default %(default)s")
     parser.add_argument(
@@ -155,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "--idle",
         type=float,
         metavar="SECONDS",
-        help=f"how long S3 watches an idle tool, below 600; default {default.idle_seconds:.0f}, for all: as the plan says",
+        help=f"how long S3 watches an idle tool at least, below 500; default {default.idle_seconds:.0f}, for all: as the plan says",
     )
     parser.add_argument(
         "--rest", type=float, default=default.rest_seconds, metavar="SECONDS", help="idle before measuring; default %(default)s"

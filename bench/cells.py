@@ -40,6 +40,8 @@ class Cell:
     """Runs that do not count."""
     sessions: int
     """How many sessions have this cell."""
+    widths: Sequence[int] = ()
+    """Connections that the lower bound was tried with, sorted."""
 
     @property
     def main(self) -> str:
@@ -89,8 +91,21 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     return [_cell(key, sessions) for key, sessions in sorted(found.items(), key=lambda item: _place(item[0]))]
 
 
+def of_one_session(found: Iterable[Cell]) -> list[Cell]:
+    """Return those of some cells that were measured in one session: where there are several, the one with the most cells, then runs, then the newest."""
+    sessions: dict[str, list[Cell]] = {}
+    for cell in found:
+        sessions.setdefault(cell.session, []).append(cell)
+
+    def worth(name: str) -> tuple[int, int, str]:
+        return len(sessions[name]), sum(len(runs) for cell in sessions[name] for runs in cell.runs.values()), name
+
+    return sessions[max(sessions, key=worth)] if sessions else []
+
+
 def _place(key: Key) -> tuple[str, ...]:
-    """By which cells are sorted: numbers in names by their value."""
+    """By which cells are sorted: numbers in names by their value, the live world after the quiet one."""
+    key = key._replace(world="~live" if key.world == "live" else key.world)
     return tuple(" ".join(word.zfill(12) if word.isdecimal() else word for word in str(part).split(" ")) for part in key)
 
 
@@ -105,9 +120,10 @@ def per_object(found: Iterable[Cell], tool: str) -> tuple[float | None, float | 
     The first is that of cells without foreign objects, the second of cells with as many declared ones as most have; None where there is only one size.
 
     Args:
-        found: the cells of one scenario, form and world.
+        found: the cells of one scenario, form and world; those of one session are taken.
         tool: whose.
     """
+    found = of_one_session(found)
     medians = {cell.key: median for cell in found if (median := cell.median(tool, cell.main)) is not None}
     sizes = [key.n for key in medians]
     usual = max(sizes, key=sizes.count, default=0)
@@ -136,4 +152,5 @@ def _cell(key: Key, sessions: Mapping[str, Sequence[Record]]) -> Cell:
     whole = Cell(key, chosen, runs, broken, len(sessions))
     best = whole.best(BOUND)
     kept = {tool: each for tool, each in runs.items() if not tool.startswith(BOUND) or tool == best}
-    return Cell(key, chosen, kept, broken, len(sessions))
+    widths = sorted(int(number) for tool in runs if tool.startswith(BOUND) and (number := tool.partition("-")[2]))
+    return Cell(key, chosen, kept, broken, len(sessions), widths)

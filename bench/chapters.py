@@ -10,17 +10,16 @@ from bench import cells, plot, rows, scenarios
 from bench.cells import BOUND, OURS, PEER, Cell
 from bench.plot import Point
 from bench.rows import Row
-from bench.statistics import Interval
 
 PICTURES: Final = "benchmark"
 Group: TypeAlias = tuple[str, str, str]
 """Scenario, its form, world."""
 _BYTES: Final = "_bytes"
-_FEWEST_FOR_INTERVAL: Final = 3
-"""Turns below which an interval would only repeat the ratio."""
 _NOTES: Final[Mapping[str, str]] = {
-    "S2": "A tool that looks at everything after each commit has three rounds in a run of 5,000 objects or more; the others have as many as the settings say.",
-    "S3": "An hour is put together: silence is watched for a minute or two and scaled, and the full looks that the tool makes in an hour are measured once and added.",
+    "S2": "A tool that looks at everything after each commit has two rounds in a run of 5,000 objects or more; the others have as many as the settings say.",
+    "S3": "An hour is put together: silence is watched for about two minutes, whole pauses between looks at the repository, and scaled by about thirty, and with it its "
+    "errors; the full looks and comparisons that the tool makes in an hour are measured once and added. A comparison is measured with the answer to the change that "
+    "asks for it, so own CPU is rather too high.",
     "S4": "Flux finds drift when its interval is over: `flux-60s` has the shortest interval that its documentation advises.",
     "S5": "Necessary is one write for the object that somebody edited while the tool was down, and one for each that a commit changed.",
     "S6": "The proportional set of all processes of the tool. Steady: when all is still. Peak: of its whole life.",
@@ -110,7 +109,7 @@ def _lines(cell: Cell, tools: Sequence[str]) -> Iterator[tuple[str, ...]]:
             for title, other in (("× lower bound", cell.best(BOUND)), ("× better Flux", cell.best(PEER))):
                 ratios = [_ratio(cell, name, other) for name in names]
                 if any(ratios):
-                    yield ("", f"{title} (95 %)", *ratios)
+                    yield ("", title, *ratios)
 
 
 def _rows(cell: Cell) -> Sequence[Row]:
@@ -135,21 +134,20 @@ def _runs(cell: Cell, tool: str | None) -> str:
     if tool is None:
         return ""
     width = tool.removeprefix(f"{BOUND}-")
-    return str(len(cell.runs[tool])) + (f", {width} wide" if width != tool else "")
+    return str(len(cell.runs[tool])) + (f", {width} wide{_at_the_edge(cell, width)}" if width != tool else "")
+
+
+def _at_the_edge(cell: Cell, width: str) -> str:
+    """Says so where another width, that was not tried, may be better."""
+    ends = {str(cell.widths[0]): "narrowest", str(cell.widths[-1]): "widest"} if len(cell.widths) > 1 else {}
+    if len(cell.widths) == 1:
+        return ", no other tried"
+    return f", the {ends[width]} tried" if width in ends else ""
 
 
 def _ratio(cell: Cell, tool: str | None, other: str | None) -> str:
     found = cell.ratio(tool, other) if tool and tool != other else None
-    if not found:
-        return ""
-    return ratio(found, cell.common_turns(tool or "", other, cell.main))
-
-
-def ratio(found: Interval, turns: int) -> str:
-    """Return a ratio with its interval, if there are turns enough for one."""
-    if turns < _FEWEST_FOR_INTERVAL:
-        return rows.number(found.value)
-    return f"{rows.number(found.value)} ({rows.number(found.low)} – {rows.number(found.high)})"
+    return rows.ratio(found) if found else ""
 
 
 def row_of(texts: Iterable[str]) -> str:
@@ -168,7 +166,7 @@ def _slopes(found: Sequence[Cell]) -> Iterator[str]:
 def _series(found: Sequence[Cell]) -> Mapping[str, list[Point]]:
     """Tool, the widths of the lower bound as one → its medians by number of objects; cells with foreign objects are left out."""
     series: dict[str, list[Point]] = {}
-    for cell in found:
+    for cell in cells.of_one_session(cell for cell in found if cell.runs):
         scale = rows.row(cell.key.scenario, cell.main).scale
         for tool in cell.runs if cell.key.n and not cell.key.m else ():
             values = [value * scale for value in cell.values(tool, cell.main)]

@@ -106,7 +106,7 @@ class Memory:
     pss: int
     """Resident; shared pages count once. This is what the tool takes from the machine."""
     high_water: int
-    """Sum of each process's own peak."""
+    """Sum of the peaks of the processes that run now: of those that have ended nothing is left, so it may lie below what was held together."""
 
 
 def memory(pids: Iterable[int]) -> Memory:
@@ -132,7 +132,11 @@ def _kilobytes(pid: int, file: str) -> dict[str, int]:
 
 
 class MemorySampler:
-    """Looks once a second at the memory of a tool, in a thread of its own, for the duration of a `with` block."""
+    """Looks once a second at the memory of a tool, in a thread of its own, for the duration of a `with` block.
+
+    A peak is the highest of these samples: a child that lives for less than a second may be in none of them. More often would cost the machine what is
+    measured, since the kernel walks all pages of a process to answer.
+    """
 
     def __init__(self, pids: Callable[[], Sequence[int]]) -> None:
         """

@@ -1,14 +1,16 @@
 """S9, growth: how what a scenario costs grows with the number of declared objects, from the runs that are kept. Pure; read by `report`.
 
-For S7 that is growth with the number of declaring objects too, ten of the former for each. Cells with foreign objects are left out.
+For S7 that is growth with the number of declaring objects too, ten of the former for each. Cells with foreign objects are left out, but for S6: there memory
+is fitted over the foreign ones too. Each line is of one session.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from bench.cells import Cell, family
+from bench.cells import Cell, family, of_one_session
 from bench.statistics import Growth, growth
 
 FIGURES: Final = (
@@ -39,10 +41,16 @@ class Exponent:
     """`bound` for the lower bound, at the best width of each size."""
     fewest: int
     most: int
-    """Declared objects, from and to."""
+    """Objects, from and to."""
     points: int
     """Runs behind it."""
+    sizes: int
+    """How many numbers of objects these had."""
+    turns: int
+    """Runs at the smallest or at the largest size, of which there are fewer: they decide the exponent."""
     growth: Growth
+    is_foreign: bool = False
+    """Whether the objects are foreign ones; else they are declared."""
 
     @property
     def text(self) -> str:
@@ -58,23 +66,37 @@ def exponents(found: Sequence[Cell]) -> list[Exponent]:
     Args:
         found: as `cells.cells` returns them.
     """
-    plain = [cell for cell in found if cell.key.n and not cell.key.m]
-    return [fit for _, group in groupby(plain, key=lambda cell: cell.key[:3]) for fit in _of_group(list(group))]
+    groups = [list(group) for _, group in groupby(found, key=lambda cell: cell.key[:3])]
+    return [fit for group in groups for fit in (*_declared(group), *_foreign(group))]
 
 
-def _of_group(found: Sequence[Cell]) -> Iterable[Exponent]:
+def _declared(found: Iterable[Cell]) -> Iterable[Exponent]:
+    plain = of_one_session(cell for cell in found if cell.key.n and not cell.key.m)
+    return _of_group(plain, dict.fromkeys((plain[0].main, *FIGURES)), is_foreign=False) if plain else ()
+
+
+def _foreign(found: Iterable[Cell]) -> Iterable[Exponent]:
+    """Memory over foreign objects, beside as many declared ones in every cell: as most have."""
+    some = [cell for cell in found if cell.key.scenario == "S6" and cell.key.m]
+    numbers = [cell.key.n for cell in some]
+    usual = max(numbers, key=numbers.count, default=0)
+    return _of_group(of_one_session(cell for cell in some if cell.key.n == usual), ("pss_bytes",), is_foreign=True)
+
+
+def _of_group(found: Sequence[Cell], figures: Iterable[str], *, is_foreign: bool) -> Iterable[Exponent]:
     tools = list(dict.fromkeys(family(tool) for cell in found for tool in cell.runs))
-    for figure in dict.fromkeys((found[0].main, *FIGURES)):
+    for figure in figures:
         for tool in tools:
             points = [
-                (float(cell.key.n), value)
+                (float(cell.key.m if is_foreign else cell.key.n), value)
                 for cell in found
                 for name in cell.runs
                 if family(name) == tool
                 for value in cell.values(name, figure)
             ]
-            sizes = {size for size, _ in points}
+            sizes = Counter(size for size, _ in points)
             if len(points) >= 3 and len(sizes) >= 2 and min(value for _, value in points) > 0:
                 key = found[0].key
-                size = (int(min(sizes)), int(max(sizes)), len(points))
-                yield Exponent(key.scenario, key.variant, key.world, figure, tool, *size, growth(points))
+                ends = min(sizes), max(sizes)
+                size = (int(ends[0]), int(ends[1]), len(points), len(sizes), min(sizes[end] for end in ends))
+                yield Exponent(key.scenario, key.variant, key.world, figure, tool, *size, growth(points), is_foreign)

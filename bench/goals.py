@@ -10,7 +10,7 @@ from typing import Final
 
 from bench.cells import BOUND, OURS, PEER, Cell
 from bench.exponents import Exponent
-from bench.rows import Row, number, row
+from bench.rows import Row, number, ratio, row
 from bench.statistics import Interval, quantile
 
 FEWEST: Final = 5
@@ -60,8 +60,8 @@ def _s4(rate: str, p99: float) -> tuple[Goal, ...]:
         return Goal("S4", 5000, figure, limit, variant=f"{rate} per second", share=share, title=title)
 
     return (
-        goal("seconds", 0.010, share=0.5, title="drift → repaired, p50 of all runs' drifts"),
-        goal("p99_seconds", p99, share=0.99, title="drift → repaired, p99 of all runs' drifts"),
+        goal("seconds", 0.010, share=0.5, title="drift answered → repaired, p50 of all runs' drifts"),
+        goal("p99_seconds", p99, share=0.99, title="drift answered → repaired, p99 of all runs' drifts"),
         goal("missed", 0),
         goal("false_repairs", 0),
         goal("object_writes_per_drift", 1.0),
@@ -137,7 +137,7 @@ def _judge(goal: Goal, found: Iterable[Cell]) -> Verdict:
         peer=_of(cell, cell.best(PEER), goal, shown),
         bound=_of(cell, cell.best(BOUND), goal, shown),
         ratio=_short(goal, interval) if interval and (goal.against or shown.is_cost) else "–",
-        runs=_runs(cell, turns),
+        runs=_runs(cell, turns) + _singles(goal, cell),
         word=_of_ratio(interval, goal.limit, turns) if goal.against and interval else _of_value(goal, cell, turns),
     )
 
@@ -166,8 +166,18 @@ def _cell(goal: Goal, found: Iterable[Cell]) -> Cell | None:
 def _ours(goal: Goal, cell: Cell) -> float:
     value = cell.median(OURS, goal.figure)
     assert value is not None, "the caller has looked"
-    samples = [sample for record in cell.runs[OURS] for sample in record.samples.get("seconds", ())]
+    samples = _samples(cell)
     return quantile(samples, goal.share) if goal.share is not None and samples else value
+
+
+def _samples(cell: Cell) -> list[float]:
+    return [sample for record in cell.runs[OURS] for sample in record.samples.get("seconds", ())]
+
+
+def _singles(goal: Goal, cell: Cell) -> str:
+    """How many single values a quantile is of: the p99 of a hundred is the second longest."""
+    number = len(_samples(cell))
+    return f", {number:,} values" if goal.share is not None and number else ""
 
 
 def _with_unit(shown: Row, value: float) -> str:
@@ -181,7 +191,7 @@ def _of(cell: Cell, tool: str | None, goal: Goal, shown: Row) -> str:
 
 def _short(goal: Goal, interval: Interval) -> str:
     """A ratio, and to whom: to the one that the goal names, or else to Flux."""
-    return f"{number(interval.value)} ({number(interval.low)} – {number(interval.high)}) × {'bound' if goal.against == BOUND else 'Flux'}"
+    return f"{ratio(interval)} × {'bound' if goal.against == BOUND else 'Flux'}"
 
 
 def _runs(cell: Cell, turns: int) -> str:
@@ -192,7 +202,8 @@ def _runs(cell: Cell, turns: int) -> str:
 def _of_ratio(interval: Interval, limit: float, turns: int) -> str:
     is_met = interval.value <= limit
     is_sure = interval.high <= limit if is_met else interval.low > limit
-    return _word(is_met=is_met, doubt="" if is_sure else "the interval holds the goal", turns=turns)
+    doubt = "the interval holds the goal" if interval.is_interval else "not so in every turn"
+    return _word(is_met=is_met, doubt="" if is_sure else doubt, turns=turns)
 
 
 def _of_value(goal: Goal, cell: Cell, turns: int) -> str:
@@ -218,7 +229,7 @@ def _foreign(found: Iterable[Cell]) -> Verdict:
     }
     for key, (value, cell) in medians.items():
         without = medians.get(key._replace(m=0))
-        if key.m == FOREIGN_MOST and without:
+        if key.m == FOREIGN_MOST and without and cell.session == without[1].session:
             more, turns = value - without[0], min(len(each.values(OURS, "pss_bytes")) for each in (cell, without[1]))
             return Verdict(
                 "S6",
@@ -234,7 +245,7 @@ def _foreign(found: Iterable[Cell]) -> Verdict:
 def _growth(scenario: str, variant: str, limit: float, fits: Iterable[Exponent]) -> Verdict:
     what = f"growth of {scenario}{f', {variant}' if variant else ''}: {row(scenario, 'seconds').title}"
     wanted = (scenario, variant, "quiet", "seconds")
-    own = [fit for fit in fits if (fit.scenario, fit.variant, fit.world, fit.figure) == wanted]
+    own = [fit for fit in fits if (fit.scenario, fit.variant, fit.world, fit.figure) == wanted and not fit.is_foreign]
     texts = {fit.tool: fit.text for fit in own}
     ours = next((fit for fit in own if fit.tool == OURS), None)
     if ours is None:
@@ -244,7 +255,7 @@ def _growth(scenario: str, variant: str, limit: float, fits: Iterable[Exponent])
     is_sure = value + 2 * error <= limit if is_met else value - 2 * error > limit
     peer = max((fit for fit in own if fit.tool.startswith(PEER)), key=lambda fit: fit.points, default=None)
     doubt = "" if is_sure else "within two standard errors"
-    word = _word(is_met=is_met, doubt=doubt, turns=FEWEST)
+    word = _word(is_met=is_met, doubt=doubt, turns=ours.turns)
     return Verdict(
         "S9",
         what,
@@ -252,7 +263,7 @@ def _growth(scenario: str, variant: str, limit: float, fits: Iterable[Exponent])
         texts[OURS],
         f"{peer.text} ({peer.tool})" if peer else "–",
         texts.get(BOUND, "–"),
-        runs=str(ours.points),
+        runs=f"{ours.points} at {ours.sizes} sizes",
         word=word,
     )
 

@@ -23,7 +23,7 @@ class Parameters:
     drift_seconds: float = 30.0
     """How long somebody changes what is declared, in scenarios about drift; at most 120."""
     idle_seconds: float = 120.0
-    """How long an idle tool is watched; less than its `period_seconds`, since full looks are measured apart."""
+    """How long an idle tool is watched at least; less than its `period_seconds`, since full looks are measured apart."""
     rest_seconds: float = 3.0
     """Idle time before anything is measured, so that work that was left over is done."""
     patience_seconds: float = 600.0

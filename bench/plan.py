@@ -1,14 +1,18 @@
-"""What `python -m bench all` measures: the cells that the goals speak of, the most important first, and how long each takes. Pure.
+"""What `python -m bench all` measures, and how long each of it takes: cells of the goals, most important first, cells for growth, and cells of the live world.
+Pure. No other module says which sizes are measured.
 
 A cell is one scenario in one form and size; in it every tool has its turns, to and fro. Cells come one after another, each with all its turns, so that a
 session that is stopped early has whole cells. (For all cells with few turns: ``all --runs 1``, and later ``all --runs 5 --resume SESSION``.)
 
 So that it ends in an afternoon, peers are bounded, the same in every session, and the report says how many runs stand behind each figure:
 
-- a setting of a peer that another one beats in the first cell, and a peer where no goal is compared with it, takes part in the first `FEW_TURNS` turns only;
+- a setting of a peer takes part in the cells after the first only if it was the better one there; a peer with which no goal is compared takes part in the
+  first `FEW_TURNS` turns only;
 - the sizes of a peer end where the goals stop comparing with it;
 - S2 has fewer rounds for a tool that looks at everything after each commit (`scenarios.s2`);
-- the lower bound has three widths at the smallest size of S1 and fewer elsewhere; the best one of each size is its figure.
+- the lower bound has five widths at the smallest size of S1, those that are far from the best in FEW_TURNS turns, and fewer widths elsewhere; the best one of
+  each size is its figure, and the report says where no wider or no narrower one was tried;
+- what lies between the sizes of the goals, and the live world, have FEW_TURNS turns.
 """
 
 from collections.abc import Iterator
@@ -16,6 +20,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 FEW_TURNS: Final = 2
+IDLE_SECONDS: Final = 100.0
+"""Of S3: until the second look at the repository, a minute after the first, is over; what comes before each is then in it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Cell:
     """As in `Parameters`; None: as the command line says."""
     idle_seconds: float | None = None
     """As in `Parameters`; None: as the command line says."""
+    world: str = "quiet"
+    """``quiet``: only etcd and the API server; ``live``: with the controllers of Kubernetes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +56,21 @@ class Run:
 _OURS: Final = "cvstate"
 _BOTH: Final = ("flux", "flux-tuned")
 _WIDE: Final = ("bound-16", "bound-32")
-CELLS: Final = (
-    Cell("S1", 1000, (_OURS, *_BOTH, "bound-8", *_WIDE)),
-    Cell("S1", 5000, (_OURS, *_BOTH, *_WIDE), few=frozenset({"flux"})),
+_ALL_FEW: Final = frozenset({_OURS, "flux-tuned", "bound-16"})
+_GOALS: Final = (
+    Cell("S1", 1000, (_OURS, *_BOTH, "bound-4", "bound-8", *_WIDE, "bound-64"), few=frozenset({"bound-4", "bound-64"})),
+    Cell("S1", 5000, (_OURS, "flux-tuned", *_WIDE)),
     Cell("S1", 10000, (_OURS, "flux-tuned", *_WIDE)),
-    Cell("S2", 10000, (_OURS,), rounds=20),
-    Cell("S2", 1000, (_OURS, *_BOTH, "bound-16"), few=frozenset({"flux", "bound-16"}), rounds=5),
-    Cell("S2", 5000, (_OURS, "flux-tuned", "bound-16"), few=frozenset({"bound-16"}), rounds=5),
+    Cell("S2", 10000, (_OURS,), rounds=40),
+    Cell("S2", 1000, (_OURS, "flux-tuned", "bound-16"), few=frozenset({"bound-16"}), rounds=4),
+    Cell("S2", 5000, (_OURS, "flux-tuned"), rounds=5),
     Cell("S4", 5000, (_OURS,), variant="20 per second"),
     Cell("S4", 5000, (_OURS,), variant="100 per second"),
     Cell("S5", 10000, (_OURS,), variant="unchanged"),
-    Cell("S5", 5000, (_OURS, "flux-tuned"), few=frozenset({"flux-tuned"}), variant="unchanged"),
+    Cell("S5", 5000, (_OURS, "flux-tuned"), few=_ALL_FEW, variant="unchanged"),
     Cell("S7", 10000, (_OURS,)),
-    Cell("S3", 10000, (_OURS,), m=50000, idle_seconds=60.0),
-    Cell("S3", 1000, (_OURS, "flux-tuned"), few=frozenset({"flux-tuned"}), idle_seconds=60.0),
+    Cell("S3", 10000, (_OURS,), m=50000, idle_seconds=IDLE_SECONDS),
+    Cell("S3", 1000, (_OURS, "flux-tuned"), few=frozenset({"flux-tuned"}), idle_seconds=IDLE_SECONDS),
     Cell("S6", 1000, (_OURS, "flux-tuned"), few=frozenset({"flux-tuned"})),
     Cell("S6", 10000, (_OURS,)),
     Cell("S6", 1000, (_OURS,), m=100000),
@@ -69,7 +78,26 @@ CELLS: Final = (
     Cell("S5", 1000, (_OURS,), variant="unchanged"),
     Cell("S7", 1000, (_OURS, "flux-tuned"), few=frozenset({"flux-tuned"})),
 )
-"""In the order in which they are measured. The last three let S9 fit how drift, restarts and many ClusterStates grow."""
+"""What a goal is judged by, and the small sizes that growth is fitted from."""
+_BETWEEN: Final = tuple(
+    Cell(scenario, n, (_OURS,), few=_ALL_FEW, m=m, variant=variant, rounds=rounds)
+    for scenario, n, m, variant, rounds in (
+        ("S1", 2000, 0, "", None),
+        ("S2", 2000, 0, "", 5),
+        ("S4", 2000, 0, "20 per second", None),
+        ("S5", 2000, 0, "unchanged", None),
+        ("S7", 3000, 0, "", None),
+        ("S6", 1000, 10000, "", None),
+    )
+)
+"""Sizes between those of the goals, where a run is cheap: growth is not to be fitted from two sizes alone."""
+_LIVE: Final = (
+    Cell("S1", 1000, (_OURS, "flux-tuned", "bound-16"), few=_ALL_FEW, world="live"),
+    Cell("S4", 1000, (_OURS,), few=_ALL_FEW, variant="20 per second", world="live"),
+)
+"""With the controllers of Kubernetes beside the API server: no goal speaks of it, the report shows it by itself."""
+CELLS: Final = (*_GOALS, *_BETWEEN, *_LIVE)
+"""In the order in which they are measured."""
 
 
 def order(cell: Cell, turns: int) -> Iterator[Run]:
@@ -97,6 +125,8 @@ class _Duration:
         return self.fixed + self.per_1000 * thousands + rounds * (self.per_round + self.per_round_and_1000 * thousands)
 
 
+LIVE_SECONDS: Final = 20.0
+"""How much longer a run takes in the live world: its programs start and stop, and follow what was made."""
 FOREIGN_SECONDS: Final = 1.2
 """To make 1,000 foreign objects. Measured."""
 _DURATIONS: Final = {

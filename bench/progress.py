@@ -1,5 +1,6 @@
 """How far a session is, and about how long the rest takes: by the table of `bench.plan`, corrected by what runs of the same session took."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -16,7 +17,10 @@ def seconds(run: Run, parameters: Parameters) -> float:
     """Return about how long a run takes, by the table alone."""
     rounds = s2.rounds(tools.make(run.tool), parameters) if run.cell.scenario == "S2" else parameters.rounds
     idle = parameters.idle_seconds + min(parameters.idle_seconds, s3.MOST_WITHOUT_SECONDS)
-    return plan.seconds(run.cell.scenario, run.tool, n=parameters.n, m=parameters.m, rounds=rounds, idle_seconds=idle)
+    source = tools.make(run.tool).source_seconds
+    idle += 0.0 if math.isinf(source) else -parameters.idle_seconds % source + s3.LOOK_SECONDS
+    live = plan.LIVE_SECONDS if run.cell.world == "live" else 0.0
+    return live + plan.seconds(run.cell.scenario, run.tool, n=parameters.n, m=parameters.m, rounds=rounds, idle_seconds=idle)
 
 
 class Progress:
@@ -38,7 +42,7 @@ class Progress:
     def note(self, record: Record) -> None:
         """Learn from a run how long runs take here."""
         if record.run_seconds and record.is_right:
-            cell = plan.Cell(record.scenario, record.n, (record.tool,), m=record.m, variant=record.variant)
+            cell = plan.Cell(record.scenario, record.n, (record.tool,), m=record.m, variant=record.variant, world=record.world)
             self._expected += seconds(Run(cell, record.turn, record.tool), Parameters.of_settings(record.settings))
             self._taken += record.run_seconds
 
@@ -56,7 +60,8 @@ class Progress:
         run, parameters = waiting[0]
         turns = 1 + max(other.turn for other, _ in self._runs if other.cell == run.cell and other.tool == run.tool)
         left = self.factor * sum(seconds(*each) for each in waiting)
-        what = " ".join(part for part in (run.cell.scenario, parameters.variant) if part)
+        world = "" if run.cell.world == "quiet" else run.cell.world
+        what = " ".join(part for part in (run.cell.scenario, parameters.variant, world) if part)
         size = f"n={parameters.n}" + (f" m={parameters.m}" if parameters.m else "")
         number = len(self._runs) - len(waiting) + 1
         return f"{what} {size} {run.tool} turn {run.turn + 1}/{turns}, {number} of {len(self._runs)} runs, about {left / 60:.0f} min left"
@@ -64,16 +69,18 @@ class Progress:
 
 def table(runs: Sequence[Planned]) -> str:
     """Return the cells of a plan with the number of runs and the minutes of each, as text."""
-    lines = [f"{'cell':<36}{'tools':<70}{'runs':>5}{'minutes':>9}"]
+    lines = [f"{'cell':<36}{'tools':<96}{'runs':>5}{'minutes':>9}"]
     total = 0.0
     for cell in dict.fromkeys(run.cell for run, _ in runs):
         some = [(run, parameters) for run, parameters in runs if run.cell == cell]
         took = sum(seconds(*each) for each in some) / 60
         total += took
         first = some[0][1]
-        name = " ".join((cell.scenario, first.variant, f"n={first.n}", f"m={first.m}" if first.m else "")).split()
-        lines.append(f"{' '.join(name):<36}{_who(some):<70}{len(some):>5}{took:>9.0f}")
-    return "\n".join((*lines, f"{'together':<106}{len(runs):>5}{total:>9.0f}"))
+        name = " ".join(
+            (cell.scenario, first.variant, f"n={first.n}", f"m={first.m}" if first.m else "", "" if cell.world == "quiet" else cell.world)
+        ).split()
+        lines.append(f"{' '.join(name):<36}{_who(some):<96}{len(some):>5}{took:>9.0f}")
+    return "\n".join((*lines, f"{'together':<132}{len(runs):>5}{total:>9.0f}"))
 
 
 def _who(some: Sequence[Planned]) -> str:

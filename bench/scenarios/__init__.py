@@ -1,8 +1,7 @@
-"""What is done to the tools: one module per scenario, each with ``run(stage, tool, parameters) -> Record`` and ``SIZES``, and perhaps ``VARIANTS``,
-``FOREIGN`` and ``TOOLS``.
+"""What is done to the tools: one module per scenario, each with ``run(stage, tool, parameters) -> Record``, and perhaps ``VARIANTS`` and ``TOOLS``.
 
 A scenario gets a fresh stage and a tool that has been made and not started. To add one, write a module here, build it from what `Stage` offers, and name
-it in `MODULES`; command line and report take its name from there.
+it in `MODULES`; command line and report take its name from there. With which sizes it is measured stands in `bench.plan`, and nowhere else.
 """
 
 import importlib
@@ -17,9 +16,6 @@ from bench.tools import Tool
 
 class Scenario(Protocol):
     """A module of this package."""
-
-    SIZES: tuple[int, ...]
-    """Numbers of objects that it is of use with: what `python -m bench all` takes when the command line leaves the plan but names no sizes."""
 
     def run(self, stage: Stage, tool: Tool, parameters: Parameters) -> Record:
         """Run the tool through it once, and say what it cost. The tool may be left running; the caller stops it."""
@@ -41,12 +37,6 @@ DEFAULT_TOOLS: Final = ("cvstate", "flux", "flux-tuned", "bound")
 def variants(name: str) -> tuple[str, ...]:
     """Return the forms in which a scenario is measured, `VARIANTS` of its module; one without a name if it has none."""
     found: tuple[str, ...] = getattr(importlib.import_module(MODULES[name]), "VARIANTS", ("",))
-    return found
-
-
-def foreign(name: str) -> tuple[int, ...]:
-    """Return with how many foreign objects a scenario is of use, `FOREIGN` of its module; only without any if it does not say."""
-    found: tuple[int, ...] = getattr(importlib.import_module(MODULES[name]), "FOREIGN", (0,))
     return found
 
 

@@ -4,15 +4,11 @@ The clock runs from the moment the repository has the commit until the observer 
 so that status and events that follow are in them.
 """
 
-from typing import Final
-
 from bench import objects
 from bench.parameters import Parameters
 from bench.results import Record
 from bench.stage import Stage
 from bench.tools import Tool
-
-SIZES: Final = (1000, 5000, 10000)
 
 
 def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:

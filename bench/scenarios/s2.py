@@ -18,12 +18,11 @@ from bench.results import Record
 from bench.stage import Cost, Stage
 from bench.tools import Tool
 
-SIZES: Final = (1000, 5000, 10000)
 MARKED: Final = 10
 """Objects with somebody else's annotation; those that the first rounds change are among them."""
 LARGE: Final = 5000
 """Declared objects from which on it takes long to look at all of them."""
-MOST_PASSES: Final = 3
+MOST_PASSES: Final = 2
 _PER_ROUND: Final = ("requests", "writes", "cpu_seconds", "server_cpu_seconds", "caused_cpu_seconds")
 _OF_MEMORY: Final = ("rss_bytes", "pss_bytes", "peak_rss_bytes", "peak_pss_bytes", "high_water_bytes")
 

@@ -1,8 +1,8 @@
 """S4, drift: while all is as declared, somebody changes objects at random times, and the tool puts right what is its own.
 
 What is done to them is in `bench.drifts`. The clock of each drift runs from the moment its write was answered until the observer saw the object right
-again; `sent_seconds` runs from when it was sent, since a tool that watches may be done before whoever made the drift has the answer. Fields that nobody
-declared are set too: they must stay, else the repair was false.
+again; `sent_seconds` runs from when it was sent: whoever made the drift hears of it a little after the watches do, so the truth lies between the two, and
+the report shows both. Fields that nobody declared are set too: they must stay, else the repair was false.
 
 Then ten objects drift, the same ten again as soon as they are right, and ten others: a tool that slows down whoever comes again shows it here.
 
@@ -22,7 +22,6 @@ from bench.stage import Stage
 from bench.tools import NotOfferedError, Tool
 from bench.witness import NotReachedError
 
-SIZES: Final = (1000, 5000, 10000)
 VARIANTS: Final = ("20 per second", "100 per second")
 TOOLS: Final = ("cvstate", "flux-60s")
 LONGEST_PERIOD_SECONDS: Final = 60.0

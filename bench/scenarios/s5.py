@@ -14,8 +14,6 @@ from bench.results import Record
 from bench.stage import Stage
 from bench.tools import Tool
 
-SIZES: Final = (1000, 10000)
-FOREIGN: Final = (0, 50000)
 VARIANTS: Final = ("unchanged", "changed")
 CHANGED_SHARE: Final = 0.01
 EDIT: Final = {"data": {"setting-00": "edited while nobody looked"}}

@@ -1,6 +1,7 @@
 """S6, memory: what all processes of a tool hold together, with n declared objects and m foreign ones of the same kinds.
 
-The peak is that of its whole life, from the start over the first commit until all is still; steady is the median of the time after that.
+The peak is the highest sample of its whole life, one each second, from the start over the first commit until all is still; steady is the median of the time
+after that.
 """
 
 import time
@@ -13,8 +14,6 @@ from bench.results import Record
 from bench.stage import Stage
 from bench.tools import Tool
 
-SIZES: Final = (0, 1000, 10000)
-FOREIGN: Final = (0, 10000, 100000)
 STEADY_SECONDS: Final = 20.0
 """How long it is looked at when all is still: a sample each second."""
 

@@ -15,7 +15,6 @@ from bench.results import Record
 from bench.stage import Cost, Stage
 from bench.tools import NotOfferedError, Tool
 
-SIZES: Final = (1000, 3000, 10000)
 TOOLS: Final = ("cvstate", "flux", "flux-tuned")
 MOST_ROUNDS: Final = 5
 """Commits to one directory: for a tool that looks at everything each time, each may take minutes."""

@@ -72,6 +72,10 @@ class Tool(Protocol):
     def compare_seconds(self) -> float:
         """How long it waits until it compares all that it knows with what is declared, and asks for nothing: infinity for never."""
 
+    @property
+    def source_seconds(self) -> float:
+        """How long it usually waits until it asks the repository for what is new by itself: infinity for never."""
+
     def facts(self) -> Mapping[str, str]:
         """Versions and settings, for the record: program → version, flag → value. Called after `start`."""
 

@@ -56,6 +56,11 @@ class Bound:
         """See `bench.tools.Tool`."""
         return math.inf
 
+    @property
+    def source_seconds(self) -> float:
+        """See `bench.tools.Tool`."""
+        return math.inf
+
     def compare(self) -> None:
         """See `bench.tools.Tool`."""
         raise NotOfferedError(f"{self.name} compares nothing with what it knows")

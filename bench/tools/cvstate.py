@@ -20,13 +20,13 @@ from typing import Final
 import yaml
 
 import cvstate_operator
-from bench import bulk
+from bench import bulk, revision
 from bench.ground import HOME, Ground
 from bench.tools import Push
-from bench.witness import ROOT
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.names import REQUESTED_AT
+from cvstate_operator.api.source import GitSource
 from cvstate_operator.reconcile.observe_stage import LIST_SECONDS
 from tests.cluster import builds, programs
 from tests.support.api import CLUSTER_STATES, Json
@@ -56,6 +56,8 @@ class Cvstate:
         """The commit that is to be applied."""
         self._asked = ""
         """The request that is to be answered."""
+        self._tools = ""
+        """Where the programs are that it renders with, as a search path."""
         self._generation = 0
         """The spec that is to be carried out."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,6 +72,11 @@ class Cvstate:
         """The default of a ClusterState's `interval`."""
         return parse_seconds(str(ClusterStateSpec.model_fields["interval"].default))
 
+    @property
+    def source_seconds(self) -> float:
+        """The default of `source.git.interval`, spread by a tenth."""
+        return parse_seconds(str(GitSource.model_fields["interval"].default))
+
     def compare(self) -> None:
         """By another interval: a new spec has everything compared as the timer has it, and lists nothing either."""
         self._generation = self._ground.api.merge(f"{CLUSTER_STATES.format(HOME)}/{STATE}", {"spec": {"interval": "10m1s"}})["metadata"][
@@ -83,12 +90,9 @@ class Cvstate:
 
     def facts(self) -> Mapping[str, str]:
         """See `bench.tools.Tool`."""
-        commit = subprocess.run(
-            ("git", "describe", "--always", "--dirty"), cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip()
         return {
             "cvstate": cvstate_operator.__version__,
-            "commit": commit,
+            "commit": revision.current(),
             "python": sys.version.split()[0],
             "--webhook-listen": "on",
             "prune": "true",
@@ -100,13 +104,13 @@ class Cvstate:
         self._ground, self.user = ground, ground.user
         self._install()
         self._log = ground.directory / "operator.log"
+        self._tools = os.pathsep.join(str(path.parent) for path in builds.ensure(programs.RENDERERS).values())
         self.restart()
         until("cvstate is ready", self._is_ready, seconds=READY_SECONDS)
 
     def restart(self) -> None:
         """See `bench.tools.Tool`."""
         directory = self._ground.directory
-        tools = os.pathsep.join(str(path.parent) for path in builds.ensure(programs.RENDERERS).values())
         listen = ("--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -115,7 +119,7 @@ class Cvstate:
                 stderr=log,
                 start_new_session=True,
                 cwd=directory,
-                env={**os.environ, "CVSTATE_TOOLS": tools},
+                env={**os.environ, "CVSTATE_TOOLS": self._tools},
             )
 
     def declare(self, ground: Ground, paths: Sequence[str] = (Ground.PATH,)) -> None:

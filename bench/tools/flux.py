@@ -122,6 +122,11 @@ class Flux:
         """See `bench.tools.Tool`."""
         return math.inf
 
+    @property
+    def source_seconds(self) -> float:
+        """Infinity: it is given archives, and the controller that asks the repository does not run."""
+        return math.inf
+
     def compare(self) -> None:
         """See `bench.tools.Tool`."""
         raise NotOfferedError(f"{self.name} compares nothing with what it knows")

@@ -11,7 +11,7 @@ def run(
 ) -> Record:
     """A run that counts; `rest` are other fields of Record."""
     fields: dict[str, object] = {"figures": {"seconds": seconds}, "requests": {}, "faults": (), **rest}
-    return Record(scenario=scenario, tool=tool, world="quiet", n=n, session=session, turn=turn, **{"m": 0, "seed": 7, **fields})  # type: ignore[arg-type]
+    return Record(scenario=scenario, tool=tool, n=n, session=session, turn=turn, **{"world": "quiet", "m": 0, "seed": 7, **fields})  # type: ignore[arg-type]
 
 
 def request(

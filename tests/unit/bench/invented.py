@@ -1,7 +1,12 @@
-"""Runs that nobody made, one for each of the plan: to try the report on. Never to be kept beside real ones."""
+"""Runs that nobody made, one for each of the plan: to try the report on. Never to be kept beside real ones.
+
+Times and memory differ from run to run, counts do not. Two goals are missed: the requests of S2, and the seconds of S7. A session of an earlier day has one
+cell too, with figures that are far off.
+"""
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bench import plan
 from bench.plan import Run
@@ -12,15 +17,28 @@ MAIN: Mapping[str, str] = {"S3": "requests_per_hour", "S6": "pss_bytes"}
 _SPEED: Mapping[str, float] = {"cvstate": 1.0, "flux": 5.5, "flux-tuned": 5.0, "flux-60s": 5.0}
 
 
+SESSION = "20260131T235959Z"
+EARLIER = "20260101T000000Z"
+_WITH_NOISE = ("seconds", "_bytes", "seconds_per_round", "seconds_per_hour", "bytes_per_hour")
+"""How the names of figures end that are no counts."""
+
+
 def records(turns: int = 5) -> list[Record]:
-    """Every run of the plan, the same each time."""
+    """Every run of the plan, and those of another day, the same each time."""
     chance = random.Random(1)
-    return [_record(each, chance) for cell in plan.CELLS for each in plan.order(cell, turns)]
+    found = [_record(each, chance) for cell in plan.CELLS for each in plan.order(cell, turns)]
+    earlier = [replace(each, session=EARLIER, figures={**each.figures, "seconds": 999.0}) for each in found if _is_ours_in_first_cell(each)]
+    return [*earlier, *found]
+
+
+def _is_ours_in_first_cell(made: Record) -> bool:
+    first = plan.CELLS[0]
+    return (made.scenario, made.n, made.tool, made.world) == (first.scenario, first.n, "cvstate", "quiet")
 
 
 def _record(run: Run, chance: random.Random) -> Record:
     cell = run.cell
-    figures = {name: value * chance.uniform(0.93, 1.07) if value else 0.0 for name, value in _figures(run).items()}
+    figures = {name: value * (chance.uniform(0.93, 1.07) if name.endswith(_WITH_NOISE) else 1) for name, value in _figures(run).items()}
     if cell.scenario == "S6":
         figures["peak_ratio"] = figures["peak_pss_bytes"] / figures["pss_bytes"]
     return record(
@@ -30,7 +48,8 @@ def _record(run: Run, chance: random.Random) -> Record:
         m=cell.m,
         variant=cell.variant,
         turn=run.turn,
-        session="20260131T235959Z",
+        session=SESSION,
+        world=cell.world,
         figures=figures,
         main=MAIN.get(cell.scenario, "seconds"),
         samples={"seconds": tuple(figures.get("seconds", 0.0) * chance.uniform(0.8, 1.4) for _ in range(20))},
@@ -65,7 +84,7 @@ def _figures(run: Run) -> Mapping[str, float]:
                 "seconds": 3.3 * thousands if looks else 0.02 if is_bound else 0.13,
                 "max_seconds": 3.5 * thousands if looks else 0.3,
                 "p99_seconds": 0.3,
-                "requests_per_round": 2019 * thousands if looks else 3,
+                "requests_per_round": 2019 * thousands if looks else 4,
                 "cpu_seconds_per_round": 1.7 * thousands if looks else 0.05,
                 "caused_cpu_seconds_per_round": 3.1 * thousands if looks else 0.02,
                 "peak_pss_bytes": 1.2e8,
@@ -73,11 +92,11 @@ def _figures(run: Run) -> Mapping[str, float]:
         case "S3":
             many = 2019.0 * 6 * thousands
             return {
-                "requests_per_hour": 60.0 if is_ours else many,
-                "requests_per_hour_and_1000": 60.0 / thousands if is_ours else many / thousands,
+                "requests_per_hour": 8.0 if is_ours else many,
+                "requests_per_hour_and_1000": 8.0 / thousands if is_ours else many / thousands,
                 "writes_per_hour": 0.0,
                 "response_bytes_per_hour": 1e5 * thousands,
-                "cpu_seconds_per_hour": 9 + thousands,
+                "cpu_seconds_per_hour": 9 + thousands / 4,
                 "caused_cpu_seconds_per_hour": 1.0,
                 "pss_bytes": 9e7,
             }
@@ -108,7 +127,7 @@ def _figures(run: Run) -> Mapping[str, float]:
             return {"pss_bytes": memory, "peak_pss_bytes": 1.3 * memory}
         case _:
             return {
-                "seconds": 2.5 * thousands * factor,
+                "seconds": 3.6 * thousands * factor,
                 "one_seconds": 0.3 * factor,
                 "all_seconds": 3.0 * thousands * factor,
                 "status_writes_per_unit": 1.9,

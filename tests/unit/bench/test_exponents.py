@@ -48,6 +48,20 @@ def test_what_says_nothing_about_growth_is_left_out(runs: list[object]):
     assert exponents(cells(runs)) == []  # type: ignore[arg-type]
 
 
+def test_runs_of_two_sessions_are_never_one_line():
+    one = [run(seconds=n, n=n, turn=turn) for n in (1000, 5000) for turn in (0, 1)]
+    other = [run(seconds=5.0, n=10000, session="s2", turn=turn) for turn in range(9)]
+    [fit] = exponents(cells(one + other))
+    assert (fit.growth.exponent, fit.most, fit.points, fit.sizes, fit.turns) == (pytest.approx(1), 5000, 4, 2, 2)
+
+
+def test_memory_is_fitted_over_foreign_objects_beside_the_same_declared_ones():
+    beside = [run(scenario="S6", m=m, figures={"pss_bytes": 8e7}, main="pss_bytes", turn=turn) for m in (10000, 100000) for turn in (0, 1)]
+    elsewhere = run(scenario="S6", n=7, m=500, figures={"pss_bytes": 1.0}, main="pss_bytes")
+    [fit] = exponents(cells([*beside, elsewhere]))
+    assert (fit.is_foreign, fit.fewest, fit.most, fit.growth.exponent) == (True, 10000, 100000, pytest.approx(0))
+
+
 def test_forms_of_a_scenario_are_kept_apart():
     runs = [run(seconds=n if variant else 1, n=n, variant=variant) for n in SIZES for variant in ("", "b")]
     assert [(fit.variant, round(fit.growth.exponent)) for fit in exponents(cells(runs))] == [("", 0), ("b", 1)]

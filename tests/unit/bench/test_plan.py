@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command_line
-from bench import plan, progress, results, tools
+from bench import goals, guard, plan, progress, results, revision, tools
 from bench.parameters import Parameters
 from bench.plan import Cell, Run
 from bench.progress import Planned, Progress
 from bench.results import Record
-from bench.scenarios import s2
-from bench.session import Session
-from tests.cluster import programs
+from bench.scenarios import s2, s3
+from bench.session import Session, conflicts
+from tests.cluster import builds, programs
 from tests.unit.bench.builders import run
 
 CELL = Cell("S1", 1000, ("cvstate", "flux"))
-BUDGET_MINUTES = 195
+BUDGET_MINUTES = 210
 """The plan on a machine that is busy with other things, as the table of durations has it; on a quiet one it is about three hours."""
 
 
@@ -31,7 +31,7 @@ def planned(cell: Cell = CELL, turns: int = 2, **rest: object) -> list[Planned]:
 
 
 def session(name: str = "s1") -> Session:
-    return Session(name, is_quiet=True, directory=Path("/nowhere"))
+    return Session(name, directory=Path("/nowhere"))
 
 
 def names(waiting: list[Planned]) -> list[tuple[int, str]]:
@@ -56,6 +56,21 @@ def test_cold_convergence_and_small_commits_come_first():
     assert [cell.scenario for cell in plan.CELLS[:6]] == ["S1"] * 3 + ["S2"] * 3
 
 
+def test_the_live_world_comes_last_and_in_few_turns():
+    live = [cell for cell in plan.CELLS if cell.world == "live"]
+    assert {cell.scenario for cell in live} == {"S1", "S4"}
+    assert live == list(plan.CELLS[-len(live) :])
+    assert max(each.turn for cell in live for each in plan.order(cell, 5)) == plan.FEW_TURNS - 1
+
+
+def test_growth_is_fitted_from_three_sizes_or_more():
+    sizes = {(scenario, variant): set[int]() for scenario, variant, _ in goals.EXPONENTS}
+    for cell in plan.CELLS:
+        if (cell.scenario, cell.variant) in sizes and not cell.m and cell.world == "quiet":
+            sizes[cell.scenario, cell.variant].add(cell.n)
+    assert min(map(len, sizes.values())) >= 3
+
+
 def test_every_tool_of_the_plan_is_there():
     assert all(tools.make(name).name == name for cell in plan.CELLS for name in cell.tools)
 
@@ -67,7 +82,7 @@ def test_every_program_that_a_tool_needs_can_be_built():
 
 
 def test_no_cell_is_planned_twice():
-    keys = [(cell.scenario, cell.variant, cell.n, cell.m) for cell in plan.CELLS]
+    keys = [(cell.scenario, cell.variant, cell.n, cell.m, cell.world) for cell in plan.CELLS]
     assert len(keys) == len(set(keys))
 
 
@@ -108,6 +123,29 @@ def test_more_turns_can_be_asked_for_later():
     assert names(session().waiting(planned(turns=3), kept)) == [(2, "cvstate"), (2, "flux")]
 
 
+def test_runs_of_another_commit_are_not_continued():
+    kept = [run("cvstate", facts={"commit": "1234567"})]
+    assert conflicts(planned(), kept, "1234567") == []
+    assert conflicts(planned(), kept, "1234567-dirty") == ["it was measured with the commit 1234567, and 1234567-dirty is checked out"]
+
+
+def test_runs_with_other_settings_are_not_continued():
+    kept = [run("cvstate", settings=Parameters(drift_seconds=30.0).settings()), run("flux")]
+    assert conflicts(planned(), kept, "1") == []
+    assert conflicts(planned(drift_seconds=60.0), kept, "1") == ["S1 was measured with drift_seconds 30.0, and 60.0 is asked for"]
+
+
+def test_turns_to_come_have_the_seed_and_settings_of_those_that_are_kept():
+    kept = [run("cvstate", turn=5, settings=Parameters(seed=7).settings())]
+    assert conflicts(planned(seed=8), kept, "1") == ["S1 was measured with seed 7, and 8 is asked for"]
+
+
+def test_a_run_that_needed_fewer_rounds_than_were_asked_for_has_the_same_settings():
+    cell = Cell("S2", 5000, ("flux",))
+    made = dataclasses.replace(run("flux", scenario="S2", n=5000), settings=Parameters(n=5000, rounds=s2.MOST_PASSES).settings())
+    assert conflicts(planned(cell, rounds=10), [made], "1") == []
+
+
 def test_parameters_are_read_from_a_record_as_they_were_written():
     parameters = Parameters(n=7, variant="x", rounds=3, rest_seconds=0.5)
     assert Parameters.of_settings({**parameters.settings(), "kubernetes": "v1"}) == parameters
@@ -118,7 +156,7 @@ def test_parameters_are_read_from_a_record_as_they_were_written():
 
 @pytest.mark.parametrize(
     ("tool", "n", "rounds"),
-    [("cvstate", 10000, 10), ("flux", 1000, 10), ("flux", 5000, 3), ("flux-tuned", 10000, 3), ("bound-8", 10000, 10)],
+    [("cvstate", 10000, 10), ("flux", 1000, 10), ("flux", 5000, 2), ("flux-tuned", 10000, 2), ("bound-8", 10000, 10)],
 )
 def test_a_tool_that_looks_at_everything_has_few_rounds_where_that_takes_long(tool: str, n: int, rounds: int):
     assert s2.rounds(tools.make(tool), Parameters(n=n, rounds=10)) == rounds
@@ -150,6 +188,18 @@ def _took(made: Run, parameters: Parameters, seconds: float) -> Record:
     return run(made.tool, settings=parameters.settings(), run_seconds=seconds)
 
 
+def test_the_live_world_takes_longer():
+    quiet, live = (progress.seconds(*planned(dataclasses.replace(CELL, world=world))[0]) for world in ("quiet", "live"))
+    assert live == quiet + plan.LIVE_SECONDS
+
+
+def test_an_idle_tool_is_watched_until_the_next_look_at_the_repository():
+    ours, flux = (progress.seconds(*planned(Cell("S3", 0, (tool,)), idle_seconds=100.0)[0]) for tool in ("cvstate", "flux-tuned"))
+    without = 100.0 + s3.MOST_WITHOUT_SECONDS
+    assert ours - plan.seconds("S3", "cvstate", n=0, m=0, rounds=1, idle_seconds=without) == 20.0 + s3.LOOK_SECONDS
+    assert flux == plan.seconds("S3", "flux-tuned", n=0, m=0, rounds=1, idle_seconds=without)
+
+
 def test_more_objects_and_rounds_take_longer():
     small, large = (progress.seconds(*planned(Cell("S2", n, ("flux",)))[0]) for n in (1000, 4000))
     many = progress.seconds(*planned(Cell("S2", 1000, ("flux",)), rounds=50)[0])
@@ -164,8 +214,8 @@ def test_the_plan_is_shown_with_its_minutes(capsys: pytest.CaptureFixture[str]):
     assert command_line.main(["plan", "--runs", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     *cell, runs, minutes = lines[1].split()
-    assert " ".join(cell) == "S1 n=1000 cvstate 5, flux 5, flux-tuned 5, bound-8 5, bound-16 5, bound-32 5"
-    assert (runs, int(minutes) > 0) == ("30", True)
+    assert " ".join(cell) == "S1 n=1000 cvstate 5, flux 5, flux-tuned 5, bound-4 2, bound-8 5, bound-16 5, bound-32 5, bound-64 2"
+    assert (runs, int(minutes) > 0) == ("34", True)
     assert lines[-1].startswith("together")
 
 
@@ -174,6 +224,32 @@ def test_sizes_and_tools_of_the_command_line_take_the_place_of_the_plan(capsys: 
     lines = capsys.readouterr().out.splitlines()[1:-1]
     assert lines
     assert all("n=300" in line and "cvstate 1 " in line for line in lines)
+
+
+def test_only_the_cells_of_a_world_that_is_named_are_planned(capsys: pytest.CaptureFixture[str]):
+    assert command_line.main(["plan", "--world", "live"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:-1]
+    assert lines
+    assert all("live" in line for line in lines)
+
+
+def test_a_session_of_another_commit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    results.append(run(session="here", facts={"commit": "0000000"}), tmp_path / "S1-here.jsonl")
+    assert command_line.main(["S1", "--resume", "here", "--results", str(tmp_path)]) == 2
+    assert "cannot be continued: it was measured with the commit 0000000" in capsys.readouterr().err
+
+
+def test_a_continued_session_with_a_run_that_broke_says_so_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Nothing is left to be made, so nothing is started.
+    monkeypatch.setattr(guard, "run", lambda work: work())
+    monkeypatch.setattr(builds, "ensure", dict)
+    for faults, code in (((), 0), (("broken: x",), 1)):
+        directory = tmp_path / str(code)
+        settings = Parameters().settings()
+        results.append(
+            run(session="here", faults=faults, settings=settings, facts={"commit": revision.current()}), directory / "S1-here.jsonl"
+        )
+        assert command_line.main(["S1", "--tools", "cvstate", "--resume", "here", "--results", str(directory)]) == code
 
 
 def test_a_session_that_is_nowhere_cannot_be_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -72,15 +72,56 @@ def test_the_report_shows_tools_side_by_side_with_runs_and_ratios():
     assert table[0] == "| objects | median (least – most) | cvstate | flux | bound |"
     assert table[2:6] == [
         "| **1,000** | **push → last object right, s** | 1 | 4 | 0.500 |",
-        "|  | runs | 1 | 1 | 1, 8 wide |",
-        "|  | × lower bound (95 %) | 2 | 8 |  |",
-        "|  | × better Flux (95 %) | 0.250 |  | 0.125 |",
+        "|  | runs | 1 | 1 | 1, 8 wide, no other tried |",
+        "|  | × lower bound | 2 (1 turn) | 8 (1 turn) |  |",
+        "|  | × better Flux | 0.250 (1 turn) |  | 0.125 (1 turn) |",
     ]
 
 
 def test_a_ratio_of_several_turns_comes_with_its_interval():
-    text = report.page([run(tool, seconds, turn=turn) for turn in range(3) for tool, seconds in (("cvstate", 1.0), ("flux", 4.0))])
-    assert "|  | × better Flux (95 %) | 0.250 (0.250 – 0.250) |" in text
+    text = report.page([run(tool, seconds, turn=turn) for turn in range(5) for tool, seconds in (("cvstate", 1.0), ("flux", 4.0))])
+    assert "|  | × better Flux | 0.250 (5 turns, 95 %: 0.250 – 0.250) |" in text
+
+
+def test_a_ratio_of_few_turns_comes_with_its_least_and_most():
+    text = report.page(
+        [
+            run(tool, seconds * (1 + turn) ** (tool == "flux"), turn=turn)
+            for turn in range(2)
+            for tool, seconds in (("cvstate", 1.0), ("flux", 4.0))
+        ]
+    )
+    assert "|  | × better Flux | 0.167 (2 turns, from 0.125 to 0.250) |" in text
+
+
+@pytest.mark.parametrize(
+    ("best", "told"),
+    [("bound-4", "1, 4 wide, the narrowest tried |"), ("bound-8", "1, 8 wide |"), ("bound-16", "1, 16 wide, the widest tried |")],
+)
+def test_a_lower_bound_at_the_edge_of_what_was_tried_is_said_to_be_there(best: str, told: str):
+    widths = ("bound-4", "bound-8", "bound-16")
+    assert told in report.page([run(), *(run(width, 1.0 if width == best else 2.0) for width in widths)])
+
+
+def test_the_live_world_has_its_own_heading_after_the_quiet_one():
+    text = report.page([run(world="live"), run()])
+    assert text.index("### Quiet world") < text.index("### Live world")
+    assert text.index("## S1, cold convergence") < text.index("### Quiet world")
+
+
+def test_what_is_not_measured_is_told():
+    method = report.page([run()]).partition("## How it was measured")[2].partition("\n## ")[0]
+    assert "Not measured" in method
+    assert all(
+        each in method
+        for each in ("one in a hundred", "rename", "no webhook", "kustomize overlays", "0.1 and 1 a second", "50,000 foreign")
+    )
+
+
+def test_drift_is_shown_from_sending_and_from_the_answer():
+    text = report.page([run(scenario="S4", figures={"seconds": 0.004, "sent_seconds": 0.006})])
+    assert "| **drift answered → repaired, p50 of a run, ms** | 4 |" in text
+    assert "| drift sent → repaired, p50 of a run, ms | 6 |" in text
 
 
 def test_the_spread_of_runs_is_shown():
@@ -109,6 +150,11 @@ def test_memory_is_fitted_for_each_declared_and_each_foreign_object():
     assert foreign == pytest.approx(2)
 
 
+def test_memory_of_two_sessions_has_no_slope():
+    other = [run(scenario="S6", n=n, figures={"pss_bytes": 1e9}, main="pss_bytes", session="s0") for n in (20000,)]
+    assert per_object(cells(MEMORY + other), "cvstate")[0] == pytest.approx(1000)
+
+
 def test_one_size_has_no_slope():
     assert per_object(cells([run()]), "cvstate") == (None, None)
     assert per_object(cells(MEMORY), "flux") == (None, None)
@@ -131,7 +177,7 @@ def test_a_ratio_to_itself_is_no_loss():
         for tool, ratio in (("cvstate", 1.2), ("flux", 1.0))
     ]
     text = report.page(runs)
-    assert "| peak over steady | 1.20 | 1 |" in text
+    assert "| highest sample over steady | 1.20 | 1 |" in text
     assert "Against no peer in these runs." in text
 
 
@@ -142,8 +188,9 @@ def test_a_cell_without_a_run_that_counts_is_named():
 
 
 def test_figures_that_no_run_has_are_left_out():
-    assert "peak memory" not in report.page([run()])
-    assert "| peak memory, MB | 9 |" in report.page([run(figures={"seconds": 1.0, "peak_pss_bytes": 9e6})])
+    title = "memory, highest of samples a second apart, MB"
+    assert title not in report.page([run()])
+    assert f"| {title} | 9 |" in report.page([run(figures={"seconds": 1.0, "peak_pss_bytes": 9e6})])
 
 
 @pytest.mark.parametrize(("tools", "told"), [(("cvstate", "bound-4"), "No peer took part"), (("cvstate", "flux"), "Against no peer")])
@@ -214,5 +261,5 @@ def test_pictures_of_an_earlier_report_go(tmp_path: Path):
 def test_every_picture_that_the_page_shows_is_there(tmp_path: Path):
     report.write(invented.records(2), tmp_path)
     shown = re.findall(r"\]\((benchmark/.+?)\)", (tmp_path / report.PAGE).read_text())
-    assert len(shown) == len(set(shown)) == 8
+    assert len(shown) == len(set(shown)) == 10
     assert {str(path.relative_to(tmp_path)) for path in (tmp_path / report.PICTURES).iterdir()} == set(shown)
