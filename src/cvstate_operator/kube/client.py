@@ -21,7 +21,7 @@ from cvstate_operator.api.prune import PropagationPolicy
 from cvstate_operator.kube import nesting, verdict
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.pace import Pace
-from cvstate_operator.kube.wire import APPLY, Wire, WireError
+from cvstate_operator.kube.wire import Wire, WireError
 from cvstate_operator.objects.manifest import Body
 
 REQUEST_SECONDS: Final = 15.0
@@ -32,6 +32,7 @@ PROBES: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 """TCP keepalive of a watch: seconds of silence before the first probe, seconds to the next, and how many unanswered ones end it. So the kernel finds a peer that is
 gone within two minutes, also where no bookmarks come. Source: tcp(7); other systems lack some of these."""
 
+APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
 
 Params = Mapping[str, str]

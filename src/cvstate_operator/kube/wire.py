@@ -4,7 +4,7 @@ Why not aiohttp, which carries the watches: for each request it costs twice the 
 redirects, proxies, streams (docs/performance.md). What comes back is parsed by httptools, Node's parser.
 
 Requests are not repeated, but for one case: a connection that was kept is closed by the server in the same moment in which a request is sent that may come twice:
-a GET, a DELETE, which names the object by its uid, or an apply.
+a GET, or a DELETE, which names the object by its uid.
 Source: RFC 9112 (HTTP/1.1), sections 6.3 (length of a message) and 9.3.1 (repeating requests).
 """
 
@@ -24,9 +24,8 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 FIRST_FINAL: Final = 200
 """Answers below only say to wait. Source: RFC 9110, section 15.2."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
-APPLY: Final = "application/apply-patch+yaml"
 _REPEATABLE: Final = frozenset({"GET", "DELETE"})
-"""Sent twice they change no more than once (RFC 9110, section 9.2.2); so does an apply, and one that is bound to a version is refused the second time."""
+"""Sent twice they change no more than once (RFC 9110, section 9.2.2). So does an apply, but whoever applies judges himself when it is tried again: others go first."""
 
 
 class WireError(Exception):
@@ -262,7 +261,7 @@ class Wire:
             try:
                 return await self._ask(link, request)
             except _ClosedError:
-                if method not in _REPEATABLE and content_type != APPLY:
+                if method not in _REPEATABLE:
                     raise
         return await self._ask(await self._open(), request)
 
