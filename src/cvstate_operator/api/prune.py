@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cvstate_operator.api.drift import KindName
 from cvstate_operator.api.model import ApiModel
-from cvstate_operator.api.propagation import PropagationPolicy as PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 
 
 class Prune(ApiModel):

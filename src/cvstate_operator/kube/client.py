@@ -17,7 +17,7 @@ import orjson
 from yarl import URL
 
 from cvstate_operator import errors
-from cvstate_operator.api.prune import PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.kube import nesting, verdict
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.pace import Pace

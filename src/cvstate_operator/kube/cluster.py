@@ -11,7 +11,7 @@ from typing import Any, Final
 from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.names import FIELD_MANAGER
-from cvstate_operator.api.prune import PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.kube import nesting
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.discovery import Discovery

@@ -7,6 +7,7 @@
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 CORRELATION_CHARACTERS: Final = 16
 """Hex digits of a correlation id: 64 bits tell more roll-outs apart than a cluster ever sees, and a person can copy them."""
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class Stage(StrEnum):
@@ -149,9 +151,9 @@ def correlation_id(uid: str, commit: str, started_at: datetime) -> str:
 
 
 def commit_of(revision: str) -> str:
-    """The commit id in `main@sha1:4c1f…`; empty if there is none."""
+    """The commit id in `main@sha1:4c1f…`; empty if there is none. Anybody may have written into a status or an annotation."""
     commit = revision.rpartition("sha1:")[2]
-    return commit if len(commit) == 40 and commit.isalnum() else ""
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 def _entry(told: Any) -> Entry | None:

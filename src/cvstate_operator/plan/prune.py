@@ -26,7 +26,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cvstate_operator.api.prune import PropagationPolicy, Prune
+from cvstate_operator.api.propagation import PropagationPolicy
+from cvstate_operator.api.prune import Prune
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.ownership import PART_OF_LABEL

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from cvstate_operator.api.prune import PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.api.source import GitSource
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.access import Access

@@ -3,20 +3,18 @@
 The last good commit stays in use whatever happens to the source: a server that is away, a rewritten history, a missing signature.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.plan.history import commit_of
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.reconcile.ports import World
-
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class News(Enum):
@@ -58,7 +56,7 @@ NOTHING_SEEN = Seen("", "", "")
 def baseline_of(status: Mapping[str, Any]) -> Baseline:
     """What an earlier life of the operator applied, as it noted in the status."""
     source = status.get("lastAppliedFrom") or {}
-    commit = _commit(str(status.get("lastAppliedRevision") or ""))
+    commit = commit_of(str(status.get("lastAppliedRevision") or ""))
     return Baseline(*_origin(source), commit, str(source.get("path", "")), str(source.get("type", ""))) if commit else NO_BASELINE
 
 
@@ -66,17 +64,11 @@ def seen_of(status: Mapping[str, Any]) -> Seen:
     """What an earlier life of the operator saw last, as it noted in the status; it need not have been applied, or may even be quarantined."""
     source = status.get("source") or {}
     revision = str(source.get("revision") or "")
-    return Seen(*_origin(source), revision) if _commit(revision) else NOTHING_SEEN
+    return Seen(*_origin(source), revision) if commit_of(revision) else NOTHING_SEEN
 
 
 def _origin(told: Mapping[str, Any]) -> tuple[str, str]:
     return str(told.get("url", "")), str(told.get("ref", "")).partition(" (")[0]
-
-
-def _commit(revision: str) -> str:
-    """The commit that a revision names; empty if it names none. Anybody may have written into a status."""
-    commit = revision.rpartition("sha1:")[2]
-    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 class SourceStage:
@@ -182,7 +174,7 @@ class SourceStage:
             return
         try:
             access = await inputs.access(self._world.references, git, self._namespace, max_age=parse_seconds(spec.interval))
-            artifact = await self._world.source.recall(git, access=access, commit=_commit(seen.revision))
+            artifact = await self._world.source.recall(git, access=access, commit=commit_of(seen.revision))
         except errors.CvstateError:
             return  # why the source cannot be read is told already
         # No ref may lead to it any more: Git was rewound.

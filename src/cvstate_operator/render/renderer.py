@@ -131,8 +131,6 @@ class Renderer:
             answer = await self._children.run(TASK, {"batch": requests}, limits=LIMITS)
         except ChildFailedError:
             return [None] * len(requests)
-        except errors.CvstateError as exc:
-            return [{"error": errors.to_data(exc)}]
         return [one or None for one in answer["answers"]]
 
     async def _alone(self, request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -349,23 +349,29 @@ async def test_it_rests_while_its_first_look_lasts(stage: Stage, reporter: Repor
     await actor.close(seconds=1)
 
 
+def keeps_changing(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """From now on no two statuses are the same; all that were put together."""
+    told: list[dict[str, Any]] = []
+    status = report.status
+
+    def changing(*arguments: Any, **more: Any) -> dict[str, Any]:
+        told.append({**status(*arguments, **more), "drift": {"objects": len(told) + 1}})
+        return told[-1]
+
+    monkeypatch.setattr(report, "status", changing)
+    return told
+
+
 async def test_what_keeps_changing_is_told_once_in_a_while(
     stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await until(lambda: reporter.ready().get("status") == "True")
-    told, status = 0, report.status
-
-    def changing(*arguments: Any, **more: Any) -> dict[str, Any]:
-        nonlocal told
-        told += 1
-        return {**status(*arguments, **more), "drift": {"objects": told}}
-
-    monkeypatch.setattr(report, "status", changing)
+    told = keeps_changing(monkeypatch)
     monkeypatch.setattr("cvstate_operator.operator.teller.STATUS_SECONDS", 0.3)
     written = len(reporter.statuses)
     for number in range(1, 5):
         actor.touch(ref("a"))
-        await until(lambda number=number: told >= number)  # type: ignore[misc]
+        await until(lambda number=number: len(told) >= number)  # type: ignore[misc]
     assert len(reporter.statuses) - written <= 1, "a pass for each, but no status"
     await until(lambda: len(reporter.statuses) > written and reporter.statuses[-1]["drift"]["objects"] >= 4)
     assert len(reporter.statuses) - written <= 2
@@ -375,17 +381,10 @@ async def test_a_status_that_waits_for_its_turn_is_not_lost_at_the_end(
     stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await until(lambda: reporter.ready().get("status") == "True")
-    told, status = 0, report.status
-
-    def changing(*arguments: Any, **more: Any) -> dict[str, Any]:
-        nonlocal told
-        told += 1
-        return {**status(*arguments, **more), "drift": {"objects": told}}
-
-    monkeypatch.setattr(report, "status", changing)
+    told = keeps_changing(monkeypatch)
     monkeypatch.setattr("cvstate_operator.operator.teller.STATUS_SECONDS", 3600.0)
     actor.touch(ref("a"))
-    await until(lambda: told == 1)
+    await until(lambda: len(told) == 1)
     assert "drift" not in reporter.statuses[-1]
     await actor.close(seconds=1)
     assert reporter.statuses[-1]["drift"] == {"objects": 1}

@@ -12,7 +12,7 @@ from typing import Any
 
 from cvstate_operator import errors
 from cvstate_operator.api.names import FIELD_MANAGER
-from cvstate_operator.api.prune import PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest, Remade

@@ -6,7 +6,7 @@ and Ready is not True · the same when the ClusterState is deleted.
 
 import pytest
 
-from cvstate_operator.api.prune import PropagationPolicy
+from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.reconcile import teardown_stage
 from tests.unit.builders import body, ref
 from tests.unit.reconcile.fakes import Stage, spec

@@ -5,7 +5,7 @@ told so · a batch gives everyone his own manifests and his own error · one tha
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from cvstate_operator.isolation.child import ChildFailedError, Children, Limits
 from cvstate_operator.objects.artifact import Rendered
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render import batches
-from cvstate_operator.render import renderer as module
 from cvstate_operator.render.batches import Answer, Batches
 from tests.unit.render.test_renderer import Place, config_map
 from tests.unit.render.trees import Tree
@@ -122,13 +121,6 @@ async def test_whatever_goes_wrong_nobody_is_left_without_an_answer() -> None:
 
 
 # -- with real children --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def children(tmp_path: Path) -> AsyncIterator[Children]:
-    running = Children(tmp_path / "scratch", preload=(module.TASK,))
-    yield running
-    await running.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +60,6 @@ class Place:
 
     async def render(self, tree: Tree, recipe: Recipe = PLAIN, *, previous: Rendered | None = None) -> Rendered:
         return await self.renderer.render(self.commit(tree), recipe, previous=previous)
-
-
-@pytest.fixture
-async def children(tmp_path: Path) -> AsyncIterator[Children]:
-    running = Children(tmp_path / "scratch", preload=(module.TASK,))
-    yield running
-    await running.close()
 
 
 @pytest.fixture
