@@ -5,7 +5,9 @@
     spec.suspend         everything
     spec.mode Observe    everything
     spec.windows         the actions that the window names
+    an SLO               new revisions, while it uses its error budget up too fast (spec.gates.errorBudget)
     spec.dependsOn       new revisions
+    spec.source          new revisions, while it was not read since it changed
 
 If several close a gate, the first one in this order is named.
 """
@@ -16,6 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from cvstate_operator.api.gates import GateMode, GatePolicy
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.plan.windows import WindowState
@@ -28,13 +31,19 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     OBSERVE_ONLY = "ObserveOnly"
     WINDOW_CLOSED = "WindowClosed"
+    ERROR_BUDGET_BURNING = "ErrorBudgetBurning"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
+    SOURCE_CHANGED = "SourceChanged"
+    """The newest commit that is known was read by an older spec: it may not be signed as this one asks."""
     QUARANTINED = "Quarantined"
     """The newest revision was given up or rejected, and there is none to go back to."""
 
 
-PASSING: Final = frozenset({Reason.WINDOW_CLOSED, Reason.DEPENDENCY_NOT_READY})
+PASSING: Final = frozenset({Reason.WINDOW_CLOSED, Reason.ERROR_BUDGET_BURNING, Reason.DEPENDENCY_NOT_READY, Reason.SOURCE_CHANGED})
 """Closed gates that open by themselves; the others need a person."""
+
+
+DEFAULT: Final = GatePolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,11 @@ class Block:
     reason: Reason
     message: str
     """For people: what closes the gate, and what opens it."""
+    is_brief: bool = False
+    """It lasts seconds, and no Event tells it."""
+
+
+UNREAD: Final = Block(Reason.SOURCE_CHANGED, "spec.source changed, and was not read since", is_brief=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +68,25 @@ class Gates:
     """What is closed; everything else is open."""
     next_change: datetime | None = None
     """When a window opens or closes next."""
+    warnings: tuple[Block, ...] = ()
+    """What would hold new revisions back if `spec.gates` did not say Warn."""
 
     def block(self, action: WindowAction) -> Block | None:
         """Why changes of this class are not made now; None if they are."""
         return self.blocks.get(action)
 
 
-def judge(*, stop: str, suspend: bool, mode: Mode, windows: WindowState | None, waits_for: str) -> Gates:
+def judge(
+    *,
+    stop: str,
+    suspend: bool,
+    mode: Mode,
+    windows: WindowState | None,
+    waits_for: str,
+    is_unread: bool = False,
+    burning: Block | None = None,
+    policy: GatePolicy = DEFAULT,
+) -> Gates:
     """Which gates are closed.
 
     Args:
@@ -69,15 +95,34 @@ def judge(*, stop: str, suspend: bool, mode: Mode, windows: WindowState | None, 
         mode: `spec.mode`.
         windows: what `spec.windows` say now; None if there are none.
         waits_for: a dependency that is not ready, for people; empty if all are.
+        is_unread: whether the source was not read since its spec changed.
+        burning: the SLO that uses its error budget up too fast; None if none does, or if a person lets the newest commit pass.
+        policy: `spec.gates`.
     """
     blocks: dict[WindowAction, Block] = {}
+    warnings: list[Block] = []
+    if is_unread:
+        blocks[WindowAction.NEW_REVISION] = UNREAD
     if waits_for:
         blocks[WindowAction.NEW_REVISION] = Block(Reason.DEPENDENCY_NOT_READY, waits_for)
+    if burning:
+        _close(burning, WindowAction.NEW_REVISION, policy.error_budget, blocks, warnings)
     for action in windows.blocked if windows else ():
-        blocks[action] = _closed(windows, action) if windows else blocks[action]
+        if windows:
+            _close(_closed(windows, action), action, policy.windows, blocks, warnings)
     if everything := _everything(stop, suspend=suspend, mode=mode):
         blocks = dict.fromkeys(WindowAction, everything)
-    return Gates(blocks, windows.next_change if windows else None)
+    return Gates(blocks, windows.next_change if windows else None, tuple(warnings))
+
+
+def _close(block: Block, action: WindowAction, mode: GateMode, blocks: dict[WindowAction, Block], warnings: list[Block]) -> None:
+    match mode:
+        case GateMode.HOLD:
+            blocks[action] = block
+        case GateMode.WARN:
+            warnings.append(block)
+        case GateMode.OFF:
+            pass
 
 
 def _everything(stop: str, *, suspend: bool, mode: Mode) -> Block | None:

@@ -46,6 +46,8 @@ class Entry:
     """Of its desired objects, as they were rendered last; empty if that is not known."""
     correlation_id: str = ""
     """Of this roll-out: its log lines and Events carry it. Empty if it was begun before there were any."""
+    evidence: tuple[str, ...] = ()
+    """What spoke against it when it was given up, for people; one line each."""
 
 
 @dataclass(slots=True)
@@ -113,17 +115,18 @@ class History:
             elif current.stage is not Stage.APPLIED:
                 self._reach(Stage.APPLIED, now)
 
-    def quarantine(self, commit: str, why: str, now: datetime) -> None:
+    def quarantine(self, commit: str, why: str, now: datetime, *, evidence: Iterable[str] = ()) -> None:
         """Do not apply this commit again."""
         self.quarantined[commit] = why
         if self.current and self.current.commit == commit:
             self._reach(Stage.UNHEALTHY, now)
+            self.entries[0] = replace(self.entries[0], evidence=tuple(evidence))
 
     def release(self, commit: str, now: datetime) -> None:
         """It may be applied again; if it is the current one, its time begins anew."""
         self.quarantined.pop(commit, None)
         if self.current and self.current.commit == commit and self.current.stage is Stage.UNHEALTHY:
-            self.entries[0] = replace(self.current, stage=Stage.APPLYING, started_at=now, seconds=None)
+            self.entries[0] = replace(self.current, stage=Stage.APPLYING, started_at=now, seconds=None, evidence=())
 
     def keep_quarantined(self, newest: str) -> None:
         """Only what the source still holds as its newest commit can come again; the rest is forgotten."""
@@ -171,6 +174,7 @@ def _entry(told: Any) -> Entry | None:
                     float(seconds) if seconds is not None else None,
                     str(told.get("digest") or ""),
                     str(told.get("correlationID") or ""),
+                    tuple(str(line) for line in told.get("evidence") or () if isinstance(line, str)),
                 )
             except (TypeError, ValueError):
                 return None

@@ -6,6 +6,7 @@ Source: sigs.k8s.io/cli-utils, pkg/kstatus/README.md, "Conditions" and "The Read
 - A condition of an older generation does not count (metav1.Condition, `observedGeneration`), where the status as a whole names no generation. Gateway
   API and others tell the generation nowhere else; kstatus reads such a condition as new.
 - Without Ready, `Available` or `Established` decides, which many kinds have instead; kstatus calls those objects Current.
+- Kinds that nobody can list, as providers of clouds have them by the hundred, are told by their conditions: Crossplane's Synced, ACK's own two.
 """
 
 from typing import Final
@@ -15,9 +16,16 @@ from cvstate_operator.vital.conditions import Condition, Conditions
 from cvstate_operator.vital.fields import Fields
 from cvstate_operator.vital.state import Readiness, Reason, Status
 
-SUMMARIES: Final = ("Ready", "Available", "Established")
+SUMMARIES: Final = ("Ready", "Available", "Established", "ACK.ResourceSynced")
 """Conditions that sum an object up; the first that is there decides. Ready is kstatus' own; OpenShift's operators and APIService tell Available,
-CustomResourceDefinition and Crossplane's definitions Established."""
+CustomResourceDefinition Established, and the AWS Controllers for Kubernetes ACK.ResourceSynced (their documentation, "Conditions")."""
+
+APPLIED: Final = "Synced"
+"""False where Crossplane could not apply the newest spec, while what it applied before stays Ready (crossplane-runtime, common/v1 TypeSynced)."""
+ON_HOLD: Final = "ReconcilePaused"
+"""Its reason where somebody asked for that (crossplane-runtime, common/v1 ReasonReconcilePaused)."""
+TERMINAL: Final = "ACK.Terminal"
+"""True where the AWS Controllers for Kubernetes need another spec before they try again (aws-controllers-k8s/runtime, core/v1alpha1 ConditionTypeTerminal)."""
 
 
 def first(live: Fields) -> Readiness | None:
@@ -41,11 +49,16 @@ def by_conditions(live: Fields) -> Readiness:
     if not live.has("status"):
         return state.current(Reason.NO_STATUS, "has no status")
     told = Conditions.of(live.below("status"))
+    if terminal := told.true(TERMINAL):
+        return state.failed(Reason.SPEC_REFUSED, terminal.told)
     found = next((summary for kind in SUMMARIES if (summary := told.find(kind))), None)
     if found is None:
         return state.current(Reason.NO_KNOWN_CONDITION, "no condition that we know speaks against it")
     if _is_outdated(found, live):
         return state.in_progress(Reason.NOT_OBSERVED, f"{found.type} speaks of generation {found.generation}, not of the newest")
+    applied = told.find(APPLIED)
+    if found.status == conditions.TRUE and applied and applied.status == conditions.FALSE and applied.reason != ON_HOLD:
+        return summed_up(applied)
     return summed_up(found)
 
 

@@ -7,25 +7,13 @@ Source: Kubernetes documentation, "Pod Lifecycle". Where we differ from kstatus:
 - Back-off of an image pull, and containers that initialise, are seen; kstatus looks for crash loops of a running Pod only.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Sequence
 
-from cvstate_operator.vital import conditions, state
+from cvstate_operator.vital import conditions, containers, state
 from cvstate_operator.vital.conditions import Conditions
+from cvstate_operator.vital.containers import Container
 from cvstate_operator.vital.fields import Fields, MalformedError
 from cvstate_operator.vital.state import Readiness, Reason
-
-_GIVEN_UP: Final = {
-    "CrashLoopBackOff": Reason.CRASH_LOOP,
-    "ImagePullBackOff": Reason.IMAGE_PULL_FAILED,
-    "InvalidImageName": Reason.IMAGE_PULL_FAILED,
-    "ErrImageNeverPull": Reason.IMAGE_PULL_FAILED,
-}
-"""What a container waits for after the kubelet tried more than once, or will not try at all (kubelet, images/types.go and container/sync_result.go).
-Others (`ErrImagePull`, `CreateContainerConfigError`: a ConfigMap that comes a moment later) are a first try."""
-
-_ORDINARY: Final = ("ContainerCreating", "PodInitializing")
-"""What every container waits for at first."""
 
 
 def pod(live: Fields) -> Readiness:
@@ -37,10 +25,10 @@ def pod(live: Fields) -> Readiness:
         case "Succeeded":
             return _succeeded(live.below("spec").text("restartPolicy"))
         case "Failed":
-            why = status.text("message") or status.text("reason") or _exit(status)
+            why = status.text("message") or status.text("reason") or _exit(containers.of(live))
             return state.failed(Reason.POD_FAILED, f"ended with an error: {why}" if why else "ended with an error")
         case "Running" | "Pending":
-            return _under_way(status)
+            return _under_way(live)
         case "Unknown":
             return state.unknown(Reason.HEARTBEAT_LOST, "its node does not answer")
         case _:
@@ -53,43 +41,36 @@ def _succeeded(restart_policy: str) -> Readiness:
     return state.failed(Reason.POD_FAILED, "ended, though its containers were to be restarted always")  # by a node that went down, say
 
 
-def _under_way(status: Fields) -> Readiness:
+def _under_way(live: Fields) -> Readiness:
+    status = live.below("status")
     told = Conditions.of(status)
     if told.true("Ready"):
         return state.current(Reason.READY, "is ready")
-    waiting = tuple(_waiting(status))
-    for container, reason, message in waiting:
-        if reason in _GIVEN_UP:
-            return state.failed(_GIVEN_UP[reason], f"container {container}: {reason}{_also(message)}")
+    found = containers.of(live)
+    for container in found:
+        if container.has_given_up:
+            reason = Reason.CRASH_LOOP if container.waits == containers.CRASH_LOOP else Reason.IMAGE_PULL_FAILED
+            return state.failed(reason, f"container {container.name}: {container.waits}{_also(container.waits_told)}")
     scheduled = told.find("PodScheduled")
     if scheduled and scheduled.status == conditions.FALSE:
         reason = Reason.UNSCHEDULABLE if scheduled.reason == "Unschedulable" else Reason.PENDING
         return state.in_progress(reason, f"no node yet: {scheduled.told}")
-    for container, reason, message in waiting:
-        if reason not in _ORDINARY:
-            return state.in_progress(Reason.CONTAINER_WAITING, f"container {container} waits: {reason}{_also(message)}")
+    for container in found:
+        if container.is_held_up:
+            return state.in_progress(
+                Reason.CONTAINER_WAITING, f"container {container.name} waits: {container.waits}{_also(container.waits_told)}"
+            )
     if status.text("phase") == "Pending":
         return state.in_progress(Reason.PENDING, "its containers are about to start")
     ready = told.find("Ready")
     return state.in_progress(Reason.NOT_READY, f"runs, and is not ready: {ready.told}" if ready else "runs, and is not ready")
 
 
-def _waiting(status: Fields) -> Iterator[tuple[str, str, str]]:
-    """Name, reason and message of each container that waits, those that initialise first."""
-    for name in ("initContainerStatuses", "containerStatuses"):
-        for container in status.items(name):
-            waiting = container.below("state").below("waiting")
-            if reason := waiting.text("reason"):
-                yield container.text("name"), reason, waiting.text("message")
-
-
-def _exit(status: Fields) -> str:
+def _exit(found: Sequence[Container]) -> str:
     """How the first container that failed ended; empty if none did."""
-    for name in ("initContainerStatuses", "containerStatuses"):
-        for container in status.items(name):
-            end = container.below("state").below("terminated")
-            if code := end.count("exitCode"):
-                return f"container {container.text('name')} exited with {code}{_also(end.text('reason'))}"
+    for container in found:
+        if container.end and not container.end.is_good:
+            return f"container {container.name} exited with {container.end.exit_code}{_also(container.end.reason)}"
     return ""
 
 

@@ -5,14 +5,15 @@ where its rules differ, and why. Two differences hold everywhere: nothing depend
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from cvstate_operator.objects.identity import GroupKind, Gvk
-from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.vital import cluster, generic, jobs, pods, provisioned, scaling, state, workloads
+from cvstate_operator.vital import cluster, custom_health, generic, jobs, pods, provisioned, scaling, state, workloads
+from cvstate_operator.vital.custom_health import HealthRule
 from cvstate_operator.vital.fields import Fields, MalformedError
+from cvstate_operator.vital.library.catalog import LIBRARY
 from cvstate_operator.vital.state import Readiness, Reason
 
 Rule: TypeAlias = Callable[[Fields], Readiness]
@@ -38,31 +39,42 @@ RULES: Final[Mapping[GroupKind, Rule]] = {
     GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): cluster.definition,
     GroupKind("apiregistration.k8s.io", "APIService"): cluster.api_service,
 }
-"""Kinds with a rule of their own; all others go by their conditions. A kind is the same in all its versions."""
+"""Built-in kinds with a rule of their own. Other kinds go by the library if it has them, and else by their conditions. A kind is the same in all its versions."""
 
 KINDS_KNOWN: Final = 1024
 """Kinds whose rule is looked up once; a cluster serves some hundred."""
 
+_NO_RULES: Final[Mapping[GroupKind, HealthRule]] = MappingProxyType({})
 _SILENT: Final = generic.by_conditions(Fields({}))
 """Said of an object without a status."""
 _JUDGED: Final = frozenset({"deletionTimestamp", "generation"})
 """What the rules for every kind read in the metadata of such an object."""
 
 
-def readiness(live: Mapping[str, Any]) -> Readiness:
+def readiness(live: Mapping[str, Any], rules: Mapping[GroupKind, HealthRule] = _NO_RULES) -> Readiness:
     """Judge one object as the API server gave it; never raises, whatever is in it.
 
-    A custom resource whose controller wrote nothing yet looks like one without a controller: both are Current, with the reason NoStatus.
+    A custom resource that neither `rules` nor the library knows, and whose controller wrote nothing yet, looks like one without a controller: both are
+    Current, with the reason NoStatus.
+
+    Args:
+        live: the object.
+        rules: of the user (`custom_health.Rules`), in place of the built-in ones and of the library, for each kind that they have.
     """
     try:
         fields = Fields.of(live)
-        rule = _rule(fields.text("apiVersion"), fields.text("kind"))
+        api_version, kind = fields.text("apiVersion"), fields.text("kind")
+        rule = _rule(api_version, kind)
+        if rules and (own := rules.get(_group_kind(api_version, kind))):
+            return custom_health.judge(own, live)
         if rule is generic.by_conditions and _tells_nothing(live):
             return _SILENT
+        if isinstance(rule, HealthRule):
+            return custom_health.judge(rule, live)
         found = generic.first(fields) or rule(fields)
     except MalformedError as exc:
         found = state.unknown(Reason.MALFORMED, str(exc))
-    return replace(found, message=one_line(found.message))
+    return state.told(found, live)
 
 
 def _tells_nothing(live: Mapping[str, Any]) -> bool:
@@ -72,13 +84,19 @@ def _tells_nothing(live: Mapping[str, Any]) -> bool:
 
 
 @lru_cache(maxsize=KINDS_KNOWN)
-def _rule(api_version: str, kind: str) -> Rule:
-    """What judges objects of a kind.
+def _rule(api_version: str, kind: str) -> Rule | HealthRule:
+    """What judges objects of a kind, where the user says nothing else.
 
     Raises:
         MalformedError: they do not name a kind.
     """
+    found = _group_kind(api_version, kind)
+    return RULES.get(found) or LIBRARY.get(found) or generic.by_conditions
+
+
+@lru_cache(maxsize=KINDS_KNOWN)
+def _group_kind(api_version: str, kind: str) -> GroupKind:
     try:
-        return RULES.get(Gvk.parse(api_version, kind).group_kind, generic.by_conditions)
+        return Gvk.parse(api_version, kind).group_kind
     except ValueError as exc:
         raise MalformedError("apiVersion and kind do not name a kind") from exc

@@ -1,7 +1,14 @@
 """State: what can be said of the readiness of one object. Every rule of this package answers with these words."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any, Final
+
+from cvstate_operator.objects.redaction import one_line
+
+MESSAGE_CHARACTERS: Final = 300
+"""Longest message of a readiness: what a controller says of a quota or a certificate is longer than a value."""
 
 
 class Status(StrEnum):
@@ -77,6 +84,8 @@ class Reason(StrEnum):
     VOLUME_CHANGE_FAILED = "VolumeChangeFailed"
     SPEC_REFUSED = "SpecRefused"
     """Its controller cannot work with the spec."""
+    FAILURE_REPORTED = "FailureReported"
+    """The `failed` expression of its kind holds."""
 
     # Terminating
     DELETING = "Deleting"
@@ -86,6 +95,10 @@ class Reason(StrEnum):
     """The kubelet that would tell is silent."""
     MALFORMED = "Malformed"
     """A field has not the type that it should have."""
+    EXPRESSION_FAILED = "ExpressionFailed"
+    """An expression of its kind gives no answer: a type does not fit, or it may take too long."""
+    NO_EXPRESSION_HOLDS = "NoExpressionHolds"
+    """It is in a state that the expressions of its kind do not speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,8 @@ class Readiness:
     reason: Reason
     message: str
     """For people: what is there and what is missing. One line, as `readiness` returns it."""
+    generation: int | None = field(default=None, compare=False)
+    """Of the object that says so, as `readiness` returns it; None if it has none."""
 
     @property
     def holds_up(self) -> bool:
@@ -121,3 +136,11 @@ def failed(reason: Reason, message: str) -> Readiness:
 def unknown(reason: Reason, message: str) -> Readiness:
     """Cannot be told."""
     return Readiness(Status.UNKNOWN, reason, message)
+
+
+def told(found: Readiness, live: Mapping[str, Any]) -> Readiness:
+    """What was found, fit to be told: in one line, and of which generation of the object it speaks. Never raises."""
+    meta = live.get("metadata") if isinstance(live, Mapping) else None
+    generation = meta.get("generation") if isinstance(meta, Mapping) else None
+    known = generation if isinstance(generation, int) and not isinstance(generation, bool) else None
+    return replace(found, message=one_line(found.message, MESSAGE_CHARACTERS), generation=known)

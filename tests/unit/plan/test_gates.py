@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvstate_operator.api.gates import GatePolicy
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.api.windows import Window, WindowAction
 from cvstate_operator.plan import windows
-from cvstate_operator.plan.gates import Gates, Reason, judge
+from cvstate_operator.plan.gates import Block, Gates, Reason, judge
 from cvstate_operator.plan.windows import WindowState
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -26,9 +27,24 @@ def closed(*actions: str) -> WindowState:
 
 
 def gates(
-    *, stop: str = "", suspend: bool = False, mode: Mode = Mode.ENFORCE, windows: WindowState | None = None, waits_for: str = ""
+    *,
+    stop: str = "",
+    suspend: bool = False,
+    mode: Mode = Mode.ENFORCE,
+    windows: WindowState | None = None,
+    waits_for: str = "",
+    burning: str = "",
+    **policy: str,
 ) -> Gates:
-    return judge(stop=stop, suspend=suspend, mode=mode, windows=windows, waits_for=waits_for)
+    return judge(
+        stop=stop,
+        suspend=suspend,
+        mode=mode,
+        windows=windows,
+        waits_for=waits_for,
+        burning=Block(Reason.ERROR_BUDGET_BURNING, burning) if burning else None,
+        policy=GatePolicy.model_validate(policy),
+    )
 
 
 def blocked(found: Gates) -> dict[WindowAction, Reason]:
@@ -92,3 +108,35 @@ def test_it_is_told_when_a_window_opens_or_closes_whatever_else_is_closed() -> N
     assert gates(windows=closed()).next_change == one_o_clock
     assert gates(windows=closed(), suspend=True).next_change == one_o_clock
     assert gates(suspend=True).next_change is None
+
+
+# -- the error budget --------------------------------------------------------------------------------------------------
+
+BURNS = "availability burns 14 times too fast"
+
+
+def test_a_budget_that_burns_holds_new_revisions_and_nothing_else() -> None:
+    assert blocked(gates(burning=BURNS)) == {WindowAction.NEW_REVISION: Reason.ERROR_BUDGET_BURNING}
+
+
+def test_a_gate_that_only_warns_holds_nothing_and_is_told() -> None:
+    found = gates(burning=BURNS, errorBudget="Warn", windows=closed("Prune"))
+    assert blocked(found) == {WindowAction.PRUNE: Reason.WINDOW_CLOSED}
+    assert [(block.reason, block.message) for block in found.warnings] == [(Reason.ERROR_BUDGET_BURNING, BURNS)]
+
+
+def test_a_gate_that_is_off_is_not_even_told() -> None:
+    assert gates(burning=BURNS, errorBudget="Off") == gates()
+
+
+def test_windows_may_only_warn_too() -> None:
+    found = judge(
+        stop="", suspend=False, mode=Mode.ENFORCE, windows=closed(), waits_for="", policy=GatePolicy.model_validate({"windows": "Warn"})
+    )
+    assert blocked(found) == {}
+    assert {block.reason for block in found.warnings} == {Reason.WINDOW_CLOSED}
+
+
+def test_a_window_is_named_before_a_budget_that_burns_and_that_before_a_dependency() -> None:
+    assert blocked(gates(burning=BURNS, windows=closed("NewRevision"))) == {WindowAction.NEW_REVISION: Reason.WINDOW_CLOSED}
+    assert blocked(gates(burning=BURNS, waits_for="db is not ready")) == {WindowAction.NEW_REVISION: Reason.ERROR_BUDGET_BURNING}

@@ -1,0 +1,73 @@
+"""Completeness: what telemetry should be there, and what is.
+
+Aspects: the ratio · what is missing, why and for how long · the text is the same for the same gaps · names are bounded.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cvstate_operator.vital import completeness
+from cvstate_operator.vital.completeness import NAMED, Reason, Source, SourceKind
+from cvstate_operator.vital.reading import Gap
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+RATE = Source(SourceKind.SIGNAL, "error-rate")
+SILENT = Source(SourceKind.SIGNAL, "latency", Gap.NO_DATA, NOW - timedelta(seconds=90))
+SLO = Source(SourceKind.SLO, "availability", Gap.UNREACHABLE, NOW)
+BLIND = Source(SourceKind.OBJECTS, "Deployment.apps", Gap.REFUSED)
+
+
+def test_nothing_expected_is_no_gap_and_no_ratio() -> None:
+    found = completeness.evaluate([])
+    assert (found.ratio, found.reason, found.text) == (None, Reason.NOTHING_EXPECTED, "no telemetry is expected")
+
+
+def test_everything_that_is_expected_gives_data() -> None:
+    found = completeness.evaluate([RATE, Source(SourceKind.OBJECTS, "Secret")])
+    assert (found.ratio, found.missing, found.reason) == (1.0, (), Reason.COMPLETE)
+    assert found.text == "all 2 sources of telemetry give data"
+
+
+def test_what_is_missing_is_named_with_its_gap() -> None:
+    found = completeness.evaluate([BLIND, SLO, RATE, SILENT])
+    assert (found.expected, found.received, found.ratio, found.reason) == (4, 1, 0.25, Reason.GAP)
+    assert found.missing == (SILENT, SLO, BLIND)
+    assert found.text == "3 of 4 without data: signal latency (NoData), SLO availability (Unreachable), objects Deployment.apps (Refused)"
+
+
+def test_the_text_does_not_depend_on_order_or_time() -> None:
+    older = Source(SourceKind.SIGNAL, "latency", Gap.NO_DATA, NOW - timedelta(days=2))
+    assert completeness.evaluate([RATE, SLO, SILENT]).text == completeness.evaluate([older, RATE, SLO]).text
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param(RATE, None, id="there-is-data"),
+        pytest.param(SILENT, 90.0, id="since-a-while"),
+        pytest.param(BLIND, None, id="there-never-was-any"),
+        pytest.param(Source(SourceKind.SLO, "a", Gap.STALE, NOW + timedelta(hours=1)), 0.0, id="clock-set-back"),
+    ],
+)
+def test_a_gap_has_an_age(source: Source, expected: float | None) -> None:
+    assert source.age_seconds(NOW) == expected
+
+
+def test_a_source_that_is_named_twice_counts_once_and_as_missing() -> None:
+    for sources in ([RATE, Source(SourceKind.SIGNAL, "error-rate", Gap.STALE)], [Source(SourceKind.SIGNAL, "error-rate", Gap.STALE), RATE]):
+        found = completeness.evaluate(sources)
+        assert (found.expected, found.received) == (1, 0)
+    assert completeness.evaluate([RATE, Source(SourceKind.SLO, "error-rate")]).expected == 2
+
+
+def test_many_gaps_are_counted_and_a_few_named() -> None:
+    found = completeness.evaluate(Source(SourceKind.SIGNAL, f"s{number:03}", Gap.UNREACHABLE) for number in range(100))
+    assert len(found.missing) == 100
+    assert found.text.count("Unreachable") == NAMED
+    assert found.text.endswith(" and 90 more")
+
+
+def test_a_name_cannot_break_the_line() -> None:
+    assert completeness.evaluate([Source(SourceKind.OBJECTS, "a\nb\x1b[31m", Gap.REFUSED)]).text.isprintable()
