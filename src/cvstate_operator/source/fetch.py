@@ -21,9 +21,10 @@ import pygit2
 from pygit2.enums import FetchPrune, RepositoryOpenFlag
 
 from cvstate_operator import errors
+from cvstate_operator.objects import http_credentials
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.source import credentials, history, ssh
-from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.refs import Chosen, choose
 from cvstate_operator.source.relay import Relay
 
@@ -270,7 +271,7 @@ def _from_server(repository: pygit2.Repository, request: dict[str, Any]) -> Chos
             return _Server(repository, address, request, callbacks=callbacks).fetch()
         except (errors.CvstateError, *_LIBGIT2_ERRORS) as exc:
             raise callbacks.failure or exc from None
-    relay = Relay(url, credentials.for_http(request["secret"], secret), policy)
+    relay = Relay(url, http_credentials.for_http(request["secret"], secret), policy)
     with relay.serve() as address:
         try:
             return _Server(repository, address, request).fetch()

@@ -14,8 +14,9 @@ from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.source import GitRef, GitSource, VerifyMode
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
 from cvstate_operator.objects.access import Access
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
-from cvstate_operator.source.address import AddressPolicy, check_url
+from cvstate_operator.source.address import check_url
 from cvstate_operator.source.cache import GitCache
 
 TASK: Final = "cvstate_operator.source.fetch"

@@ -25,8 +25,8 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from cvstate_operator import errors
-from cvstate_operator.source.address import AddressPolicy, check_address
-from cvstate_operator.source.credentials import HttpCredentials
+from cvstate_operator.objects.address import AddressPolicy, check_address
+from cvstate_operator.objects.http_credentials import HttpCredentials
 
 MAX_REDIRECTS: Final = 5
 """Hops within one host; git itself follows 20, anywhere."""

@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 import pygit2
 
 from cvstate_operator import errors
+from cvstate_operator.objects.address import AddressPolicy, check_address
 from cvstate_operator.source import known_hosts
-from cvstate_operator.source.address import AddressPolicy, check_address
 from cvstate_operator.source.credentials import SshCredentials
 
 CONNECT_MILLISECONDS: Final = 15_000

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from cvstate_operator import __version__
 from cvstate_operator.api.drift import Severity
+from cvstate_operator.telemetry.vital_metrics import VitalMetrics, VitalStanding
 
 _OWNER: Final = ("namespace", "name")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -97,7 +98,7 @@ class Metrics:
         self.waiting = Gauge("cvstate_plan_waiting", "Changes that wait for approval.", _OWNER, registry=registry)
         self.healthy = Gauge(
             "cvstate_healthy",
-            "1 if every object says that it is ready, 0 if one does not, -1 if that is not known.",
+            "1 if every object is ready and every signal in its range, 0 if one is not, -1 if that is not known: as the condition Healthy.",
             _OWNER,
             registry=registry,
         )
@@ -111,6 +112,13 @@ class Metrics:
             "cvstate_event_loop_lag_seconds", "How late the event loop runs a timer.", buckets=_FAST, registry=registry
         )
 
+        self.asked = Counter(
+            "cvstate_prometheus_requests_total", "Questions to Prometheus, by what came of them.", ("result",), registry=registry
+        )
+        self.asked_seconds = Histogram(
+            "cvstate_prometheus_request_duration_seconds", "Duration of questions to Prometheus.", buckets=_SLOW, registry=registry
+        )
+        self.vital = VitalMetrics(registry)
         self._requests_seen: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         """Series by action and result: to look one up takes as long as to count."""
 
@@ -125,8 +133,13 @@ class Metrics:
 
     def described(self) -> tuple[Described, ...]:
         """What each metric is, for the reference."""
-        metrics = (m for m in vars(self).values() if isinstance(m, (Counter, Gauge, Histogram)))
+        metrics = (m for m in (*vars(self).values(), *self.vital.all) if isinstance(m, (Counter, Gauge, Histogram)))
         return tuple(Described(m._name, m._type, m._labelnames, m._documentation) for m in metrics)
+
+    def observe_question(self, result: str, seconds: float) -> None:
+        """Prometheus was asked; `result` is success, or why there is no answer."""
+        self.asked.labels(result).inc()
+        self.asked_seconds.observe(seconds)
 
     def expose(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -149,6 +162,7 @@ class Standing:
     """When the oldest was first seen, Unix time; None if there is none."""
     breakers: int
     waiting: int
+    vital: VitalStanding = field(default_factory=VitalStanding)
 
 
 class ClusterStateMeter:
@@ -186,6 +200,10 @@ class ClusterStateMeter:
         """A drifted object is as desired again, so long after it was noticed."""
         self._metrics.repair_seconds.labels(*self._owner).observe(seconds)
 
+    def budgets(self, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
+        """The error budgets by the newest answers."""
+        self._metrics.vital.tell_budgets(self._owner, left=left, burn_rate=burn_rate, exhausted_in=exhausted_in)
+
     def stands(self, standing: Standing) -> None:
         """Where the ClusterState stands after a pass."""
         m, owner = self._metrics, self._owner
@@ -202,6 +220,7 @@ class ClusterStateMeter:
             m.drift_since.labels(*owner).set(standing.drift_since)
         else:
             m.drift_since.remove_by_labels({"namespace": owner[0], "name": owner[1]})
+        m.vital.tell(owner, standing.vital)
 
     def close(self) -> None:
         """The ClusterState is gone; so are its series."""
@@ -211,6 +230,7 @@ class ClusterStateMeter:
         gauges = (m.source_seen, m.ready, m.healthy, m.objects, m.desired, m.problems, m.open_drift, m.drift_since, m.breakers, m.waiting)
         for metric in (*owned, *gauges):
             metric.remove_by_labels({"namespace": namespace, "name": name})
+        m.vital.forget(self._owner)
 
 
 def _ternary(value: bool | None) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cvstate_operator import errors
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.source import fetch
-from cvstate_operator.source.address import AddressPolicy
 
 POLICY = AddressPolicy(files=True, insecure=True)
 

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from cvstate_operator import errors
-from cvstate_operator.source.credentials import MIN_RSA_BITS, HttpCredentials, SshCredentials, for_http, for_ssh
+from cvstate_operator.objects.http_credentials import HttpCredentials, for_http
+from cvstate_operator.source.credentials import MIN_RSA_BITS, SshCredentials, for_ssh
 from tests.support.credentials import Authority, SshIdentity, basic, bearer, token
 
 NAME = "git-auth"

@@ -18,9 +18,9 @@ from cvstate_operator.api.source import GitRef, GitSource
 from cvstate_operator.cli.demo.git_server import Repository
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
 from cvstate_operator.objects.access import Access
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.source import fetch
-from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import CONCURRENT_FETCHES, CONCURRENT_PER_HOST, CONCURRENT_READERS, TASK, GitSources
 from cvstate_operator.source.refs import Chosen

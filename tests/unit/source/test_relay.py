@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from cvstate_operator import errors
+from cvstate_operator.objects.address import AddressPolicy
+from cvstate_operator.objects.http_credentials import HttpCredentials
 from cvstate_operator.source import relay as relay_module
-from cvstate_operator.source.address import AddressPolicy
-from cvstate_operator.source.credentials import HttpCredentials
 from cvstate_operator.source.relay import MAX_REDIRECTS, Relay
 from tests.support.credentials import Authority, KeyPair, bearer, self_signed, server_tls, token
 

@@ -17,8 +17,8 @@ from pygit2.enums import CredentialType
 from cvstate_operator import errors
 from cvstate_operator.cli.demo.git_server import Repository
 from cvstate_operator.cli.demo.ssh_server import SshServer
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.source import ssh
-from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.credentials import SshCredentials
 from tests.support.credentials import SshIdentity, token
 from tests.unit.source.looks import POLICY, look

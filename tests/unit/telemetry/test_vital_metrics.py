@@ -1,0 +1,127 @@
+"""Metrics of vital state. Aspects: series only with data · what goes with a ClusterState · counts fall to zero · cardinality."""
+
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from cvstate_operator.telemetry.vital_metrics import VitalMetrics, VitalStanding
+
+SHOP, OTHER = ("team", "shop"), ("team", "other")
+FULL = VitalStanding(
+    score=97,
+    confidence=90,
+    configuration=100,
+    vital=94,
+    accepted=True,
+    completeness=0.5,
+    missing={"NoData": 1},
+    objects={"Ready": 3, "Degraded": 1},
+    signals={"Passing": 2},
+    slos={"Met": 1},
+    pods_ready=0.75,
+    budget_left=0.4,
+    burn_rate=1.5,
+    exhausted_in=3600.0,
+)
+ALWAYS = {"cvstate_confidence", "cvstate_accepted"}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> VitalMetrics:
+    return VitalMetrics(registry)
+
+
+def series(registry: CollectorRegistry, name: str = "shop") -> dict[str, float]:
+    """Samples of a ClusterState, by name and remaining label."""
+    found = {}
+    for line in generate_latest(registry).decode().splitlines():
+        if not line.startswith("#") and f'name="{name}"' in line:
+            labels, value = line.rsplit(" ", 1)
+            found[labels.replace(f'name="{name}",namespace="team"', "").replace(f'namespace="team",name="{name}"', "")] = float(value)
+    return found
+
+
+def names(registry: CollectorRegistry) -> set[str]:
+    return {one.split("{")[0] for one in series(registry)}
+
+
+def test_only_what_is_known_has_a_series(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, VitalStanding())
+    assert names(registry) == ALWAYS
+    assert series(registry)["cvstate_accepted{}"] == -1
+
+
+def test_every_metric_is_told_of(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, FULL)
+    assert len(names(registry)) == len(list(metrics.all))
+    assert series(registry)["cvstate_score{}"] == 97
+    assert series(registry)['cvstate_objects_by_health{,result="Degraded"}'] == 1
+
+
+def test_what_is_not_known_any_more_has_no_series_any_more(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, FULL)
+    metrics.tell(SHOP, VitalStanding())
+    assert names(registry) - ALWAYS == {"cvstate_telemetry_missing_sources", "cvstate_objects_by_health", "cvstate_signals", "cvstate_slos"}
+
+
+def test_counts_fall_to_zero(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, VitalStanding(signals={"Breached": 2}, objects={"Failed": 3}))
+    metrics.tell(SHOP, VitalStanding(signals={"Passing": 2}, objects={"Ready": 3}))
+    found = series(registry)
+    assert (found['cvstate_signals{,result="Breached"}'], found['cvstate_signals{,result="Passing"}']) == (0, 2)
+    assert found['cvstate_objects_by_health{,result="Failed"}'] == 0
+
+
+def test_one_that_is_gone_leaves_nothing_and_takes_nothing_from_others(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, FULL)
+    metrics.tell(OTHER, FULL)
+    before = series(registry, "other")
+    metrics.forget(SHOP)
+    assert (series(registry), series(registry, "other")) == ({}, before)
+
+
+def test_a_namesake_begins_without_old_words(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, VitalStanding(signals={"Breached": 2}))
+    metrics.forget(SHOP)
+    metrics.tell(SHOP, VitalStanding(signals={"Passing": 1}))
+    assert [one for one in series(registry) if "signals" in one] == ['cvstate_signals{,result="Passing"}']
+
+
+@pytest.mark.parametrize(("status", "number"), [(True, 1), (False, 0), (None, -1)])
+def test_accepted_tells_not_known_from_no(registry: CollectorRegistry, metrics: VitalMetrics, status: bool | None, number: int) -> None:
+    metrics.tell(SHOP, VitalStanding(accepted=status))
+    assert series(registry)["cvstate_accepted{}"] == number
+
+
+def test_series_grow_with_clusterstates_and_not_with_time(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    for number in range(200):
+        metrics.tell(SHOP, VitalStanding(score=number % 100, missing={("NoData", "Stale")[number % 2]: number}))
+    assert len(series(registry)) == len(ALWAYS) + 1 + 2
+
+
+def test_labels_are_a_closed_set(metrics: VitalMetrics) -> None:
+    assert {label for each in metrics.all for label in each._labelnames} == {"namespace", "name", "reason", "result"}
+
+
+def cost(clusterstates: int) -> float:
+    """CPU seconds of one report, the least of a few, while there are so many ClusterStates."""
+    metrics = VitalMetrics(CollectorRegistry())
+    for number in range(clusterstates):
+        metrics.tell(("team", f"n{number}"), FULL)
+    found = []
+    for _ in range(5):
+        began = time.process_time()
+        for _ in range(20):
+            metrics.tell(("team", "n5"), VitalStanding(score=1))
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def test_a_report_costs_no_more_when_there_are_many_clusterstates() -> None:
+    assert cost(1000) < 5 * cost(10)
