@@ -24,9 +24,12 @@ class Settings:
     allow_file_urls: bool = False
     """Whether sources may be file:// URLs; they reach whatever the operator's user can read."""
     allow_insecure_sources: bool | None = None
-    """Whether sources may be http:// URLs or on the loopback interface. None: only outside a Pod, where the operator is somebody's own."""
+    """Whether sources may be http:// URLs or on the loopback interface, and Prometheus on that or asked with credentials over http://. None: only
+    outside a Pod, where the operator is somebody's own."""
     allow_git_hosts: tuple[str, ...] = ()
     """Hosts that are allowed as sources whatever they resolve to."""
+    allow_prometheus_hosts: tuple[str, ...] = ()
+    """Hosts that are allowed for Prometheus whatever they resolve to."""
     webhook_listen: str | None = None
     """HOST:PORT of the push webhook; None: there is none."""
     listen: str | None = None

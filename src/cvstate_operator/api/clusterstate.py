@@ -14,12 +14,14 @@ from cvstate_operator.api.apply import Apply
 from cvstate_operator.api.dependencies import Dependencies
 from cvstate_operator.api.drift import Drift
 from cvstate_operator.api.duration import Interval
+from cvstate_operator.api.gates import GatePolicy
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.api.model import ApiModel
 from cvstate_operator.api.prune import Prune
 from cvstate_operator.api.render import Render
 from cvstate_operator.api.rollback import Rollback
 from cvstate_operator.api.source import Source
+from cvstate_operator.api.vital import Vital
 from cvstate_operator.api.windows import Windows
 from cvstate_operator.errors import InvalidSpecError
 
@@ -59,6 +61,8 @@ class ClusterStateSpec(ApiModel):
         "prune.protectedKinds and objects whose annotations keep them.",
     )
     windows: Windows = Field([], description="When changes may be made; outside, they wait. Looking goes on.")
+    vital: Vital = Field(default_factory=Vital, description="How the health of what runs is judged.")
+    gates: GatePolicy = Field(default_factory=GatePolicy, description="What holds new revisions back.")
     rollback: Rollback | None = Field(None, description="What is done about a revision that does not become healthy. Default: nothing.")
     history: HistoryLimits = Field(default_factory=HistoryLimits, description="How much is remembered.")
 

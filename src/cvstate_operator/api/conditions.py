@@ -25,7 +25,11 @@ class ConditionType(StrEnum):
     DRIFTED = "Drifted"
     """Some field is not as Git declares it, and is not repaired yet."""
     HEALTHY = "Healthy"
-    """Every object is ready, as far as each says of itself."""
+    """Every object is ready, as far as each says of itself, and every signal is in its range."""
+    TELEMETRY_COMPLETE = "TelemetryComplete"
+    """Everything that is expected to tell something tells it; absent if no signals and no SLOs are declared."""
+    ACCEPTED = "Accepted"
+    """The whole is acceptable, as spec.vital.acceptance says."""
     RECONCILING = "Reconciling"
     """Work is going on."""
     STALLED = "Stalled"
@@ -66,7 +70,11 @@ class Reason(StrEnum):
     HEALTHY = "Healthy"
     """Every object is ready."""
     DEGRADED = "Degraded"
-    """The controller of an object gave up."""
+    """An object is not ready for too long, its controller gave up, or it is not there."""
+    SIGNAL_BREACHED = "SignalBreached"
+    """A signal is outside its range, or an SLO burns."""
+    TELEMETRY_GAP = "TelemetryGap"
+    """A signal, an SLO or a kind tells nothing now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ _KINDS: Final = (
             ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
             ("Drift", "string", '.status.conditions[?(@.type=="Drifted")].status', 0),
             ("Health", "string", '.status.conditions[?(@.type=="Healthy")].status', 0),
+            ("Score", "integer", ".status.cv.score", 0),
             ("Revision", "string", ".status.lastAppliedRevision", 0),
             _AGE,
             ("Suspended", "boolean", ".spec.suspend", 1),

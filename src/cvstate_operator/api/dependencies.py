@@ -11,8 +11,8 @@ MAX_DEPENDENCIES: Final = 32
 """Each is read before every apply; a longer chain is better told as one ClusterState after the other."""
 MAX_EXPRESSION: Final = 4096
 
-_API_VERSION: Final = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-_KIND: Final = r"^[A-Z][A-Za-z0-9]{0,62}$"
+API_VERSION_PATTERN: Final = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+KIND_PATTERN: Final = r"^[A-Z][A-Za-z0-9]{0,62}$"
 _NAME: Final = r"^[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?$"
 """Wider than DNS names: those of RBAC hold colons (`system:node`). Nothing that a URL path reads otherwise."""
 
@@ -20,10 +20,10 @@ _NAME: Final = r"^[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?$"
 class Dependency(ApiModel):
     """One object that has to be ready first."""
 
-    api_version: Annotated[str, Field(pattern=_API_VERSION, max_length=317)] = Field(
+    api_version: Annotated[str, Field(pattern=API_VERSION_PATTERN, max_length=317)] = Field(
         API_VERSION, description="Its apiVersion, for example apps/v1. Default: that of ClusterState."
     )
-    kind: Annotated[str, Field(pattern=_KIND, max_length=63)] = Field(
+    kind: Annotated[str, Field(pattern=KIND_PATTERN, max_length=63)] = Field(
         CLUSTER_STATE, description="Its kind, for example Deployment. Default: ClusterState."
     )
     name: Annotated[str, Field(pattern=_NAME, max_length=253)] = Field(

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from cvstate_operator.api.duration import MAX_SECONDS, PATTERN, parse_seconds
+from cvstate_operator.api.duration import MAX_SECONDS, PATTERN, LastingFor, parse_seconds
 from cvstate_operator.api.label_selector import LabelSelector
 from cvstate_operator.api.model import ApiModel, rule
 from cvstate_operator.api.path_pattern import PathPattern
@@ -53,15 +53,6 @@ class ExtraFields(StrEnum):
     IGNORE = "Ignore"
     REPORT = "Report"
     REMOVE = "Remove"
-
-
-def _check_transient(text: str) -> str:
-    parse_seconds(text)
-    return text
-
-
-TransientFor = Annotated[str, Field(pattern=PATTERN, max_length=32), AfterValidator(_check_transient)]
-"""A Go duration that may be zero."""
 
 
 def _check_window(text: str) -> str:
@@ -166,7 +157,7 @@ class Breaker(ApiModel):
 class Drift(ApiModel):
     """What is done about fields that are not as declared."""
 
-    transient_for: TransientFor = Field(
+    transient_for: LastingFor = Field(
         "0s", description="Younger drift is recorded, not repaired: what passes by itself needs no repair. Zero: repaired at once."
     )
     extra_fields: ExtraFields = Field(

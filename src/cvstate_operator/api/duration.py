@@ -51,6 +51,15 @@ Duration = Annotated[
 """A pydantic field type: a Go duration, kept as the user wrote it; `parse_seconds` reads it."""
 
 
+def _check_lasting(text: str) -> str:
+    parse_seconds(text)
+    return text
+
+
+LastingFor = Annotated[str, Field(pattern=PATTERN, max_length=32), AfterValidator(_check_lasting)]
+"""A Go duration that may be zero."""
+
+
 def _check_interval(text: str) -> str:
     if parse_seconds(text) < MIN_INTERVAL_SECONDS:
         raise ValueError("must be one second or longer")

@@ -26,6 +26,8 @@ REJECTED: Final = "reconcile.cvstate.io/rejected"
 """Annotation on a ClusterState: commits, separated by commas, that are not applied; the last good one is, instead (`cvstate rollback`)."""
 RELEASED: Final = "reconcile.cvstate.io/released"
 """Annotation on a ClusterState: commits, separated by commas, that were quarantined and are given another try (`cvstate rollback --undo`)."""
+FIX: Final = "reconcile.cvstate.io/fix"
+"""Annotation on a ClusterState: commits, separated by commas, that mend what burns, and that the error budget gate lets pass (`cvstate approve --fix`)."""
 FINALIZER: Final = f"{GROUP}/finalizer"
 """On ClusterStates whose objects are to be deleted first."""
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from cvstate_operator.api.drift import KindName
-from cvstate_operator.api.duration import Duration
+from cvstate_operator.api.duration import Duration, LastingFor
 from cvstate_operator.api.model import ApiModel
 
 
@@ -13,6 +13,11 @@ class Rollback(ApiModel):
     on_unhealthy_for: Duration = Field(
         "5m",
         description="A new revision that is not applied and healthy so long after it was begun is quarantined, and the last good one is applied.",
+    )
+    watch_for: LastingFor = Field(
+        "0s",
+        description="How long a new revision is watched after it became healthy, before it counts as good. A signal that is breached or an SLO that burns "
+        "meanwhile, and was not before, gives it up at once.",
     )
     exclude_kinds: list[KindName] = Field(
         ["StatefulSet", "PersistentVolumeClaim"],

@@ -116,6 +116,7 @@ class HistoryEntry(ApiModel):
         alias="correlationID",
         description="Names this roll-out: the operator's log lines have it as correlation_id, its Events as annotation cvstate.io/correlation-id.",
     )
+    evidence: list[str] | None = Field(None, description="If it was given up: what spoke against it.", max_length=10)
 
 
 class ProblemStatus(ApiModel):
@@ -154,6 +155,94 @@ class InventoryStatus(ApiModel):
     digest: str = Field(description="Digest of the desired objects: equal digests, equal desired state.")
 
 
+class CvStatus(ApiModel):
+    """How things stand, in numbers; docs/score.md explains each."""
+
+    score: int | None = Field(
+        None, description="0 to 100; 100 means that everything is as it should be. Absent: nothing was evaluated yet."
+    )
+    confidence: int = Field(description="0 to 100: how much of the evidence is there now.")
+    configuration: int | None = Field(None, description="0 to 100: how far the cluster is what Git declares.")
+    vital: int | None = Field(None, description="0 to 100: how well what runs is doing.")
+    completeness: int | None = Field(None, description="Percentage of the expected telemetry that is received. Absent: none is expected.")
+    worst: str | None = Field(None, description="What pulls the score down most; absent if nothing does.")
+
+
+class PullStatus(ApiModel):
+    """One thing that pulls the score down."""
+
+    name: str = Field(description="A signal, an SLO, health or configuration.")
+    points: int = Field(description="By how much the score would rise if this alone were well.")
+    since: str | None = Field(None, description="Since when.")
+    message: str = Field(description="What is wrong.")
+
+
+class ObjectCounts(ApiModel):
+    """Declared objects by how they are."""
+
+    ready: int = Field(description="As asked for.")
+    progressing: int | None = Field(None, description="On their way.")
+    degraded: int | None = Field(None, description="Not ready for too long.")
+    failed: int | None = Field(None, description="Given up by their controller, or backing off.")
+    missing: int | None = Field(None, description="Not there, although they were.")
+    unknown: int | None = Field(None, description="Nothing can be said of them now.")
+
+
+class UnreadyStatus(ApiModel):
+    """One object that is not ready."""
+
+    object: str = Field(description="The object, as in apps/Deployment/web/api.")
+    state: str = Field(description="Failed, Missing, Degraded, Unknown or Progressing.")
+    reason: str = Field(description="One fixed CamelCase word, explained in docs/health.md.")
+    message: str = Field(description="What is there, and what is missing.")
+    since: str = Field(description="Since when.")
+    cause: str | None = Field(None, description="Which Pod and container of it, and why.")
+
+
+class SignalStatus(ApiModel):
+    """One signal of spec.vital.signals. Its value is as of the last change, or of the last full resync."""
+
+    name: str = Field(description="Its name.")
+    state: str = Field(description="Passing, Pending, Breached or Unknown.")
+    value: str | None = Field(None, description="The last one that is known.")
+    bound: str = Field(description="What it has to be.")
+    since: str = Field(description="Since when it is in this state.")
+    taken_at: str | None = Field(None, description="When the newest sample behind the value was taken.")
+    outside_since: str | None = Field(None, description="Since when it is outside its range.")
+    inside_since: str | None = Field(None, description="While Breached: since when it is inside its range again.")
+    last_known: str | None = Field(None, description="While Unknown: what it was before.")
+    gap: str | None = Field(None, description="Why it is Unknown, in one word.")
+    series: str | None = Field(None, description="Labels of the worst of its series.")
+    message: str = Field(description="For people.")
+
+
+class SloStatus(ApiModel):
+    """One service level objective of spec.vital.slos. Its numbers are as of the last change, or of the last full resync."""
+
+    name: str = Field(description="Its name.")
+    state: str = Field(description="Met, Burning, Exhausted or Unknown.")
+    objective: str | None = Field(None, description="Percentage of good events.")
+    budget_left: str | None = Field(None, description="Share of the error budget that is left: 1 is all of it, below 0 it is overdrawn.")
+    burn_rate: str | None = Field(None, description="How many times faster than evenly the budget was used up in the last hour.")
+    exhausted_in: str | None = Field(None, description="When it would be gone at that rate.")
+    since: str = Field(description="Since when it is in this state.")
+    taken_at: str | None = Field(None, description="When the newest sample behind it was taken.")
+    level: str | None = Field(None, description="Page or Ticket: how loudly the burn rates ask for somebody, by the SRE workbook.")
+    last_known: str | None = Field(None, description="While Unknown: what it was before.")
+    gap: str | None = Field(None, description="Why it is Unknown, in one word.")
+    message: str = Field(description="For people.")
+
+
+class VitalStatus(ApiModel):
+    """How well what runs is doing."""
+
+    objects: ObjectCounts | None = Field(None, description="Declared objects by how they are.")
+    unready: list[UnreadyStatus] | None = Field(None, description="Objects that are not ready, the worst first.", max_length=20)
+    signals: list[SignalStatus] | None = Field(None, description="Signals, the worst first.", max_length=20)
+    slos: list[SloStatus] | None = Field(None, description="Service level objectives, the worst first.", max_length=20)
+    pulls: list[PullStatus] | None = Field(None, description="What pulls the score down, the worst first.", max_length=10)
+
+
 class ClusterStateStatus(ApiModel):
     """What is, as far as we know."""
 
@@ -182,6 +271,8 @@ class ClusterStateStatus(ApiModel):
     quarantined: list[QuarantineStatus] | None = Field(None, description="Revisions that are not applied again.", max_length=20)
     plan: PlanStatus | None = Field(None, description="Changes that wait; absent if none do.")
     window: WindowStatus | None = Field(None, description="What spec.windows say now; absent if there are none.")
+    cv: CvStatus | None = Field(None, description="How things stand, in numbers.")
+    vital: VitalStatus | None = Field(None, description="How well what runs is doing.")
     drift: DriftStatus | None = Field(None, description="Drift that is open now; absent if there is none.")
     breakers: list[BreakerStatus] | None = Field(None, description="Fights over fields; absent if there are none.", max_length=20)
     history: list[HistoryEntry] | None = Field(None, description="Revisions that were begun, newest first.", max_length=51)

@@ -1,7 +1,7 @@
 """The actor: one ClusterState's own task. It waits for whatever concerns it, runs the pipeline, and has the result reported.
 
-Everything that happens ends as a wake-up: a new spec, a request, a touched object, a finished look at the source, a timer. The look runs beside the passes, so that
-a slow Git server never delays a repair.
+Everything that happens ends as a wake-up: a new spec, a request, a touched object, a finished look at the source, an answer about signals, a timer. Looks and
+questions run beside the passes, so that a slow Git server or Prometheus never delays a repair.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.reconcile.teardown_stage import AGAIN_SECONDS
+from cvstate_operator.vital import declared
 
 JITTER: Final = 0.1
 """Share by which timers are spread, so that ClusterStates of one age do not all wake together."""
@@ -86,6 +87,12 @@ class Actor:
         self._pass_at: float | None = None
         self._looking: asyncio.Task[News] | None = None
         self._looked_for: Wanted | None = None
+        self._asking: asyncio.Task[bool] | None = None
+        """Signals and SLOs are being asked for."""
+        self._ask_at: float | None = None
+        """When the next of them are due; None if there are none, or an answer is awaited."""
+        self._ask_rest = 0.0
+        """Nothing is asked before: the last questions came to a fault of ours."""
         self._news = False
         self._mishaps = 0
         """Steps in a row that broke off."""
@@ -141,7 +148,7 @@ class Actor:
         self._pipeline.stop()
         self._wake.set()
         _, late = await asyncio.wait({self._task}, timeout=seconds)
-        unfinished = (*late, self._looking) if self._looking else (*late,)
+        unfinished = (*late, *(task for task in (self._looking, self._asking) if task))
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
@@ -175,6 +182,7 @@ class Actor:
 
     async def _step(self) -> None:
         """Whatever is due now."""
+        self._ask_at = None
         if self._teller.is_gone:
             self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
             self._pipeline.ledger.touched.clear()
@@ -190,9 +198,12 @@ class Actor:
             return
         await self._reporter.write_finalizer(wanted=spec.deletion_policy is DeletionPolicy.DELETE, found=wanted.finalizers)
         self._take_look(pause=parse_seconds(spec.source.git.interval))
+        self._ask(spec)
+        # A pass that broke off is repeated after its pause, whoever waits for its answer; the source is looked at meanwhile.
+        is_resting = bool(self._mishaps) and self._pass_at is not None and _now() < self._pass_at
         asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
         # What the user asked for is answered with what Git holds now, so the look comes first.
-        answering = asked and self._looking is None and self._looked_for == wanted
+        answering = asked and self._looking is None and self._looked_for == wanted and not is_resting
         if _now() >= self._look_at and self._looking is None and not answering:
             self._look_at, fresh, self._look_fresh = float("inf"), self._look_fresh, False
             self._looking = asyncio.create_task(self._pipeline.look(spec, fresh=fresh), name=f"look {self._label}")
@@ -207,7 +218,9 @@ class Actor:
     def _parsed(self, wanted: Wanted) -> ClusterStateSpec:
         """The spec, if it makes sense, together with what it depends on."""
         if self._read is None or self._read[0] is not wanted.spec:
-            self._read = wanted.spec, parse_spec(wanted.spec)
+            spec = parse_spec(wanted.spec)
+            declared.check(spec.vital)
+            self._read = wanted.spec, spec
         spec = self._read[1]
         for dependency in spec.depends_on:
             dependencies.require_expression(dependency)
@@ -250,8 +263,25 @@ class Actor:
                     due = _now() + random.uniform(*REVISION_SECONDS)  # noqa: S311 - spreading timers
                     self._pass_at = min(self._pass_at or due, due)
 
+    def _ask(self, spec: ClusterStateSpec) -> None:
+        """Have signals and SLOs asked for that are due; news about them is worth a pass."""
+        if self._asking and self._asking.done():
+            task, self._asking = self._asking, None
+            try:
+                if task.result() and self._handled.generation:  # before the first pass there is nothing to tell it with
+                    self._pass_at = _now()
+            except Exception:  # repairs go on, whatever becomes of questions
+                _log.exception("internal error while asking, trying again", extra=self._about)
+                self._ask_rest = _now() + MISHAP_SECONDS
+        due = None if self._asking else self._pipeline.ask_at(spec)
+        due = max(due, self._ask_rest) if due is not None else None
+        if due is not None and _now() >= due:
+            self._asking, due = asyncio.create_task(self._pipeline.ask(spec), name=f"ask {self._label}"), None
+            self._asking.add_done_callback(lambda task: self._wake.set())
+        self._ask_at = due
+
     async def _wait(self) -> None:
-        times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None]
+        times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None, self._ask_at]
         # Nothing to wait for but a wake-up, as in the first look at the source, is no reason to keep the process busy.
         pause = max(0.0, min((t for t in times if t is not None), default=_now() + MISHAP_SECONDS) - _now())
         try:
@@ -291,6 +321,7 @@ class Actor:
             handled_at=self._handled.requested_at,
             correlation_id=self._pipeline.correlation_id,
             seconds=_now() - started,
+            is_full=full,
         )
         self._pass_at = min((at for at in (self._pass_at, again_at) if at is not None), default=None)
 

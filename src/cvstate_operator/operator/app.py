@@ -15,6 +15,7 @@ from kopf._core.reactor.observation import process_discovered_resource_event
 
 from cvstate_operator import __version__, errors
 from cvstate_operator.api import names
+from cvstate_operator.kube.api_quality import ApiQuality
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.connection import Connection, connect
 from cvstate_operator.kube.informer import SILENCE_SECONDS, WATCH_SECONDS
@@ -66,8 +67,9 @@ class _Process:
         self._connection = connection
         self._metrics = Metrics()
         pace = Pace(initial=settings.writers, limit=settings.writers, clock=time.monotonic, random=random.random)
-        self._client = Client(connection, observe=self._metrics.observe_request, pace=pace)
-        self._engine = Engine(settings, self._client, self._metrics, pace)
+        self._quality = ApiQuality()
+        self._client = Client(connection, observe=self._observe, pace=pace)
+        self._engine = Engine(settings, self._client, self._metrics, pace, self._quality)
         self._http = HttpServer(self._metrics, alive=self._alive, ready=self._ready)
         self._webhook = WebhookServer(
             subscriptions=self._engine.subscriptions,
@@ -82,6 +84,11 @@ class _Process:
         self._logins = 0
         """How often in short succession kopf asked for credentials anew."""
         self._logged_in_at = float("-inf")
+
+    def _observe(self, *, action: str, result: str, seconds: float) -> None:
+        """A request to the API server ended."""
+        self._metrics.observe_request(action=action, result=result, seconds=seconds)
+        self._quality.observe_request(action=action, result=result, seconds=seconds)
 
     async def run(self) -> None:
         self._handle_signals()

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -13,17 +14,22 @@ from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.isolation.child import Children
+from cvstate_operator.kube.api_quality import ApiQuality
+from cvstate_operator.kube.children import Children as WorkloadChildren
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.cluster import Cluster
 from cvstate_operator.kube.connection import api_server_address, in_cluster
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.kube.references import References
+from cvstate_operator.kube.vitals import ClusterVitals
 from cvstate_operator.objects import ownership
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.companions import Companions
 from cvstate_operator.operator.reporter import KubernetesReporter
+from cvstate_operator.operator.telemetry import Telemetry
 from cvstate_operator.operator.teller import Voice
 from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.operator.webhook import Subscription
@@ -34,10 +40,10 @@ from cvstate_operator.render import tools
 from cvstate_operator.render.renderer import Renderer
 from cvstate_operator.render.store import Store
 from cvstate_operator.settings import Settings
-from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import GitSources
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
+from cvstate_operator.telemetry.prometheus import PrometheusClient
 
 COLLECT_SECONDS: Final = 3600.0
 """How often the cache is looked through; the first time a minute after the start, when every ClusterState has said what it uses."""
@@ -76,7 +82,7 @@ class SystemClock:
 class Engine:
     """Owns the actors. Events about ClusterStates come in by `observed` and `deleted`."""
 
-    def __init__(self, settings: Settings, client: Client, metrics: Metrics, pace: Pace) -> None:
+    def __init__(self, settings: Settings, client: Client, metrics: Metrics, pace: Pace, quality: ApiQuality) -> None:
         self._settings = settings
         self._client = client
         self._metrics = metrics
@@ -96,6 +102,9 @@ class Engine:
         self._source = GitSources(self._git_cache, self._children, policy)
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
         self._references = References(client)
+        asked = replace(policy, hosts=settings.allow_prometheus_hosts, flag="--allow-prometheus-host")
+        self._telemetry = Telemetry(PrometheusClient(asked, observe=metrics.observe_question), ClusterVitals(client, quality), asked)
+        self._causes = WorkloadChildren(client)
         self._collector: asyncio.Task[None] | None = None
         self._relister: asyncio.Task[None] | None = None
         self._pace = pace
@@ -223,6 +232,7 @@ class Engine:
         for result in await asyncio.gather(*closing, *self._closing, return_exceptions=True):
             if isinstance(result, BaseException):
                 _log.error("a ClusterState did not end well", exc_info=result)
+        await self._telemetry.close()
         await self._cluster.close()
         await self._children.close()
 
@@ -265,6 +275,8 @@ class Engine:
             references=self._references,
             cluster=self._cluster,
             index=self._index,
+            telemetry=self._telemetry,
+            causes=self._causes,
             reporter=reporter,
             meter=meter,
             clock=SystemClock(),

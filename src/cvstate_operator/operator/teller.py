@@ -19,7 +19,11 @@ from cvstate_operator.reconcile import conditions, events, report
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.ports import Consents
 from cvstate_operator.reconcile.teardown_stage import Departure
+from cvstate_operator.reconcile.vitals import Vitals
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
+from cvstate_operator.telemetry.vital_metrics import VitalStanding
+from cvstate_operator.vital.lapse import Level
+from cvstate_operator.vital.reading import Gap
 
 STATUS_SECONDS: Final = 1.0
 """Shortest time between two statuses that tell nothing new of a commit or a request: while drift keeps coming it is put right first, and told together."""
@@ -76,7 +80,9 @@ class Teller:
         self.is_gone = False
         """The API server says that there is no such ClusterState."""
 
-    async def tell(self, outcome: Outcome, *, generation: int, handled_at: str | None, correlation_id: str, seconds: float) -> float | None:
+    async def tell(
+        self, outcome: Outcome, *, generation: int, handled_at: str | None, correlation_id: str, seconds: float, is_full: bool
+    ) -> float | None:
         """Tell what a pass came to; when another one is due to tell the rest, monotonic seconds, None if all was told.
 
         Args:
@@ -85,16 +91,18 @@ class Teller:
             handled_at: the request that was answered last.
             correlation_id: of the roll-out; empty if there is none.
             seconds: that the pass took.
+            is_full: whether every object was looked at.
         """
         for event in self._events.tell(outcome):
             self._reporter.event(kind=event.kind, reason=event.reason, message=event.message, correlation_id=correlation_id)
             level = logging.INFO if event.kind == "Normal" else logging.WARNING
             revision = outcome.artifact.revision if outcome.artifact else ""
             _log.log(level, event.message, extra={**self._about(), "reason": event.reason, "revision": revision})
-        ready = next(c for c in conditions.conditions(outcome) if c.type is ConditionType.READY)
+        found = {one.type: one for one in conditions.conditions(outcome)}
+        ready = found[ConditionType.READY]
         self._voice.meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
-        self._voice.meter.stands(_standing(outcome, ready=ready.status))
-        status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339())
+        self._voice.meter.stands(_standing(outcome, ready=ready.status, healthy=found[ConditionType.HEALTHY].status))
+        status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
         due = [await self._write_in_turn(status), await self._show_plan(outcome)]
         return min((at for at in due if at is not None), default=None)
 
@@ -176,11 +184,11 @@ class Teller:
         self.status, self._written_at = status, _now()
 
 
-def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:
+def _standing(outcome: Outcome, *, ready: bool | None, healthy: bool | None) -> Standing:
     entries = [entry for _, found in outcome.drift for entry in found]
     return Standing(
         ready=ready,
-        healthy=outcome.is_healthy,
+        healthy=healthy,
         objects=outcome.members,
         desired=outcome.desired,
         problems=len(outcome.problems),
@@ -188,6 +196,28 @@ def _standing(outcome: Outcome, *, ready: bool | None) -> Standing:
         drift_since=min((entry.first_seen.timestamp() for entry in entries), default=None),
         breakers=sum(fight.breaker.opened_at is not None for fight in outcome.fights),
         waiting=len(outcome.consent.waits),
+        vital=_vital(outcome, outcome.vitals) if outcome.vitals else VitalStanding(),
+    )
+
+
+def _vital(outcome: Outcome, vitals: Vitals) -> VitalStanding:
+    score, counts, pods = vitals.score, outcome.health.counts, vitals.pods
+    budgets = [state for _, state in vitals.known.slos if state]
+    return VitalStanding(
+        score=score.score,
+        confidence=score.confidence,
+        configuration=score.configuration,
+        vital=score.vital,
+        accepted=vitals.verdict.status,
+        completeness=vitals.completeness.ratio,
+        missing=Counter(one.gap.value for one in vitals.completeness.missing if one.gap),
+        objects={level.value: number for level in Level if (number := counts.count(level))},
+        signals=Counter(state.state.value if state else Gap.NOT_ASKED.value for _, state in vitals.known.signals),
+        slos=Counter(state.state.value if state else Gap.NOT_ASKED.value for _, state in vitals.known.slos),
+        pods_ready=pods.ready / pods.desired if pods.desired else None,
+        budget_left=min((state.budget_left for state in budgets if state.budget_left is not None), default=None),
+        burn_rate=max((state.burn_rate for state in budgets if state.burn_rate is not None), default=None),
+        exhausted_in=min((state.exhausted_in for state in budgets if state.exhausted_in is not None), default=None),
     )
 
 

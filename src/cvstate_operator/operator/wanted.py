@@ -15,8 +15,8 @@ class Wanted:
     requested_at: str | None
     """Value of the annotation `requestedAt`; None if it was handled already or is absent."""
     spec: Mapping[str, Any]
-    verdicts: tuple[str, str] = ("", "")
-    """Values of the annotations that reject and release commits."""
+    verdicts: tuple[str, str, str] = ("", "", "")
+    """Values of the annotations that reject commits, release them, and let them pass the error budget gate."""
     finalizers: tuple[str, ...] = ()
     is_reset: bool = False
     """Whether the request also has tried once more what is left alone after a fight: the annotation `resetAt` has the value of `requestedAt`."""
@@ -29,7 +29,7 @@ class Wanted:
         meta = body["metadata"]
         is_same = before is not None and "generation" in meta and meta["generation"] == before.generation
         annotations = meta.get("annotations") or {}
-        verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""))
+        verdicts = (annotations.get(names.REJECTED, ""), annotations.get(names.RELEASED, ""), annotations.get(names.FIX, ""))
         return Wanted(
             meta.get("generation", 1),
             annotations.get(names.REQUESTED_AT),

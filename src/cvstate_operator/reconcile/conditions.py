@@ -9,7 +9,7 @@ from cvstate_operator.errors import TransientError, VerificationFailedError, Wai
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import gates
 from cvstate_operator.plan.gates import Block
-from cvstate_operator.reconcile import wording
+from cvstate_operator.reconcile import vital_conditions, wording
 from cvstate_operator.reconcile.outcome import Outcome
 
 
@@ -24,7 +24,7 @@ def conditions(outcome: Outcome) -> tuple[Condition, ...]:
         _source(outcome),
         *_verified(outcome),
         _drifted(outcome),
-        *_healthy(outcome),
+        *vital_conditions.conditions(outcome),
         Condition(ConditionType.RECONCILING, retrying or ready.status is None, Reason.PROGRESSING_WITH_RETRY, ready.message),
         Condition(ConditionType.STALLED, must_act, ready.reason, stalled),
     )
@@ -131,33 +131,6 @@ def _drifted(outcome: Outcome) -> Condition:
     return Condition(
         ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, f"every declared field is as declared{wording.exempt(outcome)}"
     )
-
-
-def _healthy(outcome: Outcome) -> tuple[Condition, ...]:
-    """Of what was applied; as long as nothing was compared, nothing is claimed."""
-    health = outcome.health
-    match outcome.is_healthy:
-        case True:
-            told = "every object says that it is ready, or has nothing to say"
-            return (Condition(ConditionType.HEALTHY, True, Reason.HEALTHY, told),)
-        case False if outcome.missing:
-            gone = f"{wording.plural(len(outcome.missing), 'object')} not there ({wording.named(outcome.missing)})"
-            told = f"{gone}; {health.text}" if health.text else gone
-            return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED, told),)
-        case False:
-            return (Condition(ConditionType.HEALTHY, False, Reason.DEGRADED if health.failed else Reason.PROGRESSING, health.text),)
-    return (Condition(ConditionType.HEALTHY, None, Reason.NOT_EVALUATED, _unseen(outcome)),)
-
-
-def _unseen(outcome: Outcome) -> str:
-    """Why nothing can be said about health."""
-    if not outcome.evaluated:
-        return "no object was looked at yet"
-    if outcome.held.creates:
-        return f"not ours yet, so not seen: {wording.held(outcome)}"
-    if blind := outcome.health.blind:
-        return f"objects of these kinds cannot be seen: {', '.join(sorted(map(str, blind)))}"
-    return f"not applied, so nothing is known of {wording.plural(len(outcome.unjudged), 'object')}: {wording.named(outcome.unjudged)}"
 
 
 def _passes_by_itself(outcome: Outcome, reason: str) -> bool:

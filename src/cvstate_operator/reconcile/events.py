@@ -15,6 +15,7 @@ from cvstate_operator.reconcile import wording
 from cvstate_operator.reconcile.conditions import obstacles
 from cvstate_operator.reconcile.outcome import Done, Outcome
 from cvstate_operator.reconcile.report import listed_problems
+from cvstate_operator.reconcile.vital_conditions import healthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ class Teller:
         self._fields = int(drift.get("fields") or 0)
         self._fights = {(str(e.get("object")), str(e.get("path"))) for e in status.get("breakers") or () if e.get("openedAt")}
         self._standing = _message(status, ConditionType.READY)
+        self._warned: frozenset[str] = frozenset()
+        self._health = _bad(status)
+        """Reason and message of what was told as bad last; empty if all is well."""
 
     def tell(self, outcome: Outcome) -> tuple[Event, ...]:
         """What happened in this pass that was not told before; nothing if nothing did."""
@@ -48,6 +52,8 @@ class Teller:
             *self._new_drift(outcome),
             *self._new_fights(outcome),
             *self._new_standing(outcome),
+            *self._new_warnings(outcome),
+            *self._new_health(outcome),
         )
 
     def _new_problems(self, outcome: Outcome) -> Iterator[Event]:
@@ -81,10 +87,31 @@ class Teller:
         """What keeps the cluster from being as Git says although nothing went wrong."""
         if outcome.problems or outcome.source_error or not outcome.evaluated:
             return  # it may stand there all the same, behind what went wrong
+        if outcome.held.block and outcome.held.block.is_brief:
+            return
         told = outcome.held.is_rollback or outcome.held.is_waiting or outcome.consent.waits or outcome.pruning.held
         before, (reason, self._standing) = self._standing, next(iter(obstacles(outcome)), ("", "")) if told else ("", "")
         if self._standing and self._standing != before:
             yield Event("Warning", reason, self._standing)
+
+    def _new_warnings(self, outcome: Outcome) -> Iterator[Event]:
+        """Gates that only warn, when they close."""
+        found = {block.reason: block for block in reversed(outcome.warnings)}
+        before, self._warned = self._warned, frozenset(found)
+        for reason, block in found.items():
+            if reason not in before:
+                yield Event("Warning", block.reason, f"{block.message}; spec.gates only warns, so nothing waits")
+
+    def _new_health(self, outcome: Outcome) -> Iterator[Event]:
+        """Objects and signals that went bad, and that it is over. What is on its way is no news."""
+        found, (before, told) = healthy(outcome), self._health
+        if found.status is False and found.reason != Reason.PROGRESSING:
+            if found.reason != before:
+                self._health = found.reason, found.message
+                yield Event("Warning", found.reason, found.message)
+        elif found.status is True and before:
+            self._health = "", ""
+            yield Event("Normal", Reason.HEALTHY, f"healthy again; before: {told}")
 
 
 def _done(outcome: Outcome) -> list[Event]:
@@ -92,6 +119,13 @@ def _done(outcome: Outcome) -> list[Event]:
     repaired = [done for done in outcome.done if done.action is Action.REPAIR]
     found = [Event("Normal", "Applied", f"{_evidence(outcome)}: {wording.counts(changed)}")] if changed else []
     return [*found, Event("Normal", "DriftRepaired", _repairs(repaired))] if repaired else found
+
+
+def _bad(previous: Mapping[str, Any]) -> tuple[str, str]:
+    """Reason and message of the condition Healthy, if it was False; empty if it was not, or if something was only on its way."""
+    found: Mapping[str, Any] = next((c for c in previous.get("conditions") or () if c.get("type") == ConditionType.HEALTHY), {})
+    is_bad = found.get("status") == "False" and found.get("reason") != Reason.PROGRESSING
+    return (str(found.get("reason", "")), str(found.get("message", ""))) if is_bad else ("", "")
 
 
 def _message(previous: Mapping[str, Any], kind: ConditionType) -> str:

@@ -9,7 +9,7 @@ from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.dependencies import Dependency
 from cvstate_operator.objects.identity import Gvk, ObjectRef
 from cvstate_operator.plan import dependencies, gates, windows
-from cvstate_operator.plan.gates import Gates
+from cvstate_operator.plan.gates import Block, Gates
 from cvstate_operator.plan.windows import WindowState
 from cvstate_operator.reconcile.ports import World
 
@@ -32,19 +32,30 @@ class GateStage:
         self.windows: WindowState | None = None
         """What spec.windows say; None if there are none."""
 
-    async def judge(self, spec: ClusterStateSpec, *, revision: str = "", is_settled: bool) -> tuple[Gates, bool]:
+    async def judge(
+        self, spec: ClusterStateSpec, *, revision: str = "", is_settled: bool, is_unread: bool = False, burning: Block | None = None
+    ) -> tuple[Gates, bool]:
         """Which gates are closed, and whether they are others than in the pass before.
 
         Args:
             spec: the ClusterState.
             revision: the newest one of the source, which is to be applied.
             is_settled: whether no new revision is to be applied, so that dependencies do not matter.
+            is_unread: whether the source was not read since its spec changed.
+            burning: the SLO that holds it back; None if none does.
         """
         self.windows = windows.state(spec.windows, self._world.clock.now()) if spec.windows else None
         self._revision = revision
         await self._ask(spec, is_settled=is_settled)
         found = gates.judge(
-            stop=self._world.stopped(), suspend=spec.suspend, mode=spec.mode, windows=self.windows, waits_for=self._waits_for
+            stop=self._world.stopped(),
+            suspend=spec.suspend,
+            mode=spec.mode,
+            windows=self.windows,
+            waits_for=self._waits_for,
+            is_unread=is_unread,
+            burning=burning,
+            policy=spec.gates,
         )
         now = {action: block.reason for action, block in found.blocks.items()}
         is_other, self._before = self._before is not None and now != self._before, now

@@ -5,7 +5,8 @@ whose object needs a look. No I/O.
 """
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,9 @@ from cvstate_operator.objects.live import Live, is_newer
 from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, is_applied_by
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.claims import Claims
-from cvstate_operator.vital.readiness import readiness
-from cvstate_operator.vital.state import Readiness, Status
+from cvstate_operator.reconcile.readiness_index import ReadinessIndex
+from cvstate_operator.vital.custom_health import HealthRule
+from cvstate_operator.vital.state import Readiness
 
 Touched = Callable[[str, ObjectRef], None]
 """Called with an ApplySet id and an object of it that changed in a way that matters."""
@@ -33,15 +35,15 @@ class LiveIndex:
         self._touched = touched
         self._objects: dict[ObjectRef, Live] = {}
         self._members: dict[str, set[ObjectRef]] = {}
+        self._joined: Counter[str] = Counter()
+        """By ApplySet id: how often an object came to it, or left it."""
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
         self._writing: dict[ObjectRef, str | None] = {}
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
         self._echoes: dict[ObjectRef, tuple[ApiResource, dict[str, Any]]] = {}
         """What was observed last of objects that are being written."""
-        self._unready: dict[ObjectRef, Readiness] = {}
-        """Members that are not ready."""
-        self._unready_judged = 0
-        """How often one was judged that is not ready, or was not."""
+        self.readiness = ReadinessIndex()
+        """What members say of themselves."""
         self.claims = Claims()
         """Who declares which objects."""
 
@@ -55,16 +57,21 @@ class LiveIndex:
 
     def unready(self, ref: ObjectRef) -> Readiness | None:
         """What an object lacks to be ready; None if nothing, or if it is not known."""
-        return self._unready.get(ref)
+        live = self._objects.get(ref)
+        return self.readiness.unready(ref, live.owner) if live else None
 
-    @property
-    def unready_version(self) -> tuple[int, int]:
-        """Another one if what `unready_of` tells of any owner may be different. One that is gone makes them fewer, and any other is judged."""
-        return self._unready_judged, len(self._unready)
+    def judge_by(self, owner: str, rules: Mapping[GroupKind, HealthRule]) -> frozenset[GroupKind]:
+        """Judge the readiness of members by these rules from now on; returns the kinds that have to be listed again for that."""
+        return self.readiness.judge_by(owner, rules, self._members.get(owner, ()))
 
-    def unready_of(self, owner: str) -> Mapping[ObjectRef, Readiness]:
-        """Members of an ApplySet that are not ready."""
-        return {ref: found for ref, found in self._unready.items() if self._objects[ref].owner == owner}
+    def membership_of(self, owner: str) -> int:
+        """Another one if an ApplySet may have other members."""
+        return self._joined[owner]
+
+    def present(self, owner: str, refs: Iterable[ObjectRef], *, or_in: Collection[ObjectRef] = ()) -> Iterator[ObjectRef]:
+        """Of these objects, the members of an ApplySet, and those that are in another collection."""
+        members: Collection[ObjectRef] = self._members.get(owner, ())
+        return (ref for ref in refs if ref in members or ref in or_in)
 
     def count(self, owner: str) -> int:
         """Number of members of an ApplySet."""
@@ -111,6 +118,8 @@ class LiveIndex:
         same = before if before and before.uid == meta["uid"] else None
         is_comparable = same is not None and same.resource.gvk == resource.gvk
         if same and not is_newer(meta["resourceVersion"], same.version) and (is_comparable or meta["resourceVersion"] != same.version):
+            if meta["resourceVersion"] == same.version and self.readiness.is_doubted(ref) and self._judge(ref, same, live):
+                self._tell(ref, same.owner)
             return
         # A baseline holds in the version it was learned in; the state we know is news if it comes in another one.
         now = _live(resource, live, baseline=same.baseline if same and is_comparable else None)
@@ -191,14 +200,7 @@ class LiveIndex:
 
     def _judge(self, ref: ObjectRef, now: Live, live: Mapping[str, Any]) -> bool:
         """Note whether a member is ready; True if that is another answer than before."""
-        found = readiness(live) if now.is_member else None
-        before = self._unready.pop(ref, None)
-        if before or (found and found.status is not Status.CURRENT):
-            self._unready_judged += 1
-        if found and found.status is not Status.CURRENT:
-            self._unready[ref] = found
-            return before is None or (before.status, before.reason) != (found.status, found.reason)
-        return before is not None
+        return self.readiness.judge(ref, now.owner, live) if now.is_member else self.readiness.forget(ref, now.owner)
 
     def _tell(self, ref: ObjectRef, *owners: str) -> None:
         for owner in dict.fromkeys(owners):
@@ -207,18 +209,23 @@ class LiveIndex:
     def _put(self, ref: ObjectRef, live: Live) -> None:
         before = self._objects.get(ref)
         if before and (before.owner != live.owner or not live.is_member):
-            self._members[before.owner].discard(ref)
+            self._leave(ref, before.owner)
         self._objects[ref] = live
         members = self._members.setdefault(live.owner, set())
-        if live.is_member:
+        if live.is_member and ref not in members:
             members.add(ref)
+            self._joined[live.owner] += 1
         self._kinds.setdefault(ref.group_kind, set()).add(ref)
 
     def _remove(self, ref: ObjectRef) -> None:
         live = self._objects.pop(ref)
-        self._unready.pop(ref, None)
-        self._members[live.owner].discard(ref)
+        self._leave(ref, live.owner)
         self._kinds[ref.group_kind].discard(ref)
+
+    def _leave(self, ref: ObjectRef, owner: str) -> None:
+        self.readiness.forget(ref, owner)
+        self._members[owner].discard(ref)
+        self._joined[owner] += 1
 
 
 def _live(

@@ -9,7 +9,7 @@ from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.drift.ledger import Entry
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.artifact import Artifact
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.plan.consent import Item
@@ -19,6 +19,7 @@ from cvstate_operator.plan.prune import Pruning
 from cvstate_operator.plan.waves import Frontier
 from cvstate_operator.plan.windows import WindowState
 from cvstate_operator.reconcile.health import Health
+from cvstate_operator.reconcile.vitals import Vitals
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ class Outcome:
     """Drift that is open."""
     unjudged: tuple[ObjectRef, ...] = ()
     """Desired objects of which nothing can be said: they could not be applied, and no drift of them is known."""
+    failing: tuple[ObjectRef, ...] = ()
+    """Desired objects that could not be applied."""
     missing: tuple[ObjectRef, ...] = ()
     """Desired objects that are not there, although they were."""
     exempt: tuple[ObjectRef, ...] = ()
@@ -152,6 +155,12 @@ class Outcome:
     held: Held = field(default_factory=Held)
     consent: Consent = field(default_factory=Consent)
     health: Health = field(default_factory=Health)
+    kinds: tuple[GroupKind, ...] = ()
+    """Of what is desired, sorted."""
+    blind_objects: Mapping[GroupKind, int] = field(default_factory=dict)
+    """Desired objects of kinds that cannot be seen, by kind."""
+    vitals: Vitals | None = None
+    """What all of this comes to; None as long as nobody judged it."""
     windows: WindowState | None = None
     """What spec.windows say; None if there are none."""
     history: tuple[Begun, ...] = ()
@@ -160,17 +169,15 @@ class Outcome:
     """Of these, commits that a person rejected."""
     blocks: Mapping[WindowAction, Block] = field(default_factory=dict)
     """What may not be written now, and why."""
+    warnings: tuple[Block, ...] = ()
+    """What would hold the newest commit back, if spec.gates did not only warn; empty if it is begun already."""
     released: str = ""
     """Value of the annotation that releases commits, as it was last acted on."""
 
     @property
-    def is_healthy(self) -> bool | None:
-        """Whether every desired object is there and ready; None if that cannot be told."""
-        if not self.evaluated:
-            return None
-        if self.missing or self.health.holds_up:
-            return False
-        return None if self.unjudged or self.held.creates or self.health.blind else True
+    def is_compared(self) -> bool:
+        """Whether desired and live objects are known; also while a newer commit cannot be rendered, and an older one is in force."""
+        return self.evaluated or bool(self.kinds)
 
     @property
     def is_converged(self) -> bool:

@@ -27,7 +27,6 @@ from cvstate_operator.reconcile.consent_stage import ConsentStage
 from cvstate_operator.reconcile.decide_stage import DecideStage, Decision
 from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.gate_stage import GateStage
-from cvstate_operator.reconcile.health import HealthStage
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.left_stage import NOTHING, LeftStage
 from cvstate_operator.reconcile.observe_stage import ObserveStage, tolerated_age
@@ -42,7 +41,9 @@ from cvstate_operator.reconcile.revision_stage import RevisionStage, excluded
 from cvstate_operator.reconcile.source_stage import News, SourceStage, baseline_of, seen_of
 from cvstate_operator.reconcile.summary import Stages, summarize
 from cvstate_operator.reconcile.teardown_stage import Departure, TeardownStage
+from cvstate_operator.reconcile.vital_side import VitalSide
 from cvstate_operator.reconcile.writer import Writer
+from cvstate_operator.vital.custom_health import Rules
 
 
 class Pipeline:
@@ -93,7 +94,7 @@ class Pipeline:
             is_superseded=lambda: self._is_outdated or self._is_superseded,
         )
         self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
-        self._health = HealthStage(world.index, owner=owner)
+        self._vital = VitalSide(world, self._revision, owner=owner, namespace=namespace, status=status)
         self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
         self._teardown = TeardownStage(world, self._observe, owner=owner)
         self._recreations = Recreations(world, owner=owner)
@@ -120,12 +121,15 @@ class Pipeline:
         self._decision = Decision()
         self._looked_over: tuple[tuple[object, ...], Desired] | None = None
         """By what every object was judged last; None if a pass ended half-way, so that the next one looks at everything."""
+        self._fixes: frozenset[str] = frozenset()
+        """Commits that a person lets pass although an error budget burns."""
         self._applied_digest = applied_digest(status)
         """Digest of desired objects that were all in the cluster once: what is absent of them vanished, and is not new."""
 
     def stop(self) -> None:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
         self._writer.stopping = True
+        self._vital.stop()
 
     def interrupt(self) -> None:
         """What may be written is not what the pass in progress was told: it ends with the objects in hand, and another one has to follow."""
@@ -143,6 +147,7 @@ class Pipeline:
         self._observe.told(body["metadata"].get("labels") or {})
         self._revision.reject(commits_of(annotations.get(names.REJECTED)))
         self._revision.release(str(annotations.get(names.RELEASED) or ""), commits_of(annotations.get(names.RELEASED)))
+        self._fixes = frozenset(commits_of(annotations.get(names.FIX)))
 
     async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> News:
         """Look for a new commit. `fresh`: ask the server now, whatever others learned lately."""
@@ -151,6 +156,14 @@ class Pipeline:
             return News.NONE
         is_same = before is None and self._source.error(spec) is None and not self._is_superseded
         return News.REVISION if is_same else News.CONTENT
+
+    def ask_at(self, spec: ClusterStateSpec) -> float | None:
+        """When telemetry is to be asked for next, monotonic seconds; None if there is none to ask for."""
+        return self._vital.ask_at(spec)
+
+    async def ask(self, spec: ClusterStateSpec) -> bool:
+        """Ask for everything that is due of signals, SLOs and causes; True if a pass would have something new to tell."""
+        return await self._vital.ask(spec, self._place.desired)
 
     @property
     def _is_superseded(self) -> bool:
@@ -195,8 +208,18 @@ class Pipeline:
         started = self._world.clock.monotonic()
         self._is_outdated = self._writer.was_cut_short = False
         newest = self._newest = self._source.artifact
-        gates, is_other = await self._gates.judge(spec, revision=newest.revision if newest else "", is_settled=self._is_settled)
+        is_begun = newest is None or newest.commit == self._revision.accepted
+        burning = self._vital.burning(spec)
+        gates, is_other = await self._gates.judge(
+            spec,
+            revision=newest.revision if newest else "",
+            is_settled=self._is_settled,
+            is_unread=not is_begun and not self._source.is_read_by(spec),
+            # What was begun goes on although a budget burns: to stop half-way mends nothing.
+            burning=None if is_begun or (newest and newest.commit in self._fixes) else burning,
+        )
         orders = Orders(spec, gates, self._consent.agreed(), until=self._consent.until)
+        is_judged_anew = bool(self._world.index.judge_by(self._owner, Rules.of(spec.vital.health_exprs)))
         rules = (spec.drift, spec.apply.conflicts)
         if self._rules not in (None, rules):
             self._world.index.doubt(self._owner)
@@ -209,7 +232,8 @@ class Pipeline:
         everything = news is None or full or is_other or self._consent.is_news or (is_new and self._revision.is_rollback)
         self._looked_over = None
         age = 0.0 if asked or not self._observe.seen_all else tolerated_age(parse_seconds(spec.interval))
-        visible = await self._observe.observe(wanted, resync_before=started - age if full or not self._observe.seen_all else None)
+        is_listed = full or is_judged_anew or not self._observe.seen_all
+        visible = await self._observe.observe(wanted, resync_before=started - (0.0 if is_judged_anew else age) if is_listed else None)
         looked_at = self._due(visible, wanted.objects if everything else news or ())
         done = await self._apply(wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._consent.is_news)
         if everything or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
@@ -316,8 +340,10 @@ class Pipeline:
             retry_all=retry_all,
         )
         if self._attempted and not block and not self._render.error:
-            self._revision.begin(orders.spec, self._attempted, wanted)
+            is_new = self._revision.begin(orders.spec, self._attempted, wanted)
             self._revision.history.describe(digest=wanted.digest, uid=self._uid)
+            if is_new:
+                self._vital.begin(orders.spec, wanted, blind=self._observe.blind.keys())
         done: list[Done] = []
         self._decision = decision = self._decide.advance(wanted, decision, orders, left_as_is=leaves)
         while decision.plan:
@@ -342,7 +368,8 @@ class Pipeline:
     # -- outcome ---------------------------------------------------------------------------------------------------
 
     def _outcome(self, orders: Orders, done: Iterable[Done]) -> Outcome:
-        health = self._health.judge(self._place.desired, frozenset(self._observe.blind))
+        missing = {ref for ref, found in self._drift.ledger.open.items() if any(entry.drift.is_absence for entry in found)}
+        health = self._vital.look(orders.spec, self._place.desired, blind=self._observe.blind.keys(), missing=missing)
         waits = (*self._drift.waiting, *self._recreations.told(self._writer.waiting), *self._prune.waiting)
         outcome = summarize(
             self._stages,
@@ -353,9 +380,13 @@ class Pipeline:
             decision=self._decision,
             done=done,
             health=health,
+            missing=missing,
             consent=self._consent.collect(waits),
         )
-        return self._judged(self._told(outcome), orders)
+        if outcome.is_rolled_out and self._attempted:
+            self._applied_digest = outcome.digest
+            self._source.applied(self._attempted)
+        return self._vital.tell(orders.spec, self._told(outcome), fault=self._fault(outcome))
 
     def _told(self, outcome: Outcome) -> Outcome:
         """The same with what a rollback leaves alone."""
@@ -376,20 +407,8 @@ class Pipeline:
             return ()
         return tuple(sorted(ref for ref in wanted.left if wanted.is_left(ref, index.get(ref)) and ref not in self._decide.uncompared))
 
-    def _judged(self, outcome: Outcome, orders: Orders) -> Outcome:
-        """Note what became of the revision; give it up if its time is over."""
-        revision = self._revision
-        if outcome.is_rolled_out and self._attempted:
-            self._applied_digest = outcome.digest
-            revision.applied(healthy=outcome.health.is_healthy)
-            self._source.applied(self._attempted)
-        next_pass_at = outcome.next_pass_at
-        if revision.give_up(orders.spec, self._fault(outcome)):
-            next_pass_at = self._world.clock.monotonic()
-        return replace(outcome, history=tuple(revision.history.entries), quarantined=dict(revision.quarantined), next_pass_at=next_pass_at)
-
     def _fault(self, outcome: Outcome) -> str:
         """What is wrong with the commit itself, for people; empty if nothing is, or nothing that can be told from trouble around it."""
         waiting = {str(one.item.ref) for one in self._writer.waiting}
         lasting = (problem for problem in outcome.problems if not problem.retryable and problem.object not in waiting)
-        return next((problem.message for problem in lasting), "") or outcome.health.text
+        return next((problem.message for problem in lasting), "")

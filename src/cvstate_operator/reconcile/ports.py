@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.api.source import GitSource
+from cvstate_operator.api.vital import Indicator, Prometheus
 from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
@@ -18,6 +19,9 @@ from cvstate_operator.objects.recipe import Capabilities, Recipe
 from cvstate_operator.plan.adoption import NameOwner, Terms
 from cvstate_operator.plan.changes import Change
 from cvstate_operator.reconcile.live_index import LiveIndex
+from cvstate_operator.vital.children import Child
+from cvstate_operator.vital.reading import Reading
+from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 
 
 class Source(Protocol):
@@ -207,6 +211,52 @@ class Reporter(Protocol):
         """Tell people that something happened; `kind` is Normal or Warning."""
 
 
+class Telemetry(Protocol):
+    """Where signals and SLOs are asked for. Nothing here raises: what cannot be had is a gap."""
+
+    async def read(
+        self,
+        prometheus: Prometheus,
+        secret: Mapping[str, bytes],
+        namespace: str,
+        query: str,
+        *,
+        timeout_seconds: float,
+        max_age_seconds: float,
+        stale_after_seconds: float,
+    ) -> Reading:
+        """A query's lowest and highest value.
+
+        Args:
+            prometheus: where to ask.
+            secret: the data of the Secret it names; empty if it names none.
+            namespace: of the ClusterState; answers are shared within it only.
+            query: PromQL.
+            timeout_seconds: for the answer.
+            max_age_seconds: an answer that others got so long ago will do.
+            stale_after_seconds: data whose newest sample is older is no data.
+        """
+
+    async def answer(
+        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
+    ) -> Answer:
+        """What Prometheus says of an SLO."""
+
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+        """What is counted in the cluster, as old as `max_age_seconds` at most; any indicator but PodsReady."""
+
+
+class Causes(Protocol):
+    """Why workloads are not ready."""
+
+    async def explain(self, resource: ApiResource, ref: ObjectRef) -> Sequence[Child]:
+        """What is wrong with the Pods of a workload, worst first; empty if nothing is, or if it has none.
+
+        Raises:
+            CvstateError: they could not be looked at.
+        """
+
+
 class Clock(Protocol):
     """Time and chance, so that the pipeline itself has none."""
 
@@ -244,6 +294,9 @@ class Meter(Protocol):
     def repaired(self, *, kind: str, seconds: float) -> None:
         """A drifted object is as desired again, so long after it was noticed."""
 
+    def budgets(self, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
+        """The error budgets by the newest answers: the least that is left, the highest burn rate, and the seconds until the first is used up."""
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -254,6 +307,8 @@ class World:
     references: References
     cluster: Cluster
     index: LiveIndex
+    telemetry: Telemetry
+    causes: Causes
     reporter: Reporter
     meter: Meter
     clock: Clock

@@ -18,7 +18,7 @@ from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan import history
-from cvstate_operator.reconcile import wording
+from cvstate_operator.reconcile import vital_report, wording
 from cvstate_operator.reconcile.conditions import conditions, obstacles
 from cvstate_operator.reconcile.outcome import Held, Outcome
 from cvstate_operator.reconcile.teardown_stage import Departure
@@ -31,12 +31,24 @@ LISTED_BYTES: Final = 12 * 1024
 """Size of any one list as JSON: names and paths come from Git and can be long. Three lists, seven conditions and the history stay below 64 KiB."""
 QUARANTINE_CHARACTERS: Final = 500
 """Longest reason that is told of a revision that is not applied."""
-_LASTING: Final = (ConditionType.SOURCE_READY, ConditionType.SOURCE_VERIFIED, ConditionType.DRIFTED, ConditionType.HEALTHY)
+EVIDENCE_SHOWN: Final = 3
+"""Revisions of which it is told what spoke against them."""
+EVIDENCE_CHARACTERS: Final = 300
+_LASTING: Final = (
+    ConditionType.SOURCE_READY,
+    ConditionType.SOURCE_VERIFIED,
+    ConditionType.DRIFTED,
+    ConditionType.HEALTHY,
+    ConditionType.TELEMETRY_COMPLETE,
+    ConditionType.ACCEPTED,
+)
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
 
 
-def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, handled_at: str | None, now: str) -> dict[str, Any]:
+def status(
+    outcome: Outcome, *, previous: Mapping[str, Any], generation: int, handled_at: str | None, now: str, is_full: bool = True
+) -> dict[str, Any]:
     """The whole status after a pass.
 
     Args:
@@ -45,7 +57,9 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         generation: of the spec that was acted on.
         handled_at: value of the annotation `requestedAt` that this pass answers; None keeps the one handled last.
         now: RFC 3339, for conditions that changed.
+        is_full: whether numbers that move all the time are told anew.
     """
+    vitals = outcome.vitals
     artifact = outcome.held.artifact or outcome.artifact
     revision = artifact.revision if artifact else None
     applied = outcome.artifact if outcome.is_rolled_out else None
@@ -78,9 +92,13 @@ def status(outcome: Outcome, *, previous: Mapping[str, Any], generation: int, ha
         "quarantined": [_quarantine(outcome, commit) for commit in sorted(outcome.quarantined)],
         "plan": _plan(outcome),
         "window": _window(outcome),
+        "cv": vital_report.cv(vitals) if vitals else previous.get("cv"),
+        "vital": vital_report.vital(outcome, vitals, previous=previous.get("vital") or {}, is_full=is_full)
+        if vitals
+        else previous.get("vital"),
         "drift": _drift(outcome),
         "breakers": _listed({"object": fight.object, **to_json(fight.key, fight.breaker)} for fight in outcome.fights),
-        "history": [_begun(entry) for entry in outcome.history],
+        "history": _histories(outcome.history),
         "problems": listed_problems(outcome),
     }
     return {key: value for key, value in candidates.items() if value}
@@ -231,6 +249,14 @@ def _window(outcome: Outcome) -> dict[str, Any] | None:
     return {key: value for key, value in told.items() if value}
 
 
+def _histories(entries: Iterable[history.Entry]) -> list[dict[str, Any]]:
+    """Every revision; what spoke against one only of the newest few."""
+    found = [_begun(entry) for entry in entries]
+    for late in [entry for entry in found if "evidence" in entry][EVIDENCE_SHOWN:]:
+        del late["evidence"]
+    return found
+
+
 def _begun(entry: history.Entry) -> dict[str, Any]:
     told = {
         "revision": entry.revision,
@@ -239,6 +265,7 @@ def _begun(entry: history.Entry) -> dict[str, Any]:
         "startedAt": _exact(entry.started_at),
         "durationSeconds": None if entry.seconds is None else round(entry.seconds, 3),
         "correlationID": entry.correlation_id or None,
+        "evidence": [one_line(line, EVIDENCE_CHARACTERS) for line in entry.evidence] or None,
     }
     return {key: value for key, value in told.items() if value is not None}
 

@@ -19,6 +19,7 @@ from cvstate_operator.plan import backoff, revision
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.gates import Block, Gates, Reason
 from cvstate_operator.plan.history import History, commit_of
+from cvstate_operator.plan.judgement import Evidence
 from cvstate_operator.plan.revision import Why
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.reconcile.ports import World
@@ -61,6 +62,11 @@ class RevisionStage:
     def quarantined(self) -> Mapping[str, str]:
         """Commits that are not applied, and why."""
         return {**self.history.quarantined, **dict.fromkeys(self.rejected, "a person rejected it (cvstate rollback)")}
+
+    @property
+    def accepted(self) -> str:
+        """The commit that was begun last; empty if none was."""
+        return self._accepted
 
     @property
     def is_unaccepted(self) -> bool:
@@ -133,14 +139,20 @@ class RevisionStage:
             self.recall_at = clock.monotonic() + backoff.pause_seconds(errors.FetchFailedError(""), self._attempt, random=clock.random())
         return artifact
 
-    def begin(self, spec: ClusterStateSpec, artifact: Artifact, wanted: Desired) -> None:
-        """The commit is about to be applied; `wanted` is what it declares. If the one before declares the same, there is nothing new to judge."""
+    def begin(self, spec: ClusterStateSpec, artifact: Artifact, wanted: Desired) -> bool:
+        """The commit is about to be applied; `wanted` is what it declares. If the one before declares the same, there is nothing new to judge.
+
+        Returns:
+            Whether there is something new to judge: another roll-out, or the one that an earlier process began.
+        """
         declared = _digest(wanted)
         is_same = declared == self._declared and not self.is_rollback
-        if (artifact.commit != self._accepted and not is_same) or self._begun_here is None:
+        is_new = (artifact.commit != self._accepted and not is_same) or self._begun_here is None
+        if is_new:
             self._credit, self._begun_here = timedelta(), self._world.clock.now()
         self._accepted, self._declared = artifact.commit, declared
         self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit, is_same=is_same)
+        return is_new
 
     def applied(self, *, healthy: bool) -> None:
         """The cluster is as the commit declares."""
@@ -160,12 +172,22 @@ class RevisionStage:
             + timedelta(seconds=parse_seconds(spec.rollback.on_unhealthy_for))
         )
 
-    def give_up(self, spec: ClusterStateSpec, what: str) -> bool:
-        """Quarantine the commit if its time is over; `what` says what is wrong with it. True if it was."""
+    def give_up(self, spec: ClusterStateSpec, evidence: Sequence[Evidence], causes: Mapping[ObjectRef, str]) -> bool:
+        """Quarantine the commit, if it may be gone back from. True if it was.
+
+        Args:
+            spec: the ClusterState.
+            evidence: what speaks against it; not empty.
+            causes: why objects are not ready, as far as that is known.
+        """
         deadline, now, current = self.deadline(spec), self._world.clock.now(), self.history.current
-        if not what or deadline is None or now < deadline or current is None or spec.rollback is None:
+        if deadline is None or current is None or spec.rollback is None:
             return False
-        self.history.quarantine(current.commit, f"not healthy within {spec.rollback.on_unhealthy_for}: {what}", now)
+        known = {str(ref): cause for ref, cause in causes.items()}
+        lines = [f"{one} ({cause})" if (cause := known.get(one.subject)) else str(one) for one in evidence]
+        is_late = now >= deadline and not all(one.subject.startswith(("signal ", "SLO ")) for one in evidence)
+        what = f"not healthy within {spec.rollback.on_unhealthy_for}" if is_late else "worse since it was begun"
+        self.history.quarantine(current.commit, f"{what}: {'; '.join(lines)}", now, evidence=lines)
         return True
 
     def reject(self, commits: Collection[str]) -> None:

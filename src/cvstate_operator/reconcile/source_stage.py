@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.source import GitSource
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.plan.history import commit_of
 from cvstate_operator.reconcile import inputs
@@ -86,6 +87,8 @@ class SourceStage:
         """The newest commit that was acceptable."""
         self._origin = ("", "")
         """URL and selector that it came from; the spec may name others by now."""
+        self._terms: object = None
+        """What the spec asked of a source when it was read."""
         self.wants_look = False
         """The cache was lost: the source should be asked again at once."""
 
@@ -102,6 +105,7 @@ class SourceStage:
         self.wants_look = False
         try:
             self.artifact = await self._fetch(spec, fresh=fresh)
+            self._terms = _terms(spec.source.git)
             self._origin = (spec.source.git.url, spec.source.git.ref.selector)
             self._seen = Seen(*self._origin, self.artifact.revision)
             self._error, self._seen_at, self._seen_time = None, clock.monotonic(), clock.now()
@@ -111,6 +115,10 @@ class SourceStage:
                 await self._recall(spec)
         self._world.meter.fetched(result=result, seconds=clock.monotonic() - started)
         return before != (self.artifact, self._message)
+
+    def is_read_by(self, spec: ClusterStateSpec) -> bool:
+        """Whether the newest commit is one by what this spec asks of a source: of that URL, ref and path, and signed as it says."""
+        return self._terms == _terms(spec.source.git)
 
     def lost(self) -> None:
         """The cached repository turned out to be damaged."""
@@ -179,3 +187,9 @@ class SourceStage:
             return  # why the source cannot be read is told already
         # No ref may lead to it any more: Git was rewound.
         self.artifact, self._origin = replace(artifact, revision=seen.revision), (git.url, git.ref.selector)
+        self._terms = _terms(git)
+
+
+def _terms(git: GitSource) -> object:
+    """What decides which commit is the newest, and which of its files count."""
+    return git.url, git.ref, git.path, git.verify, git.allow_rewind

@@ -1,5 +1,6 @@
 """The summary of a pass: from what its stages hold to an outcome."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,6 +8,7 @@ from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.artifact import Artifact
+from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.plan.desired import Desired
@@ -57,6 +59,7 @@ def summarize(
     decision: Decision,
     done: Iterable[Done],
     health: Health,
+    missing: Iterable[ObjectRef],
     consent: Consent,
 ) -> Outcome:
     """Put together what a pass found and did."""
@@ -84,10 +87,12 @@ def summarize(
         released=stages.revision.released,
         rejected=stages.revision.rejected,
         blocks=orders.gates.blocks,
+        warnings=orders.gates.warnings,
         next_pass_at=_next_pass(stages, orders, world, now),
         drift=tuple(sorted(drift.items())),
+        failing=tuple(failures),
         unjudged=tuple(ref for ref in failures if ref not in drift),
-        missing=tuple(sorted(ref for ref, found in drift.items() if any(entry.drift.is_absence for entry in found))),
+        missing=tuple(sorted(missing)),
         exempt=tuple(sorted(stages.ledger.exempt | stages.ledger.left)),
         fights=stages.drift.fights(now),
         pruning=stages.prune.pruning,
@@ -96,6 +101,10 @@ def summarize(
         held=held,
         consent=consent,
         health=health,
+        kinds=tuple(sorted(wanted.kinds)) if wanted else (),
+        blind_objects=Counter(ref.group_kind for ref in wanted.objects if ref.group_kind in health.blind)
+        if wanted and health.blind
+        else {},
         windows=stages.gates.windows,
         history=tuple(stages.revision.history.entries),
         quarantined=dict(stages.revision.quarantined),

@@ -2,7 +2,7 @@
 
 Aspects: a pass that breaks off, and a fault of our own, are told in the status, and survived · another spec is announced to the other ClusterStates ·
 what people write about a ClusterState is acted on at once: an EmergencyStop, an approval, a rejected commit · plans are shown · deletion, with its objects
-or without · specs that cannot be carried out · how often it is at work, and tells what.
+or without · specs that cannot be carried out · how often it is at work, and tells what · signals are asked for beside the passes.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from cvstate_operator.reconcile import report, teardown_stage
 from cvstate_operator.reconcile.outcome import Consent
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.telemetry.metrics import Standing
-from tests.unit.builders import OWNER, body, ref
+from cvstate_operator.vital.reading import Reading
+from tests.unit.builders import DEPLOYMENT, OWNER, body, ref
 from tests.unit.reconcile.fake_cluster import FakeCluster
 from tests.unit.reconcile.fakes import UID, FakeMeter, FakeReporter, Stage, spec
 
@@ -188,7 +189,7 @@ async def test_an_emergency_stop_is_told_and_ends_without_another_trigger(stage:
     assert stage.names() == {"a"}
 
 
-APPROVE = {"drift": {"rules": [{"action": "Approve"}]}}
+APPROVE: dict[str, Any] = {"drift": {"rules": [{"action": "Approve"}]}}
 
 
 async def test_what_waits_is_shown_and_is_done_when_it_is_approved(stage: Stage, reporter: Reporter, meter: Meter) -> None:
@@ -398,3 +399,205 @@ async def test_what_somebody_waits_for_is_told_at_once(
     stage.git.commit(body("a", data={"colour": "red"}))
     actor.look_now()
     await until(lambda: bool(stage.git.head) and reporter.statuses[-1].get("lastAppliedRevision") == stage.git.head.revision)  # type: ignore[union-attr]
+
+
+# -- signals are asked for beside the passes -----------------------------------------------------------------------------
+
+
+class Asking:
+    """In place of Pipeline.ask: counts, answers when it may, and is due again as soon as the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+        self.answers = asyncio.Event()
+        self.is_news = False
+        self.error: Exception | None = None
+        self.count = self.passes = 0
+        self.at: float | None = 0.0
+        run = stage.pipeline.run
+
+        async def ask(spec: object) -> bool:
+            self.count += 1
+            self.at = None
+            await self.answers.wait()
+            if self.error:
+                raise self.error
+            return self.is_news
+
+        async def counted(*arguments: Any, **more: Any) -> Any:
+            self.passes += 1
+            return await run(*arguments, **more)
+
+        monkeypatch.setattr(stage.pipeline, "ask", ask)
+        monkeypatch.setattr(stage.pipeline, "ask_at", lambda spec: self.at)
+        monkeypatch.setattr(stage.pipeline, "run", counted)
+
+
+@pytest.fixture
+def asking(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Asking:
+    return Asking(monkeypatch, stage)
+
+
+async def test_a_slow_answer_delays_no_repair(stage: Stage, asking: Asking, reporter: Reporter, meter: Meter) -> None:
+    actor = made(stage, reporter, meter)
+    await until(lambda: reporter.ready().get("status") == "True")
+    assert asking.count == 1
+    stage.cluster.set_field(ref("a"), "data/colour", "red")
+    actor.touch(ref("a"))
+    await until(lambda: bool(stage.cluster.objects[ref("a")]["data"]["colour"] == "blue"))
+    assert asking.count == 1, "while an answer is awaited nothing else is asked"
+    await actor.close(seconds=1)
+
+
+@pytest.mark.parametrize("is_news", [True, False], ids=["news", "no-news"])
+async def test_an_answer_is_worth_a_pass_only_if_it_is_news(
+    stage: Stage, asking: Asking, reporter: Reporter, meter: Meter, is_news: bool
+) -> None:
+    actor = made(stage, reporter, meter)
+    await until(lambda: reporter.ready().get("status") == "True")
+    await asyncio.sleep(0.2)
+    passes, asking.is_news = asking.passes, is_news
+    asking.answers.set()
+    await asyncio.sleep(0.2)
+    assert asking.passes - passes == is_news
+    await actor.close(seconds=1)
+
+
+async def test_it_asks_again_when_that_is_due(stage: Stage, asking: Asking, reporter: Reporter, meter: Meter) -> None:
+    asking.answers.set()
+    actor = made(stage, reporter, meter)
+    await until(lambda: reporter.ready().get("status") == "True")
+    asking.at = asyncio.get_running_loop().time() + 0.1
+    actor.reconsider()
+    await until(lambda: asking.count == 2)
+    await asyncio.sleep(0.1)
+    assert asking.count == 2
+    await actor.close(seconds=1)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"metadata": GOING}, {"dependsOn": [{"name": "third", "readyExpr": "dep.status.("}]}], ids=["leaving", "refused"]
+)
+async def test_while_it_leaves_or_is_refused_nothing_is_asked_and_nothing_is_busy(
+    stage: Stage, asking: Asking, reporter: Reporter, meter: Meter, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    steps, step = 0, Actor._step
+
+    async def counted(actor: Actor) -> None:
+        nonlocal steps
+        steps += 1
+        await step(actor)
+
+    monkeypatch.setattr(Actor, "_step", counted)
+    actor = made(stage, reporter, meter, **fields)
+    await asyncio.sleep(0.2)
+    assert (asking.count, steps <= 3) == (0, True)
+    await actor.close(seconds=1)
+
+
+async def test_a_question_that_is_under_way_when_it_is_refused_is_answered_once_and_no_more(
+    stage: Stage, asking: Asking, reporter: Reporter, meter: Meter
+) -> None:
+    actor = made(stage, reporter, meter)
+    await until(lambda: reporter.ready().get("status") == "True")
+    asking.is_news, asking.at = True, 0.0
+    actor.update(clusterstate(generation=2, dependsOn=[{"name": "third", "readyExpr": "dep.status.("}]))
+    await until(lambda: reporter.ready().get("reason") == "InvalidSpec")
+    asking.answers.set()
+    passes = asking.passes
+    await asyncio.sleep(0.2)
+    assert (asking.count, asking.passes) == (1, passes)
+    await actor.close(seconds=1)
+
+
+async def test_what_is_being_asked_for_ends_with_it(stage: Stage, asking: Asking, reporter: Reporter, meter: Meter) -> None:
+    actor = made(stage, reporter, meter)
+    await until(lambda: reporter.ready().get("status") == "True")
+    async with asyncio.timeout(2):
+        await actor.close(seconds=1)
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("ask ")]
+
+
+async def test_a_fault_while_asking_breaks_no_pass_off(stage: Stage, asking: Asking, reporter: Reporter, meter: Meter) -> None:
+    actor = made(stage, reporter, meter)
+    await until(lambda: reporter.ready().get("status") == "True")
+    written = len(reporter.statuses)
+    asking.error = ZeroDivisionError("nobody foresaw this")
+    asking.answers.set()
+    await asyncio.sleep(0.3)
+    assert [status for status in reporter.statuses[written:] if "InternalError" in str(status["conditions"])] == []
+    await actor.close(seconds=1)
+
+
+async def test_signals_are_asked_for_and_what_they_say_comes_into_the_status(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+    stage.telemetry.values["errors"] = 0.5
+    vital = {"prometheus": {"url": "http://prometheus:9090"}, "signals": [{"name": "errors", "query": "errors", "max": "0.01"}]}
+    # The fake's clock stands still: what is due by it is asked for once.
+    stage.clock.monotonic = asyncio.get_running_loop().time  # type: ignore[method-assign]
+    actor = made(stage, reporter, meter, vital=vital)
+    await until(lambda: bool(reporter.statuses) and bool((reporter.statuses[-1].get("vital") or {}).get("signals")))
+    assert reporter.statuses[-1]["vital"]["signals"][0]["state"] == "Breached"
+    assert meter.standings[-1].vital.signals == {"Breached": 1}
+    assert stage.telemetry.asked == ["errors"]
+    await actor.close(seconds=1)
+
+
+async def test_a_cause_that_takes_long_keeps_no_news_of_signals_back(
+    stage: Stage, reporter: Reporter, meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.reconcile.cause_stage.PROGRESS_SECONDS", 0.01)
+    may_go_on = asyncio.Event()
+
+    async def explain(*_: object) -> tuple[()]:
+        await may_go_on.wait()
+        return ()
+
+    monkeypatch.setattr(stage.causes, "explain", explain)
+    stage.git.commit(body("web", of=DEPLOYMENT, spec={"replicas": 1}))
+    stage.telemetry.values["errors"] = 0.001
+    vital = {
+        "prometheus": {"url": "http://prometheus:9090"},
+        "signals": [{"name": "errors", "query": "errors", "max": "0.01", "interval": "1s"}],
+    }
+    stage.clock.monotonic = asyncio.get_running_loop().time  # type: ignore[method-assign]
+    actor = made(stage, reporter, meter, vital=vital)
+    try:
+        await until(lambda: bool(reporter.statuses) and reporter.statuses[-1].get("vital", {}).get("unready"))
+        await asyncio.sleep(0.5)
+        asked = len(stage.telemetry.asked)
+        async with asyncio.timeout(2.5):
+            while len(stage.telemetry.asked) < asked + 2:
+                await asyncio.sleep(0.05)
+    finally:
+        may_go_on.set()
+        await actor.close(seconds=1)
+
+
+async def questions(stage: Stage, actor: Callable[[dict[str, Any]], Actor], *, interval: str, seconds: float) -> int:
+    """How often a signal is asked for in that time while another one is awaited."""
+    may_go_on, asked = asyncio.Event(), 0
+
+    async def read(prometheus: object, secret: object, namespace: str, query: str, **_: object) -> Reading:
+        nonlocal asked
+        if query == "slow":
+            await may_go_on.wait()
+        asked += query == "fast"
+        return Reading(stage.clock.now(), 0.0, 0.0, taken_at=stage.clock.now())
+
+    stage.telemetry.read = read  # type: ignore[method-assign]
+    stage.clock.monotonic = asyncio.get_running_loop().time  # type: ignore[method-assign]
+    slow = {"name": "slow", "query": "slow", "max": "1", "interval": interval, "timeout": "10m"}
+    fast = {"name": "fast", "query": "fast", "max": "1", "interval": interval}
+    at_work = actor({"prometheus": {"url": "http://prometheus:9090"}, "signals": [slow, fast]})
+    await asyncio.sleep(seconds)
+    found = asked
+    may_go_on.set()
+    await at_work.close(seconds=1)
+    return found
+
+
+async def test_a_slow_answer_keeps_no_other_question_back(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+    assert await questions(stage, lambda vital: made(stage, reporter, meter, vital=vital), interval="2s", seconds=3.5) >= 2
+
+
+async def test_a_slow_answer_makes_no_other_question_more_frequent(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+    assert await questions(stage, lambda vital: made(stage, reporter, meter, vital=vital), interval="1s", seconds=1.5) <= 3

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from cvstate_operator.kube.api_quality import ApiQuality
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.settings import Settings
+from cvstate_operator.telemetry.metrics import Metrics
 
 CLUSTER_STATE = {"apiVersion": "cvstate.io/v1alpha1", "kind": "ClusterState"}
 
@@ -37,7 +39,7 @@ def body(uid: str, version: int, **metadata: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    made = Engine(Settings(cache=tmp_path), None, None, None)  # type: ignore[arg-type]
+    made = Engine(Settings(cache=tmp_path), None, Metrics(), None, ApiQuality())  # type: ignore[arg-type]
     monkeypatch.setattr(made, "_make", lambda owner, told: Recorded(told))
     return made
 

@@ -13,10 +13,11 @@ from typing import Any
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.api.source import GitSource
+from cvstate_operator.api.vital import Indicator, Prometheus
 from cvstate_operator.objects import directives
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
-from cvstate_operator.objects.identity import GroupKind, Gvk, ObjectRef
+from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
@@ -28,6 +29,10 @@ from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import Consents, ParentMetadata, World
 from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 from cvstate_operator.reconcile.source_stage import News
+from cvstate_operator.vital import saved, slo_queries
+from cvstate_operator.vital.children import Child
+from cvstate_operator.vital.reading import Gap, Reading, gap
+from cvstate_operator.vital.slo_queries import Answer, BudgetQuery, Side
 from tests.unit.builders import OWNER, artifact, rendered
 from tests.unit.reconcile.fake_cluster import FakeCluster
 
@@ -202,6 +207,78 @@ class FakeMeter:
     def repaired(self, *, kind: str, seconds: float) -> None:
         self.counted.append(("repaired", kind, seconds))
 
+    def budgets(self, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
+        self.counted.append(("budgets", left, burn_rate, exhausted_in))
+
+
+@dataclass
+class FakeTelemetry:
+    """A Prometheus, and a cluster that is counted, whose answers the test says."""
+
+    clock: FakeClock
+    values: dict[str, float | tuple[float, ...] | Gap] = field(default_factory=dict)
+    """By query, or by indicator: the value, those of several series, or why there is none. What is not here gives no data."""
+    samples: dict[str, float | Gap] = field(default_factory=dict)
+    """For SLOs, by the good query: share of errors in every window, or why there is none."""
+    age: float = 0.0
+    """Of the newest sample, seconds."""
+    asked: list[str] = field(default_factory=list)
+
+    async def read(
+        self,
+        prometheus: Prometheus,
+        secret: Mapping[str, bytes],
+        namespace: str,
+        query: str,
+        *,
+        timeout_seconds: float,
+        max_age_seconds: float,
+        stale_after_seconds: float,
+    ) -> Reading:
+        return self._reading(query)
+
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+        return self._reading(indicator)
+
+    async def answer(
+        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
+    ) -> Answer:
+        self.asked.append(query.text)
+        now = self.clock.now()
+        ratio = next((found for good, found in self.samples.items() if good in query.text), Gap.NO_DATA)
+        if isinstance(ratio, Gap):
+            return slo_queries.no_answer(query, ratio, "no answer", asked_at=now)
+        series: list[tuple[dict[str, str], float]] = []
+        for window in query.windows:
+            marks = {slo_queries.WINDOW_LABEL: saved.length_text(window)}
+            series.append(({**marks, slo_queries.SIDE_LABEL: Side.GOOD}, 1e6 * (1 - ratio)))
+            series.append(({**marks, slo_queries.SIDE_LABEL: Side.TOTAL}, 1e6))
+        series.append(({slo_queries.SIDE_LABEL: Side.TAKEN}, now.timestamp() - self.age))
+        return slo_queries.answer(query, series, asked_at=now)
+
+    def _reading(self, what: str) -> Reading:
+        self.asked.append(what)
+        now, value = self.clock.now(), self.values.get(what, Gap.NO_DATA)
+        if isinstance(value, Gap):
+            return gap(value, "no answer", asked_at=now)
+        found = value if isinstance(value, tuple) else (value,)
+        return Reading(now, min(found), max(found), taken_at=now - timedelta(seconds=self.age))
+
+
+@dataclass
+class FakeCauses:
+    """Says of every workload the same."""
+
+    children: tuple[Child, ...] = ()
+    error: errors.CvstateError | None = None
+    asked: list[ObjectRef] = field(default_factory=list)
+
+    async def explain(self, resource: ApiResource, ref: ObjectRef) -> tuple[Child, ...]:
+        self.asked.append(ref)
+        if self.error:
+            raise self.error
+        return self.children
+
 
 class Stage:
     """One ClusterState with everything around it."""
@@ -212,6 +289,8 @@ class Stage:
         self.clock = FakeClock()
         self.reporter = FakeReporter()
         self.meter = FakeMeter()
+        self.telemetry = FakeTelemetry(self.clock)
+        self.causes = FakeCauses()
         self.index = LiveIndex(self._touched)
         self.cluster = FakeCluster(self.index)
         self.stop_reason = ""
@@ -238,6 +317,8 @@ class Stage:
             references=self.references,
             cluster=self.cluster,
             index=self.index,
+            telemetry=self.telemetry,
+            causes=self.causes,
             reporter=self.reporter,
             meter=self.meter,
             clock=self.clock,
@@ -276,6 +357,10 @@ class Stage:
         self.status = report.status(outcome, previous=before, generation=1, handled_at=None, now=now)
         return outcome
 
+    async def ask(self) -> bool:
+        """Signals, SLOs and causes that are due are asked for."""
+        return await self.pipeline.ask(self.spec)
+
     async def wait(self, outcome: Outcome) -> Outcome:
         """Let the time pass until the pipeline wants to run again by itself, and run."""
         assert outcome.next_pass_at is not None
@@ -291,7 +376,7 @@ class Stage:
         return outcome
 
     def told(self, **annotations: str) -> None:
-        """The ClusterState has these annotations of ours: `rejected`, `released`."""
+        """The ClusterState has these annotations of ours: `rejected`, `released`, `fix`."""
         named = {f"reconcile.cvstate.io/{name}": value for name, value in annotations.items()}
         self.pipeline.told({"metadata": {"name": "state", "namespace": "default", "uid": UID, "annotations": named}})
 

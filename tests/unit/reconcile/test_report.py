@@ -33,9 +33,11 @@ from cvstate_operator.plan.waves import Frontier
 from cvstate_operator.plan.windows import ActionState, WindowState
 from cvstate_operator.reconcile import events as told
 from cvstate_operator.reconcile import report, wording
-from cvstate_operator.reconcile.health import Health
+from cvstate_operator.reconcile.health import Health, health_of
 from cvstate_operator.reconcile.outcome import Consent, Done, Fight, Held, Outcome, Render, Waits
 from cvstate_operator.vital import state
+from cvstate_operator.vital.lapse import Lapses
+from cvstate_operator.vital.state import Readiness
 from tests.unit.builders import DEPLOYMENT, SECRET, artifact, live, problem, ref
 
 NOW = "2026-01-01T12:00:00Z"
@@ -90,6 +92,19 @@ GONE = Entry(FieldDrift("", "present", None, "", ""), Severity.HIGH, DriftAction
 REFUSED = errors.FetchFailedError("cannot read https://git.example.com/a: refused")
 NO_ACCESS = errors.AuthFailedError("https://git.example.com/a wants other credentials")
 
+WEB = ref("web", of=DEPLOYMENT)
+
+
+def health(*found: tuple[ObjectRef, Readiness]) -> Health:
+    """Of these objects, as they were seen a moment ago."""
+    lapses, seen = Lapses(300.0), datetime(2026, 1, 1, tzinfo=UTC)
+    for one, readiness in found:
+        lapses.note(one, readiness, seen)
+    return Health(
+        health_of(dict(found)), counts=lapses.counts({DEPLOYMENT.gvk.group_kind: len(found)}), worst=lapses.worst(), lapses=lapses.open
+    )
+
+
 OUTCOMES = {
     "converged": CONVERGED,
     "problem-that-may-pass": replace(CONVERGED, problems=(problem(retryable=True),)),
@@ -134,11 +149,12 @@ OUTCOMES = {
     "rolled-back": replace(
         CONVERGED, held=Held(SECOND, is_rollback=True, why="not healthy within 5m: x"), quarantined={SECOND.commit: "x"}
     ),
-    "unready": replace(CONVERGED, health=Health(((ref("web", of=DEPLOYMENT), UNREADY),))),
+    "unready": replace(CONVERGED, health=health((WEB, UNREADY)), history=(replace(CONVERGED.history[0], stage=Reached.APPLIED),)),
+    "scaled": replace(CONVERGED, health=health((WEB, UNREADY))),
     "refused": replace(CONVERGED, is_rolled_out=False, problems=(REFUSAL,), unjudged=(ref("a"),)),
     "missing": replace(CONVERGED, missing=(ref("b"),), drift=((ref("b"), (GONE,)),), consent=waits((PlanAction.DRIFT, ref("b")))),
     "exempt": replace(CONVERGED, exempt=(ref("b"),)),
-    "failed": replace(CONVERGED, health=Health(((ref("web", of=DEPLOYMENT), BROKEN), (ref("api", of=DEPLOYMENT), UNREADY)))),
+    "failed": replace(CONVERGED, health=health((WEB, BROKEN), (ref("api", of=DEPLOYMENT), BROKEN))),
     "render-failed": replace(CONVERGED, evaluated=False, problems=(Problem("", 0, "", "BuildFailed", "reading failed"),)),
 }
 
@@ -202,6 +218,7 @@ EXPECTED = {
     "wave-not-ready": passing("WaveNotReady"),
     "rolled-back": for_a_human("RolledBack"),
     "unready": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Progressing")},
+    "scaled": {**WELL, "Ready": ("True", "Reconciled")},
     "failed": {**WELL, "Ready": ("True", "Reconciled"), "Healthy": ("False", "Degraded")},
     "refused": for_a_human("FieldConflict", **UNSEEN),
     "missing": for_a_human("AwaitingApproval", Drifted=DRIFTED, Healthy=("False", "Degraded")),
@@ -215,7 +232,7 @@ def test_each_situation_has_its_conditions(name: str) -> None:
     assert conditions(OUTCOMES[name]) == EXPECTED[name]
 
 
-READY = ["converged", "kept", "unready", "exempt", "failed"]
+READY = ["converged", "kept", "unready", "scaled", "exempt", "failed"]
 
 
 def test_ready_is_claimed_only_by_a_converged_outcome() -> None:
@@ -627,12 +644,10 @@ def message(outcome: Outcome, kind: str) -> str:
 def test_of_what_could_not_be_applied_nothing_is_claimed() -> None:
     assert message(OUTCOMES["refused"], "Drifted").startswith("nothing can be said of 1 object (ConfigMap/default/a)")
     assert "nothing is known of 1 object: ConfigMap/default/a" in message(OUTCOMES["refused"], "Healthy")
-    assert OUTCOMES["refused"].is_healthy is None
 
 
 def test_an_object_that_is_not_there_is_not_healthy() -> None:
     assert message(OUTCOMES["missing"], "Healthy") == "1 object not there (ConfigMap/default/b)"
-    assert OUTCOMES["missing"].is_healthy is False
 
 
 def test_what_is_left_as_it_is_does_not_count_as_matching() -> None:
@@ -840,7 +855,7 @@ def test_a_revision_is_told_with_what_it_declares_and_the_name_of_its_roll_out()
 
 def test_health_names_the_worst_object_and_counts_the_rest() -> None:
     message = next(c["message"] for c in status(OUTCOMES["failed"])["conditions"] if c["type"] == "Healthy")
-    assert message == "apps/Deployment/default/web: its deadline passed (and 1 more)"
+    assert message == "apps/Deployment/default/api: its deadline passed (and 1 more)"
 
 
 def test_drift_of_a_secret_shows_no_value() -> None:

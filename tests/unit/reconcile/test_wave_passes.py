@@ -131,7 +131,9 @@ async def test_a_commit_that_is_stuck_in_a_wave_lets_what_left_git_go_only_at_it
 
 
 async def test_a_wave_that_waits_costs_no_pass_by_itself(stage: Stage) -> None:
-    assert (await stage.commit(BASE, web(), LATE)).next_pass_at is None
+    outcome = await stage.commit(BASE, web(), LATE)
+    assert outcome.next_pass_at == stage.clock.seconds + 300, "nothing but the moment at which what it waits for counts as degraded"
+    assert (await stage.wait(outcome)).next_pass_at is None
 
 
 async def test_after_a_restart_a_wave_that_waits_goes_on_where_it_was(stage: Stage) -> None:

@@ -1,0 +1,78 @@
+"""Telemetry: the adapter of the port of the same name. Prometheus and the cluster are asked; whatever they do comes back as a value."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from cvstate_operator import errors
+from cvstate_operator.api.vital import Indicator, Prometheus
+from cvstate_operator.kube.vitals import ClusterVitals
+from cvstate_operator.objects.address import AddressPolicy
+from cvstate_operator.telemetry import endpoint
+from cvstate_operator.telemetry.endpoint import Endpoint
+from cvstate_operator.telemetry.prometheus import PrometheusClient
+from cvstate_operator.telemetry.prometheus_answer import NoAnswerError
+from cvstate_operator.vital import slo_queries
+from cvstate_operator.vital.reading import Gap, Reading, gap
+from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
+
+
+class Telemetry:
+    """One for the process."""
+
+    def __init__(self, prometheus: PrometheusClient, vitals: ClusterVitals, policy: AddressPolicy) -> None:
+        self._prometheus = prometheus
+        self._vitals = vitals
+        self._policy = policy
+
+    async def read(
+        self,
+        prometheus: Prometheus,
+        secret: Mapping[str, bytes],
+        namespace: str,
+        query: str,
+        *,
+        timeout_seconds: float,
+        max_age_seconds: float,
+        stale_after_seconds: float,
+    ) -> Reading:
+        """A query's lowest and highest value; see the port."""
+        now = datetime.now(UTC)
+        try:
+            where = self._endpoint(prometheus, secret, namespace)
+        except errors.CvstateError as exc:
+            return gap(Gap.REFUSED, exc.message, asked_at=now)
+        return await self._prometheus.read(
+            where,
+            query,
+            timeout_seconds=timeout_seconds,
+            max_age_seconds=max_age_seconds,
+            stale_after_seconds=stale_after_seconds,
+            now=now,
+        )
+
+    async def answer(
+        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
+    ) -> Answer:
+        """What Prometheus says of an SLO; see the port."""
+        now = datetime.now(UTC)
+        try:
+            where = self._endpoint(prometheus, secret, namespace)
+            found = await self._prometheus.ask(where, query.text, timeout_seconds=timeout_seconds)
+        except errors.CvstateError as exc:
+            return slo_queries.no_answer(query, Gap.REFUSED, exc.message, asked_at=now)
+        except NoAnswerError as exc:
+            return slo_queries.no_answer(query, exc.gap, exc.message, asked_at=now)
+        return slo_queries.answer(query, ((one.labels, one.value) for one in found), asked_at=now)
+
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+        """What is counted in the cluster; see the port."""
+        return await self._vitals.read(indicator, namespaces, max_age_seconds=max_age_seconds)
+
+    async def close(self) -> None:
+        """End what is on its way."""
+        await self._vitals.close()
+        await self._prometheus.close()
+
+    def _endpoint(self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str) -> Endpoint:
+        name = prometheus.secret_ref.name if prometheus.secret_ref else ""
+        return endpoint.read(prometheus.url, namespace, self._policy, secret=name, data=secret)

@@ -1,0 +1,365 @@
+"""The telemetry stage of one ClusterState: asks for its signals and SLOs when they are due, and knows what they were judged to be.
+
+Questions run beside the passes (`operator/actor.py`), so that a slow Prometheus never delays a repair; a pass reads what is known. What was known before a restart is
+taken up from the status.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.gates import GateMode
+from cvstate_operator.api.vital import Indicator, Prometheus, Signal, Slo
+from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.plan.gates import Block, Reason
+from cvstate_operator.reconcile.inputs import SECRET
+from cvstate_operator.reconcile.ports import World
+from cvstate_operator.reconcile.vitals import Signals
+from cvstate_operator.vital import indicators, signals, slo, slo_queries
+from cvstate_operator.vital.reading import Gap, Reading, gap
+from cvstate_operator.vital.replicas import WORKLOADS
+from cvstate_operator.vital.signals import SignalState
+from cvstate_operator.vital.slo import SloState
+from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
+
+TOGETHER_SECONDS: Final = 1.0
+"""What is due so soon is asked for with what is due now, but no earlier than by a tenth of its interval: one wake-up and one pass for many signals."""
+RECALLED_SECONDS: Final = 15.0
+"""So long after a start what the status told holds, whatever its age: it is asked for anew meanwhile, and Healthy need not go to Unknown and back."""
+OUR_FAULT: Final = "a fault of the operator; its log has the details"
+MOMENT_SECONDS: Final = 0.05
+"""Answers that come so shortly after the first one are told with it."""
+SPREAD: Final = 0.1
+"""Share by which intervals are spread, so that the signals of many ClusterStates are not all asked for together."""
+SHORTEST_SECONDS: Final = 1.0
+"""Shortest pause between two questions for the same, whatever their intervals and clocks say."""
+SLO_TIMEOUT_SECONDS: Final = 10.0
+"""How long an answer for an SLO may take, as the default of signals: the first commit after a start waits for it."""
+SECRET_SECONDS: Final = 60.0
+"""How old the credentials for Prometheus may be; as Git's, with the default interval of its source."""
+
+_Key = tuple[str, ...]
+_Secret = Mapping[str, bytes] | errors.CvstateError
+"""Credentials, or why they cannot be had."""
+
+
+class _Due(NamedTuple):
+    """When a question is to be asked, monotonic seconds."""
+
+    earliest: float
+    """If others are asked anyway."""
+    at: float
+
+
+_CLOSING: Final = (slo.State.BURNING, slo.State.EXHAUSTED)
+_NOW: Final = _Due(0.0, 0.0)
+_LONGEST_KEY: Final = 6
+"""Parts of the key of an SLO; those of its queries have one more."""
+_Told = tuple[list[_Key], bool]
+"""What was asked for, and whether it is judged otherwise than before."""
+
+
+class TelemetryStage:
+    """Not for concurrent use, but for `ask`, which may run beside everything else."""
+
+    def __init__(self, world: World, *, owner: str, namespace: str, status: Mapping[str, Any]) -> None:
+        """`status`: of an earlier life; what was known then is known until something else is."""
+        told = status.get("vital") or {}
+        known = [signals.from_json(one) for one in told.get("signals") or ()]
+        budgets = [slo.from_json(one) for one in told.get("slos") or ()]
+        self._world = world
+        self._owner = owner
+        self._namespace = namespace
+        self._recalled = {state.name: state for state in known if state}
+        self._recalled_slos = {state.name: state for state in budgets if state}
+        self._signals: dict[_Key, SignalState] = {}
+        self._slos: dict[_Key, SloState] = {}
+        self._closed = {name for name, state in self._recalled_slos.items() if state.last_known in _CLOSING}
+        """SLOs that hold new revisions back."""
+        self._asking: dict[_Key, asyncio.Task[_Told]] = {}
+        """Questions whose answers are awaited."""
+        self._due: dict[_Key, _Due] = {}
+        """When each question is to be asked next; at once if it is not here."""
+        self._reading = asyncio.Lock()
+        self._began = world.clock.now()
+        self.is_placed = False
+        """Whether it is known by now which objects there are to be."""
+        self.blind: frozenset[GroupKind] = frozenset()
+        """Kinds that cannot be seen now."""
+        self._queries: tuple[tuple[Slo, ...], Mapping[_Key, tuple[BudgetQuery, ...]]] = ((), {})
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def ask_at(self, spec: ClusterStateSpec) -> float | None:
+        """When something is to be asked for next, monotonic seconds: at once while an answer is awaited; None if nothing is."""
+        return 0.0 if self._asking else self._due_at(spec)
+
+    async def ask(self, spec: ClusterStateSpec, namespaces: frozenset[str]) -> bool:
+        """Ask for everything that is due, and wait for an answer; True if something is judged otherwise than before.
+
+        A question that takes long holds up no other: what becomes due meanwhile is asked, and whoever calls again goes on waiting. Never raises: what cannot
+        be had is a gap, and so is what we ourselves fail in.
+
+        Args:
+            spec: the ClusterState.
+            namespaces: in which it has objects.
+        """
+        while True:
+            self._start(spec, namespaces)
+            if not self._asking:
+                return False
+            due = self._due_at(spec)
+            pause = None if due is None else max(0.0, due - self._world.clock.monotonic())
+            done, _ = await asyncio.wait(self._asking.values(), timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                await asyncio.wait(self._asking.values(), timeout=MOMENT_SECONDS)
+                return self._taken(spec)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        for task in self._asking.values():
+            task.cancel()
+        self._asking.clear()
+
+    def _due_at(self, spec: ClusterStateSpec) -> float | None:
+        """When the next question is due of those that are not awaited."""
+        return min((self._due.get(key, _NOW).at for key in self._questions(spec) if key[:_LONGEST_KEY] not in self._asking), default=None)
+
+    def _start(self, spec: ClusterStateSpec, namespaces: frozenset[str]) -> None:
+        """Ask what is due, and with it what is due nearly."""
+        now = self._world.clock.monotonic()
+        if not any(self._due.get(key, _NOW).at <= now for key in self._questions(spec)):
+            return
+        due = {key for key in self._questions(spec) if self._due.get(key, _NOW).earliest <= now}
+        for signal in spec.vital.signals:
+            if (key := _signal_key(signal)) in due and key not in self._asking:
+                self._asking[key] = asyncio.create_task(self._ask_signal(spec, signal, namespaces), name=f"ask {signal.name}")
+        for one in spec.vital.slos:
+            queries = [query for query in self._queries_of(spec)[_slo_key(one)] if (*_slo_key(one), query.name) in due]
+            if queries and _slo_key(one) not in self._asking:
+                self._asking[_slo_key(one)] = asyncio.create_task(self._ask_slo(spec, one, queries), name=f"ask {one.name}")
+
+    def _taken(self, spec: ClusterStateSpec) -> bool:
+        """What was answered is awaited no more; True if it is news."""
+        done = [task.result() for task in self._asking.values() if task.done()]
+        self._asking = {key: task for key, task in self._asking.items() if not task.done()}
+        self._plan([key for asked, _ in done for key in asked], spec)
+        if self._slos:
+            self._world.meter.budgets(
+                left=min((state.budget_left for state in self._slos.values() if state.budget_left is not None), default=None),
+                burn_rate=max((state.burn_rate for state in self._slos.values() if state.burn_rate is not None), default=None),
+                exhausted_in=min((state.exhausted_in for state in self._slos.values() if state.exhausted_in is not None), default=None),
+            )
+        return any(is_news for _, is_news in done)
+
+    async def _ask_signal(self, spec: ClusterStateSpec, signal: Signal, namespaces: frozenset[str]) -> _Told:
+        try:
+            reading = await self._read(spec, signal, namespaces)
+        except Exception as exc:  # one question must never end the others
+            self._world.reporter.fault(f"signal {signal.name} could not be asked for", exc)
+            reading = gap(Gap.QUERY_FAILED, OUR_FAULT, asked_at=self._world.clock.now())
+        return [_signal_key(signal)], self._judge(signal, reading)
+
+    async def _ask_slo(self, spec: ClusterStateSpec, one: Slo, queries: Sequence[BudgetQuery]) -> _Told:
+        """All that is due of an SLO at once: part of it would leave it unknown."""
+        try:
+            answers = await asyncio.gather(*(self._answer(spec, query) for query in queries))
+        except Exception as exc:  # one question must never end the others
+            self._world.reporter.fault(f"SLO {one.name} could not be asked for", exc)
+            now = self._world.clock.now()
+            answers = [slo_queries.no_answer(query, Gap.QUERY_FAILED, OUR_FAULT, asked_at=now) for query in queries]
+        return [(*_slo_key(one), query.name) for query in queries], self._judge_slo(one, answers)
+
+    def _questions(self, spec: ClusterStateSpec) -> Iterable[_Key]:
+        """Everything that is asked for: signals, and the queries of SLOs. Before anything was placed there is nothing to count in the cluster."""
+        yield from (_signal_key(one) for one in spec.vital.signals if self.is_placed or one.indicator is None)
+        for key, queries in self._queries_of(spec).items():
+            for query in queries:
+                yield (*key, query.name)
+
+    def _queries_of(self, spec: ClusterStateSpec) -> Mapping[_Key, tuple[BudgetQuery, ...]]:
+        """The queries of each SLO; made once for a spec."""
+        slos = tuple(spec.vital.slos)
+        if self._queries[0] != slos:
+            self._queries = slos, {_slo_key(one): slo_queries.queries(one) for one in slos}
+        return self._queries[1]
+
+    async def _secret(self, prometheus: Prometheus) -> _Secret:
+        """The credentials for Prometheus, or why they cannot be had; read once for all who ask together."""
+        if prometheus.secret_ref is None:
+            return {}
+        try:
+            async with self._reading:
+                return await self._world.references.read(SECRET, self._namespace, prometheus.secret_ref.name, max_age=SECRET_SECONDS)
+        except errors.CvstateError as exc:
+            return exc
+
+    async def _read(self, spec: ClusterStateSpec, signal: Signal, namespaces: frozenset[str]) -> Reading:
+        now, telemetry = self._world.clock.now(), self._world.telemetry
+        if signal.indicator is not None:
+            return await self._count(signal, signal.indicator, namespaces)
+        assert spec.vital.prometheus is not None and signal.query is not None  # noqa: PT018, S101 - the spec was checked
+        secret = await self._secret(spec.vital.prometheus)
+        if isinstance(secret, errors.CvstateError):
+            return gap(Gap.REFUSED, secret.message, asked_at=now)
+        return await telemetry.read(
+            spec.vital.prometheus,
+            secret,
+            self._namespace,
+            signal.query,
+            timeout_seconds=parse_seconds(signal.timeout),
+            max_age_seconds=min(parse_seconds(signal.interval), parse_seconds(signal.stale_after)) / 2,
+            stale_after_seconds=parse_seconds(signal.stale_after),
+        )
+
+    async def _count(self, signal: Signal, indicator: Indicator, namespaces: frozenset[str]) -> Reading:
+        """An indicator. Who waits too long gives up; what is under way goes on for the next question."""
+        now = self._world.clock.now()
+        if indicator is Indicator.PODS_READY:
+            if hidden := WORKLOADS & self.blind:
+                return gap(Gap.REFUSED, f"workloads of these kinds cannot be seen: {', '.join(sorted(map(str, hidden)))}", asked_at=now)
+            return indicators.pods_ready(self._world.index.readiness.replicas_of(self._owner).values(), now=now)
+        try:
+            async with asyncio.timeout(parse_seconds(signal.timeout)):
+                return await self._world.telemetry.indicator(indicator, namespaces, max_age_seconds=parse_seconds(signal.interval))
+        except TimeoutError:
+            return gap(Gap.UNREACHABLE, f"the API server did not tell within {signal.timeout}", asked_at=now)
+
+    async def _answer(self, spec: ClusterStateSpec, query: BudgetQuery) -> Answer:
+        now, prometheus = self._world.clock.now(), spec.vital.prometheus
+        assert prometheus is not None  # noqa: S101 - the spec was checked
+        secret = await self._secret(prometheus)
+        if isinstance(secret, errors.CvstateError):
+            return slo_queries.no_answer(query, Gap.REFUSED, secret.message, asked_at=now)
+        return await self._world.telemetry.answer(prometheus, secret, self._namespace, query, timeout_seconds=SLO_TIMEOUT_SECONDS)
+
+    def _plan(self, asked: Collection[_Key], spec: ClusterStateSpec) -> None:
+        """When to ask for these again; what is not asked for any more is forgotten."""
+        clock = self._world.clock
+        now, moment = clock.monotonic(), clock.now()
+        pauses = {_signal_key(one): parse_seconds(one.interval) for one in spec.vital.signals}
+        for one in spec.vital.slos:
+            key = _slo_key(one)
+            for query in self._queries_of(spec)[key]:
+                pauses[*key, query.name] = (slo.ask_next(self._slos.get(key), query, moment) - moment).total_seconds()
+        due = {}
+        for key in asked:
+            if key in pauses:
+                pause = max(pauses[key], SHORTEST_SECONDS)
+                at = now + pause * (1 - SPREAD * clock.random())
+                due[key] = _Due(at - min(TOGETHER_SECONDS, SPREAD * pause), at)
+        for key, planned in self._due.items():
+            # What an answer says of a budget may make its other questions more urgent.
+            if key not in due and key[0] == "slo" and key in pauses and now + pauses[key] < planned.at:
+                due[key] = _Due(now + pauses[key], now + pauses[key])
+        self._due = {key: at for key, at in {**self._due, **due}.items() if key in pauses}
+        budgets = {_slo_key(one) for one in spec.vital.slos}
+        self._signals = {key: state for key, state in self._signals.items() if key in pauses}
+        self._slos = {key: state for key, state in self._slos.items() if key in budgets}
+
+    # -- judging ---------------------------------------------------------------------------------------------------
+
+    def _judge(self, signal: Signal, reading: Reading) -> bool:
+        key = _signal_key(signal)
+        is_first = key not in self._signals  # of this process: who waited for it goes on
+        before = self._signals.get(key) or self._recalled.pop(signal.name, None)
+        found = self._signals[key] = signals.judge(signal, before, reading, self._world.clock.now())
+        return is_first or before is None or (before.state, before.gap) != (found.state, found.gap)
+
+    def _judge_slo(self, one: Slo, answers: Iterable[Answer]) -> bool:
+        key = _slo_key(one)
+        is_first = key not in self._slos
+        before = self._slos.get(key) or self._recalled_slos.pop(one.name, None)
+        found = self._slos[key] = slo.judge(one, before, answers, self._world.clock.now())
+        return is_first or before is None or (before.state, before.gap, before.level) != (found.state, found.gap, found.level)
+
+    def known(self, spec: ClusterStateSpec, now: datetime) -> Signals:
+        """What is known now; what is too old by now is not."""
+        return Signals(
+            tuple((one, self._signal(one, now)) for one in spec.vital.signals),
+            tuple((one, self._slo(one, now)) for one in spec.vital.slos),
+        )
+
+    def _signal(self, signal: Signal, now: datetime) -> SignalState | None:
+        key = _signal_key(signal)
+        if state := self._signals.get(key):
+            state = self._signals[key] = signals.aged(signal, state, now)
+            return state
+        recalled = self._recalled.get(signal.name)
+        return signals.aged(signal, recalled, now) if recalled and self._is_long_ago(now) else recalled
+
+    def _slo(self, one: Slo, now: datetime) -> SloState | None:
+        key = _slo_key(one)
+        if state := self._slos.get(key):
+            if (at := slo.next_change(one, state)) and at <= now:
+                state = self._slos[key] = slo.judge(one, state, (), now)
+            return state
+        recalled = self._recalled_slos.get(one.name)
+        is_old = (
+            recalled
+            and self._is_long_ago(now)
+            and (recalled.taken_at is None or now - recalled.taken_at >= timedelta(seconds=parse_seconds(one.stale_after)))
+        )
+        return slo.judge(one, recalled, (), now) if recalled and is_old else recalled
+
+    def _is_long_ago(self, now: datetime) -> bool:
+        """Whether everything was asked for since the start, or could have been."""
+        return now - self._began >= timedelta(seconds=RECALLED_SECONDS)
+
+    def next_change(self, spec: ClusterStateSpec) -> datetime | None:
+        """When time alone makes something else of what is known. What is over was judged already. None: never."""
+        now = self._world.clock.now()
+        moments = [signals.next_change(one, state) for one in spec.vital.signals if (state := self._signals.get(_signal_key(one)))]
+        moments += [slo.next_change(one, budget) for one in spec.vital.slos if (budget := self._slos.get(_slo_key(one)))]
+        return min((moment for moment in moments if moment and moment > now), default=None)
+
+    def burning(self, spec: ClusterStateSpec) -> Block | None:
+        """Which SLO holds new revisions back; None if none does. Until each was asked for once, all of them do."""
+        if spec.gates.error_budget is GateMode.OFF or not spec.vital.slos:
+            self._closed.clear()
+            return None
+        states = {one.name: self._slos.get(_slo_key(one)) for one in spec.vital.slos}
+        self._closed = {name for name, state in states.items() if slo.is_gate_closed(state, name in self._closed)}
+        for name, state in states.items():
+            if name in self._closed:
+                return _closed(name, state)
+        unread = next((name for name, state in states.items() if state is None), None)
+        if unread is None or spec.gates.error_budget is not GateMode.HOLD:
+            return None
+        return Block(Reason.ERROR_BUDGET_BURNING, f"SLO {unread} was not asked for yet", is_brief=True)
+
+
+def burning(spec: ClusterStateSpec, status: Mapping[str, Any]) -> Block | None:
+    """Which SLO holds new revisions back as far as the status tells; None if none does."""
+    told = [slo.from_json(one) for one in (status.get("vital") or {}).get("slos") or ()]
+    declared = {one.name for one in spec.vital.slos}
+    closed = (state for state in told if state and state.name in declared and slo.is_gate_closed(state, state.last_known in _CLOSING))
+    return next((_closed(state.name, state) for state in closed), None)
+
+
+def _closed(name: str, state: SloState | None) -> Block:
+    told = state.message if state else "nobody has asked since the start"
+    remedy = "it opens by itself; a commit that mends it may pass: cvstate approve NAME -n NAMESPACE --fix"
+    return Block(Reason.ERROR_BUDGET_BURNING, f"SLO {name}: {told}; {remedy}")
+
+
+def _signal_key(signal: Signal) -> _Key:
+    """A signal with another query or other bounds is another signal."""
+    what = ("indicator", signal.indicator.value) if signal.indicator else ("signal", signal.query or "")
+    return (*what, signal.name, signal.min or "", signal.max or "")
+
+
+def _slo_key(one: Slo) -> _Key:
+    series = one.series
+    return (
+        "slo",
+        one.name,
+        one.good or "",
+        one.total or "",
+        (series.sloth if series else None) or "",
+        (series.pyrra if series else None) or "",
+    )
