@@ -1,8 +1,8 @@
 """`cvstate demo` as a person runs it: on a cluster of its own, which the demo's observer and the audit log judge.
 
 Aspects: every step is seen, whether the source is read over HTTP or SSH; what is measured; hand edits are repaired at once and their writers named; only what changed is written, and nothing when
-nothing changed; a fight over a field ends after as many repairs as the ClusterState allows, the rival named, everything else repaired meanwhile; what is not signed is refused, once
-signatures are asked for; a large prune waits until it is approved; nothing is left behind, neither at the end nor after SIGTERM or many Ctrl-C; a step that does not happen fails the demo and keeps the log.
+nothing changed; a fight over a field ends after as many repairs as the ClusterState allows, the rival named, everything else repaired meanwhile; an image that crashes is named,
+rolled back and quarantined, while the old one goes on; what is not signed is refused, once signatures are asked for; a large prune waits until it is approved; nothing is left behind, neither at the end nor after SIGTERM or many Ctrl-C; a step that does not happen fails the demo and keeps the log.
 """
 
 import json
@@ -122,6 +122,37 @@ def test_new_commit_writes_the_changed_objects_and_no_other(steps: dict[str, Any
     seen = steps["released"]
     assert _named(seen["writes"], "patch") == seen["changed"]
     assert len(seen["changed"]) == len(seen["writes"]) == 2
+
+
+def test_shop_that_opened_has_the_highest_score_and_nothing_is_in_doubt(steps: dict[str, Any]) -> None:
+    assert (steps["converged"]["score"], steps["converged"]["confidence"]) == (100, 100)
+
+
+def test_image_that_crashes_is_named_by_pod_and_container(steps: dict[str, Any]) -> None:
+    seen = steps["crashed"]
+    assert (seen["reason"], seen["container"], seen["why"]) == ("CrashLoopBackOff", "checkout", "ends with exit code 1 (Error)")
+    assert seen["pod"].startswith("webshop-services/checkout-")
+
+
+def test_image_that_crashes_is_rolled_back_in_time_and_quarantined_with_evidence(steps: dict[str, Any]) -> None:
+    seen = steps["crashed"]
+    assert 5 <= seen["rolled_back_seconds"] < 10
+    assert seen["named_seconds"] < seen["rolled_back_seconds"] <= seen["seconds"]
+    assert seen["quarantined"].startswith("not healthy within 5s: ")
+    assert [seen["pod"] in line for line in seen["evidence"]] == [True]
+    # The bad image, and the good one again.
+    assert _named(seen["writes"], "patch") == ["deployments webshop-services/checkout"] * 2
+    assert len(seen["writes"]) == 2
+
+
+def test_image_that_crashes_costs_points_and_no_ready_pod(steps: dict[str, Any]) -> None:
+    seen = steps["crashed"]
+    assert (seen["score_before"], seen["score_worst"]) == (100, 80)
+    assert seen["ready_worst"] == seen["replicas"] == 2
+
+
+def test_commit_after_one_that_was_rolled_back_is_taken_within_seconds(steps: dict[str, Any]) -> None:
+    assert steps["crashed"]["next_seconds"] < 5
 
 
 def test_source_is_read_as_asked_for_and_the_screen_says_so(demo: Run, steps: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The parts of the demo that need no cluster.
 
 Aspects: the web shop's files and the changes made to them; what the observer calls "as declared" and "available"; what it reads from the operator's
-Events and from the audit log; what fits on the screen; how the source is read and which signatures are asked for.
+Events, conditions and from the audit log; what fits on the screen; how the source is read, which signatures are asked for and what is rolled back.
 """
 
 import io
@@ -15,13 +15,20 @@ from rich.console import Console
 from rich.text import Text
 
 from cvstate_operator.api.clusterstate import ClusterStateSpec
+from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.prune import Prune
-from cvstate_operator.cli.demo import application, fight, observer, screen, stage
+from cvstate_operator.cli.demo import application, bad_image, fight, observer, screen, stage
 from cvstate_operator.cli.demo.application import Key
 from cvstate_operator.cli.demo.audit import AuditLog, Write, tally, to_objects
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.steps import STEPS
 from cvstate_operator.cli.demo.wish import Transport
+from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.vital import children
+from cvstate_operator.vital.custom_health import Rules
+from cvstate_operator.vital.readiness import readiness
+from cvstate_operator.vital.state import Status
+from tests.cluster import locations
 
 
 def test_web_shop_has_forty_objects_and_more_in_eight_files_and_more() -> None:
@@ -222,6 +229,58 @@ def test_change_that_must_be_signed_concerns_one_object() -> None:
     assert [str(key) for key in after if after[key] != before[key]] == ["Deployment payment"]
 
 
+def released() -> dict[str, str]:
+    """The shop as it is before the step with a bad image."""
+    files = application.files()
+    return {**files, **application.new_release(files)}
+
+
+def test_image_that_crashes_concerns_one_object_and_leaves_its_selector_alone() -> None:
+    files = released()
+    before, after = application.objects(files), application.objects({**files, **application.crashing_release(files)})
+    assert [key for key in after if after[key] != before[key]] == [application.CHECKOUT]
+    old, new = before[application.CHECKOUT]["spec"], after[application.CHECKOUT]["spec"]
+    assert old["template"]["spec"]["containers"][0]["image"] != new["template"]["spec"]["containers"][0]["image"]
+    assert old["selector"] == new["selector"]
+
+
+def test_image_that_crashes_carries_the_label_that_simulated_kubelets_go_by() -> None:
+    [asked] = [
+        one
+        for one in yaml.safe_load((locations.STAGES / "pod-crash-loop.yaml").read_text())["spec"]["selector"]["matchExpressions"]
+        if ".metadata.labels" in one["key"]
+    ]
+    files = released()
+    body = application.objects({**files, **application.crashing_release(files)})[application.CHECKOUT]
+    labels = body["spec"]["template"]["metadata"]["labels"]
+    assert {asked["key"]: labels[application.CRASH_LABEL]} == {f'.metadata.labels["{application.CRASH_LABEL}"]': asked["values"][0]}
+
+
+def test_commit_after_the_bad_image_replaces_no_pod() -> None:
+    files = released()
+    before, after = application.objects(files), application.objects({**files, **application.larger_orders(files)})
+    assert [str(key) for key in after if after[key] != before[key]] == ["ConfigMap checkout"]
+
+
+@pytest.mark.parametrize("crashing", [1, 3])
+def test_cause_is_read_from_what_the_operator_tells_of_pods(crashing: int) -> None:
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    told = {"name": "main", "restartCount": 3, "state": waiting, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    pods = [
+        {"metadata": {"namespace": "shop", "name": f"web-{number}"}, "status": {"phase": "Running", "containerStatuses": [told]}}
+        for number in range(crashing)
+    ]
+    [child] = children.explain(pods)
+    cause = bad_image.Cause("CrashLoopBackOff", "shop/web-0", "main", "ends with exit code 1 (Error)")
+    assert bad_image.read_cause(child.text) == cause
+    assert bad_image.read_cause(f"{child.text}; NotReady: Pod shop/db-0, container db: runs, and is not ready") == cause
+
+
+def test_no_cause_is_read_where_no_container_is_named() -> None:
+    assert bad_image.read_cause("Unschedulable: Pod shop/web-0: 0/1 nodes are available") is None
+    assert bad_image.read_cause("") is None
+
+
 def test_replicas_left_to_the_tuner_are_the_only_change_of_the_cart() -> None:
     files = application.files()
     before, after = application.objects(files), application.objects({**files, **application.tuned_cart(files)})
@@ -252,6 +311,27 @@ def test_cluster_state_names_the_secrets_it_needs_and_no_other() -> None:
     assert full.secret_ref
     assert full.verify
     assert (full.secret_ref.name, full.verify.secret_ref.name, full.verify.mode) == ("auth", "keys", "HEAD")
+
+
+def test_cluster_state_rolls_back_only_when_asked_to() -> None:
+    usual = ClusterStateSpec.model_validate(stage.cluster_state("http://127.0.0.1:1/shop")["spec"])
+    strict = ClusterStateSpec.model_validate(stage.cluster_state("http://127.0.0.1:1/shop", give_up_after="5s")["spec"])
+    assert usual.rollback is None
+    assert strict.rollback
+    assert strict.rollback.on_unhealthy_for == "5s"
+    assert parse_seconds(strict.vital.degraded_after) < parse_seconds(strict.rollback.on_unhealthy_for)
+    assert strict.vital.signals == usual.vital.signals
+
+
+def test_autoscaler_of_the_shop_is_ready_without_a_metrics_server() -> None:
+    spec = ClusterStateSpec.model_validate(stage.cluster_state("http://127.0.0.1:1/shop")["spec"])
+    [declared] = [body for key, body in application.objects(application.files()).items() if key.kind == "HorizontalPodAutoscaler"]
+    unable = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric"}
+    live = {**declared, "metadata": {**declared["metadata"], "uid": "7"}, "status": {"conditions": [unable]}}
+    rules = Rules.of(spec.vital.health_exprs)
+    assert GroupKind("autoscaling", "HorizontalPodAutoscaler") in rules
+    assert readiness(live, rules).status is Status.CURRENT
+    assert readiness(live).status is Status.IN_PROGRESS
 
 
 def test_step_that_was_not_seen_is_told_with_what_was_expected_and_the_log() -> None:

@@ -172,8 +172,8 @@ def test_kubectl_applies_waits_and_shows_columns_and_events(world: World):
     )
     world.cluster.kubectl("wait", "-n", world.name, "--for=condition=Ready", "cst/state", "--timeout=20s")
     head, row = world.cluster.kubectl("get", "cst", "-n", world.name).splitlines()
-    assert head.split() == ["NAME", "READY", "DRIFT", "HEALTH", "REVISION", "AGE"]
-    assert row.split()[:5] == ["state", "True", "False", "True", f"main@sha1:{commit}"]
+    assert head.split() == ["NAME", "READY", "DRIFT", "HEALTH", "SCORE", "REVISION", "AGE"]
+    assert row.split()[:6] == ["state", "True", "False", "True", "100", f"main@sha1:{commit}"]
     wide = world.cluster.kubectl("get", "cst", "-n", world.name, "-o", "wide")
     assert "STATUS" in wide
     assert f"1 object matches main@sha1:{commit}" in wide

@@ -60,7 +60,7 @@ def test_what_does_not_become_healthy_is_rolled_back_and_the_next_commit_is_take
 
 
 def test_a_commit_that_changes_nothing_is_not_blamed_for_what_was_there(world: World):
-    healthy(world, rollback={"onUnhealthyFor": "2s"})
+    healthy(world, rollback={"onUnhealthyFor": "2s"}, vital={"degradedAfter": "1s"})
     world.api.merge(world.path("deployments", "web", group="apps/v1") + "/status", {"status": {"readyReplicas": 0, "availableReplicas": 0}})
     until("it is seen", lambda: world.condition("Healthy").get("status") == "False")
     commit = world.commit({"README.md": "Nothing of this is an object."})

@@ -6,6 +6,7 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,10 @@ class Api:
         """Delete; a missing object is fine."""
         code, answer = self.request("DELETE", path)
         assert code in (200, 202, 404), answer
+
+    def watch(self, path: str, *, since: str, seconds: int) -> Iterator[Json]:
+        """Events of a list after a resourceVersion, bookmarks among them, as they come; ends after so many seconds."""
+        query = f"watch=true&allowWatchBookmarks=true&resourceVersion={since}&timeoutSeconds={seconds}"
+        request = urllib.request.Request(f"{self.server}{path}?{query}", headers={"User-Agent": "observer"})
+        with urllib.request.urlopen(request, context=self._tls, timeout=seconds + 30) as answer:
+            yield from map(json.loads, answer)

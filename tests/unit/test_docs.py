@@ -25,6 +25,7 @@ from cvstate_operator.api.status import ClusterStateStatus
 from cvstate_operator.drift import ledger
 from cvstate_operator.plan import gates, history
 from cvstate_operator.telemetry import reference
+from cvstate_operator.vital import completeness, reading, verdict
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,7 +35,15 @@ SOURCES = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.py
 
 BRANCHES = {errors.CvstateError, errors.TransientError, errors.WaitingError, errors.TerminalError}
 """They say what to do, and are never told themselves."""
-ENUMERATED: tuple[type[StrEnum], ...] = (conditions.Reason, gates.Reason, ledger.State, history.Stage)
+ENUMERATED: tuple[type[StrEnum], ...] = (
+    conditions.Reason,
+    gates.Reason,
+    ledger.State,
+    history.Stage,
+    verdict.Reason,
+    completeness.Reason,
+    reading.Gap,
+)
 SPELLED_OUT = (
     r'\breason="([A-Z]\w+)"',
     r'Event\("\w+", "([A-Z]\w+)"',

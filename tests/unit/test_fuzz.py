@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from cvstate_operator import errors
 from cvstate_operator.api.source import GitSource
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.render.globs import matcher
 from cvstate_operator.render.parse import Options, parse
-from cvstate_operator.source.address import AddressPolicy, check_url
+from cvstate_operator.source.address import check_url
 from cvstate_operator.source.refs import choose
 from tests.corpus.commits import COMMITS
 

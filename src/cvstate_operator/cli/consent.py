@@ -15,7 +15,8 @@ from cvstate_operator import errors
 from cvstate_operator.api import approval, names
 from cvstate_operator.api.change_plan import PlanAction, plan_name
 from cvstate_operator.api.duration import parse_seconds
-from cvstate_operator.cli import lookup, terminal
+from cvstate_operator.cli import budget_gate, layout, lookup, terminal
+from cvstate_operator.cli import fix as budget_fix
 from cvstate_operator.cli.confirm import confirmed
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.cli.lookup import NameArgument, NamespaceOption
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cvstate_operator.objects.manifest import Body
 
 _DEFAULT_REASON: Final = "approved with cvstate approve"
+_DEFAULT_EXPIRY: Final = "24h"
 _COLOURS: Final = {"Prune": "red", "Recreate": "magenta", "Drift": "yellow"}
 _COUNTED: Final = (("prune", "to delete"), ("recreate", "to delete and create anew"), ("drift", "to put back"))
 _MAX_PREFIX: Final = 200
@@ -39,7 +41,12 @@ def approve(
         str | None, typer.Option(help="Approve only if this is what waits (sha256:…), as status.plan.digest says.", metavar="DIGEST")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for those who ask later.")] = _DEFAULT_REASON,
-    expires: Annotated[str, typer.Option(help="How long it is good, by this machine's clock: 30m, 8h.", metavar="DURATION")] = "24h",
+    expires: Annotated[
+        str, typer.Option(help="How long it is good, by this machine's clock: 30m, 8h.", metavar="DURATION")
+    ] = _DEFAULT_EXPIRY,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Let the newest commit pass although an error budget burns: it is what mends it.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -47,6 +54,8 @@ def approve(
     """Show what waits for consent in a ClusterState, and approve it.
 
     Approved is what is shown, by its digest; what comes up later waits anew. To take an approval back, delete the StateApproval.
+
+    With --fix it is about the gate of error budgets alone: new revisions wait while an SLO burns, and exactly the newest commit is let pass.
 
     Ends with 0 if it was approved or nothing waits, with 1 if you say no, with 2 on an error.
 
@@ -57,13 +66,23 @@ def approve(
       cvstate approve shop -n team-a --expires 1h --reason "CHG-1234"
 
       cvstate approve shop -n team-a --yes --digest sha256:4c1f…     in a script: exactly this
+
+      cvstate approve shop -n team-a --fix                  this commit mends what burns
     """
     spec = _spec(reason, expires)
+    if fix and (digest is not None or expires != _DEFAULT_EXPIRY):
+        raise errors.SettingsError("--digest and --expires have no meaning with --fix, which lets one commit pass for good; leave them out")
     namespace = chosen_namespace(namespace, kubeconfig, context)
+    if fix:
+        budget_fix.let_pass(namespace, name, reason=reason, yes=yes, kubeconfig=kubeconfig, context=context)
+        return
     console = terminal.console()
     state, plan = with_client(kubeconfig, context, lambda client: _load(client, namespace, name, digest))
     if plan is None:
         console.print(Text(f"Nothing waits for consent in {namespace}/{name}."))
+        if hold := budget_gate.hold(state):
+            lets = layout.command("approve", state, "--fix")
+            console.print(Text(f"An error budget holds {one_line(hold.revision, 300)}; if that mends it: {lets}"), soft_wrap=True)
         return
     console.print(_shown(state, plan))
     if not confirmed("Approve this", yes=yes):

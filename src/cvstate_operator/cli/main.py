@@ -16,6 +16,7 @@ from cvstate_operator.errors import CvstateError
 COMMANDS: Final = {
     "run": "run:run",
     "status": "status:status",
+    "tree": "tree:tree",
     "check": "check:check",
     "plan": "plan.command:plan",
     "diff": "diff:diff",

@@ -45,13 +45,21 @@ def run(
         typer.Option(
             "--allow-insecure-sources/--no-allow-insecure-sources",
             envvar="CVSTATE_ALLOW_INSECURE_SOURCES",
-            help="Allow http:// sources, and sources on this machine. Default: only outside a Pod.",
+            help="Allow http:// sources, sources and Prometheus on this machine, and passwords for Prometheus over http://. Default: only outside a Pod.",
         ),
     ] = None,
     allow_git_host: Annotated[
         list[str] | None,
         typer.Option(
             envvar="CVSTATE_ALLOW_GIT_HOSTS", help="Allow this host as a source, whatever address it has; may be repeated.", metavar="HOST"
+        ),
+    ] = None,
+    allow_prometheus_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="CVSTATE_ALLOW_PROMETHEUS_HOSTS",
+            help="Allow this host for spec.vital.prometheus, whatever address it has; may be repeated.",
+            metavar="HOST",
         ),
     ] = None,
     webhook_listen: Annotated[
@@ -100,6 +108,7 @@ def run(
         allow_file_urls=allow_file_urls,
         allow_insecure_sources=allow_insecure_sources,
         allow_git_hosts=tuple(host.lower() for host in allow_git_host or ()),
+        allow_prometheus_hosts=tuple(host.lower() for host in allow_prometheus_host or ()),
         webhook_listen=webhook_listen,
         listen=listen,
         writers=writers,

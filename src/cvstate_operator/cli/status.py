@@ -11,18 +11,17 @@ from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.cli import status_detail, terminal
+from cvstate_operator.cli import layout, status_detail, status_vital, terminal
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.objects.redaction import one_line
 
 if TYPE_CHECKING:
     from cvstate_operator.kube.client import Client
 
-_COLUMNS = ("NAMESPACE", "NAME", "READY", "DRIFT", "HEALTH", "OBJECTS", "REVISION", "AGE", "STATUS")
-_DISPENSABLE = ("AGE", "OBJECTS", "REVISION")
-"""Columns that are left out on a narrow terminal, in this order."""
-_LEAST_STATUS = 30
-"""Characters that the last column should have."""
+_COLUMNS = ("NAMESPACE", "NAME", "READY", "SCORE", "DRIFT", "HEALTH", "OBJECTS", "REVISION", "AGE", "STATUS")
+_NUMBERS = ("SCORE", "OBJECTS")
+_DISPENSABLE = {"AGE": 30, "OBJECTS": 30, "REVISION": 30, "SCORE": 16}
+"""Columns that are left out on a narrow terminal, in this order, where the last column would have fewer characters than this."""
 _SHORT_REVISION = 8
 """Characters of a commit id that are shown in the table."""
 
@@ -38,7 +37,7 @@ def status(
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
-    """Show how ClusterStates stand: ready, drift, revision, problems.
+    """Show how ClusterStates stand: ready, score, drift, health, revision, problems.
 
     Ends with 0 if everything shown is Ready, with 1 if something is not, with 2 on an error.
 
@@ -48,7 +47,7 @@ def status(
 
       cvstate status -n team-a          those of one namespace
 
-      cvstate status shop -n team-a     one in detail, with its problems and latest events
+      cvstate status shop -n team-a     one in detail: what pulls its score down, and what to do
 
       cvstate status -o json
     """
@@ -105,11 +104,11 @@ def _table(items: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
     rows = [dict(zip(_COLUMNS, _row(item), strict=True)) for item in items]
     table = Table(box=None, pad_edge=False, header_style="bold")
     widths = {title: max(len(title), *(len(row[title]) for row in rows)) for title in _COLUMNS[:-1]}
-    for title in _DISPENSABLE:
-        if sum(widths.values()) + 2 * len(widths) + _LEAST_STATUS > width:
+    for title, least in _DISPENSABLE.items():
+        if sum(widths.values()) + 2 * len(widths) + least > width:
             del widths[title]
     for title in widths:
-        table.add_column(title, no_wrap=True, min_width=widths[title], justify="right" if title == "OBJECTS" else "left")
+        table.add_column(title, no_wrap=True, min_width=widths[title], justify="right" if title in _NUMBERS else "left")
     # Only the last column gives way on a narrow terminal; left to itself, rich takes from all.
     left = width - sum(widths.values()) - 2 * len(widths)
     table.add_column(_COLUMNS[-1], no_wrap=True, overflow="ellipsis", max_width=max(left, len(_COLUMNS[-1])))
@@ -125,11 +124,12 @@ def _row(item: Mapping[str, Any]) -> tuple[Text, ...]:
         Text(meta["namespace"]),
         Text(meta["name"]),
         _coloured(ready, status_detail.TRUE_IS_GOOD),
+        status_vital.score_text(item),
         _coloured(drift, status_detail.TRUE_IS_BAD),
         _coloured(_condition(item, "Healthy"), status_detail.TRUE_IS_GOOD),
         Text(str(state.get("inventory", {}).get("objects", ""))),
         Text(_revision(state.get("lastAppliedRevision", ""))),
-        Text(status_detail.age(meta["creationTimestamp"])),
+        Text(layout.age(meta["creationTimestamp"])),
         Text(one_line(ready.get("message", "not seen by an operator yet"), 300)),
     )
 

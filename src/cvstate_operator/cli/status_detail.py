@@ -1,20 +1,25 @@
-"""One ClusterState in detail, for `cvstate status NAME`: what is applied, what waits and why, what drifted, who fights, what became of revisions."""
+"""One ClusterState in detail, for `cvstate status NAME`: what is applied, how well it is, what waits and why, what drifted, who fights, what became of revisions."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator.api.duration import human
+from cvstate_operator.cli import budget_gate, layout, status_vital
 from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.plan.gates import Reason
+from cvstate_operator.plan.history import commit_of
 
 DRIFTS: Final = 5
 """Drifted fields that are shown; `cvstate diff` shows all."""
 REVISIONS: Final = 3
 """Revisions that are shown; `cvstate rollback --list` shows all."""
+EVIDENCE: Final = 5
+"""Lines that are shown of what spoke against a revision."""
 EVENTS: Final = 10
 SHORT_COMMIT: Final = 12
 SHORT_DIGEST: Final = 19
@@ -45,21 +50,20 @@ def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, is_na
     state = item.get("status") or {}
     return Group(
         _head(item, state),
+        *status_vital.pulls(item, is_narrow=is_narrow),
         Text(),
-        _conditions(state),
+        *_conditions(state, is_narrow=is_narrow),
         *_waiting(item, state),
         *_problems(state),
+        *status_vital.unready(item, is_narrow=is_narrow),
+        *status_vital.signals(item, is_narrow=is_narrow),
+        *status_vital.slos(item, is_narrow=is_narrow),
         *_drift(item, state, is_narrow=is_narrow),
         *_fights(item, state),
         *_quarantined(item, state),
         *_history(state, is_narrow=is_narrow),
         *_events(events),
     )
-
-
-def age(moment: str) -> str:
-    """How long ago that was, for people."""
-    return human(max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())))
 
 
 # -- the head ------------------------------------------------------------------------------------------------------
@@ -71,7 +75,9 @@ def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
     head.add_column(style="bold", no_wrap=True)
     head.add_column(overflow="fold")
     head.add_row("ClusterState", f"{meta['namespace']}/{meta['name']}")
-    for line in _switches(item, state):
+    for number, line in enumerate(status_vital.numbers(item)):
+        head.add_row("" if number else "Score", line)
+    for line in switches(item, state):
         head.add_row("Writes", line)
     head.add_row("Source", Text(f"{git['url']}  path {git.get('path', '.')}"))
     head.add_row("Newest", Text(_source_line(state)))
@@ -88,11 +94,11 @@ def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
     return head
 
 
-def _switches(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Text]:
+def switches(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Text]:
     """What keeps everything, or classes of changes, from being written."""
     spec, found = item["spec"], []
     if spec.get("suspend"):
-        found.append(Text(f"none, it is suspended; go on with: {_command('resume', item)}", "yellow"))
+        found.append(Text(f"none, it is suspended; go on with: {layout.command('resume', item)}", "yellow"))
     if spec.get("mode") == "Observe":
         found.append(Text("none, spec.mode is Observe", "yellow"))
     window = state.get("window")
@@ -110,7 +116,7 @@ def _source_line(state: Mapping[str, Any]) -> str:
     if not source:
         return "not read yet"
     followed = f"  by {source['ref']}" if source.get("ref", "").endswith(")") else ""
-    return f"{source['revision']}{followed}  committed {age(source['commitTime'])} ago"
+    return f"{source['revision']}{followed}  committed {layout.age(source['commitTime'])} ago"
 
 
 def _revisions(state: Mapping[str, Any]) -> list[tuple[str, Text]]:
@@ -126,41 +132,62 @@ def _revisions(state: Mapping[str, Any]) -> list[tuple[str, Text]]:
     return found
 
 
-def _conditions(state: Mapping[str, Any]) -> Table:
-    table = _table(None, "CONDITION", "STATUS", "SINCE", "REASON")
-    table.add_column("MESSAGE", overflow="fold")
+def _conditions(state: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
     # Ready sums the others up.
-    for condition in sorted(state.get("conditions", ()), key=lambda one: (one["type"] != "Ready", one["type"])):
-        colours = TRUE_IS_BAD if condition["type"] in _BAD_CONDITIONS else TRUE_IS_GOOD
+    found = sorted(state.get("conditions", ()), key=lambda one: (one["type"] != "Ready", one["type"]))
+    if is_narrow:
+        return [part for condition in found for part in _condition_block(condition)]
+    table = layout.table(None, "CONDITION", "STATUS", "SINCE", "REASON")
+    table.add_column("MESSAGE", overflow="fold")
+    for condition in found:
         table.add_row(
-            condition["type"],
-            Text(condition["status"], style=colours.get(condition["status"], "")),
-            age(condition["lastTransitionTime"]),
-            condition["reason"],
+            Text(one_line(condition["type"])),
+            _condition_status(condition),
+            layout.age(condition["lastTransitionTime"]),
+            Text(one_line(condition["reason"])),
             Text(one_line(condition["message"], 1000)),
         )
-    return table
+    return [table]
+
+
+def _condition_block(condition: Mapping[str, Any]) -> Iterable[RenderableType]:
+    """One condition as a few lines."""
+    message = Text(f"{one_line(condition['reason'])}: {one_line(condition['message'], 1000)}")
+    return layout.block(
+        layout.Entry(one_line(condition["type"]), _condition_status(condition), layout.age(condition["lastTransitionTime"]), (message,))
+    )
+
+
+def _condition_status(condition: Mapping[str, Any]) -> Text:
+    colours = TRUE_IS_BAD if condition["type"] in _BAD_CONDITIONS else TRUE_IS_GOOD
+    return Text(condition["status"], style=colours.get(condition["status"], ""))
 
 
 # -- what is not as it should be -----------------------------------------------------------------------------------
 
 
 def _waiting(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[RenderableType]:
-    plan = state.get("plan")
+    plan, hold = state.get("plan"), budget_gate.hold(item)
+    held: list[RenderableType] = []
+    if hold:
+        held = [
+            Text.assemble(f"{short(hold.revision)}: ", (str(Reason.ERROR_BUDGET_BURNING), "yellow"), ", until the SLOs are met again"),
+            Text.assemble("if it mends what burns, let it pass with: ", (layout.command("approve", item, "--fix"), "bold")),
+        ]
     if not plan:
-        return []
+        return [Text("\nWaits", "bold yellow"), *held] if held else []
     counts = ", ".join(f"{plan[key]} {text}" for key, text in _WAITING if plan.get(key))
     lines = [Text("\nWaits", "bold yellow"), Text.assemble(f"{counts or 'changes'}: ", (plan["held"], "yellow"))]
     if digest := plan.get("digest"):
-        lines.append(Text.assemble(f"{digest}\nlook at it, and approve it, with: ", (_command("approve", item), "bold")))
-    return list(lines)
+        lines.append(Text.assemble(f"{digest}\nlook at it, and approve it, with: ", (layout.command("approve", item), "bold")))
+    return [*lines, *held]
 
 
 def _problems(state: Mapping[str, Any]) -> list[RenderableType]:
     problems = state.get("problems")
     if not problems:
         return []
-    table = _table("Problems", style="bold red")
+    table = layout.table("Problems", style="bold red")
     for column in ("REASON", "WHERE", "OBJECT"):
         table.add_column(column, overflow="fold")
     table.add_column("MESSAGE", overflow="fold", ratio=1)
@@ -176,12 +203,12 @@ def _drift(item: Mapping[str, Any], state: Mapping[str, Any], *, is_narrow: bool
     drift = state.get("drift")
     if not drift:
         return []
-    title = f"Open drift: {_count(drift['fields'], 'field')} of {_count(drift['objects'], 'object')}"
+    title = f"Open drift: {layout.count(drift['fields'], 'field')} of {layout.count(drift['objects'], 'object')}"
     fields = drift["sample"][:DRIFTS]
     found: list[RenderableType]
     found = [Text(f"\n{title}", "bold red"), *map(_drift_block, fields)] if is_narrow else [_drift_table(title, fields)]
     more = drift["fields"] - len(fields)
-    return [*found, *([Text(f"… and {more} more; see all of them with: {_command('diff', item)}", "dim")] if more > 0 else [])]
+    return [*found, *([Text(f"… and {more} more; see all of them with: {layout.command('diff', item)}", "dim")] if more > 0 else [])]
 
 
 def _drift_block(field: Mapping[str, Any]) -> Text:
@@ -196,7 +223,7 @@ def _drift_block(field: Mapping[str, Any]) -> Text:
         who,
         "\n  ",
         (field["severity"], _SEVERITIES.get(field["severity"], "")),
-        f", {field['state']}, for {age(field['since'])}",
+        f", {field['state']}, for {layout.age(field['since'])}",
     )
 
 
@@ -206,7 +233,7 @@ def _values(field: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _drift_table(title: str, fields: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table(title, style="bold red")
+    table = layout.table(title, style="bold red")
     for column in ("OBJECT", "FIELD", "LIVE", "DESIRED", "WRITTEN BY"):
         table.add_column(column, overflow="fold")
     for column in ("SEVERITY", "STATE", "SINCE"):
@@ -221,7 +248,7 @@ def _drift_table(title: str, fields: Sequence[Mapping[str, Any]]) -> Table:
             Text(one_line(field.get("manager", ""))),
             Text(field["severity"], _SEVERITIES.get(field["severity"], "")),
             Text(field["state"]),
-            Text(age(field["since"])),
+            Text(layout.age(field["since"])),
         )
     return table
 
@@ -231,7 +258,7 @@ def _fights(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Renderabl
     fights = state.get("breakers")
     if not fights:
         return []
-    table = _table("Fights", style="bold red")
+    table = layout.table("Fights", style="bold red")
     for column in ("OBJECT", "FIELD", "RIVAL"):
         table.add_column(column, overflow="fold")
     for column in ("REPAIRED", "NOW"):
@@ -244,13 +271,16 @@ def _fights(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Renderabl
             Text(one_line(fight.get("manager", ""))),
             # Of a field that is left alone the repairs before are not kept.
             Text(f"{len(repairs)} times" if (repairs := fight.get("repairs")) else "not counted"),
-            Text(f"left alone since {age(opened)}", "yellow") if opened else Text("still repaired"),
+            Text(f"left alone since {layout.age(opened)}", "yellow") if opened else Text("still repaired"),
         )
     if not any(fight.get("openedAt") for fight in fights):
         return [table]
     return [
         table,
-        Text(f"stop one of the two writers; what is left alone is tried once more now with: {_command('reconcile', item)} --reset", "dim"),
+        Text(
+            f"stop one of the two writers; what is left alone is tried once more now with: {layout.command('reconcile', item)} --reset",
+            "dim",
+        ),
     ]
 
 
@@ -261,39 +291,56 @@ def _quarantined(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Rend
     quarantined = state.get("quarantined")
     if not quarantined:
         return []
-    table = _table("Quarantined", style="bold red")
+    table = layout.table("Quarantined", style="bold red")
     table.add_column("REVISION", no_wrap=True)
     table.add_column("WHY", overflow="fold", ratio=1)
     for one in quarantined:
-        table.add_row(Text(short(one["revision"])), Text(one_line(one.get("message", ""), 500)))
-    return [table, Text(f"give it another try with: {_command('rollback', item)} --undo", "dim")]
+        table.add_row(Text(short(one["revision"])), Text(one_line(_why(one, state), 500)))
+    return [table, Text(f"give it another try with: {layout.command('rollback', item)} --undo", "dim")]
+
+
+def _why(quarantined: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Why a revision is quarantined; without the evidence if the history below shows that."""
+    message, commit = str(quarantined.get("message", "")), commit_of(quarantined["revision"])
+    is_below = any(entry.get("evidence") and commit_of(entry["revision"]) == commit for entry in (state.get("history") or ())[:REVISIONS])
+    return message.partition(": ")[0] if commit and is_below else message
 
 
 def _history(state: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
     history = state.get("history")
     if not history:
         return []
-    table = _table("History", "REVISION", "OUTCOME", "BEGUN", "TOOK", *(() if is_narrow else ("DIGEST",)))
+    table = layout.table("History", "REVISION", "OUTCOME", "BEGUN", "TOOK", *(() if is_narrow else ("DIGEST",)))
     for entry in history[:REVISIONS]:
         seconds = entry.get("durationSeconds")
         table.add_row(
             Text(short(entry["revision"])),
             Text(entry["outcome"], _OUTCOMES.get(entry["outcome"], "")),
-            f"{age(entry['startedAt'])} ago",
+            f"{layout.age(entry['startedAt'])} ago",
             human(seconds) if seconds is not None else "",
             *(() if is_narrow else (one_line(entry.get("digest", ""))[:SHORT_DIGEST],)),
         )
-    return [table]
+    return [table, *(line for entry in history[:REVISIONS] for line in _evidence(entry))]
+
+
+def _evidence(entry: Mapping[str, Any]) -> list[RenderableType]:
+    """What spoke against a revision that was given up."""
+    evidence = entry.get("evidence")
+    if not evidence:
+        return []
+    lines = [Padding(Text(one_line(line, 500)), (0, 0, 0, 2), expand=False) for line in evidence[:EVIDENCE]]
+    more = [Text(f"  … and {len(evidence) - EVIDENCE} more", "dim")] if len(evidence) > EVIDENCE else []
+    return [Text(f"\n{short(entry['revision'])} was given up, since", "red"), *lines, *more]
 
 
 def _events(events: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     if not events:
         return []
-    table = _table("Latest events", "AGE", "TYPE", "REASON")
+    table = layout.table("Latest events", "AGE", "TYPE", "REASON")
     table.add_column("MESSAGE", overflow="fold", ratio=1)
     for event in sorted(events, key=lambda e: e.get("eventTime") or "")[-EVENTS:]:
         moment = event.get("eventTime") or event["metadata"]["creationTimestamp"]
-        table.add_row(age(moment), event["type"], event["reason"], Text(one_line(event.get("note", ""), 1000)))
+        table.add_row(layout.age(moment), event["type"], event["reason"], Text(one_line(event.get("note", ""), 1000)))
     return [table]
 
 
@@ -304,21 +351,3 @@ def short(revision: str) -> str:
     """A revision with a short commit: `main@4c1f03a9be12`."""
     ref, found, commit = revision.rpartition("sha1:")
     return f"{ref}{commit[:SHORT_COMMIT]}" if found else revision[:SHORT_COMMIT] if len(revision) == 40 else revision
-
-
-def _table(title: str | None, *columns: str, style: str = "bold") -> Table:
-    table = Table(
-        box=None, pad_edge=False, header_style="bold", title=f"\n{title}" if title else None, title_justify="left", title_style=style
-    )
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
-
-
-def _command(name: str, item: Mapping[str, Any]) -> str:
-    meta = item["metadata"]
-    return f"cvstate {name} {meta['name']} -n {meta['namespace']}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -231,6 +231,18 @@ def test_a_clusterstate_is_judged_like_the_api_server_does(tmp_path: Path):
     assert "path" in found["b.yaml"].field + found["b.yaml"].message
 
 
+def test_expressions_and_queries_of_a_clusterstate_are_checked_too(tmp_path: Path):
+    signals = [{"name": "errors", "query": "sum(", "max": "1"}]
+    depends_on = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "readyExpr": "dep.data.x =="}]
+    one, other = state(), state()
+    one["spec"]["vital"] = {"prometheus": {"url": "http://prometheus:9090"}, "signals": signals}
+    other["spec"]["dependsOn"] = depends_on
+    write(tmp_path, {"a.yaml": text(one), "b.yaml": text({**other, "metadata": {"name": "b"}})})
+    found = {f.file: f.message for f in findings(tmp_path)}
+    assert "spec.vital.signals[errors].query" in found["a.yaml"]
+    assert "readyExpr" in found["b.yaml"]
+
+
 def test_what_a_clusterstate_would_apply_is_checked_with_its_path_and_options(tmp_path: Path):
     file = write(tmp_path, {"state.yaml": text({**state(path="./apps", exclude=["skip.yaml"])})}) / "state.yaml"
     repository = write(

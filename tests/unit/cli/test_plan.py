@@ -148,6 +148,17 @@ def test_what_a_closed_gate_holds_is_told_at_the_top_alone() -> None:
     assert text.index(block.message) < text.index("create")
 
 
+def test_a_gate_that_an_error_budget_closes_is_told_at_the_top_by_the_slo_that_burns() -> None:
+    block = Block(
+        Reason.ERROR_BUDGET_BURNING, "SLO availability: the error budget burns more than 5 times faster than evenly, over 1h and 5m"
+    )
+    found = plan(Entry(ref("a"), Action.UPDATE, held=block.message), gates=((block, ("NewRevision",)),))
+    assert lines(found).splitlines()[1] == f"held  NewRevision: {block.message}"
+    assert lines(found).endswith("Plan: 1 to update, 1 of them held.")
+    assert report.as_json(found)["gates"] == [{"reason": "ErrorBudgetBurning", "message": block.message, "actions": ["NewRevision"]}]
+    assert block.message in re.sub(r"\\(.)", r"\1", report.as_markdown(found))
+
+
 def test_an_empty_plan_says_so() -> None:
     assert "Nothing to do" in lines(plan())
     assert plan().is_empty

@@ -5,13 +5,14 @@ output that goes to no terminal.
 """
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
-from cvstate_operator.cli import status, status_detail, terminal
+from cvstate_operator.cli import layout, status, status_detail, terminal
 
 A, B = "a" * 40, "b" * 40
 
@@ -202,6 +203,26 @@ def test_a_narrow_terminal_costs_columns_never_the_name_or_the_state(width: int)
     for part in ("web", "shop", "True", "False"):
         assert part in found[1]
     assert ("AGE" in found[0]) is (width >= 120)
+
+
+@pytest.mark.parametrize(
+    ("span", "shown"),
+    [
+        ({"minutes": 9, "seconds": 30}, r"9 m 3\d s"),
+        ({"minutes": 10, "seconds": 30}, "10 m"),
+        ({"hours": 5, "minutes": 7, "seconds": 30}, "5 h 7 m"),
+        ({"days": 1, "minutes": 30}, "1 d"),
+        ({"days": 2, "hours": 3, "minutes": 30}, "2 d 3 h"),
+        ({"hours": -1}, "0 s"),
+    ],
+)
+def test_an_age_is_as_exact_as_it_matters(span: dict[str, int], shown: str) -> None:
+    assert re.fullmatch(shown, layout.age(ago(**span)))
+
+
+@pytest.mark.parametrize("nonsense", ["", "now", "2026-13-01T00:00:00Z", "2026-11-21T12:00:00", "9" * 1000])
+def test_what_is_no_time_has_no_age(nonsense: str) -> None:
+    assert layout.age(nonsense) == "?"
 
 
 @pytest.mark.parametrize(("revision", "shown"), [(f"main@sha1:{A}", f"main@{A[:12]}"), (A, A[:12]), ("v1.2", "v1.2"), ("", "")])

@@ -16,6 +16,10 @@ PATH: Final = "deploy"
 SELECTOR: Final = "app.kubernetes.io/part-of=webshop"
 """Label of every object of the shop, put there by Git, so that the observer needs nothing of the operator's to find them."""
 
+CRASH_LABEL: Final = "test.cvstate.io/fate"
+CRASH_LOOP: Final = "crash-loop"
+"""A Pod with this label and value runs and never becomes Ready. Source: tests/cluster/stages/pod-crash-loop.yaml, which kwok goes by."""
+
 REVIEWS: Final = f"{PATH}/services/reviews.yaml"
 RECOMMENDATIONS: Final = f"{PATH}/services/recommendations.yaml"
 _CHECKOUT: Final = f"{PATH}/services/checkout.yaml"
@@ -71,6 +75,18 @@ def new_release(now: Files) -> dict[str, str]:
     """Another image and another limit for the checkout: two objects of one file."""
     text = _replaced(now[_CHECKOUT], "podinfo:6.9.1", "podinfo:6.9.2")
     return {_CHECKOUT: _replaced(text, 'MAX_ITEMS_PER_ORDER: "50"', 'MAX_ITEMS_PER_ORDER: "80"')}
+
+
+def crashing_release(now: Files) -> dict[str, str]:
+    """An image of the checkout that never runs. Kubelets that are simulated run anything: a label of the Pods tells them what this image would do."""
+    text = _replaced(now[_CHECKOUT], "podinfo:6.9.2", "podinfo:6.9.3")
+    end_of_labels = "        app.kubernetes.io/part-of: webshop\n    spec:\n"
+    return {_CHECKOUT: _replaced(text, end_of_labels, f"        {CRASH_LABEL}: {CRASH_LOOP}\n{end_of_labels}")}
+
+
+def larger_orders(now: Files) -> dict[str, str]:
+    """The checkout as it is, with another limit: one object, and no Pod is replaced."""
+    return {_CHECKOUT: _replaced(now[_CHECKOUT], 'MAX_ITEMS_PER_ORDER: "80"', 'MAX_ITEMS_PER_ORDER: "100"')}
 
 
 def broken_reviews(now: Files) -> dict[str, str]:

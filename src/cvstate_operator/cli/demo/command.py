@@ -47,17 +47,18 @@ def demo(
     Starts a Kubernetes control plane (in a checkout; the first time its programs
     are built, which takes minutes), a Git server with a web shop of 50 objects,
     and the operator. Then fields are edited and objects deleted by hand, and
-    another controller fights over a field. Commits come: one lacks the signature
-    that is asked for, one is broken, one removes a file, and one so much that it
-    waits until somebody approves. Each step is timed by the demo's own watch of
-    the API server. Nothing is left behind.
+    another controller fights over a field. Commits come: one brings an image that
+    crashes and is rolled back, one lacks the signature that is asked for, one is
+    broken, one removes a file, and one so much that it waits until somebody
+    approves. Each step is timed by the demo's own watch of the API server.
+    Nothing is left behind.
 
     Exit codes: 0 everything was seen, 1 something was not, 2 the demo could not
     run, 130 Ctrl-C.
 
     Examples:
 
-      cvstate demo                           about 40 seconds
+      cvstate demo                           about 45 seconds
 
       cvstate demo --git ssh                 the same, read over SSH
 

@@ -24,7 +24,7 @@ async def demand(on: Stage) -> Seen:
         return Seen(f"left out: {hindrance}", 0.0, measures={"left_out": hindrance}, is_left_out=True)
     key = SigningKey.make(on.keys)
     await on.give(KEYS, {"jane.sshpub": key.public})
-    await on.declare(keys=KEYS)
+    await on.declare(f"verify: mode HEAD, keys of {KEYS}", keys=KEYS)
     refused = await _offer_unsigned(on)
     seconds, writes = await _offer_signed(on, key)
     signer = str(on.status().get("source", {}).get("signedBy", ""))

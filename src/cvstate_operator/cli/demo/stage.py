@@ -34,6 +34,18 @@ _REPAIR: Final = re.compile(
 )
 """The operator's Event about a repair (`reconcile/report.py`)."""
 
+_AUTOSCALER_HEALTH: Final[Body] = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "current": "has(self.metadata.uid)",
+}
+"""There is no metrics server beside simulated kubelets, so an autoscaler never reads what it scales by. Here it is ready as soon as it is there."""
+_PODS_READY: Final[Body] = {"name": "pods-ready", "indicator": "PodsReady", "min": "0.5", "for": "5s", "interval": "1s"}
+"""At least half of all Pods are ready; `for` is for the moment in which the shop opens."""
+
+_DEGRADED_AFTER: Final = "0s"
+"""spec.vital.degradedAfter where something is to be rolled back: there is no time for the usual five minutes."""
+
 T = TypeVar("T")
 
 
@@ -99,16 +111,19 @@ class Stage:
         await self.eyes.send("PATCH", application.address(body), body, kind=observer.APPLY, fieldManager=observer.USER_AGENT)
         self.tell("someone", f"kubectl create secret generic {name}  ({', '.join(entries)})")
 
-    async def declare(self, *, keys: str = "") -> None:
-        """Apply the ClusterState that points at the source.
+    async def declare(self, what: str, *, keys: str = "", give_up_after: str = "") -> int:
+        """Apply the ClusterState that points at the source; returns its generation.
 
         Args:
+            what: matters in it now, for the person who watches.
             keys: Secret with the keys that must have signed; empty takes commits as they come.
+            give_up_after: how long a new revision may be unhealthy before it is rolled back, as in `5s`; empty lets it stay.
         """
         secret = source.SECRET if self.source.secret else ""
-        body = cluster_state(self.source.url, secret=secret, keys=keys)
-        self.tell("someone", f"kubectl apply  (verify: mode HEAD, keys of {keys})" if keys else f"kubectl apply  (url: {self.source.url})")
-        await self.eyes.send("PATCH", CLUSTER_STATE, body, kind=observer.APPLY, fieldManager=observer.USER_AGENT)
+        body = cluster_state(self.source.url, secret=secret, keys=keys, give_up_after=give_up_after)
+        self.tell("someone", f"kubectl apply  ({what})")
+        applied = await self.eyes.send("PATCH", CLUSTER_STATE, body, kind=observer.APPLY, fieldManager=observer.USER_AGENT)
+        return int(applied["metadata"]["generation"])
 
     async def call(self) -> str:
         """Ask for a reconcile now, as a push webhook would; returns the mark of this request."""
@@ -159,6 +174,17 @@ class Stage:
         )
         return sight.at, sum(key.kind in ("Deployment", "StatefulSet") for key in self.eyes.objects)
 
+    async def see_well(self) -> tuple[int, int]:
+        """Wait until the operator calls what it applied last healthy, and knows it for sure; score and confidence."""
+
+        def claim() -> tuple[int, int] | None:
+            status = self.status()
+            is_good = "lastGoodRevision" in status and status["lastGoodRevision"] == status.get("lastAppliedRevision")
+            is_well = self.condition("Healthy").get("status") == "True" and self.score()[1] == 100
+            return self.score() if is_good and is_well else None
+
+        return (await self.see(claim, expected="condition Healthy True, at a confidence of 100", found=self.health_message)).value
+
     async def see_reported(self, commit: str, *, ready: str = "True", reason: str = "") -> Sight[Body]:
         """Wait until the operator has finished with a commit; the condition Ready.
 
@@ -184,6 +210,14 @@ class Stage:
             return self.status().get("lastHandledReconcileAt") == request or None
 
         return await self.see(claim, expected="the request answered in the status", found=self.ready_message)
+
+    async def see_acted_on(self, generation: int) -> None:
+        """Wait until the operator has acted on a ClusterState as it was declared (`declare`), so that no pass goes on by an older one."""
+
+        def claim() -> bool | None:
+            return self.status().get("observedGeneration", 0) >= generation or None
+
+        await self.see(claim, expected=f"observedGeneration {generation} in the status", found=self.ready_message)
 
     async def see_refused(self, commit: str) -> Sight[Body]:
         """Wait until the operator has refused a commit for its signature; the condition SourceVerified."""
@@ -226,10 +260,21 @@ class Stage:
         """A condition by its type; empty if there is none."""
         return next((c for c in self.status().get("conditions", ()) if c["type"] == kind), {})
 
+    def score(self) -> tuple[int, int]:
+        """`status.cv`: score and confidence; zeros as long as there is none."""
+        told = self.status().get("cv", {})
+        return int(told.get("score", 0)), int(told.get("confidence", 0))
+
     def ready_message(self) -> str:
         """The condition Ready in words."""
         ready = self.condition()
         return f"Ready is {ready['status']}: {ready['message']}" if ready else "the operator reports nothing yet"
+
+    def health_message(self) -> str:
+        """The condition Healthy in words, and the score."""
+        healthy, (score, confidence) = self.condition("Healthy"), self.score()
+        said = f"Healthy is {healthy['status']}: {healthy['message']}" if healthy else "nothing is said about health yet"
+        return f"{said} (score {score}, confidence {confidence})"
 
     # -- count -----------------------------------------------------------------------------------------------------
 
@@ -246,24 +291,29 @@ class Stage:
         return sum(write.is_report for write in self.audit.writes(since)) if self.audit else 0
 
 
-def cluster_state(url: str, *, secret: str = "", keys: str = "") -> Body:
+def cluster_state(url: str, *, secret: str = "", keys: str = "", give_up_after: str = "") -> Body:
     """The ClusterState of the demo.
 
     Args:
         url: of the repository.
         secret: Secret with credentials for it; empty if anybody may read.
         keys: Secret with the keys that must have signed the newest commit; empty: no signature is asked for.
+        give_up_after: `spec.rollback.onUnhealthyFor`; empty: nothing is rolled back.
     """
     git: Body = {"url": url, "ref": {"branch": "main"}, "path": application.PATH, "interval": "10s"}
     if secret:
         git["secretRef"] = {"name": secret}
     if keys:
         git["verify"] = {"mode": "HEAD", "secretRef": {"name": keys}}
+    spec: Body = {"source": {"git": git}, "vital": {"healthExprs": [_AUTOSCALER_HEALTH], "signals": [_PODS_READY]}}
+    if give_up_after:
+        spec["rollback"] = {"onUnhealthyFor": give_up_after}
+        spec["vital"]["degradedAfter"] = _DEGRADED_AFTER
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.CLUSTER_STATE,
         "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"source": {"git": git}},
+        "spec": spec,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cvstate_operator.cli.demo import application, audit, fight, hand_edits, prunes, signed_commits, source
+from cvstate_operator.cli.demo import application, audit, bad_image, fight, hand_edits, prunes, signed_commits, source
 from cvstate_operator.cli.demo.application import Key
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.stage import Stage
@@ -37,22 +37,25 @@ async def converge(on: Stage) -> Seen:
     if on.source.secret:
         await on.give(source.SECRET, on.source.secret)
     started = time.monotonic()
-    await on.declare()
+    await on.declare(f"url: {on.source.url}")
     seconds = await on.see_declared(declared) - started
     await on.see_reported(commit)
     writes = on.writes(mark)
     available_at, workloads = await on.see_available()
+    score, confidence = await on.see_well()
     how = "all as declared" if writes is None else f"{audit.tally(writes)}, no other write"
     return Seen(
         f"{len(declared)} objects, {how}",
         seconds,
-        f"{workloads} workloads with all pods ready after {duration(available_at - started)}",
+        f"{workloads} workloads with all pods ready after {duration(available_at - started)}\nscore {score}, confidence {confidence}",
         {
             "objects": len(declared),
             "files": len(files) - 1,
             "seconds": seconds,
             "workloads": workloads,
             "available_seconds": available_at - started,
+            "score": score,
+            "confidence": confidence,
             "writes": audit.as_data(writes),
         },
     )
@@ -182,6 +185,12 @@ STEPS: Final[Sequence[Step]] = (
         "new commit",
         "A commit changes one image and one setting. Only these two objects should be written, and the pods replaced.",
         release,
+    ),
+    Step(
+        "crashed",
+        "image that crashes",
+        "A commit brings an image that crashes (kubelets are simulated). It should be named, rolled back, quarantined, and the next commit taken.",
+        bad_image.crash,
     ),
     Step(
         "signed",

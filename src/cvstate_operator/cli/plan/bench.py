@@ -5,8 +5,9 @@ What `operator/engine.py` is to the operator. Nothing here writes to the cluster
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -15,7 +16,8 @@ from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.api.source import GitRef
-from cvstate_operator.cli import lookup
+from cvstate_operator.api.vital import Indicator, Prometheus
+from cvstate_operator.cli import budget_gate, lookup
 from cvstate_operator.cli.plan import local
 from cvstate_operator.isolation.child import Children
 from cvstate_operator.kube import nesting
@@ -24,13 +26,14 @@ from cvstate_operator.kube.cluster import Cluster
 from cvstate_operator.kube.connection import api_server_address, in_cluster
 from cvstate_operator.kube.references import References
 from cvstate_operator.objects import ownership
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.manifest import Body
 from cvstate_operator.operator.companions import Companions
 from cvstate_operator.operator.engine import TASKS, SystemClock
 from cvstate_operator.plan.desired import Desired
-from cvstate_operator.reconcile import inputs
+from cvstate_operator.reconcile import inputs, telemetry_stage
 from cvstate_operator.reconcile.consent_stage import ConsentStage
 from cvstate_operator.reconcile.gate_stage import GateStage
 from cvstate_operator.reconcile.live_index import LiveIndex
@@ -43,10 +46,13 @@ from cvstate_operator.render import tools
 from cvstate_operator.render.renderer import Renderer
 from cvstate_operator.render.store import Store
 from cvstate_operator.settings import default_cache
-from cvstate_operator.source.address import AddressPolicy
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import GitSources
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
+from cvstate_operator.vital import slo_queries
+from cvstate_operator.vital.children import Child
+from cvstate_operator.vital.reading import Gap, Reading, gap
+from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 
 PARALLEL: Final = 8
 """Objects looked at at a time: half of what the operator writes at a time, so that it is not held up."""
@@ -99,6 +105,8 @@ class Bench:
             references=_OwnRights(References(client)),
             cluster=self.cluster,
             index=self.index,
+            telemetry=_NotAsked(),
+            causes=_NotAsked(),
             reporter=_Silent(),
             meter=ClusterStateMeter(Metrics(), namespace=self.namespace, name=self.name),
             clock=SystemClock(),
@@ -184,11 +192,12 @@ class Bench:
         await place.place(spec, render.rendered, full=True)
         return place.desired or Desired(), render.rendered.warnings
 
-    async def orders(self, spec: ClusterStateSpec) -> Orders:
-        """What may be written now."""
+    async def orders(self, spec: ClusterStateSpec, commit: str) -> Orders:
+        """What may be written now of a commit; empty if that is not known."""
         stage = GateStage(self.world, namespace=self.namespace)
         stage.this = self.state
-        gates, _ = await stage.judge(spec, is_settled=False)
+        burning = None if budget_gate.passes(self.state, commit) else telemetry_stage.burning(spec, self.status)
+        gates, _ = await stage.judge(spec, is_settled=False, burning=burning)
         return Orders(spec, gates, ConsentStage(self.world, uid=self.uid, namespace=self.namespace).agreed())
 
     # -- what is there ---------------------------------------------------------------------------------------------
@@ -311,6 +320,38 @@ class _Silent:
 
     def event(self, *, kind: str, reason: str, message: str) -> None:
         """Nothing."""
+
+
+class _NotAsked:
+    """Telemetry and causes: a command asks for none, the operator did."""
+
+    async def read(
+        self,
+        prometheus: Prometheus,
+        secret: Mapping[str, bytes],
+        namespace: str,
+        query: str,
+        *,
+        timeout_seconds: float,
+        max_age_seconds: float,
+        stale_after_seconds: float,
+    ) -> Reading:
+        """Nothing."""
+        return gap(Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
+
+    async def answer(
+        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
+    ) -> Answer:
+        """Nothing."""
+        return slo_queries.no_answer(query, Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
+
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+        """Nothing."""
+        return gap(Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
+
+    async def explain(self, resource: ApiResource, ref: ObjectRef) -> Sequence[Child]:
+        """Nothing."""
+        return ()
 
 
 def _no_limit() -> AbstractAsyncContextManager[object]:

@@ -112,7 +112,7 @@ async def _compared(bench: "Bench", spec: "ClusterStateSpec", artifact: "Artifac
 
     wanted, warnings = await bench.desired(spec, artifact)
     await bench.observe(wanted)
-    orders = await bench.orders(spec)
+    orders = await bench.orders(spec, artifact.commit)
     comparison = Comparison(bench, wanted, orders)
     entries = await comparison.entries()
     pruned, kept = comparison.pruned()

@@ -138,7 +138,7 @@ async def survey(bench: Bench, wanted: str | None) -> Found:
     if wanted and not chosen:
         raise errors.NotFoundError(f"{one_line(wanted)} is not declared by {state} at {revision}; correct --object")
     await bench.observe(declared, with_members=False)
-    orders = await bench.orders(bench.spec)
+    orders = await bench.orders(bench.spec, commit_of(revision))
     found = await _Survey(bench, declared, orders, chosen).run(with_files=not wanted)
     return replace(found, revision=revision)
 

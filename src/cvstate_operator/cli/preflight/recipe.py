@@ -18,6 +18,7 @@ from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile import inputs
 from cvstate_operator.render.files import DiskFiles
 from cvstate_operator.render.parse import parse
+from cvstate_operator.vital import declared
 
 RELEASE: Final = "release"
 """Name of a Helm release where no ClusterState gives one."""
@@ -51,6 +52,7 @@ def order(request: Mapping[str, Any]) -> Order:
         metadata = state["metadata"]
         namespace = metadata.get("namespace") or namespace
         spec = parse_spec(state.get("spec") or {})
+        declared.check(spec.vital)
         root, path = target, spec.source.git.path.strip("/").removeprefix("./")
         DiskFiles(root).directory(path)  # raises for a link that leads out of the repository
         recipe = _recipe(spec, name=metadata["name"], namespace=namespace)

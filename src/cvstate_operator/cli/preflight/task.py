@@ -19,10 +19,11 @@ from cvstate_operator.cli.preflight.rendering import Text
 from cvstate_operator.objects.identity import ApiResource, Gvk
 from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
 from cvstate_operator.objects.problem import Problem
-from cvstate_operator.plan import crds, desired
+from cvstate_operator.plan import crds, dependencies, desired
 from cvstate_operator.render import parse
 from cvstate_operator.schema import builtin, catalogue, openapi
 from cvstate_operator.schema.catalogue import Catalogue
+from cvstate_operator.vital import declared
 
 _CLUSTER_STATE: Final = (names.GROUP, names.CLUSTER_STATE)
 
@@ -172,9 +173,12 @@ def _judge(found: _Input, known: Catalogue, *, cluster_is_asked: bool) -> tuple[
 
 
 def _cluster_state(manifest: Manifest, body: Body) -> Placed:
-    """What the API server says by CEL rules, the models say by themselves."""
+    """What the API server says by CEL rules, the models say by themselves; of expressions and queries the operator alone would tell."""
     try:
-        parse_spec(body.get("spec") or {})
+        spec = parse_spec(body.get("spec") or {})
+        declared.check(spec.vital)
+        for dependency in spec.depends_on:
+            dependencies.require_expression(dependency)
     except errors.InvalidSpecError as exc:
         return [(_problem(manifest, exc.reason, exc.message), ("spec",))]
     return []
