@@ -128,9 +128,9 @@ class History:
         if self.current and self.current.commit == commit and self.current.stage is Stage.UNHEALTHY:
             self.entries[0] = replace(self.current, stage=Stage.APPLYING, started_at=now, seconds=None, evidence=())
 
-    def keep_quarantined(self, newest: str) -> None:
-        """Only what the source still holds as its newest commit can come again; the rest is forgotten."""
-        self.quarantined = {commit: why for commit, why in self.quarantined.items() if commit == newest}
+    def keep_quarantined(self, *commits: str) -> None:
+        """Only these can come again, as the source's newest commit or the one before a commit that is held; the rest is forgotten."""
+        self.quarantined = {commit: why for commit, why in self.quarantined.items() if commit in commits}
 
     @staticmethod
     def _successor(before: Entry, revision: str, now: datetime) -> Entry:

@@ -5,7 +5,10 @@
     another, quarantined                allowed      –                the last good one, as a rollback
     another, quarantined                held         –                the accepted one
     another                             –            allowed          it; from now on it is the accepted one
+    another, and one is on trial        allowed      held             the last good one, as a rollback, once that one is quarantined
     another                             –            held             the accepted one, if there is one; else the newest, of which nothing is written
+
+On trial is the commit that was begun last while an error budget burns: newer ones wait, and it may be what burns.
 
 The accepted commit is the one that was begun to be applied last. While new revisions are held, drift is repaired towards it.
 """
@@ -22,7 +25,7 @@ class Why(StrEnum):
     HELD = "Held"
     """A newer one may not be applied now."""
     ROLLED_BACK = "RolledBack"
-    """The newest one is quarantined."""
+    """The newest one is quarantined; or it is held, and the one that was begun before it is quarantined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,9 @@ class Choice:
     why: Why
 
 
-def choose(newest: str, *, accepted: str, good: str, quarantined: Collection[str], may_advance: bool, may_roll_back: bool) -> Choice:
+def choose(
+    newest: str, *, accepted: str, good: str, quarantined: Collection[str], may_advance: bool, may_roll_back: bool, on_trial: str = ""
+) -> Choice:
     """Pick a commit; see the table at the top of this module.
 
     Args:
@@ -43,6 +48,7 @@ def choose(newest: str, *, accepted: str, good: str, quarantined: Collection[str
         quarantined: commits that did not become healthy in time, or that a person rejected.
         may_advance: whether new revisions may be applied now.
         may_roll_back: whether a rollback may be made now.
+        on_trial: the commit that was begun last, if a newer one is held only since an error budget burns; empty otherwise.
     """
     if newest in quarantined:
         if good and good not in quarantined and (may_roll_back or accepted == good):
@@ -50,6 +56,8 @@ def choose(newest: str, *, accepted: str, good: str, quarantined: Collection[str
         return Choice(accepted or newest, Why.HELD)
     if newest == accepted or may_advance or not accepted:
         return Choice(newest, Why.NEWEST)
+    if on_trial in quarantined and good and good not in quarantined and (may_roll_back or accepted == good):
+        return Choice(good, Why.ROLLED_BACK)
     return Choice(accepted, Why.HELD)
 
 

@@ -57,6 +57,8 @@ class RevisionStage:
         self._credit = timedelta()
         """For how long nothing might be written since the commit was begun: that time does not count against it."""
         self._blocked_since: datetime | None = None
+        self._burns = False
+        """An error budget holds newer commits back."""
 
     @property
     def quarantined(self) -> Mapping[str, str]:
@@ -95,12 +97,14 @@ class RevisionStage:
             self.held, self.quarantine, self.given_up = None, "", ""
             return None
         history, rejected = self.history, self.rejected
-        history.keep_quarantined(newest.commit)
+        on_trial = self._on_trial(newest, gates)
+        history.keep_quarantined(newest.commit, on_trial)
         self.quarantine = self.quarantined.get(newest.commit, "")
         good = history.good(rejected)
         choice = revision.choose(
             newest.commit,
             accepted=self._accepted,
+            on_trial=on_trial,
             good=good.commit if good else "",
             quarantined=self.quarantined,
             may_advance=gates.block(WindowAction.NEW_REVISION) is None,
@@ -111,7 +115,7 @@ class RevisionStage:
         self.why, self._is_substitute = (choice.why, False) if artifact else (Why.HELD, True)
         self.held = newest if self.why is not Why.NEWEST else None
         begun = [entry.commit for entry in history.entries]
-        self.given_up = revision.given_up(begun, good=choice.commit, newest=newest.commit) if self.is_rollback else ""
+        self.given_up = revision.given_up(begun, good=choice.commit, newest=on_trial or newest.commit) if self.is_rollback else ""
         in_use = (choice.commit, self.given_up)
         self._recalled = {commit: older for commit, older in self._recalled.items() if commit in in_use}
         return artifact or newest
@@ -161,7 +165,8 @@ class RevisionStage:
     def deadline(self, spec: ClusterStateSpec) -> datetime | None:
         """When the commit is rolled back unless it is healthy by then; None if it is not to be, or cannot."""
         current = self.history.current
-        if spec.rollback is None or current is None or self.is_rollback or self.why is Why.HELD or self._blocked_since:
+        is_held = self.why is Why.HELD and not self._burns
+        if spec.rollback is None or current is None or self.is_rollback or is_held or self._blocked_since:
             return None
         good = self.history.good(self.rejected)
         if good is None or good.commit == current.commit or commit_of(current.revision) in self.history.quarantined:
@@ -206,9 +211,17 @@ class RevisionStage:
         """Whether a rollback is under way that leaves the object as it is."""
         return self.is_rollback and any(is_kind(ref, kind) for kind in excluded(spec))
 
+    def _on_trial(self, newest: Artifact, gates: Gates) -> str:
+        """The commit that was begun last, if a newer one is held only since an error budget burns: it may be what burns. Empty otherwise."""
+        if not _is_burning(gates) or newest.commit == self._accepted:
+            return ""
+        return next((entry.commit for entry in self.history.entries if entry.commit in self.history.quarantined), self._accepted)
+
     def _count(self, gates: Gates) -> None:
-        """Keep count of the time in which nothing might be written: nobody can become healthy then."""
-        now, is_blocked = self._world.clock.now(), gates.block(WindowAction.NEW_REVISION) is not None
+        """Keep count of the time in which nothing might be written: nobody can become healthy then. A budget that burns is no such time: the revision that was
+        begun goes on, and it may be what burns."""
+        now, self._burns = self._world.clock.now(), _is_burning(gates)
+        is_blocked = gates.block(WindowAction.NEW_REVISION) is not None and not self._burns
         if is_blocked and self._blocked_since is None:
             self._blocked_since = now
         elif not is_blocked and self._blocked_since is not None:
@@ -239,6 +252,11 @@ class RevisionStage:
 def excluded(spec: ClusterStateSpec) -> Sequence[str]:
     """Kinds that a rollback leaves alone."""
     return spec.rollback.exclude_kinds if spec.rollback else Rollback().exclude_kinds
+
+
+def _is_burning(gates: Gates) -> bool:
+    block = gates.block(WindowAction.NEW_REVISION)
+    return block is not None and block.reason is Reason.ERROR_BUDGET_BURNING and not block.is_brief
 
 
 def _digest(wanted: Desired) -> str:

@@ -9,6 +9,7 @@ from cvstate_operator.drift.ledger import Entry, State
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.history import commit_of
 from cvstate_operator.reconcile.outcome import Done, Outcome
 
 SPELLED_OUT: Final = 3
@@ -127,6 +128,11 @@ def rolled_back(outcome: Outcome) -> str:
     held = outcome.held
     left = f"; left at {held.left_at}: {named(held.left)}" if held.left else ""
     unknown = f"; not compared, since what they were applied from is not at hand: {named(held.uncompared)}" if held.uncompared else ""
+    if not held.why:
+        why = outcome.quarantined.get(commit_of(held.left_at), "it was given up")
+        block = outcome.blocks.get(WindowAction.NEW_REVISION)
+        waits = f"{bad.revision} waits: {block.message}" if block else f"{bad.revision} is newer"
+        return f"{held.left_at or 'the revision before'} is quarantined ({why}); the cluster is at {now.revision}{left}{unknown}. {waits}"
     return (
         f"{bad.revision} is quarantined ({held.why}); the cluster is at {now.revision}{left}{unknown}. "
         "Push a better commit, or release it: cvstate rollback NAME -n NAMESPACE --undo"

@@ -245,12 +245,10 @@ async def test_a_gate_that_warns_says_nothing_before_it_was_asked() -> None:
     assert not [event for event in stage.events if event.reason == "ErrorBudgetBurning"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a newer commit closes the gate for what burns, and a held commit has no deadline: neither is the bad one given up nor the next one let in",
-)
 async def test_what_burns_is_not_kept_in_place_by_its_own_gate() -> None:
     life = await made(rollback={"onUnhealthyFor": "5m", "watchFor": "10m"})
+    await life.goes_on(660, step=60)
+    assert [entry["outcome"] for entry in life.stage.status["history"]] == ["Healthy"]
     await life.commits(web("v2"), A, B)
     life.stage.git.commit(web("v3"), A, B)
     life.stage.telemetry.samples[GOOD] = BURNING
@@ -258,5 +256,14 @@ async def test_what_burns_is_not_kept_in_place_by_its_own_gate() -> None:
     await life.stage.ask()
     await life.stage.look()
     await life.runs()
-    await life.goes_on(3600, step=15)
-    assert image(life.stage) != "v2"
+    await life.goes_on(600, step=15)
+    assert image(life.stage) == "v1", "back to what was good; the newer one goes on from the bad one, and waits"
+    assert life.stage.ready() == ("False", "RolledBack")
+    assert "v3" not in image(life.stage)
+    told = life.stage.message()
+    assert "worse since it was begun: SLO availability" in told
+    assert "waits: SLO availability" in told
+    life.stage.telemetry.samples[GOOD] = 0.0
+    await life.goes_on(600, step=15)
+    assert image(life.stage) == "v3"
+    assert life.stage.status.get("quarantined") is None
