@@ -68,6 +68,10 @@ class LiveIndex:
         """Another one if an ApplySet may have other members."""
         return self._joined[owner]
 
+    def namespaces(self, owner: str) -> frozenset[str]:
+        """Namespaces in which an ApplySet has members; those that are only declared are not among them, since anybody may declare anything."""
+        return frozenset(ref.namespace for ref in self._members.get(owner, ()) if ref.namespace)
+
     def present(self, owner: str, refs: Iterable[ObjectRef], *, or_in: Collection[ObjectRef] = ()) -> Iterator[ObjectRef]:
         """Of these objects, the members of an ApplySet, and those that are in another collection."""
         members: Collection[ObjectRef] = self._members.get(owner, ())

@@ -163,7 +163,7 @@ class Pipeline:
 
     async def ask(self, spec: ClusterStateSpec) -> bool:
         """Ask for everything that is due of signals, SLOs and causes; True if a pass would have something new to tell."""
-        return await self._vital.ask(spec, self._place.desired)
+        return await self._vital.ask(spec)
 
     @property
     def _is_superseded(self) -> bool:

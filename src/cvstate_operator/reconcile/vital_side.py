@@ -58,9 +58,9 @@ class VitalSide:
             0.0 if self._asking else min((at for at in (self._telemetry.ask_at(spec), self._causes.ask_at) if at is not None), default=None)
         )
 
-    async def ask(self, spec: ClusterStateSpec, wanted: Desired | None) -> bool:
+    async def ask(self, spec: ClusterStateSpec) -> bool:
         """Ask for everything that is due of signals, SLOs and causes, and wait for an answer; True if a pass would have something new to tell."""
-        namespaces = frozenset(ref.namespace for ref in wanted.objects if ref.namespace) if wanted else frozenset()
+        namespaces = self._world.index.namespaces(self._owner)
         while True:
             now = self._world.clock.monotonic()
             waits = {"telemetry": self._telemetry.ask_at(spec), "causes": self._causes.ask_at}

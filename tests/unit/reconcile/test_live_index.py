@@ -425,3 +425,11 @@ def test_an_object_that_was_seen_in_another_version_during_our_write_is_looked_a
     live = index.get(A)
     assert live is not None
     assert (live.baseline, touched) == (None, [(OWNER, A)])
+
+
+def test_the_namespaces_of_an_applyset_are_those_of_its_members(index: LiveIndex) -> None:
+    index.observed(CONFIG_MAP, applied("a"))
+    index.observed(CONFIG_MAP, applied("b", owner=RIVAL, namespace="theirs"))
+    assert index.namespaces(OWNER) == frozenset({"default"})
+    assert index.namespaces(RIVAL) == frozenset({"theirs"})
+    assert index.namespaces("nobody") == frozenset()

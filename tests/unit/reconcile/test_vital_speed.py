@@ -82,7 +82,7 @@ def seconds(work: Callable[[], Any], *, times: int = 3) -> float:
 def test_everything_at_once(big: Big) -> None:
     stage, outcome = big.stage, big.outcome
     fresh = side(stage)
-    big.runner.run(fresh.ask(OF, stage.pipeline._place.desired))
+    big.runner.run(fresh.ask(OF))
     began = time.process_time()
     found = evaluate(stage, fresh, outcome)
     took = time.process_time() - began
@@ -95,7 +95,7 @@ def test_everything_at_once(big: Big) -> None:
 def test_after_one_event(big: Big) -> None:
     stage, outcome = big.stage, big.outcome
     warm = side(stage)
-    big.runner.run(warm.ask(OF, stage.pipeline._place.desired))
+    big.runner.run(warm.ask(OF))
     evaluate(stage, warm, outcome)
     one, is_up = ref("7", of=DEPLOYMENT), False
 
@@ -113,7 +113,7 @@ def test_after_one_event(big: Big) -> None:
 def test_without_an_event(big: Big) -> None:
     stage, outcome = big.stage, big.outcome
     warm = side(stage)
-    big.runner.run(warm.ask(OF, stage.pipeline._place.desired))
+    big.runner.run(warm.ask(OF))
     evaluate(stage, warm, outcome)
     took = seconds(lambda: evaluate(stage, warm, outcome))
     print(f"{1e3 * took:.1f} ms of CPU time")
@@ -124,7 +124,7 @@ def test_with_all_telemetry_away(big: Big) -> None:
     stage, outcome = big.stage, big.outcome
     warm = side(stage)
     stage.telemetry.values = {f"q{number}": Gap.UNREACHABLE for number in range(SIGNALS)}
-    big.runner.run(warm.ask(OF, stage.pipeline._place.desired))
+    big.runner.run(warm.ask(OF))
     stage.telemetry.values = {f"q{number}": 0.5 for number in range(SIGNALS)}
     evaluate(stage, warm, outcome)
     took = seconds(lambda: evaluate(stage, warm, outcome))
