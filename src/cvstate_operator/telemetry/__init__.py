@@ -1,1 +1,1 @@
-"""What we tell about ourselves: metrics and logs."""
+"""What we tell about ourselves, metrics and logs, and what Prometheus tells about others."""

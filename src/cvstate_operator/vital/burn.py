@@ -125,7 +125,7 @@ def budget_left(rate: float) -> float:
 def exhausted_in(left: float, rate: float, window: float) -> float | None:
     """Seconds until the budget is used up if it burns on at `rate`; 0 if it is. None: not within the window, by when all errors of today have left it.
 
-    Errors that leave the window until then are not taken into account: it may last longer than told, never shorter.
+    At the traffic of the last hour. Errors that leave the window until then are not taken into account; with more traffic it is used up sooner.
     """
     if left <= 0:
         return 0.0
