@@ -4,6 +4,8 @@ Source: Go package time, ParseDuration, as metav1.Duration reads it. Negative du
 """
 
 import re
+from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -35,6 +37,16 @@ def parse_seconds(text: str) -> float:
     if seconds > MAX_SECONDS:
         raise ValueError("is longer than a year")
     return seconds
+
+
+@lru_cache(maxsize=1024)
+def span(text: str) -> timedelta:
+    """A Go duration as a length of time; those of a spec are asked for again and again, and kept.
+
+    Raises:
+        ValueError: as `parse_seconds`.
+    """
+    return timedelta(seconds=parse_seconds(text))
 
 
 def _check(text: str) -> str:

@@ -1,12 +1,12 @@
 """Telemetry: the adapter of the port of the same name. Prometheus and the cluster are asked; whatever they do comes back as a value."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cvstate_operator import errors
-from cvstate_operator.api.vital import Indicator, Prometheus
+from cvstate_operator.api.vital import Indicator
 from cvstate_operator.kube.vitals import ClusterVitals
 from cvstate_operator.objects.address import AddressPolicy
+from cvstate_operator.reconcile.ports import Server
 from cvstate_operator.telemetry import endpoint
 from cvstate_operator.telemetry.endpoint import Endpoint
 from cvstate_operator.telemetry.prometheus import PrometheusClient
@@ -26,9 +26,7 @@ class Telemetry:
 
     async def read(
         self,
-        prometheus: Prometheus,
-        secret: Mapping[str, bytes],
-        namespace: str,
+        server: Server,
         query: str,
         *,
         timeout_seconds: float,
@@ -38,7 +36,7 @@ class Telemetry:
         """A query's lowest and highest value; see the port."""
         now = datetime.now(UTC)
         try:
-            where = self._endpoint(prometheus, secret, namespace)
+            where = self._endpoint(server)
         except errors.CvstateError as exc:
             return gap(Gap.REFUSED, exc.message, asked_at=now)
         return await self._prometheus.read(
@@ -50,13 +48,11 @@ class Telemetry:
             now=now,
         )
 
-    async def answer(
-        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
-    ) -> Answer:
+    async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
         """What Prometheus says of an SLO; see the port."""
         now = datetime.now(UTC)
         try:
-            where = self._endpoint(prometheus, secret, namespace)
+            where = self._endpoint(server)
             found = await self._prometheus.ask(where, query.text, timeout_seconds=timeout_seconds)
         except errors.CvstateError as exc:
             return slo_queries.no_answer(query, Gap.REFUSED, exc.message, asked_at=now)
@@ -73,6 +69,8 @@ class Telemetry:
         await self._vitals.close()
         await self._prometheus.close()
 
-    def _endpoint(self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str) -> Endpoint:
-        name = prometheus.secret_ref.name if prometheus.secret_ref else ""
-        return endpoint.read(prometheus.url, namespace, self._policy, secret=name, data=secret)
+    def _endpoint(self, server: Server) -> Endpoint:
+        reference = server.prometheus.secret_ref
+        return endpoint.read(
+            server.prometheus.url, server.namespace, self._policy, secret=reference.name if reference else "", data=server.secret
+        )

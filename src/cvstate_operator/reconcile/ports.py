@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -211,14 +211,23 @@ class Reporter(Protocol):
         """Tell people that something happened; `kind` is Normal or Warning."""
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Prometheus, as one ClusterState may ask it."""
+
+    prometheus: Prometheus
+    secret: Mapping[str, bytes] = field(repr=False)
+    """The data of the Secret that it names; empty if it names none."""
+    namespace: str
+    """Of the ClusterState; answers are shared within it only."""
+
+
 class Telemetry(Protocol):
     """Where signals and SLOs are asked for. Nothing here raises: what cannot be had is a gap."""
 
     async def read(
         self,
-        prometheus: Prometheus,
-        secret: Mapping[str, bytes],
-        namespace: str,
+        server: Server,
         query: str,
         *,
         timeout_seconds: float,
@@ -228,18 +237,14 @@ class Telemetry(Protocol):
         """A query's lowest and highest value.
 
         Args:
-            prometheus: where to ask.
-            secret: the data of the Secret it names; empty if it names none.
-            namespace: of the ClusterState; answers are shared within it only.
+            server: where to ask.
             query: PromQL.
             timeout_seconds: for the answer.
             max_age_seconds: an answer that others got so long ago will do.
             stale_after_seconds: data whose newest sample is older is no data.
         """
 
-    async def answer(
-        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
-    ) -> Answer:
+    async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
         """What Prometheus says of an SLO."""
 
     async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:

@@ -13,11 +13,11 @@ from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.gates import GateMode
-from cvstate_operator.api.vital import Indicator, Prometheus, Signal, Slo
+from cvstate_operator.api.vital import Indicator, Signal, Slo
 from cvstate_operator.objects.identity import GroupKind
 from cvstate_operator.plan.gates import Block, Reason
 from cvstate_operator.reconcile.inputs import SECRET
-from cvstate_operator.reconcile.ports import World
+from cvstate_operator.reconcile.ports import Server, World
 from cvstate_operator.reconcile.vitals import Signals
 from cvstate_operator.vital import indicators, signals, slo, slo_queries
 from cvstate_operator.vital.reading import Gap, Reading, gap
@@ -43,8 +43,6 @@ SECRET_SECONDS: Final = 60.0
 """How old the credentials for Prometheus may be; as Git's, with the default interval of its source."""
 
 _Key = tuple[str, ...]
-_Secret = Mapping[str, bytes] | errors.CvstateError
-"""Credentials, or why they cannot be had."""
 
 
 class _Due(NamedTuple):
@@ -57,8 +55,6 @@ class _Due(NamedTuple):
 
 _CLOSING: Final = (slo.State.BURNING, slo.State.EXHAUSTED)
 _NOW: Final = _Due(0.0, 0.0)
-_LONGEST_KEY: Final = 6
-"""Parts of the key of an SLO; those of its queries have one more."""
 _Told = tuple[list[_Key], bool]
 """What was asked for, and whether it is judged otherwise than before."""
 
@@ -98,18 +94,14 @@ class TelemetryStage:
         """When something is to be asked for next, monotonic seconds: at once while an answer is awaited; None if nothing is."""
         return 0.0 if self._asking else self._due_at(spec)
 
-    async def ask(self, spec: ClusterStateSpec, namespaces: frozenset[str]) -> bool:
+    async def ask(self, spec: ClusterStateSpec) -> bool:
         """Ask for everything that is due, and wait for an answer; True if something is judged otherwise than before.
 
         A question that takes long holds up no other: what becomes due meanwhile is asked, and whoever calls again goes on waiting. Never raises: what cannot
         be had is a gap, and so is what we ourselves fail in.
-
-        Args:
-            spec: the ClusterState.
-            namespaces: in which it has objects.
         """
         while True:
-            self._start(spec, namespaces)
+            self._start(spec)
             if not self._asking:
                 return False
             due = self._due_at(spec)
@@ -127,17 +119,17 @@ class TelemetryStage:
 
     def _due_at(self, spec: ClusterStateSpec) -> float | None:
         """When the next question is due of those that are not awaited."""
-        return min((self._due.get(key, _NOW).at for key in self._questions(spec) if key[:_LONGEST_KEY] not in self._asking), default=None)
+        return min((self._due.get(key, _NOW).at for about, key in self._questions(spec) if about not in self._asking), default=None)
 
-    def _start(self, spec: ClusterStateSpec, namespaces: frozenset[str]) -> None:
+    def _start(self, spec: ClusterStateSpec) -> None:
         """Ask what is due, and with it what is due nearly."""
         now = self._world.clock.monotonic()
-        if not any(self._due.get(key, _NOW).at <= now for key in self._questions(spec)):
+        if not any(self._due.get(key, _NOW).at <= now for _, key in self._questions(spec)):
             return
-        due = {key for key in self._questions(spec) if self._due.get(key, _NOW).earliest <= now}
+        due = {key for _, key in self._questions(spec) if self._due.get(key, _NOW).earliest <= now}
         for signal in spec.vital.signals:
             if (key := _signal_key(signal)) in due and key not in self._asking:
-                self._asking[key] = asyncio.create_task(self._ask_signal(spec, signal, namespaces), name=f"ask {signal.name}")
+                self._asking[key] = asyncio.create_task(self._ask_signal(spec, signal), name=f"ask {signal.name}")
         for one in spec.vital.slos:
             queries = [query for query in self._queries_of(spec)[_slo_key(one)] if (*_slo_key(one), query.name) in due]
             if queries and _slo_key(one) not in self._asking:
@@ -156,9 +148,9 @@ class TelemetryStage:
             )
         return any(is_news for _, is_news in done)
 
-    async def _ask_signal(self, spec: ClusterStateSpec, signal: Signal, namespaces: frozenset[str]) -> _Told:
+    async def _ask_signal(self, spec: ClusterStateSpec, signal: Signal) -> _Told:
         try:
-            reading = await self._read(spec, signal, namespaces)
+            reading = await self._read(spec, signal)
         except Exception as exc:  # one question must never end the others
             self._world.reporter.fault(f"signal {signal.name} could not be asked for", exc)
             reading = gap(Gap.QUERY_FAILED, OUR_FAULT, asked_at=self._world.clock.now())
@@ -174,12 +166,14 @@ class TelemetryStage:
             answers = [slo_queries.no_answer(query, Gap.QUERY_FAILED, OUR_FAULT, asked_at=now) for query in queries]
         return [(*_slo_key(one), query.name) for query in queries], self._judge_slo(one, answers)
 
-    def _questions(self, spec: ClusterStateSpec) -> Iterable[_Key]:
-        """Everything that is asked for: signals, and the queries of SLOs. Before anything was placed there is nothing to count in the cluster."""
-        yield from (_signal_key(one) for one in spec.vital.signals if self.is_placed or one.indicator is None)
+    def _questions(self, spec: ClusterStateSpec) -> Iterable[tuple[_Key, _Key]]:
+        """Everything that is asked for, each with what it is about: signals, and the queries of SLOs. Before anything was placed there is nothing to count."""
+        for signal in spec.vital.signals:
+            if self.is_placed or signal.indicator is None:
+                yield _signal_key(signal), _signal_key(signal)
         for key, queries in self._queries_of(spec).items():
             for query in queries:
-                yield (*key, query.name)
+                yield key, (*key, query.name)
 
     def _queries_of(self, spec: ClusterStateSpec) -> Mapping[_Key, tuple[BudgetQuery, ...]]:
         """The queries of each SLO; made once for a spec."""
@@ -188,35 +182,35 @@ class TelemetryStage:
             self._queries = slos, {_slo_key(one): slo_queries.queries(one) for one in slos}
         return self._queries[1]
 
-    async def _secret(self, prometheus: Prometheus) -> _Secret:
-        """The credentials for Prometheus, or why they cannot be had; read once for all who ask together."""
+    async def _server(self, spec: ClusterStateSpec) -> Server | errors.CvstateError:
+        """Prometheus with its credentials, or why they cannot be had; these are read once for all who ask together."""
+        prometheus = spec.vital.prometheus
+        assert prometheus is not None  # noqa: S101 - the spec was checked
         if prometheus.secret_ref is None:
-            return {}
+            return Server(prometheus, {}, self._namespace)
         try:
             async with self._reading:
-                return await self._world.references.read(SECRET, self._namespace, prometheus.secret_ref.name, max_age=SECRET_SECONDS)
+                secret = await self._world.references.read(SECRET, self._namespace, prometheus.secret_ref.name, max_age=SECRET_SECONDS)
         except errors.CvstateError as exc:
             return exc
+        return Server(prometheus, secret, self._namespace)
 
-    async def _read(self, spec: ClusterStateSpec, signal: Signal, namespaces: frozenset[str]) -> Reading:
+    async def _read(self, spec: ClusterStateSpec, signal: Signal) -> Reading:
         now, telemetry = self._world.clock.now(), self._world.telemetry
         if signal.indicator is not None:
-            return await self._count(signal, signal.indicator, namespaces)
-        assert spec.vital.prometheus is not None and signal.query is not None  # noqa: PT018, S101 - the spec was checked
-        secret = await self._secret(spec.vital.prometheus)
-        if isinstance(secret, errors.CvstateError):
-            return gap(Gap.REFUSED, secret.message, asked_at=now)
+            return await self._count(signal, signal.indicator)
+        server = await self._server(spec)
+        if isinstance(server, errors.CvstateError):
+            return gap(Gap.REFUSED, server.message, asked_at=now)
         return await telemetry.read(
-            spec.vital.prometheus,
-            secret,
-            self._namespace,
-            signal.query,
+            server,
+            signal.query or "",
             timeout_seconds=parse_seconds(signal.timeout),
             max_age_seconds=min(parse_seconds(signal.interval), parse_seconds(signal.stale_after)) / 2,
             stale_after_seconds=parse_seconds(signal.stale_after),
         )
 
-    async def _count(self, signal: Signal, indicator: Indicator, namespaces: frozenset[str]) -> Reading:
+    async def _count(self, signal: Signal, indicator: Indicator) -> Reading:
         """An indicator. Who waits too long gives up; what is under way goes on for the next question."""
         now = self._world.clock.now()
         if indicator is Indicator.PODS_READY:
@@ -224,18 +218,17 @@ class TelemetryStage:
                 return gap(Gap.REFUSED, f"workloads of these kinds cannot be seen: {', '.join(sorted(map(str, hidden)))}", asked_at=now)
             return indicators.pods_ready(self._world.index.readiness.replicas_of(self._owner).values(), now=now)
         try:
+            namespaces = self._world.index.namespaces(self._owner)
             async with asyncio.timeout(parse_seconds(signal.timeout)):
                 return await self._world.telemetry.indicator(indicator, namespaces, max_age_seconds=parse_seconds(signal.interval))
         except TimeoutError:
             return gap(Gap.UNREACHABLE, f"the API server did not tell within {signal.timeout}", asked_at=now)
 
     async def _answer(self, spec: ClusterStateSpec, query: BudgetQuery) -> Answer:
-        now, prometheus = self._world.clock.now(), spec.vital.prometheus
-        assert prometheus is not None  # noqa: S101 - the spec was checked
-        secret = await self._secret(prometheus)
-        if isinstance(secret, errors.CvstateError):
-            return slo_queries.no_answer(query, Gap.REFUSED, secret.message, asked_at=now)
-        return await self._world.telemetry.answer(prometheus, secret, self._namespace, query, timeout_seconds=SLO_TIMEOUT_SECONDS)
+        now, server = self._world.clock.now(), await self._server(spec)
+        if isinstance(server, errors.CvstateError):
+            return slo_queries.no_answer(query, Gap.REFUSED, server.message, asked_at=now)
+        return await self._world.telemetry.answer(server, query, timeout_seconds=SLO_TIMEOUT_SECONDS)
 
     def _plan(self, asked: Collection[_Key], spec: ClusterStateSpec) -> None:
         """When to ask for these again; what is not asked for any more is forgotten."""

@@ -60,13 +60,12 @@ class VitalSide:
 
     async def ask(self, spec: ClusterStateSpec) -> bool:
         """Ask for everything that is due of signals, SLOs and causes, and wait for an answer; True if a pass would have something new to tell."""
-        namespaces = self._world.index.namespaces(self._owner)
         while True:
             now = self._world.clock.monotonic()
             waits = {"telemetry": self._telemetry.ask_at(spec), "causes": self._causes.ask_at}
             times = {name: at for name, at in waits.items() if at is not None and name not in self._asking}
             for name in [name for name, at in times.items() if at <= now]:
-                work = self._telemetry.ask(spec, namespaces) if name == "telemetry" else self._causes.ask()
+                work = self._telemetry.ask(spec) if name == "telemetry" else self._causes.ask()
                 self._asking[name] = asyncio.create_task(work, name=f"ask for {name}")
                 del times[name]
             if not self._asking:

@@ -185,9 +185,11 @@ class PrometheusClient:
             return
         answer = task.result()
         oldest = answer.asked - self._shared_seconds
-        self._kept = {asked: kept for asked, kept in self._kept.items() if kept.asked > oldest}
+        while self._kept and (first := next(iter(self._kept))) and self._kept[first].asked <= oldest:
+            del self._kept[first]
         if len(self._kept) < _KEPT_ANSWERS and _characters(answer.series) <= _KEPT_CHARACTERS:
-            self._kept[question] = answer
+            self._kept.pop(question, None)
+            self._kept[question] = answer  # at the end: the oldest come first
 
     async def _ask(self, where: Endpoint, query: str, timeout_seconds: float) -> _Answer:
         """One question, when it is its turn."""

@@ -95,8 +95,6 @@ class Lapse:
     """A word of state.Reason, or `Missing`."""
     message: str
     """For people; one line."""
-    is_new: bool = False
-    """Whether it was never seen ready as it is declared now."""
     is_known: bool = True
     """Whether the level holds now, and is not one from before a gap."""
     is_seen: bool = True
@@ -128,14 +126,13 @@ class Lapses:
 
     # -- what is seen ----------------------------------------------------------------------------------------------
 
-    def note(self, ref: ObjectRef, found: Readiness | None, now: datetime, *, is_new: bool = False) -> bool:
+    def note(self, ref: ObjectRef, found: Readiness | None, now: datetime) -> bool:
         """An object was looked at; True if it counts otherwise than before.
 
         Args:
             ref: a declared object.
             found: what it says of itself; None: it lacks nothing.
             now: UTC.
-            is_new: whether it was never seen ready as it is declared now.
         """
         was = self._counted(ref)
         before = self._before(ref, now)
@@ -143,7 +140,7 @@ class Lapses:
             return was != self._counted(ref)
         is_same = before and found and not before.ready_at and (found.status, found.reason) == (before.status, before.reason)
         if not (is_same and before and found and found.message == before.message):
-            self._set(ref, _next(before, found, now, after=self._after, is_new=is_new))
+            self._set(ref, _next(before, found, now, after=self._after))
         return was != self._counted(ref)
 
     def note_missing(self, ref: ObjectRef, now: datetime) -> bool:
@@ -323,7 +320,7 @@ class Lapses:
         heapq.heapify(self._alarms)
 
 
-def _next(before: Lapse | None, found: Readiness | None, now: datetime, *, after: timedelta, is_new: bool) -> Lapse | None:
+def _next(before: Lapse | None, found: Readiness | None, now: datetime, *, after: timedelta) -> Lapse | None:
     """The lapse after a look at the object; None if it is over, or never was."""
     if found is None or not found.holds_up:
         return _ready(before, now)
@@ -343,14 +340,12 @@ def _next(before: Lapse | None, found: Readiness | None, now: datetime, *, after
         level = Level.FAILED
     else:
         level = Level.DEGRADED if was_degraded else Level.PROGRESSING
-    is_new = is_new or bool(before and before.is_new)
     return Lapse(
         since,
         level,
         found.status,
         found.reason.value,
         _line(found.message),
-        is_new=is_new,
         was_degraded=was_degraded,
         generation=found.generation,
     )
@@ -365,7 +360,7 @@ def _ready(before: Lapse | None, now: datetime) -> Lapse | None:
     level, message = (
         (Level.DEGRADED, f"is ready again, not yet for {SETTLE_SECONDS:g} s") if before.was_degraded else (Level.READY, "is ready")
     )
-    return replace(before, level=level, status=Status.CURRENT, message=message, is_known=True, is_new=False, ready_at=ready_at)
+    return replace(before, level=level, status=Status.CURRENT, message=message, is_known=True, ready_at=ready_at)
 
 
 def _unseen(before: Lapse | None, found: Readiness, now: datetime) -> Lapse:

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.vital import moments
 
 MAX_NAME: Final = 63
 """Characters of a name. Source: api.vital, SignalName."""
@@ -65,18 +65,10 @@ def moment_text(at: datetime) -> str:
 
 def moment(text: Any) -> datetime | None:
     """The time, UTC; None if it is none, has no zone, or is not of our centuries."""
-    if not isinstance(text, str) or len(text) > _MAX_NUMBER_TEXT:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None or not _FIRST_YEAR <= at.year < _LAST_YEAR:
-            return None
-        return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    at = moments.moment(text) if isinstance(text, str) and len(text) <= _MAX_NUMBER_TEXT else None
+    return at if at and _FIRST_YEAR <= at.year < _LAST_YEAR else None
 
 
-@lru_cache(maxsize=256)
 def length_text(seconds: float, parts: int | None = None) -> str:
     """A length of time in Prometheus' notation, in days and below: `30d`, `1d12h`; `0s` if it is less than a second.
 

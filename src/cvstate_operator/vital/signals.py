@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.duration import span
 from cvstate_operator.api.vital import Signal
 from cvstate_operator.vital import saved
 from cvstate_operator.vital.item import Item, ItemKind
@@ -90,7 +90,7 @@ def judge(signal: Signal, before: SignalState | None, reading: Reading, now: dat
     if found is None:
         why = _gap(reading)
         return _unknown(signal, before, why, _stale_message(signal) if why is Gap.STALE else reading.message, since=now)
-    if now - taken_at >= _length(signal.stale_after):
+    if now - taken_at >= span(signal.stale_after):
         return _unknown(signal, before, Gap.STALE, _stale_message(signal), since=now)
     value, series, is_inside = found
     outside_since, inside_since = _clocks(before, now) if before is not None else (None, None)
@@ -120,7 +120,7 @@ def aged(signal: Signal, state: SignalState, now: datetime) -> SignalState:
     """What time alone makes of it: `for` elapses, a recovery lasts, data gets too old. The same object if nothing changes."""
     if state.state is State.UNKNOWN or state.taken_at is None:
         return state
-    stale_after = _length(signal.stale_after)
+    stale_after = span(signal.stale_after)
     if state.taken_at - now >= stale_after:  # No clock errs so far: somebody wrote that, or our own clock was set back.
         return _unknown(signal, state, Gap.STALE, "its newest sample is from the future", since=now)
     stale_at = state.taken_at + stale_after
@@ -136,7 +136,7 @@ def next_change(signal: Signal, state: SignalState) -> datetime | None:
     """When `aged` makes something else of it. None: only a reading changes it."""
     if state.state is State.UNKNOWN or state.taken_at is None:
         return None
-    stale_at = state.taken_at + _length(signal.stale_after)
+    stale_at = state.taken_at + span(signal.stale_after)
     due = _due(signal, state)
     return min(due, stale_at) if due is not None else stale_at
 
@@ -265,9 +265,9 @@ def _since(state: State, told: SignalState | None, before: SignalState | None, n
 def _due(signal: Signal, state: SignalState) -> datetime | None:
     """When `for`, or the recovery, has lasted."""
     if state.state is State.PENDING and state.outside_since is not None:
-        return state.outside_since + _length(signal.for_)
+        return state.outside_since + span(signal.for_)
     if state.state is State.BREACHED and state.inside_since is not None:
-        return state.inside_since + _length(signal.for_) * RECOVERY_SHARE
+        return state.inside_since + span(signal.for_) * RECOVERY_SHARE
     return None
 
 
@@ -292,11 +292,6 @@ def _message(signal: Signal, state: State, must_be: str, *, is_recovering: bool 
 
 def _stale_message(signal: Signal) -> str:
     return f"its newest sample is older than {signal.stale_after}"
-
-
-@lru_cache(maxsize=1024)
-def _length(text: str) -> timedelta:
-    return timedelta(seconds=parse_seconds(text))
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.api.duration import span
 from cvstate_operator.api.vital import Slo
 from cvstate_operator.vital import burn, saved, slo_queries
 from cvstate_operator.vital.burn import Level
@@ -110,7 +110,7 @@ def next_change(slo: Slo, state: SloState) -> datetime | None:
         for each in state.errors
         if each.window == window and each.ratio is not None
     ]
-    return min([state.taken_at + _length(slo.stale_after), *ends])
+    return min([state.taken_at + span(slo.stale_after), *ends])
 
 
 def ask_next(state: SloState | None, query: BudgetQuery, now: datetime) -> datetime:
@@ -226,7 +226,7 @@ class _Seen:
             return found
         if self.now - found.asked_at >= _lasting(self.slo, window):
             return replace(found, ratio=None, gap=Gap.STALE, message=f"the last answer for {saved.length_text(window)} is too old")
-        if window <= burn.GATE_LONG and (self.taken_at is None or self.now - self.taken_at >= _length(self.slo.stale_after)):
+        if window <= burn.GATE_LONG and (self.taken_at is None or self.now - self.taken_at >= span(self.slo.stale_after)):
             return replace(found, ratio=None, gap=Gap.STALE, message=f"its newest sample is older than {self.slo.stale_after}")
         return found
 
@@ -275,7 +275,7 @@ def _lacking(seen: _Seen, windows: Iterable[Errors]) -> Errors:
 
 def _still_holds(was: SloState, seen: _Seen) -> bool:
     """Whether a judgement that the status told is young enough to go on with."""
-    return was.gap is None and was.taken_at is not None and abs(seen.now - was.taken_at) < _length(seen.slo.stale_after)
+    return was.gap is None and was.taken_at is not None and abs(seen.now - was.taken_at) < span(seen.slo.stale_after)
 
 
 def _rate(terms: Terms, found: Errors) -> float | None:
@@ -360,17 +360,12 @@ def _paired(alerts: Iterable[burn.Alert]) -> set[float]:
 
 def _lasting(slo: Slo, window: float) -> timedelta:
     """How long an answer for a window holds."""
-    return _refresh(window) + _length(slo.stale_after)
+    return _refresh(window) + span(slo.stale_after)
 
 
 @lru_cache(maxsize=256)
 def _refresh(window: float) -> timedelta:
     return timedelta(seconds=burn.refresh_seconds(window))
-
-
-@lru_cache(maxsize=1024)
-def _length(text: str) -> timedelta:
-    return timedelta(seconds=parse_seconds(text))
 
 
 @lru_cache(maxsize=256)

@@ -576,7 +576,7 @@ async def questions(stage: Stage, actor: Callable[[dict[str, Any]], Actor], *, i
     """How often a signal is asked for in that time while another one is awaited."""
     may_go_on, asked = asyncio.Event(), 0
 
-    async def read(prometheus: object, secret: object, namespace: str, query: str, **_: object) -> Reading:
+    async def read(server: object, query: str, **_: object) -> Reading:
         nonlocal asked
         if query == "slow":
             await may_go_on.wait()

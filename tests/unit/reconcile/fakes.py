@@ -13,7 +13,7 @@ from typing import Any
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.api.source import GitSource
-from cvstate_operator.api.vital import Indicator, Prometheus
+from cvstate_operator.api.vital import Indicator
 from cvstate_operator.objects import directives
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.artifact import Artifact, Rendered
@@ -26,7 +26,7 @@ from cvstate_operator.reconcile import events, plan_report, report
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
-from cvstate_operator.reconcile.ports import Consents, ParentMetadata, World
+from cvstate_operator.reconcile.ports import Consents, ParentMetadata, Server, World
 from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.vital import saved, slo_queries
@@ -226,9 +226,7 @@ class FakeTelemetry:
 
     async def read(
         self,
-        prometheus: Prometheus,
-        secret: Mapping[str, bytes],
-        namespace: str,
+        server: Server,
         query: str,
         *,
         timeout_seconds: float,
@@ -240,9 +238,7 @@ class FakeTelemetry:
     async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
         return self._reading(indicator)
 
-    async def answer(
-        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
-    ) -> Answer:
+    async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
         self.asked.append(query.text)
         now = self.clock.now()
         ratio = next((found for good, found in self.samples.items() if good in query.text), Gap.NO_DATA)

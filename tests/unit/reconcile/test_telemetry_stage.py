@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from cvstate_operator.api.clusterstate import ClusterStateSpec
-from cvstate_operator.api.vital import Prometheus
 from cvstate_operator.plan.gates import Block
 from cvstate_operator.reconcile import telemetry_stage
+from cvstate_operator.reconcile.ports import Server
 from cvstate_operator.reconcile.telemetry_stage import TelemetryStage
 from cvstate_operator.reconcile.vitals import Signals
 from cvstate_operator.vital import saved, signals, slo, slo_queries
@@ -24,8 +24,6 @@ from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 from tests.unit.builders import DEPLOYMENT, OWNER, body, ref
 from tests.unit.reconcile.fakes import FakeClock, FakeTelemetry, Stage, spec
 from tests.unit.reconcile.vital_specs import ERRORS, GOOD, NAMED, QUERY, SLO, vital, watching
-
-NOWHERE: frozenset[str] = frozenset()
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ async def asked(stage: Stage, asker: TelemetryStage, of: ClusterStateSpec, *, af
     """What is asked for when that time is over, and whether it brought news."""
     stage.clock.seconds += after
     stage.telemetry.asked.clear()
-    is_news = await asker.ask(of, NOWHERE)
+    is_news = await asker.ask(of)
     return list(stage.telemetry.asked), is_news
 
 
@@ -98,14 +96,14 @@ async def test_everything_is_asked_for_at_once_and_then_at_its_own_pace(stage: S
 
 async def test_it_says_when_the_next_question_is_due_spread_by_a_tenth(stage: Stage) -> None:
     of, asker = watching({**ERRORS, "interval": "100s"}), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert asker.ask_at(of) == pytest.approx(stage.clock.seconds + 100 * (1 - telemetry_stage.SPREAD / 2))
 
 
 async def test_what_is_due_within_a_second_is_asked_for_together(stage: Stage) -> None:
     of = watching({**ERRORS, "interval": "30s"}, {"name": "b", "query": "b", "max": "1", "interval": "31s"})
     asker = made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     at = asker.ask_at(of)
     assert at is not None
     assert (await asked(stage, asker, of, after=at - stage.clock.seconds))[0] == [QUERY, "b"]
@@ -125,7 +123,7 @@ async def test_long_windows_of_an_slo_are_asked_for_less_often(stage: Stage) -> 
 
 async def test_another_spec_is_asked_for_at_once(stage: Stage) -> None:
     asker = made(stage)
-    await asker.ask(watching(ERRORS), NOWHERE)
+    await asker.ask(watching(ERRORS))
     of = watching({**ERRORS, "query": "another"})
     at = asker.ask_at(of)
     assert at is not None
@@ -147,7 +145,7 @@ async def test_nobody_asked_is_not_known_and_has_no_value(stage: Stage) -> None:
 async def test_a_value_outside_its_range_is_breached_when_that_lasted(stage: Stage) -> None:
     of, asker = watching({**ERRORS, "for": "1m"}), made(stage)
     stage.telemetry.values[QUERY] = 0.5
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert signal_state(stage, asker, of).state is signals.State.PENDING
     assert known(stage, asker, of).pending
     since = stage.clock.now()
@@ -169,7 +167,7 @@ async def test_only_another_judgement_is_news_and_no_other_value(stage: Stage) -
 async def test_another_reason_for_a_gap_is_news(stage: Stage) -> None:
     of, asker = watching(ERRORS), made(stage)
     stage.telemetry.values[QUERY] = Gap.UNREACHABLE
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     stage.telemetry.values[QUERY] = Gap.REFUSED
     assert (await asked(stage, asker, of, after=30))[1]
 
@@ -177,7 +175,7 @@ async def test_another_reason_for_a_gap_is_news(stage: Stage) -> None:
 @pytest.mark.parametrize("why", [Gap.NO_DATA, Gap.UNREACHABLE, Gap.REFUSED, Gap.NOT_A_NUMBER])
 async def test_a_gap_is_unknown_and_keeps_what_was_known(stage: Stage, why: Gap) -> None:
     of, asker = watching(ERRORS), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     stage.telemetry.values[QUERY] = why
     await asked(stage, asker, of, after=30)
     found = known(stage, asker, of)
@@ -189,14 +187,14 @@ async def test_a_gap_is_unknown_and_keeps_what_was_known(stage: Stage, why: Gap)
 async def test_a_sample_that_is_too_old_is_a_gap(stage: Stage) -> None:
     of, asker = watching({**ERRORS, "staleAfter": "2m"}), made(stage)
     stage.telemetry.age = 121
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     state = signal_state(stage, asker, of)
     assert (state.state, state.gap) == (signals.State.UNKNOWN, Gap.STALE)
 
 
 async def test_what_is_not_asked_for_any_more_becomes_too_old(stage: Stage) -> None:
     of, asker = watching({**ERRORS, "staleAfter": "2m"}, slos=[{**SLO, "staleAfter": "2m"}]), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     change = asker.next_change(of)
     assert change is not None
     assert change > stage.clock.now()
@@ -209,7 +207,7 @@ async def test_what_is_not_asked_for_any_more_becomes_too_old(stage: Stage) -> N
 async def test_the_worst_of_several_series_counts(stage: Stage) -> None:
     of, asker = watching(ERRORS), made(stage)
     stage.telemetry.values[QUERY] = (0.0, 0.4, 0.002)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     state = signal_state(stage, asker, of)
     assert (state.state, state.value) == (signals.State.BREACHED, 0.4)
 
@@ -220,7 +218,7 @@ async def test_the_worst_of_several_series_counts(stage: Stage) -> None:
 async def test_what_was_known_before_a_restart_is_known_until_something_else_is(stage: Stage) -> None:
     of, before = watching(ERRORS, slos=[SLO]), made(stage)
     stage.telemetry.values[QUERY] = 0.5
-    await before.ask(of, NOWHERE)
+    await before.ask(of)
     status = told(before, stage, of)
     stage.clock.seconds += 60
     after = made(stage, status)
@@ -228,14 +226,14 @@ async def test_what_was_known_before_a_restart_is_known_until_something_else_is(
     assert slo_state(stage, after, of).state is slo.State.MET
     assert [item.is_known for item in known(stage, after, of).items] == [True, True]
     stage.telemetry.values[QUERY] = Gap.UNREACHABLE
-    await after.ask(of, NOWHERE)
+    await after.ask(of)
     state = signal_state(stage, after, of)
     assert (state.state, state.last_known) == (signals.State.UNKNOWN, signals.State.BREACHED)
 
 
 async def test_since_survives_a_restart_and_the_same_answer_is_news_only_once(stage: Stage) -> None:
     of, before = watching(ERRORS), made(stage)
-    await before.ask(of, NOWHERE)
+    await before.ask(of)
     since = signal_state(stage, before, of).since
     stage.clock.seconds += 60
     after = made(stage, told(before, stage, of))
@@ -246,7 +244,7 @@ async def test_since_survives_a_restart_and_the_same_answer_is_news_only_once(st
 
 async def test_what_was_known_long_ago_holds_only_until_it_could_have_been_asked_for_after_a_restart(stage: Stage) -> None:
     of, before = watching(ERRORS, slos=[SLO]), made(stage)
-    await before.ask(of, NOWHERE)
+    await before.ask(of)
     status = told(before, stage, of)
     stage.clock.seconds += 3600
     after = made(stage, status)
@@ -284,14 +282,14 @@ async def test_a_secret_that_is_missing_is_a_refusal_and_indicators_are_read_all
 
 async def test_indicators_alone_need_no_secret(stage: Stage) -> None:
     of = spec(vital=vital(signals=[{"name": "restarts", "indicator": "Restarts", "max": "3"}], prometheus=NAMED))
-    await made(stage).ask(of, NOWHERE)
+    await made(stage).ask(of)
     assert stage.references.reads == []
 
 
 async def test_the_secret_is_never_older_than_a_minute(stage: Stage) -> None:
     stage.references.data["Secret", "default", "prometheus"] = {"bearerToken": b"x"}
     of, asker = spec(vital=vital(signals=[ERRORS], slos=[SLO], prometheus=NAMED)), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert set(stage.references.reads) == {("Secret", "prometheus", telemetry_stage.SECRET_SECONDS)}
     assert signal_state(stage, asker, of).state is signals.State.PASSING
 
@@ -336,8 +334,8 @@ async def test_another_query_starts_anew(stage: Stage) -> None:
 
 async def test_what_is_not_declared_any_more_is_not_asked_for(stage: Stage) -> None:
     asker = made(stage)
-    await asker.ask(watching(ERRORS, slos=[SLO]), NOWHERE)
-    await asker.ask(spec(), NOWHERE)
+    await asker.ask(watching(ERRORS, slos=[SLO]))
+    await asker.ask(spec())
     assert asker.ask_at(spec()) is None
     assert (known(stage, asker, spec()).signals, known(stage, asker, spec()).slos) == ((), ())
 
@@ -359,7 +357,7 @@ async def test_without_slos_nothing_burns(stage: Stage) -> None:
 async def test_until_an_slo_was_asked_for_once_it_holds_new_revisions(stage: Stage) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
     assert "availability" in text(asker.burning(of))
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert asker.burning(of) is None
 
 
@@ -367,14 +365,14 @@ async def test_until_an_slo_was_asked_for_once_it_holds_new_revisions(stage: Sta
 async def test_an_slo_that_never_was_known_holds_nothing(stage: Stage, why: Gap) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
     stage.telemetry.samples[GOOD] = why
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert asker.burning(of) is None
 
 
 async def test_a_budget_that_burns_holds_and_says_how_to_let_a_commit_pass(stage: Stage) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
     stage.telemetry.samples[GOOD] = BURNING
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert text(asker.burning(of)).startswith("SLO availability: ")
     assert "--fix" in text(asker.burning(of))
 
@@ -382,7 +380,7 @@ async def test_a_budget_that_burns_holds_and_says_how_to_let_a_commit_pass(stage
 async def test_the_gate_stays_closed_while_nothing_is_known_also_over_a_restart(stage: Stage) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
     stage.telemetry.samples[GOOD] = BURNING
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert text(asker.burning(of))
     status = told(asker, stage, of)
     stage.telemetry.samples[GOOD] = Gap.UNREACHABLE
@@ -392,7 +390,7 @@ async def test_the_gate_stays_closed_while_nothing_is_known_also_over_a_restart(
     assert text(asker.burning(of))
     after = made(stage, status)
     assert "nobody has asked since the start" in text(after.burning(of))
-    await after.ask(of, NOWHERE)
+    await after.ask(of)
     assert slo_state(stage, after, of).state is slo.State.UNKNOWN
     assert text(after.burning(of))
 
@@ -400,7 +398,7 @@ async def test_the_gate_stays_closed_while_nothing_is_known_also_over_a_restart(
 async def test_the_gate_opens_when_the_budget_lasts_again(stage: Stage) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
     stage.telemetry.samples[GOOD] = BURNING
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert text(asker.burning(of))
     stage.telemetry.samples[GOOD] = 0.0
     for _ in range(62):
@@ -413,7 +411,7 @@ async def test_a_gate_that_is_off_holds_nothing_and_remembers_nothing(stage: Sta
     asker = made(stage)
     assert asker.burning(off) is None
     stage.telemetry.samples[GOOD] = BURNING
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert text(asker.burning(of))
     assert asker.burning(off) is None
     stage.telemetry.samples[GOOD] = Gap.NO_DATA
@@ -424,7 +422,7 @@ async def test_a_gate_that_is_off_holds_nothing_and_remembers_nothing(stage: Sta
 
 async def test_the_status_alone_tells_what_holds(stage: Stage) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert telemetry_stage.burning(of, told(asker, stage, of)) is None
     stage.telemetry.samples[GOOD] = BURNING
     for _ in range(62):
@@ -439,7 +437,7 @@ async def test_an_slo_that_is_not_declared_any_more_hides_no_other(stage: Stage)
     both = watching(slos=[{**SLO, "name": "a"}, {**SLO, "name": "b"}])
     asker = made(stage)
     stage.telemetry.samples[GOOD] = BURNING
-    await asker.ask(both, NOWHERE)
+    await asker.ask(both)
     assert "SLO b" in text(telemetry_stage.burning(watching(slos=[{**SLO, "name": "b"}]), told(asker, stage, both)))
 
 
@@ -447,7 +445,7 @@ async def unknown_after_burning(stage: Stage, of: ClusterStateSpec) -> Telemetry
     """It burnt, and then Prometheus went away."""
     asker = made(stage)
     stage.telemetry.samples[GOOD] = BURNING
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert text(asker.burning(of))
     stage.telemetry.samples[GOOD] = Gap.UNREACHABLE
     for _ in range(20):
@@ -461,7 +459,7 @@ async def test_a_gate_that_is_closed_and_not_known_stays_closed_over_a_restart(s
     of = watching(slos=[SLO])
     asker = await unknown_after_burning(stage, of)
     after = made(stage, told(asker, stage, of))
-    await after.ask(of, NOWHERE)
+    await after.ask(of)
     assert text(after.burning(of))
 
 
@@ -473,7 +471,7 @@ async def test_the_status_alone_tells_a_gate_that_is_closed_and_not_known(stage:
 async def test_the_status_alone_tells_nothing_of_an_slo_that_never_was_known(stage: Stage) -> None:
     of, asker = watching(slos=[SLO]), made(stage)
     stage.telemetry.samples[GOOD] = Gap.UNREACHABLE
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert asker.burning(of) is None
     assert telemetry_stage.burning(of, told(asker, stage, of)) is None
 
@@ -483,7 +481,7 @@ async def test_the_status_alone_tells_nothing_of_an_slo_that_never_was_known(sta
 
 async def test_the_first_answer_after_a_restart_is_news_since_a_commit_may_wait_for_it(stage: Stage) -> None:
     of, before = watching(slos=[SLO]), made(stage)
-    await before.ask(of, NOWHERE)
+    await before.ask(of)
     after = made(stage, told(before, stage, of))
     assert "was not asked for yet" in text(after.burning(of))
     assert (await asked(stage, after, of))[1]
@@ -495,23 +493,23 @@ async def test_a_query_that_comes_back_starts_anew(stage: Stage) -> None:
     for _ in range(12):
         await asked(stage, asker, of, after=30)
     assert signal_state(stage, asker, of).state is signals.State.BREACHED
-    await asker.ask(other, NOWHERE)
+    await asker.ask(other)
     stage.clock.seconds += 86400
-    await asker.ask(other, NOWHERE)
+    await asker.ask(other)
     assert known(stage, asker, of).signals[0][1] is None
 
 
 async def test_a_query_that_is_edited_again_and_again_leaves_nothing_behind(stage: Stage) -> None:
     asker = made(stage)
     for number in range(20):
-        await asker.ask(watching({**ERRORS, "query": f"q{number}"}), NOWHERE)
+        await asker.ask(watching({**ERRORS, "query": f"q{number}"}))
     assert len(asker._signals) <= 2
 
 
 async def test_another_bound_counts_at_once(stage: Stage) -> None:
     asker, strict = made(stage), watching({**ERRORS, "interval": "1h", "staleAfter": "2h"})
     stage.telemetry.values[QUERY] = 0.05
-    await asker.ask(strict, NOWHERE)
+    await asker.ask(strict)
     assert known(stage, asker, strict).items[0].is_breached
     lax = watching({**ERRORS, "interval": "1h", "staleAfter": "2h", "max": "0.1"})
     at = asker.ask_at(lax)
@@ -529,7 +527,7 @@ async def test_a_fault_in_one_question_is_a_gap_and_no_other_answer_is_lost(stag
     stage.telemetry = Broken(stage.clock, samples={GOOD: 0.0})
     stage.restart()
     of, asker = watching(ERRORS, slos=[SLO]), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert [item.is_known for item in known(stage, asker, of).items] == [False, True]
     state = signal_state(stage, asker, of)
     assert state.gap is Gap.QUERY_FAILED
@@ -542,9 +540,7 @@ class HalfAway(FakeTelemetry):
 
     is_away = False
 
-    async def answer(
-        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
-    ) -> Answer:
+    async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
         now, ratio = self.clock.now(), {True: 0.0007}
         if self.is_away and query.windows[-1] > 3600:
             return slo_queries.no_answer(query, Gap.UNREACHABLE, "it took too long", asked_at=now)
@@ -562,7 +558,7 @@ async def test_an_slo_burns_also_while_its_long_window_is_not_known(stage: Stage
     stage.telemetry = telemetry = HalfAway(stage.clock)
     stage.restart()
     of, asker = watching(slos=[SLO]), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert slo_state(stage, asker, of).state is slo.State.BURNING
     telemetry.is_away = True
     for _ in range(180):
@@ -574,7 +570,7 @@ async def test_time_alone_never_changes_something_in_the_past(stage: Stage) -> N
     stage.telemetry = telemetry = HalfAway(stage.clock)
     stage.restart()
     of, asker = watching(slos=[SLO]), made(stage)
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     telemetry.is_away = True
     for _ in range(360):
         await asked(stage, asker, of, after=15)
@@ -598,7 +594,7 @@ async def test_other_words_for_the_same_gap_are_no_news(stage: Stage) -> None:
     news = []
     for _ in range(5):
         stage.clock.seconds += 30
-        news.append(await asker.ask(of, NOWHERE))
+        news.append(await asker.ask(of))
     assert news == [True, False, False, False, False]
 
 
@@ -609,17 +605,17 @@ class Slow(FakeTelemetry):
         super().__init__(clock, values)
         self.may_go_on = asyncio.Event()
 
-    async def read(self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: str, **more: Any) -> Reading:
+    async def read(self, server: Server, query: str, **more: Any) -> Reading:
         if query == "slow":
             await self.may_go_on.wait()
-        return await super().read(prometheus, secret, namespace, query, **more)
+        return await super().read(server, query, **more)
 
 
 async def test_a_slow_answer_keeps_no_other_back(stage: Stage) -> None:
     stage.telemetry = telemetry = Slow(stage.clock, {QUERY: 0.001, "slow": 0.0})
     stage.restart()
     of, asker = watching({"name": "slow", "query": "slow", "max": "1", "timeout": "10m"}, ERRORS), made(stage)
-    asking = asyncio.create_task(asker.ask(of, NOWHERE))
+    asking = asyncio.create_task(asker.ask(of))
     for _ in range(20):
         await asyncio.sleep(0)
     found = known(stage, asker, of)
@@ -633,10 +629,10 @@ class OnceBroken(FakeTelemetry):
 
     is_broken = True
 
-    async def read(self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: str, **more: Any) -> Reading:
+    async def read(self, server: Server, query: str, **more: Any) -> Reading:
         if self.is_broken:
             raise ZeroDivisionError("nobody foresaw this")
-        return await super().read(prometheus, secret, namespace, query, **more)
+        return await super().read(server, query, **more)
 
 
 async def test_after_a_fault_it_is_asked_again(stage: Stage) -> None:
@@ -644,8 +640,8 @@ async def test_after_a_fault_it_is_asked_again(stage: Stage) -> None:
     stage.restart()
     of, asker = watching(ERRORS), made(stage)
     with contextlib.suppress(ZeroDivisionError):
-        await asker.ask(of, NOWHERE)
+        await asker.ask(of)
     telemetry.is_broken = False
     stage.clock.seconds += 600
-    await asker.ask(of, NOWHERE)
+    await asker.ask(of)
     assert known(stage, asker, of).items[0].is_known

@@ -110,11 +110,11 @@ def test_with_no_time_to_spare_everything_is_degraded_at_once() -> None:
 
 def test_a_lapse_tells_since_when_and_whether_it_ever_was_ready() -> None:
     lapses = Lapses(AFTER)
-    lapses.note(WEB, ROLLING, NOW, is_new=True)
+    lapses.note(WEB, ROLLING, NOW)
     lapses.note(WEB, CRASHED, later(9))
     lapse = lapses.of(WEB)
     assert lapse is not None
-    assert (lapse.since, lapse.reason, lapse.message, lapse.is_new) == (NOW, "CrashLoop", "container main crashes", True)
+    assert (lapse.since, lapse.reason, lapse.message) == (NOW, "CrashLoop", "container main crashes")
 
 
 # -- what ends it --------------------------------------------------------------------------------------------------

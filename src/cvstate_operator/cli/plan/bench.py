@@ -16,7 +16,7 @@ from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.api.source import GitRef
-from cvstate_operator.api.vital import Indicator, Prometheus
+from cvstate_operator.api.vital import Indicator
 from cvstate_operator.cli import budget_gate, lookup
 from cvstate_operator.cli.plan import local
 from cvstate_operator.isolation.child import Children
@@ -39,7 +39,7 @@ from cvstate_operator.reconcile.gate_stage import GateStage
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.place_stage import PlaceStage
-from cvstate_operator.reconcile.ports import ParentMetadata, World
+from cvstate_operator.reconcile.ports import ParentMetadata, Server, World
 from cvstate_operator.reconcile.render_stage import RenderStage
 from cvstate_operator.reconcile.source_stage import baseline_of
 from cvstate_operator.render import tools
@@ -327,9 +327,7 @@ class _NotAsked:
 
     async def read(
         self,
-        prometheus: Prometheus,
-        secret: Mapping[str, bytes],
-        namespace: str,
+        server: Server,
         query: str,
         *,
         timeout_seconds: float,
@@ -339,9 +337,7 @@ class _NotAsked:
         """Nothing."""
         return gap(Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
 
-    async def answer(
-        self, prometheus: Prometheus, secret: Mapping[str, bytes], namespace: str, query: BudgetQuery, *, timeout_seconds: float
-    ) -> Answer:
+    async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
         """Nothing."""
         return slo_queries.no_answer(query, Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
 
