@@ -30,6 +30,9 @@ class Settings:
     """Hosts that are allowed as sources whatever they resolve to."""
     allow_prometheus_hosts: tuple[str, ...] = ()
     """Hosts that are allowed for Prometheus whatever they resolve to."""
+    prometheus_hosts: tuple[str, ...] = ()
+    """If there are any: no other hosts are asked for signals and SLOs, but for those that are allowed whatever they resolve to. Empty: any, since a ClusterState that
+    names its own Prometheus is of use to most."""
     webhook_listen: str | None = None
     """HOST:PORT of the push webhook; None: there is none."""
     listen: str | None = None

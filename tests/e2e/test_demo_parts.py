@@ -24,10 +24,10 @@ from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.steps import STEPS
 from cvstate_operator.cli.demo.wish import Transport
 from cvstate_operator.objects.identity import GroupKind
-from cvstate_operator.vital import children
-from cvstate_operator.vital.custom_health import Rules
-from cvstate_operator.vital.readiness import readiness
-from cvstate_operator.vital.state import Status
+from cvstate_operator.vital.health import children
+from cvstate_operator.vital.health.custom_health import Rules
+from cvstate_operator.vital.health.readiness import readiness
+from cvstate_operator.vital.health.state import Status
 from tests.cluster import locations
 
 

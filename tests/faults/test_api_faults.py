@@ -17,7 +17,7 @@ from tests.support import fault_actions as act
 from tests.support import invariants
 from tests.support.fault_proxy import FaultProxy, Rule
 from tests.support.objects import config_map, definition, manifest
-from tests.support.waiting import until
+from tests.support.waiting import never, until
 
 pytestmark = pytest.mark.integration
 
@@ -108,6 +108,18 @@ def test_a_status_that_could_not_be_written_is_written_later(run: Run, action: a
     run.ground.proxy.rules = (Rule(action, path=f"{run.name}/clusterstates/state/status$", method="PATCH", count=1),)
     run.wish(some())
     run.declare()
+    judge(run)
+
+
+def test_clusterstates_that_may_not_be_seen_for_long_are_carried_out_when_they_may(run: Run, fresh: None):
+    """An API server that starts answers so until it has read its roles; whoever gives up then ends the process."""
+    run.ground.proxy.rules = (Rule(act.forbidden("list", "clusterstates"), path="/clusterstates$", method="GET"),)
+    operator = run.ground.operator()
+    run.wish(some())
+    run.declare()
+    never("the operator ends", lambda: not operator.is_running, seconds=60)
+    assert not [seen for seen in run.requests() if seen.is_write]
+    run.ground.proxy.calm()
     judge(run)
 
 

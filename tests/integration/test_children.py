@@ -17,7 +17,7 @@ from cvstate_operator.kube.children import Children
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.connection import connect
 from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
-from cvstate_operator.vital.children import Child
+from cvstate_operator.vital.health.children import Child
 from tests.cluster.control_plane import Cluster
 from tests.cluster.stack import OPERATOR_USER
 from tests.support.api import Api, Json

@@ -95,8 +95,8 @@ def namespace(api: Api, name: str) -> frozenset[str]:
     return frozenset({name})
 
 
-async def read(vitals: ClusterVitals, indicator: Indicator, names: frozenset[str] = frozenset()) -> Reading:
-    return await vitals.read(indicator, names, max_age_seconds=0)
+async def read(vitals: ClusterVitals, indicator: Indicator, names: frozenset[str] = frozenset(), *, owner: str = "shop") -> Reading:
+    return await vitals.read(indicator, names, owner=owner, max_age_seconds=0)
 
 
 async def value(vitals: ClusterVitals, indicator: Indicator, names: frozenset[str] = frozenset()) -> float:
@@ -353,7 +353,7 @@ async def test_only_what_is_asked_for_is_read_and_once_for_all_who_ask(cluster: 
 
     vitals = await begin()
     assert asked() == []
-    await asyncio.gather(*(vitals.read(indicator, names, max_age_seconds=30) for indicator in POD_INDICATORS * 5))
+    await asyncio.gather(*(vitals.read(indicator, names, owner="shop", max_age_seconds=30) for indicator in POD_INDICATORS * 5))
     watches = [("watch", "pods", "shared"), ("watch", "pods", "shared-too")]
     lists = [("list", "pods", "shared"), ("list", "pods", "shared-too")]
 
@@ -361,9 +361,9 @@ async def test_only_what_is_asked_for_is_read_and_once_for_all_who_ask(cluster: 
         return sorted((one.verb, one.resource, one.namespace) for one in asked()) == [*lists, *watches]
 
     await until("two lists and two watches", is_watched)
-    await asyncio.gather(*(vitals.read(Indicator.QUOTA_USED, names, max_age_seconds=30) for _ in range(10)))
-    await vitals.read(Indicator.QUOTA_USED, frozenset({"shared"}), max_age_seconds=30)
-    await vitals.read(Indicator.API_SECONDS, names, max_age_seconds=30)
+    await asyncio.gather(*(vitals.read(Indicator.QUOTA_USED, names, owner="shop", max_age_seconds=30) for _ in range(10)))
+    await vitals.read(Indicator.QUOTA_USED, frozenset({"shared"}), owner="shop", max_age_seconds=30)
+    await vitals.read(Indicator.API_SECONDS, names, owner="shop", max_age_seconds=30)
     found = sorted((one.verb, one.resource, one.namespace) for one in asked())
     assert found == sorted([*lists, *watches, ("list", "resourcequotas", "shared"), ("list", "resourcequotas", "shared-too")])
 
@@ -387,7 +387,7 @@ async def test_too_many_namespaces_are_not_followed_in_part(api: Api, begin: Beg
     vitals = await begin()
     assert (await read(vitals, Indicator.RESTARTS, one | more)).gap is Gap.TOO_MANY_SERIES
     assert await value(vitals, Indicator.RESTARTS, one) == 0  # so there is room for others
-    assert (await read(vitals, Indicator.RESTARTS, more)).gap is Gap.TOO_MANY_SERIES
+    assert (await read(vitals, Indicator.RESTARTS, more, owner="another")).gap is Gap.TOO_MANY_SERIES
     assert await value(vitals, Indicator.RESTARTS, one) == 0
 
 

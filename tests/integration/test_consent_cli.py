@@ -4,26 +4,20 @@ Aspects: `approve` shows what waits and writes an approval that the operator's o
 refuses in the companion kinds · `suspend` and `resume` · `reconcile`, with an operator and without · `stop` · errors that say what to do.
 """
 
-import contextlib
-import os
-import pty
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cvstate_operator import errors
 from cvstate_operator.api.change_plan import PlanAction, plan_name
-from cvstate_operator.cli.main import app
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.plan import consent
 from cvstate_operator.plan.consent import Approvals, Item
 from tests.support import accounts
 from tests.support.api import CLUSTER_STATES, Json
+from tests.support.commands import READ, on_a_terminal, run
 from tests.support.objects import config_map, text
 from tests.support.waiting import until
 from tests.support.world import World
@@ -36,20 +30,6 @@ ITEMS = [
 ]
 STOPS = "/apis/cvstate.io/v1alpha1/emergencystops"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-READ = {"apiGroups": ["cvstate.io"], "resources": ["clusterstates", "clusterstateplans"], "verbs": ["get", "list"]}
-
-
-def run(world: World, *arguments: str, user: Path | None = None) -> tuple[int, str]:
-    """Exit code and output of a command.
-
-    Raises:
-        CvstateError: the error that ends the program with 2.
-    """
-    kubeconfig = str(user or world.cluster.admin_kubeconfig)
-    result = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*arguments, "--kubeconfig", kubeconfig])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
 
 
 def let_wait(world: World, *items: Item, name: str = "state", **spec: Any) -> str:
@@ -176,23 +156,6 @@ def test_on_a_terminal_it_asks_and_enter_means_no(waiting: tuple[World, str], an
     assert ended == code, output
     assert "Approve this?" in output
     assert len(approvals(world)) == made
-
-
-def on_a_terminal(world: World, answer: str, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of a command that is answered as soon as it asks."""
-    program = "from cvstate_operator.cli.main import main; main()"
-    ours_, theirs = pty.openpty()
-    command = [sys.executable, "-c", program, *arguments, "--kubeconfig", str(world.cluster.admin_kubeconfig)]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True) as process:
-        os.close(theirs)
-        output = ""
-        with contextlib.suppress(OSError):  # EIO: the other side is closed
-            while piece := os.read(ours_, 65536):
-                asked_before, output = "[y/N]" in output, output + piece.decode()
-                if "[y/N]" in output and not asked_before:
-                    os.write(ours_, f"{answer}\n".encode())
-        os.close(ours_)
-        return process.wait(timeout=30), output
 
 
 # -- what the API server refuses -----------------------------------------------------------------------------------

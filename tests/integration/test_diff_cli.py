@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cvstate_operator import errors
 from cvstate_operator.api.names import REJECTED
-from cvstate_operator.cli.main import app
 from cvstate_operator.objects.redaction import as_text
-from tests.support import accounts
+from tests.support import accounts, commands
 from tests.support.api import CLUSTER_STATES
 from tests.support.objects import config_map, deployment, manifest, text
 from tests.support.waiting import until
@@ -32,11 +30,8 @@ def run(world: World, *options: str, user: Path | None = None) -> tuple[int, str
     Raises:
         CvstateError: the error that ends the program with 2.
     """
-    arguments = ["diff", "state", "-n", world.name, "--kubeconfig", str(user or world.cluster.admin_kubeconfig), *options]
-    result = CliRunner(env={"COLUMNS": "200", "XDG_CACHE_HOME": str(world.operator.log.parent / "cli")}).invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
+    cache = {"XDG_CACHE_HOME": str(world.operator.log.parent / "cli")}
+    return commands.run(world, "diff", "state", "-n", world.name, *options, user=user, columns=200, environment=cache)
 
 
 def diff(world: World, *options: str, user: Path | None = None) -> tuple[int, dict[str, Any]]:

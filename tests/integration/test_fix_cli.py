@@ -15,9 +15,9 @@ from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.cli import fix
 from cvstate_operator.plan.history import commits_of
-from tests.integration.test_consent_cli import READ, on_a_terminal, run
 from tests.support import accounts
 from tests.support.api import CLUSTER_STATES, Json
+from tests.support.commands import READ, on_a_terminal, run
 from tests.support.objects import config_map, text
 from tests.support.world import World
 

@@ -1,7 +1,7 @@
 """Roll-outs that signals judge, with a real API server, the real operator and a real Prometheus.
 
 Aspects: a signal that a revision breaches gives it up at once, with the evidence · the next commit is taken · what was breached before is nobody's fault · data that is lost
-meanwhile decides nothing · a breach after the watch.
+meanwhile decides nothing · a breach after the watch · a canary that waits for a person is waited for, and no longer than it waits.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from tests.support import telling
-from tests.support.api import Json
+from tests.support.api import CLUSTER_STATES, Json
 from tests.support.exporter import Exporter
-from tests.support.objects import config_map, text
+from tests.support.objects import config_map, definition, manifest, text
 from tests.support.prometheus import Prometheus
 from tests.support.versions import words
 from tests.support.waiting import never, until
@@ -181,3 +181,89 @@ def test_a_revision_is_not_good_before_a_signal_was_measured_after_it_went_out(s
     shop.wait_applied(second)
     until("it is judged", lambda: shop.entry(second)["outcome"] not in ("Applying", "Applied"), seconds=SECONDS)
     assert shop.entry(second)["outcome"] == "Unhealthy"
+
+
+class Canary:
+    """A ClusterState of a Rollout, and a ConfigMap in the wave after it. The test is the controller of the Rollout."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        kind = definition("argoproj.io", "Rollout")
+        kind["spec"]["versions"][0].update(name="v1alpha1", subresources={"status": {}})
+        world.api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind['metadata']['name']}", kind)
+        until("Rollouts are served", lambda: world.api.request("GET", "/apis/argoproj.io/v1alpha1/rollouts")[0] == 200)
+
+    def declare(self, **spec: Any) -> None:
+        self.world.declare(vital={"degradedAfter": "2s"}, **spec)
+        generation = self.world.state()["metadata"]["generation"]
+        until("that is known", lambda: self.status.get("observedGeneration") == generation, seconds=SECONDS)
+
+    def commit(self, version: str) -> str:
+        rollout = manifest("Rollout", "shop", api_version="argoproj.io/v1alpha1", spec={"replicas": 2, "version": version})
+        later = config_map("later", k=version)
+        later["metadata"]["annotations"] = {"cvstate.io/wave": "1"}
+        commit = self.world.commit({"shop.yaml": text(rollout, later)})
+        if self.world.api.get(CLUSTER_STATES.format(self.world.name) + "/state"):
+            self.wait_written(version)
+        return commit
+
+    def wait_written(self, version: str) -> None:
+        until("it is written", lambda: (self.world.api.get(self._path) or {"spec": {}})["spec"].get("version") == version, seconds=SECONDS)
+
+    def says(self, phase: str, **status: Any) -> None:
+        """The controller of the Rollout says this of its newest spec."""
+        generation = (self.world.api.get(self._path) or {})["metadata"]["generation"]
+        told = {"observedGeneration": str(generation), "phase": phase, "message": None, "pauseConditions": None, **status}
+        self.world.api.merge(f"{self._path}/status", {"status": told})
+
+    @property
+    def _path(self) -> str:
+        return self.world.path("rollouts", "shop", group="argoproj.io/v1alpha1")
+
+    @property
+    def later(self) -> str:
+        """What is in the wave after it."""
+        return str((self.world.api.get(self.world.path("configmaps", "later")) or {"data": {}})["data"].get("k"))
+
+    @property
+    def status(self) -> Json:
+        return dict(self.world.state().get("status", {}))
+
+    @property
+    def unready(self) -> Json:
+        """What the status says of it; empty if it is ready."""
+        return next(iter(self.status.get("vital", {}).get("unready") or ()), {})
+
+
+def test_a_canary_that_waits_for_a_person_is_waited_for_and_one_that_fails_is_given_up(world: World) -> None:
+    canary = Canary(world)
+    first = canary.commit("1")
+    world.declare()
+    canary.wait_written("1")
+    canary.says("Healthy")
+    until("the first revision is good", lambda: first in canary.status.get("lastGoodRevision", ""), seconds=SECONDS)
+    canary.declare(rollback={"onUnhealthyFor": "6s"})
+
+    second = canary.commit("2")
+    canary.says("Paused", message="CanaryPauseStep", pauseConditions=[{"reason": "CanaryPauseStep", "startTime": "2026-01-01T12:00:00Z"}])
+    until("it is told", lambda: canary.unready.get("reason") == "Waits", seconds=SECONDS)
+    assert canary.unready["message"] == "waits on purpose: phase is Paused: CanaryPauseStep"
+    never(
+        "it is given up, Degraded, or not waited for",
+        lambda: "quarantined" in canary.status or canary.unready.get("state") != "Progressing" or canary.later != "1",
+        seconds=12,
+    )
+    assert words(canary.status, "Healthy") == ("False", "Progressing")
+    canary.says("Healthy")
+    until("it is good", lambda: second in canary.status.get("lastGoodRevision", ""), seconds=SECONDS)
+    assert canary.later == "2"
+
+    third = canary.commit("3")
+    canary.says("Paused", message="BlueGreenPause", pauseConditions=[{"reason": "BlueGreenPause", "startTime": "2026-01-01T12:00:00Z"}])
+    until("it is told", lambda: canary.unready.get("reason") == "Waits", seconds=SECONDS)
+    canary.says("Degraded", message="RolloutAborted: a person aborted it")
+    until("the second one is back", lambda: canary.world.condition()["reason"] == "RolledBack", seconds=SECONDS)
+    canary.wait_written("2")
+    (quarantined,) = canary.status["quarantined"]
+    assert third in quarantined["revision"]
+    assert "RolloutAborted" in quarantined["message"]

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cvstate_operator import errors
 from cvstate_operator.api.names import REJECTED
-from cvstate_operator.cli.main import app
 from tests.cluster import builds, programs
-from tests.support import accounts
+from tests.support import accounts, commands
 from tests.support.api import CLUSTER_STATES
 from tests.support.objects import config_map, definition, deployment, manifest, text
 from tests.support.waiting import until
@@ -36,12 +34,8 @@ def plan(world: World, *options: str, name: str = "state", user: Path | None = N
 
 
 def shown(world: World, *options: str, name: str = "state", user: Path | None = None) -> tuple[int, str]:
-    kubeconfig = str(user or world.cluster.admin_kubeconfig)
-    arguments = ["plan", name, "-n", world.name, "--kubeconfig", kubeconfig, *options]
-    result = CliRunner(env={"COLUMNS": "200", "XDG_CACHE_HOME": str(world.operator.log.parent / "cli")}).invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
+    cache = {"XDG_CACHE_HOME": str(world.operator.log.parent / "cli")}
+    return commands.run(world, "plan", name, "-n", world.name, *options, user=user, columns=200, environment=cache)
 
 
 def actions(found: dict[str, Any]) -> dict[str, str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cvstate_operator.vital.readiness import readiness
-from cvstate_operator.vital.state import Readiness, Reason, Status
+from cvstate_operator.vital.health.readiness import readiness
+from cvstate_operator.vital.health.state import Readiness, Reason, Status
 from tests.cluster.control_plane import Cluster
 from tests.support.api import Api, Json
 from tests.support.objects import definition, deployment, manifest

@@ -6,11 +6,10 @@ Aspects: back to the last good revision · --undo · --list · what is refused �
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
-from cvstate_operator.cli.main import app
+from tests.support import commands
 from tests.support.api import CLUSTER_STATES
 from tests.support.objects import config_map, text
 from tests.support.waiting import until
@@ -25,11 +24,7 @@ def run(world: World, *options: str) -> tuple[int, str]:
     Raises:
         CvstateError: the error that ends the program with 2.
     """
-    arguments = ["rollback", "state", "-n", world.name, "--kubeconfig", str(world.cluster.admin_kubeconfig), *options]
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
+    return commands.run(world, "rollback", "state", "-n", world.name, *options, columns=200)
 
 
 def value(world: World) -> str:

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cvstate_operator import errors
 from cvstate_operator.cli.demo.git_server import GitServer
-from cvstate_operator.cli.main import app
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
-from tests.support import accounts
+from tests.support import accounts, commands
 from tests.support.api import Api, Json
 from tests.support.objects import RBAC, config_map, definition, deployment, manifest, text
 from tests.support.operator import Operator
@@ -119,11 +117,7 @@ def run(world: World, name: str, *options: str, user: Path | None = None, column
     Raises:
         CvstateError: the error that ends the program with 2.
     """
-    arguments = ["tree", name, "-n", world.name, "--kubeconfig", str(user or world.cluster.admin_kubeconfig), *options]
-    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
+    return commands.run(world, "tree", name, "-n", world.name, *options, user=user, columns=columns)
 
 
 def tree(world: World, name: str, *options: str, user: Path | None = None) -> tuple[int, dict[str, Any]]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from cvstate_operator.cli.demo.git_server import GitServer
-from cvstate_operator.vital.lapse import SETTLE_SECONDS
+from cvstate_operator.vital.health.lapse import SETTLE_SECONDS
 from tests.support import kubelet
 from tests.support.api import Json
 from tests.support.objects import config_map, definition, deployment, manifest, text
@@ -274,6 +274,7 @@ def test_pods_that_crash_degrade_their_workload_and_the_cause_names_pod_and_cont
     assert "container main" in unready["cause"]
     assert (seen.metrics["cvstate_pods_ready_ratio"], seen.metrics["cvstate_signals Breached"], seen.count("Degraded")) == (0, 1, 1)
     is_told(seen, "CrashLoopBackOff", "container main")
+    assert "Degraded for " in seen.tree
     assert "container main: CrashLoopBackOff for " in seen.tree
     assert seen.exit_codes[1] == 1
     is_well(story.after)

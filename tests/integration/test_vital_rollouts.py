@@ -93,6 +93,8 @@ def _is_calm(told: Version) -> bool:
 class Rules:
     """What was told of one and the same object by one set of rules after the other."""
 
+    unseen: Seen
+    """Before anybody wrote its status."""
     without: Seen
     unclear: Seen
     failing: Seen
@@ -104,9 +106,14 @@ class Rules:
 
 
 def new_rules(scene: Scene) -> Rules:
-    """The spec says nothing about a database in its phase; then that it has failed; then that it is as it should be."""
+    """No controller looks at a database; one tells its phase, about which the spec says nothing; then that it has failed; then that it is as it should be."""
     path = scene.world.path("databases", "main", group="example.io/v1")
-    scene.settle(manifest("Database", "main", api_version="example.io/v1", spec={"size": 1}), config_map("settings"))
+    scene.world.commit(
+        {"all.yaml": text(manifest("Database", "main", api_version="example.io/v1", spec={"size": 1}), config_map("settings"))}
+    )
+    scene.declare()
+    scene.wait("nobody looked at it", lambda told: "no controller has written its status" in told.condition("Healthy").get("message", ""))
+    unseen = scene.see()
     versions = {scene.api.merge(f"{path}/status", {"status": {"phase": "Standby"}})["metadata"]["resourceVersion"]}
     scene.well()
     without, audit = scene.see(), scene.world.cluster.audit
@@ -122,7 +129,7 @@ def new_rules(scene: Scene) -> Rules:
     scene.well()
     versions |= {(scene.api.get(path) or {})["metadata"]["resourceVersion"]}
     lists = [one for one in audit.requests(mark, user="cvstate-operator") if (one.verb, one.resource) == ("list", "databases")]
-    return Rules(without, unclear, failing, scene.see(), versions, len(lists))
+    return Rules(unseen, without, unclear, failing, scene.see(), versions, len(lists))
 
 
 @dataclass(frozen=True)
@@ -236,6 +243,10 @@ def test_a_commit_that_is_rolled_out_is_progressing_and_never_degraded(told: Tol
 
 def test_objects_that_did_not_change_are_judged_anew_by_new_rules(told: Told) -> None:
     found: Rules = told(new_rules)
+    assert (found.unseen.healthy, found.unseen.score) == (("Unknown", "NotEvaluated"), (87, 75))
+    assert (found.unseen.unready("main")["state"], found.unseen.unready("main")["reason"]) == ("Unknown", "NotObserved")
+    assert found.unseen.count("Ready") == 1
+    assert "no controller has written its status yet" in found.unseen.tree
     assert (found.without.healthy, found.without.score) == (("True", "Healthy"), (100, 100))
     assert (found.unclear.healthy, found.unclear.score) == (("Unknown", "NotEvaluated"), (87, 75))
     assert found.unclear.message.endswith("/main: no expression of Database.example.io holds: phase is Standby")

@@ -603,7 +603,7 @@ def test_after_a_minute_without_a_fault_the_whole_is_acceptable_again(scene: Sce
 
 
 def test_a_long_window_is_asked_for_soon_once_its_budget_is_used_up_fast(scene: Scene) -> None:
-    """Every 1800 s / burn rate (vital/burn.py): 36 s at a rate of 50, which is seen after 30 s at the latest."""
+    """Every 1800 s / burn rate (vital/objectives/burn.py): 36 s at a rate of 50, which is seen after 30 s at the latest."""
     end = scene.moments["begun"] + 72
     until(
         "nothing is left",

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -116,6 +118,16 @@ class Prometheus:
         process, self._process = self._process, None
         if process:
             processes.stop((process,), grace_seconds=0.0 if kill else _END_SECONDS)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """While this lasts it is stopped: it takes connections and answers none (SIGSTOP)."""
+        assert self._process, "it was ended"
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def _is_ready(self) -> bool:
         """Its log says so; asking it would need what `Door` wants."""

@@ -13,13 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from typer.testing import CliRunner
-
 from cvstate_operator.cli.demo.git_server import GitServer
-from cvstate_operator.cli.main import app
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
-from tests.support import telling
+from tests.support import commands, telling
 from tests.support.api import Api, Json
 from tests.support.objects import text
 from tests.support.operator import Operator
@@ -163,11 +160,7 @@ class Scene:
         return Seen(status, metrics, first[1], second[1], (first[0], second[0]))
 
     def _run(self, command: str) -> tuple[int, str]:
-        arguments = [command, "state", "-n", self.world.name, "--kubeconfig", str(self.world.cluster.admin_kubeconfig)]
-        result = CliRunner(env={"COLUMNS": "300"}).invoke(app, arguments)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout
+        return commands.run(self.world, command, "state", "-n", self.world.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """What is told of a ClusterState beside its status: the operator's metrics, and the words of the command line."""
 
 from prometheus_client.parser import text_string_to_metric_families
-from typer.testing import CliRunner
 
-from cvstate_operator.cli.main import app
+from tests.support import commands
 from tests.support.world import World
 
 
@@ -21,8 +20,4 @@ def metrics(world: World, name: str = "state") -> dict[str, float]:
 
 def status(world: World, name: str = "state") -> str:
     """What `cvstate status NAME` prints."""
-    arguments = ["status", name, "-n", world.name, "--kubeconfig", str(world.cluster.admin_kubeconfig)]
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.stdout
+    return commands.run(world, "status", name, "-n", world.name, columns=200)[1]

@@ -25,7 +25,8 @@ from cvstate_operator.api.status import ClusterStateStatus
 from cvstate_operator.drift import ledger
 from cvstate_operator.plan import gates, history
 from cvstate_operator.telemetry import reference
-from cvstate_operator.vital import completeness, reading, verdict
+from cvstate_operator.vital import reading
+from cvstate_operator.vital.verdicts import completeness, verdict
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -13,13 +13,14 @@ import pytest
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "incidents.md").read_text()
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| [")]
-MODULES = ("integration/test_incidents.py", "integration/test_incidents_live.py")
+MODULES = ("integration/test_incidents.py", "integration/test_incidents_live.py", "integration/test_incidents_vital.py")
+Test = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def functions_of(module: str) -> Mapping[str, ast.FunctionDef]:
+def functions_of(module: str) -> Mapping[str, Test]:
     """Test functions of a module below tests/, by name."""
     tree = ast.parse((TESTS / module).read_text())
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+    return {node.name: node for node in tree.body if isinstance(node, Test) and node.name.startswith("test_")}
 
 
 def named(text: str) -> list[tuple[str, str]]:

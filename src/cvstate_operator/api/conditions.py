@@ -27,7 +27,7 @@ class ConditionType(StrEnum):
     HEALTHY = "Healthy"
     """Every object is ready, as far as each says of itself, and every signal is in its range."""
     TELEMETRY_COMPLETE = "TelemetryComplete"
-    """Everything that is expected to tell something tells it; absent if no signals and no SLOs are declared."""
+    """Everything that is expected to tell something tells it; absent if nothing is."""
     ACCEPTED = "Accepted"
     """The whole is acceptable, as spec.vital.acceptance says."""
     RECONCILING = "Reconciling"
@@ -75,6 +75,8 @@ class Reason(StrEnum):
     """A signal is outside its range, or an SLO burns."""
     TELEMETRY_GAP = "TelemetryGap"
     """A signal, an SLO or a kind tells nothing now."""
+    TARGET_UNREACHABLE = "TargetUnreachable"
+    """The API server tells nothing of any object now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ _KINDS: Final = (
             ("Score", "integer", ".status.cv.score", 0),
             ("Revision", "string", ".status.lastAppliedRevision", 0),
             _AGE,
+            ("Confidence", "integer", ".status.cv.confidence", 1),
+            ("Accepted", "string", '.status.conditions[?(@.type=="Accepted")].status', 1),
             ("Suspended", "boolean", ".spec.suspend", 1),
             ("Window", "string", ".status.window.state", 1),
             ("Objects", "integer", ".status.inventory.objects", 1),

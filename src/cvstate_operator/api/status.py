@@ -196,6 +196,10 @@ class UnreadyStatus(ApiModel):
     reason: str = Field(description="One fixed CamelCase word, explained in docs/health.md.")
     message: str = Field(description="What is there, and what is missing.")
     since: str = Field(description="Since when.")
+    progress: str | None = Field(
+        None, description="How far it was at best: template, Pods of it, and Pods that are ready or available. For a restart."
+    )
+    progressed_at: str | None = Field(None, description="When it went forward last.")
     cause: str | None = Field(None, description="Which Pod and container of it, and why.")
 
 

@@ -11,7 +11,7 @@ from cvstate_operator.api import names
 from cvstate_operator.api.gates import GateMode
 from cvstate_operator.plan.gates import Reason
 from cvstate_operator.plan.history import commit_of, commits_of
-from cvstate_operator.vital import slo
+from cvstate_operator.vital.objectives import slo
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator.api.duration import human
-from cvstate_operator.vital.moments import moment
+from cvstate_operator.vital.facts.moments import moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,12 @@ def command(name: str, item: Mapping[str, Any], *options: str) -> str:
     """`cvstate NAME` for one ClusterState, to be copied."""
     meta = item["metadata"]
     return " ".join((f"cvstate {name} {meta['name']} -n {meta['namespace']}", *options))
+
+
+def said(text: str, item: Mapping[str, Any]) -> str:
+    """What the operator says of a ClusterState, with its names in the commands that are meant to be copied."""
+    meta = item["metadata"]
+    return text.replace("NAME -n NAMESPACE", f"{meta['name']} -n {meta['namespace']}")
 
 
 def count(number: int, what: str) -> str:

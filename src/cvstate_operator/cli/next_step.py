@@ -6,10 +6,10 @@ from typing import Any, Final
 from cvstate_operator.api.vital import WINDOW_MARK, Indicator
 from cvstate_operator.cli import budget_gate, layout
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.vital.compliance import Doubt, Fault
-from cvstate_operator.vital.lapse import Level
+from cvstate_operator.vital.health.lapse import Level
+from cvstate_operator.vital.objectives.slo import State
 from cvstate_operator.vital.reading import Gap
-from cvstate_operator.vital.slo import State
+from cvstate_operator.vital.verdicts.compliance import Doubt, Fault
 
 QUERY_CHARACTERS: Final = 300
 """Of a query that is shown; a longer one is found in the spec."""
@@ -28,7 +28,7 @@ _WORDS: Final[Mapping[str | None, str]] = {
     Fault.HELD: "see what holds them: {plan}",
     Fault.UNJUDGED: "have everything compared now: {reconcile}",
     Doubt.SOURCE_STALE: "SourceReady says why; once that is mended: {reconcile}",
-    Doubt.UNSEEN: "see which kinds cannot be listed, and let the operator list them: {tree}",
+    Doubt.UNSEEN: "see which kinds cannot be listed or are not told of any more, and let the operator list and watch them: {tree}",
     Level.FAILED: _UNREADY,
     Level.DEGRADED: _UNREADY,
     Level.MISSING: "see what is gone, and what keeps it from being made anew: {diff}",
@@ -69,6 +69,8 @@ def step(name: str, item: Mapping[str, Any]) -> str:
         name: of a signal, of an SLO, or a word of Fault, Doubt or Level.
         item: the ClusterState as the API server gave it.
     """
+    if name in (Fault.HELD, Fault.NOT_APPLIED) and (item.get("spec") or {}).get("suspend"):
+        return f"nothing is written while it is suspended; let it go on: {layout.command('resume', item)}"
     if name == Fault.HELD and budget_gate.hold(item):
         return f"if the newest commit is what mends it, let it pass: {layout.command('approve', item, '--fix')}"
     if name in _WORDS:

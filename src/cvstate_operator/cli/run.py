@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from cvstate_operator.cli import allocator
+from cvstate_operator import errors
+from cvstate_operator.cli import allocator, imports
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check
+from cvstate_operator.objects.address import as_address
 from cvstate_operator.settings import Settings, default_cache
 
 
@@ -62,6 +64,14 @@ def run(
             metavar="HOST",
         ),
     ] = None,
+    prometheus_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="CVSTATE_PROMETHEUS_HOSTS",
+            help="Ask no other host than this for spec.vital.prometheus; may be repeated. Default: any that is not refused by its address.",
+            metavar="HOST",
+        ),
+    ] = None,
     webhook_listen: Annotated[
         str | None,
         typer.Option(
@@ -93,6 +103,7 @@ def run(
     """
     allocator.tune()
     with allocator.loading():
+        imports.load_aiohttp()
         import uvloop
 
         from cvstate_operator.operator import app
@@ -107,8 +118,9 @@ def run(
         cache=cache or default_cache(),
         allow_file_urls=allow_file_urls,
         allow_insecure_sources=allow_insecure_sources,
-        allow_git_hosts=tuple(host.lower() for host in allow_git_host or ()),
-        allow_prometheus_hosts=tuple(host.lower() for host in allow_prometheus_host or ()),
+        allow_git_hosts=_hosts("--allow-git-host", allow_git_host),
+        allow_prometheus_hosts=_hosts("--allow-prometheus-host", allow_prometheus_host),
+        prometheus_hosts=_hosts("--prometheus-host", prometheus_host),
         webhook_listen=webhook_listen,
         listen=listen,
         writers=writers,
@@ -123,3 +135,16 @@ def run(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(operate())
+
+
+def _hosts(option: str, given: list[str] | None) -> tuple[str, ...]:
+    """Hosts as those of URLs are compared with them.
+
+    Raises:
+        SettingsError: one is a URL, or has a port: it would never be any host.
+    """
+    hosts = tuple(host.strip("[]").lower().rstrip(".") for host in given or ())
+    for host in hosts:
+        if not host or not host.isprintable() or any(sign in host for sign in "/@*, ") or (":" in host and as_address(host) is None):
+            raise errors.SettingsError(f"{option} {host} is no host; write its name or address alone, without scheme and port")
+    return hosts

@@ -1,6 +1,7 @@
 """`cvstate status`: how things stand, as a table or one ClusterState in detail."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +23,8 @@ _COLUMNS = ("NAMESPACE", "NAME", "READY", "SCORE", "DRIFT", "HEALTH", "OBJECTS",
 _NUMBERS = ("SCORE", "OBJECTS")
 _DISPENSABLE = {"AGE": 30, "OBJECTS": 30, "REVISION": 30, "SCORE": 16}
 """Columns that are left out on a narrow terminal, in this order, where the last column would have fewer characters than this."""
+_COMMIT = re.compile(r"sha1:([0-9a-f]{12})[0-9a-f]{28}\b")
+"""A commit in a sentence, and as much of it as is shown."""
 _SHORT_REVISION = 8
 """Characters of a commit id that are shown in the table."""
 
@@ -31,6 +34,7 @@ def status(
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="Default: all namespaces, or that of the context if NAME is given.")
     ] = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces, as is the default without NAME.")] = False,
     output: Annotated[
         Literal["text", "json"], typer.Option("--output", "-o", help="json prints the objects as the API server has them.")
     ] = "text",
@@ -51,6 +55,8 @@ def status(
 
       cvstate status -o json
     """
+    if everywhere and (name or namespace):
+        raise typer.BadParameter("it goes neither with NAME nor with --namespace", param_hint="--all-namespaces")
     if name:
         namespace = chosen_namespace(namespace, kubeconfig, context)
     found, events, stops = with_client(kubeconfig, context, lambda client: _load(client, name, namespace))
@@ -130,8 +136,18 @@ def _row(item: Mapping[str, Any]) -> tuple[Text, ...]:
         Text(str(state.get("inventory", {}).get("objects", ""))),
         Text(_revision(state.get("lastAppliedRevision", ""))),
         Text(layout.age(meta["creationTimestamp"])),
-        Text(one_line(ready.get("message", "not seen by an operator yet"), 300)),
+        Text(one_line(_says(item), 300)),
     )
+
+
+def _says(item: Mapping[str, Any]) -> str:
+    """Why it is not Ready; else why it is not Healthy; else how it stands. The reason comes first: of a long text there is often room for no more."""
+    ready, healthy = _condition(item, "Ready"), _condition(item, "Healthy")
+    told = healthy if ready.get("status") == "True" and healthy.get("status", "True") != "True" else ready
+    if not told:
+        return "not seen by an operator yet"
+    reason = "" if told["status"] == "True" else f"{told['reason']}: "
+    return reason + _COMMIT.sub(r"\1", layout.said(told["message"], item))
 
 
 def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, str]:

@@ -52,7 +52,7 @@ def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, is_na
         _head(item, state),
         *status_vital.pulls(item, is_narrow=is_narrow),
         Text(),
-        *_conditions(state, is_narrow=is_narrow),
+        *_conditions(item, state, is_narrow=is_narrow),
         *_waiting(item, state),
         *_problems(state),
         *status_vital.unready(item, is_narrow=is_narrow),
@@ -62,7 +62,7 @@ def shown(item: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, is_na
         *_fights(item, state),
         *_quarantined(item, state),
         *_history(state, is_narrow=is_narrow),
-        *_events(events),
+        *_events(events, item),
     )
 
 
@@ -132,9 +132,14 @@ def _revisions(state: Mapping[str, Any]) -> list[tuple[str, Text]]:
     return found
 
 
-def _conditions(state: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
-    # Ready sums the others up.
+def _conditions(item: Mapping[str, Any], state: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
+    # Ready sums the others up; Stalled and Reconciling say the same once more.
     found = sorted(state.get("conditions", ()), key=lambda one: (one["type"] != "Ready", one["type"]))
+    sums = {one["message"] for one in found if one["type"] == "Ready"}
+    found = [
+        {**one, "message": "as Ready" if one["type"] != "Ready" and one["message"] in sums else layout.said(one["message"], item)}
+        for one in found
+    ]
     if is_narrow:
         return [part for condition in found for part in _condition_block(condition)]
     table = layout.table(None, "CONDITION", "STATUS", "SINCE", "REASON")
@@ -333,14 +338,14 @@ def _evidence(entry: Mapping[str, Any]) -> list[RenderableType]:
     return [Text(f"\n{short(entry['revision'])} was given up, since", "red"), *lines, *more]
 
 
-def _events(events: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+def _events(events: Sequence[Mapping[str, Any]], item: Mapping[str, Any]) -> list[RenderableType]:
     if not events:
         return []
     table = layout.table("Latest events", "AGE", "TYPE", "REASON")
     table.add_column("MESSAGE", overflow="fold", ratio=1)
     for event in sorted(events, key=lambda e: e.get("eventTime") or "")[-EVENTS:]:
         moment = event.get("eventTime") or event["metadata"]["creationTimestamp"]
-        table.add_row(layout.age(moment), event["type"], event["reason"], Text(one_line(event.get("note", ""), 1000)))
+        table.add_row(layout.age(moment), event["type"], event["reason"], Text(one_line(layout.said(event.get("note", ""), item), 1000)))
     return [table]
 
 

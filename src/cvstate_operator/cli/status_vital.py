@@ -14,8 +14,9 @@ from cvstate_operator.cli import layout, next_step
 from cvstate_operator.cli.layout import Entry
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.vital import saved
-from cvstate_operator.vital.compliance import Doubt
-from cvstate_operator.vital.score import MOST_PULLS
+from cvstate_operator.vital.health.lapse import Level
+from cvstate_operator.vital.verdicts.compliance import Doubt
+from cvstate_operator.vital.verdicts.score import MOST_PULLS
 
 UNREADY: Final = 5
 """Objects that are shown; `cvstate tree --unhealthy` shows all."""
@@ -24,7 +25,7 @@ JUDGED: Final = 10
 GOOD_SCORE: Final = 90
 """The default of spec.vital.acceptance.minScore."""
 FAIR_SCORE: Final = 70
-"""What is left with an object that is Failed or Missing (vital.score.CAPS)."""
+"""What is left with an object that is Failed or Missing (vital.verdicts.vetoes.CAPS)."""
 MESSAGE_CHARACTERS: Final = 300
 
 _BAD: Final = frozenset({"Breached", "Burning", "Exhausted", "Failed", "Missing", "Degraded"})
@@ -104,12 +105,12 @@ def pulls(item: Mapping[str, Any], *, is_narrow: bool) -> list[RenderableType]:
 
 
 def _costs(told: Mapping[str, Any], item: Mapping[str, Any]) -> str:
-    """Points of the score; or the confidence, of what is not known now and was well before."""
-    if points := told["points"]:
-        return layout.count(points, "point")
+    """Points of the score; or the confidence, of what is not known now and was well before; or both, of what is not known and counts as bad, or never was known."""
     status, name = item.get("status") or {}, told["name"]
     vital = status.get("vital") or {}
     judged = next((one for where in ("signals", "slos") for one in vital.get(where) or () if one["name"] == name and one.get("gap")), None)
+    if points := told["points"]:
+        return layout.count(points, "point") + (", confidence" if judged or name == Level.UNKNOWN else "")
     is_doubt = name in list(Doubt) or (judged and judged.get("lastKnown") not in _BAD)
     return "confidence" if is_doubt or (status.get("cv") or {}).get("score") == 100 else _NO_POINTS
 

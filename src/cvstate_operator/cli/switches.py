@@ -278,7 +278,7 @@ def stop(
     console = terminal.console()
     stops = with_client(kubeconfig, context, _stops)
     if reason is not None:
-        _stop(console, stops, reason, yes=yes, act=lambda: with_client(kubeconfig, context, partial(_create, reason=reason)))
+        _stop(console, stops, yes=yes, act=lambda: with_client(kubeconfig, context, partial(_create, reason=reason)))
         return
     if release:
         own = [one for one in stops if one["metadata"]["name"] == STOP_NAME]
@@ -290,7 +290,7 @@ def stop(
         raise typer.Exit(1)
 
 
-def _stop(console: Console, stops: Sequence[Mapping[str, Any]], reason: str, *, yes: bool, act: Callable[[], object]) -> None:
+def _stop(console: Console, stops: Sequence[Mapping[str, Any]], *, yes: bool, act: Callable[[], object]) -> None:
     if any(one["metadata"]["name"] == STOP_NAME for one in stops):
         console.print(Text("Writes are stopped already; nothing was changed."))
         _print_stops(console, stops)

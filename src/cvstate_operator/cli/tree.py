@@ -50,7 +50,7 @@ def tree(
     namespace = chosen_namespace(namespace, kubeconfig, context)
     with Bar() as bar:
         loaded = with_client(kubeconfig, context, lambda client: _load(client, namespace, name, depth, bar))
-    nodes = tree_nodes.build(loaded.members, loaded.others, loaded.rules)
+    nodes = tree_nodes.build(loaded.members, loaded.others, loaded.rules, with_status=loaded.with_status)
     nodes = tree_nodes.cut(nodes, depth) if depth else nodes
     shown = tree_nodes.unwell(nodes) if unhealthy else nodes
     if output == "json":

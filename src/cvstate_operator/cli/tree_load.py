@@ -17,8 +17,9 @@ from cvstate_operator.kube.discovery import Discovery
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind
 from cvstate_operator.objects.manifest import Body
-from cvstate_operator.vital.custom_health import Rules
-from cvstate_operator.vital.expression import ExpressionError
+from cvstate_operator.vital.health.custom_health import Rules
+from cvstate_operator.vital.health.lapse import Level
+from cvstate_operator.vital.language.expression import ExpressionError
 
 if TYPE_CHECKING:
     from cvstate_operator.cli.plan.bench import Tell
@@ -39,6 +40,15 @@ class Unseen:
 
 
 @dataclass(frozen=True, slots=True)
+class Degraded:
+    """What the operator told last of an object that counts as Degraded."""
+
+    since: str
+    """Since when it is not ready; RFC 3339, empty if that is not known."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What was found."""
 
@@ -53,6 +63,10 @@ class Loaded:
     unseen: tuple[Unseen, ...] = ()
     rules: Rules = field(default_factory=Rules)
     """`spec.vital.healthExprs`."""
+    with_status: frozenset[GroupKind] = frozenset()
+    """Kinds of members that have the subresource `status`."""
+    degraded: Mapping[str, Degraded] = field(default_factory=dict)
+    """Members that take too long: who looks at the cluster once cannot see that."""
 
 
 async def load(client: Client, state: Body, *, with_children: bool, tell: "Tell") -> Loaded:
@@ -103,7 +117,17 @@ class _Load:
             tuple(others),
             tuple(sorted(unseen + not_read, key=lambda one: one.kind)),
             rules,
+            frozenset(GroupKind(*kind) for kind in self._kinds if (found := self._discovery.any_version(*kind)) and found.has_status),
+            self._degraded(),
         )
+
+    def _degraded(self) -> dict[str, Degraded]:
+        unready = (self._status.get("vital") or {}).get("unready") or ()
+        return {
+            str(one["object"]): Degraded(str(one.get("since") or ""), str(one["message"]))
+            for one in unready
+            if one["state"] == Level.DEGRADED
+        }
 
     def _rules(self) -> tuple[Rules, list[Unseen]]:
         """How the ClusterState has its objects judged; if its spec is wrong, as if it said nothing about that."""

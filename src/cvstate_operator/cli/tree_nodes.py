@@ -6,18 +6,18 @@ EndpointSlices are left out: their health says nothing. So are ReplicaSets witho
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from cvstate_operator.objects.identity import GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.vital import children as pods
-from cvstate_operator.vital.children import Child
-from cvstate_operator.vital.custom_health import HealthRule
-from cvstate_operator.vital.readiness import readiness
-from cvstate_operator.vital.state import Readiness, Status
+from cvstate_operator.vital.health import children as pods
+from cvstate_operator.vital.health.children import Child
+from cvstate_operator.vital.health.custom_health import HealthRule
+from cvstate_operator.vital.health.readiness import readiness
+from cvstate_operator.vital.health.state import Readiness, Status
 
 POD: Final = GroupKind("", "Pod")
 CLAIM: Final = GroupKind("", "PersistentVolumeClaim")
@@ -40,13 +40,6 @@ _BELOW: Final[Mapping[GroupKind, frozenset[GroupKind]]] = {
 """Kinds that the controllers of Kubernetes make objects of."""
 _BELOW_CUSTOM: Final = frozenset({DEPLOYMENT, STATEFUL_SET, DAEMON_SET, CRON_JOB}).union(*_BELOW.values())
 """Kinds below a custom resource that are looked for: those that run something."""
-_OWN_GROUPS: Final = frozenset({
-    "", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io",
-    "autoscaling", "batch", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io",
-    "storage.k8s.io", "storagemigration.k8s.io",
-})  # fmt: skip
-"""API groups of Kubernetes itself (Kubernetes API reference, "API Groups"); others under k8s.io come with CustomResourceDefinitions."""
 LEVELS: Final = 10
 """Deepest tree: a custom resource, a Deployment, a ReplicaSet and a Pod are four. What anybody may chain up must not go on for ever."""
 
@@ -77,23 +70,23 @@ class Node:
 
 def kinds_below(kind: GroupKind) -> frozenset[GroupKind]:
     """Kinds that objects below one of this kind may be of, at any level; empty if nothing is made for it."""
-    return _BELOW.get(kind, frozenset()) if is_own(kind) else _BELOW_CUSTOM
-
-
-def is_own(kind: GroupKind) -> bool:
-    """Whether it is a kind of Kubernetes itself, of which everybody knows the group."""
-    return kind.group in _OWN_GROUPS
+    return _BELOW.get(kind, frozenset()) if kind.is_built_in else _BELOW_CUSTOM
 
 
 def build(
-    members: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]], rules: Mapping[GroupKind, HealthRule] = MappingProxyType({})
+    members: Iterable[Mapping[str, Any]],
+    others: Iterable[Mapping[str, Any]],
+    rules: Mapping[GroupKind, HealthRule] = MappingProxyType({}),
+    *,
+    with_status: Collection[GroupKind] = frozenset(),
 ) -> tuple[Node, ...]:
     """The trees below the members.
 
     Args:
         members: full objects with `apiVersion` and `kind`, as the API server gave them. Each is a root, also if another one owns it.
         others: what may be below them; most of it need not be.
-        rules: of the ClusterState, in place of the built-in ones (`vital/readiness`).
+        rules: of the ClusterState, in place of the built-in ones (`vital/health/readiness`).
+        with_status: kinds of members that have the subresource `status`.
 
     Returns:
         One node for each member, by namespace, kind and name.
@@ -106,7 +99,11 @@ def build(
     for live in found.values():
         if parent := _owner(live, known) or claims.owner(live):
             below.setdefault(parent, []).append(live)
-    return _sorted(_node(live, below, rules, LEVELS) for live in roots.values())
+
+    def judged(live: Mapping[str, Any]) -> Readiness:
+        return readiness(live, rules, has_status=ref_of(live).group_kind in with_status)
+
+    return _sorted(_node(live, below, judged, LEVELS) for live in roots.values())
 
 
 def unwell(nodes: Iterable[Node]) -> tuple[Node, ...]:
@@ -129,11 +126,14 @@ def count(nodes: Iterable[Node]) -> Counter[Status]:
 
 
 def _node(
-    live: Mapping[str, Any], below: Mapping[str, Sequence[Mapping[str, Any]]], rules: Mapping[GroupKind, HealthRule], levels: int
+    live: Mapping[str, Any],
+    below: Mapping[str, Sequence[Mapping[str, Any]]],
+    judged: Callable[[Mapping[str, Any]], Readiness],
+    levels: int,
 ) -> Node:
     # An object has one owner here, and members have none, so that no way leads in a circle.
-    nodes = (_node(child, below, rules, levels - 1) for child in below.get(_uid(live), ())) if levels > 1 else ()
-    ref, found = ref_of(live), readiness(live, rules)
+    nodes = (_node(child, below, judged, levels - 1) for child in below.get(_uid(live), ())) if levels > 1 else ()
+    ref, found = ref_of(live), judged(live)
     why = pods.explain((live,)) if ref.group_kind == POD and found.status is not Status.CURRENT else ()
     created_at = one_line(str(live["metadata"].get("creationTimestamp") or ""))
     return Node(ref, found, created_at, why, _sorted(node for node in nodes if not _is_history(node)))

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -11,13 +11,13 @@ from rich.text import Text
 
 from cvstate_operator.api.duration import human
 from cvstate_operator.cli.status_detail import short
-from cvstate_operator.cli.tree_load import Loaded
-from cvstate_operator.cli.tree_nodes import Node, count, is_own
+from cvstate_operator.cli.tree_load import Degraded, Loaded
+from cvstate_operator.cli.tree_nodes import Node, count
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.vital.children import Child
-from cvstate_operator.vital.moments import moment
-from cvstate_operator.vital.state import Status
+from cvstate_operator.vital.facts.moments import moment
+from cvstate_operator.vital.health.children import Child
+from cvstate_operator.vital.health.state import Status
 
 ALIKE: Final = 10
 """Objects of a kind below one object that are shown; of a DaemonSet's 500 Pods nobody reads more. JSON has all."""
@@ -74,9 +74,10 @@ def as_text(
     column = max((len(line.head) for line in drawn if len(line.head) <= room), default=0)
     return [
         _first_line(loaded, nodes),
-        *(text for line in drawn for text in _texts(line, column, width=width, now=now)),
+        *(text for line in drawn for text in _texts(line, column, loaded.degraded, width=width, now=now)),
         Text(),
         *(Text(f"{one.kind}: {one_line(one.message, 1000)}", "yellow") for one in loaded.unseen),
+        *_settling(loaded, nodes, now),
         _last_line(loaded, nodes),
     ]
 
@@ -88,6 +89,14 @@ def _first_line(loaded: Loaded, nodes: Sequence[Node]) -> Text:
     return Text.assemble(
         (f"{loaded.namespace}/{loaded.name}", "bold"), _GAP, (revision, "bold"), f"{_GAP}{_count(len(nodes), 'object')}{made}"
     )
+
+
+def _settling(loaded: Loaded, nodes: Sequence[Node], now: datetime) -> Iterator[Text]:
+    """Members that are Current, but were so for too short a time to count as ready."""
+    for node in nodes:
+        if node.is_current and (told := loaded.degraded.get(str(node.ref))):
+            name = _name(node.ref, loaded.namespace)
+            yield Text(f"{name} counts as Degraded{_for(told.since, now)}: {one_line(told.message, 1000)}", "yellow")
 
 
 def _last_line(loaded: Loaded, nodes: Sequence[Node]) -> Text:
@@ -159,11 +168,11 @@ def _rows(siblings: Iterable[Node]) -> Iterator[Node | str]:
 
 def _name(ref: ObjectRef, namespace: str) -> str:
     """`Deployment/api`; with the namespace if it is another one, and with the group where the kind is not one of Kubernetes."""
-    kind = ref.kind if is_own(ref.group_kind) else str(ref.group_kind)
+    kind = ref.kind if ref.group_kind.is_built_in else str(ref.group_kind)
     return one_line("/".join(filter(None, (kind, "" if ref.namespace == namespace else ref.namespace, ref.name))), 1000)
 
 
-def _texts(line: _Line, column: int, *, width: int, now: datetime) -> Iterator[Text]:
+def _texts(line: _Line, column: int, degraded: Mapping[str, Degraded], *, width: int, now: datetime) -> Iterator[Text]:
     """The line itself, and those below it that say why."""
     head, node, indent = Text.assemble((line.prefix, "dim"), line.name), line.node, Text(line.indent, "dim")
     if node is None:
@@ -177,15 +186,24 @@ def _texts(line: _Line, column: int, *, width: int, now: datetime) -> Iterator[T
         yield head
         yield Text.assemble(indent, beside)
     room = max(width - len(indent), _LEAST_WHY_CHARACTERS)
-    for why in _why(node, now):
+    is_bad = status is Status.FAILED or str(node.ref) in degraded
+    for why in _why(node, degraded, now):
         for part in textwrap.wrap(why, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
-            yield Text.assemble(indent, (part.replace(_NO_BREAK, " "), "" if status is Status.FAILED else "dim"))
+            yield Text.assemble(indent, (part.replace(_NO_BREAK, " "), "" if is_bad else "dim"))
 
 
-def _why(node: Node, now: datetime) -> Sequence[str]:
+def _why(node: Node, degraded: Mapping[str, Degraded], now: datetime) -> Sequence[str]:
     if node.is_current:
         return ()
-    return [_told(child, now) for child in node.why] or [node.readiness.message]
+    found = [_told(child, now) for child in node.why] or [node.readiness.message]
+    told = degraded.get(str(node.ref)) if node.readiness.status is not Status.FAILED else None
+    return [f"Degraded{_for(told.since, now)}: {found[0]}", *found[1:]] if told else found
+
+
+def _for(since: str, now: datetime) -> str:
+    """`` for 5 m``; empty if it is not known since when."""
+    began = moment(since)
+    return f" for {_span(began, now)}" if began else ""
 
 
 def _told(child: Child, now: datetime) -> str:
@@ -223,20 +241,22 @@ def as_json(loaded: Loaded, nodes: Sequence[Node], shown: Sequence[Node]) -> dic
         "revision": loaded.revision,
         "objects": len(nodes),
         "statuses": {status.value: number for status, number in sorted(count(nodes).items())},
-        "tree": [_node_json(node) for node in shown],
+        "tree": [_node_json(node, loaded.degraded) for node in shown],
         "notListed": [{"kind": str(one.kind), "message": one.message} for one in loaded.unseen],
     }
 
 
-def _node_json(node: Node) -> dict[str, Any]:
+def _node_json(node: Node, degraded: Mapping[str, Degraded]) -> dict[str, Any]:
+    told = degraded.get(str(node.ref))
     return {
         "object": str(node.ref),
         "status": node.readiness.status.value,
         "reason": node.readiness.reason.value,
         "message": node.readiness.message,
         "createdAt": node.created_at,
+        **({"degradedSince": told.since} if told else {}),
         **({"why": [_child_json(child) for child in node.why]} if node.why else {}),
-        **({"children": [_node_json(child) for child in node.children]} if node.children else {}),
+        **({"children": [_node_json(child, degraded) for child in node.children]} if node.children else {}),
     }
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cvstate_operator import errors
-from cvstate_operator.vital.indicators import Requests
+from cvstate_operator.vital.cluster.indicators import Requests
 
 SLOT_SECONDS: Final = 10
 SLOTS: Final = 30

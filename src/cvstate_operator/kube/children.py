@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from cvstate_operator import errors
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
-from cvstate_operator.vital import children
-from cvstate_operator.vital.children import Child
-from cvstate_operator.vital.fields import Fields, MalformedError
+from cvstate_operator.vital.facts.fields import Fields, MalformedError
+from cvstate_operator.vital.health import children
+from cvstate_operator.vital.health.children import Child
 
 PODS: Final = ApiResource(Gvk("", "v1", "Pod"), "pods", True)
 LIMIT: Final = 50

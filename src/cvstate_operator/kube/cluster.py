@@ -16,7 +16,7 @@ from cvstate_operator.kube import nesting
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.discovery import Discovery
 from cvstate_operator.kube.informer import Sink
-from cvstate_operator.kube.watches import Watches
+from cvstate_operator.kube.watches import Doubtful, Watches
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest, Remade
@@ -37,15 +37,16 @@ _OWNERS: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
 class Cluster:
     """See the port of the same name in reconcile/ports.py."""
 
-    def __init__(self, client: Client, sink: Sink) -> None:
+    def __init__(self, client: Client, sink: Sink, *, doubtful: Doubtful = lambda kinds: None) -> None:
         """
         Args:
             client: the API server and who we are there.
             sink: told of every labelled object.
+            doubtful: told of kinds for which `unheard` has another answer.
         """
         self._client = client
         self._discovery = Discovery(client)
-        self._watches = Watches(client, self._discovery, sink)
+        self._watches = Watches(client, self._discovery, sink, doubtful=doubtful)
 
     def resource(self, gvk: Gvk) -> ApiResource | None:
         """How a kind is served; None if it is not, as far as is known."""
@@ -66,6 +67,10 @@ class Cluster:
     async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
         """Watch these kinds from now on and wait until each was listed; returns those that cannot be seen."""
         return await self._watches.want(resources)
+
+    def unheard(self) -> Mapping[GroupKind, errors.CvstateError]:
+        """Kinds of which nobody knows whether they still are as they were told, and why."""
+        return self._watches.unheard()
 
     async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
         """List these kinds again and compare, but for those that were listed after `since`."""

@@ -76,5 +76,6 @@ def _resources(group: Mapping[str, Any]) -> dict[Gvk, ApiResource]:
             kind = (entry.get("responseKind") or {}).get("kind")
             if kind and set(entry.get("verbs", ())) >= _NEEDED_VERBS:
                 gvk = Gvk(name, version["version"], kind)
-                found[gvk] = ApiResource(gvk, entry["resource"], entry["scope"] == "Namespaced")
+                has_status = any(below.get("subresource") == "status" for below in entry.get("subresources") or ())
+                found[gvk] = ApiResource(gvk, entry["resource"], entry["scope"] == "Namespaced", has_status)
     return found

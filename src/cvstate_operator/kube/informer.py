@@ -6,10 +6,13 @@ What holds at any moment:
    lost. Only an expired version (410), or one that the API server never had, makes it begin anew.
 2. A list beside the stream (`resync`) only adds what the stream lost. It never tells an object again that the stream told as gone meanwhile, nor moves the stream.
 3. A kind is blind (`failure`) until it was listed and its watch answered once, and when the API server refuses either (401, 403, 404). It is not blind because its
-   stream is being resumed: what is known stays true enough to act on, since every write is conditional on what it was planned for.
+   stream is being resumed: what is known stays true enough to act on, since every write is conditional on what it was planned for. But nobody may say that it is
+   so now: whoever heard nothing for SILENCE_SECONDS and ANSWER_SECONDS is in `doubt`.
 4. A stream is believed while it says something. The API server sends a bookmark a minute: that everything up to a version was told. A stream without a word for
    SILENCE_SECONDS is resumed where it was: a dead connection is found so. If it stays silent, a list beside it tells what it may have lost, and asks the API server
    for its newest version, from which bookmarks go on. Whoever sends no bookmarks is asked more and more seldom, an hour apart in the end.
+   Until it fails to be resumed there is no doubt about such a stream. To agree to a watch is a word only if it is kept to: a stream that ends at once in good order,
+   as a proxy that answers for the API server ends it, has told nothing, and a list beside it has to. A list that fails is trouble, as a stream that breaks.
 5. An object that cannot be understood is left out, with a line in the log. It blinds us for nothing but itself.
 
 What a stream that says something may have lost all the same (a proxy that drops events, a fault in the API server's cache) only a list finds; `resync` decides how
@@ -39,6 +42,8 @@ OPENING_SECONDS: Final = 15.0
 """How long the server may take to agree to a watch: as long as any answer (REQUEST_SECONDS of `client`)."""
 SILENCE_SECONDS: Final = 70.0
 """How long a stream may be without a word. Bookmarks come 59.1 to 61.2 s apart (measured, five kinds on an idle server); a frozen API server keeps streams open."""
+ANSWER_SECONDS: Final = 20.0
+"""How long it may take after that, or after a stream broke, until the API server is heard again, before what it told is in doubt: OPENING_SECONDS, with a pause before."""
 LONGEST_SILENCE_SECONDS: Final = 3600.0
 """The same, at last, for a server that sends no bookmarks."""
 DOUBTFUL_SECONDS: Final = 300.0
@@ -46,7 +51,7 @@ DOUBTFUL_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = (0.05, 5.0)
 """First and longest pause before a stream is resumed. The longest is the time after which drift is noticed at last when an API server was away."""
 HEALTHY_SECONDS: Final = 5.0
-"""A stream that was open so long was a good one: the next pause is the first one again."""
+"""A stream that was open so long was a good one: the next pause is the first one again. A stream may be agreed to, and end at once with an error."""
 BREATH_OBJECTS: Final = 50
 """After so many objects of a list others get their turn: to understand one takes 0.1 ms (measured)."""
 PATIENCE_SECONDS: Final = 5.0
@@ -103,7 +108,39 @@ class Informer:
         """How many streams fell silent since the last bookmark."""
         self._is_doubted = False
         """A list has to tell what the stream did not, before it is resumed."""
+        self._heard_at = self._opened_at = _now()
+        self._due = 0.0
+        """When a stream that was kept to should have said something (monotonic seconds)."""
+        self._trouble: errors.CvstateError | None = None
+        """What went wrong last."""
+        self._trouble_at = 0.0
+        """When the first thing went wrong since something was heard."""
         self._task = asyncio.create_task(self._run(), name=f"informer {resource.plural}")
+
+    @property
+    def heard_at(self) -> float:
+        """When the API server said something of the kind last (monotonic seconds): an event, a bookmark, a whole list, or that it agrees to a watch and keeps to it."""
+        return max(self._heard_at, self._opened_at) if self._is_kept else self._heard_at
+
+    @property
+    def _is_kept(self) -> bool:
+        return self._is_open and _now() - self._opened_at >= HEALTHY_SECONDS
+
+    @property
+    def _missed_at(self) -> float:
+        """From when on the next word is missed (monotonic seconds). A stream that was only agreed to puts it off by nothing."""
+        return max(self._due, self._opened_at + patience(self._silences)) if self._is_kept else self._due
+
+    @property
+    def doubt(self) -> errors.CvstateError | None:
+        """Why nobody knows whether the kind still is as it was told; None while that is believed, and for a kind that is not served: there is nothing to be known."""
+        if self.failure:
+            return None if isinstance(self.failure, errors.KindUnknownError) else self.failure
+        heard_at = self.heard_at
+        trouble, due = (self._trouble, min(self._missed_at, self._trouble_at)) if self._trouble_at > heard_at else (None, self._missed_at)
+        if _now() < max(heard_at + SILENCE_SECONDS, due) + ANSWER_SECONDS:
+            return None
+        return trouble or errors.ServerTimeoutError(f"the API server has told nothing of {self.resource.path()} for too long")
 
     async def synced(self) -> None:
         """Wait until the kind was listed and is watched, or could not be.
@@ -136,8 +173,10 @@ class Informer:
             except errors.TransientError as exc:
                 asked = _asked(exc)
                 if _now() + max(pause, asked) > patient_until:
+                    self._meet(exc)
                     raise
-            except errors.CvstateError:
+            except errors.CvstateError as exc:
+                self._meet(exc)
                 # Who may not list may not watch either: what is open stays open, so it has to be asked for anew to be refused.
                 self._end_stream()
                 raise
@@ -165,6 +204,7 @@ class Informer:
                 self._version = ""
             except errors.CvstateError as exc:
                 asked = _asked(exc)
+                self._meet(exc)
                 if not isinstance(exc, errors.TransientError) or (not self._settled.is_set() and _now() >= patient_until):
                     self._settle(exc)
             except Exception:  # a stream must never end silently, whatever is sent
@@ -182,7 +222,7 @@ class Informer:
         return self._version if self._version and not _went_back(version, self._version) else version
 
     async def _watch(self) -> None:
-        """Pass on what the stream tells, until it ends, or falls silent.
+        """Pass on what the stream tells, until it ends, or falls silent. After one that ended before it told anything there has to be a list now and then.
 
         Raises:
             CvstateError: it broke, or was not opened.
@@ -193,26 +233,38 @@ class Informer:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 - jitter
         }
+        begun = _now()
         try:
             async with asyncio.timeout(OPENING_SECONDS) as self._guard:
                 async for event in self._client.watch(self.resource.path(), params=params, opened=self._opened):
                     self._hear(event)
+            if not self._is_kept and self._heard_at < begun:
+                self._is_doubted = begun - self._listed_at >= SILENCE_SECONDS
         except TimeoutError as exc:
             if not self._is_open:
                 raise errors.ServerTimeoutError(f"the API server did not answer a watch of {self.resource.path()}") from exc
             self._silences += 1
             self._is_doubted = self._silences > 1
         finally:
-            self._is_open = False
+            self._heard_at, self._due, self._is_open = self.heard_at, self._missed_at, False
+
+    def _meet(self, error: errors.CvstateError) -> None:
+        """Something went wrong."""
+        if self._trouble_at <= self.heard_at:
+            self._trouble_at = _now()
+        self._trouble = error
 
     def _opened(self) -> None:
-        self._is_open = True
+        self._is_open, self._opened_at = True, _now()
         self._wait()
         self._settle(None)
 
-    def _wait(self) -> None:
+    def _wait(self) -> float:
+        """The stream may be silent from now on for as long as it is believed; returns until when."""
         assert self._guard is not None  # noqa: S101 - there is a stream
-        self._guard.reschedule(_now() + patience(self._silences))
+        until = _now() + patience(self._silences)
+        self._guard.reschedule(until)
+        return until
 
     def _end_stream(self) -> None:
         if self._is_open and self._guard and not self._guard.expired():
@@ -232,7 +284,8 @@ class Informer:
             case "BOOKMARK":
                 self._silences = 0
         self._version = live["metadata"]["resourceVersion"]
-        self._wait()
+        self._heard_at = _now()
+        self._due = self._wait()
 
     async def _list(self, *, after: str = "") -> str:
         """Tell everything that is there, and what is not any more; returns the version that the list is of.
@@ -264,6 +317,7 @@ class Informer:
         for ref in before - seen:
             self._sink.gone(self.resource, ref, "" if _went_back(version, after) else version)
         self._listed_at = begun
+        self._heard_at = max(self._heard_at, begun)
         return version
 
     def _tell(self, live: dict[str, Any]) -> None:

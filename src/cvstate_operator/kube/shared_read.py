@@ -8,8 +8,8 @@ from typing import Final, Generic
 from cvstate_operator import errors
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan.backoff import LONGEST_ASKED_SECONDS
-from cvstate_operator.vital.look import Found, Look, Seen, Unseen
-from cvstate_operator.vital.reading import Gap
+from cvstate_operator.vital.cluster.look import Found, Look, Seen, Unseen
+from cvstate_operator.vital.reading import gap_of
 
 REST: Final = 50
 """A read that worked is not repeated before so many times of what it took have passed: so each keeps the API server busy for 2 % of the time at most, however large its
@@ -71,16 +71,7 @@ class SharedRead(Generic[Found]):
 
 def unseen(error: errors.CvstateError, *, as_of: datetime | None) -> Unseen:
     """What an error means to who wanted to look; `as_of` is when it was known last."""
-    match error:
-        case errors.ForbiddenError() | errors.UnauthorizedError():
-            why = Gap.REFUSED
-        case errors.NotFoundError():
-            why = Gap.NO_DATA
-        case errors.TransientError():
-            why = Gap.UNREACHABLE
-        case _:
-            why = Gap.QUERY_FAILED
-    return Unseen(why, one_line(error.message, MESSAGE_CHARACTERS), as_of)
+    return Unseen(gap_of(error), one_line(error.message, MESSAGE_CHARACTERS), as_of)
 
 
 def _as_of(look: Look[Found] | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Cluster vitals: the adapter that counts `api.vital.Indicator` in one cluster, for every ClusterState that declares one. What is found is judged by vital/indicators.py.
+"""Cluster vitals: the adapter that counts `api.vital.Indicator` in one cluster, for every ClusterState that declares one. What is found is judged by vital/cluster/indicators.py.
 
 Nothing is read unless it is asked for, and then only in the namespaces that are asked for; what nobody asks for any more is forgotten. All who ask share what is read.
 
@@ -24,11 +24,11 @@ from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.informer import SILENCE_SECONDS
 from cvstate_operator.kube.shared_read import SharedRead, unseen
 from cvstate_operator.kube.vital_watch import Tally, VitalWatch
-from cvstate_operator.vital import indicators
-from cvstate_operator.vital.holdings import Claims, QuotaUse, claims, quota_use
-from cvstate_operator.vital.look import Found, Look, Seen, Unseen
-from cvstate_operator.vital.node_facts import Heartbeats, NodeFacts, NodeTally
-from cvstate_operator.vital.pod_tally import PodCounts, PodTally
+from cvstate_operator.vital.cluster import indicators
+from cvstate_operator.vital.cluster.holdings import Claims, QuotaUse, claims, quota_use
+from cvstate_operator.vital.cluster.look import Found, Look, Seen, Unseen
+from cvstate_operator.vital.cluster.node_facts import Heartbeats, NodeFacts, NodeTally
+from cvstate_operator.vital.cluster.pod_tally import PodCounts, PodTally
 from cvstate_operator.vital.reading import Gap, Reading
 
 PARALLEL_READS: Final = 4
@@ -37,6 +37,8 @@ PARALLEL_LISTS: Final = 2
 """Lists that a watch begins with under way at a time: their pages are large."""
 MAX_NAMESPACES: Final = 128
 """Namespaces whose Pods are followed at a time; each takes a connection, here and in the API server."""
+MAX_NAMESPACES_EACH: Final = 16
+"""Of them for one ClusterState, so that none can use them all up."""
 KEEP_SECONDS: Final = 600.0
 """How long something is followed, or kept, after somebody asked for it last; longer if he asks more seldom."""
 SWEEP_SECONDS: Final = 60.0
@@ -77,10 +79,12 @@ class ClusterVitals:
         self._reads: dict[str, SharedRead[Any]] = {}
         self._keep_until: dict[str, float] = {}
         """Monotonic seconds."""
+        self._held: dict[str, frozenset[str]] = {}
+        """Pods that each ClusterState has followed."""
         self._ending: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def read(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+    async def read(self, indicator: Indicator, namespaces: frozenset[str], *, owner: str, max_age_seconds: float) -> Reading:
         """Count an indicator. Whatever the cluster does is told as a gap in the reading, never raised.
 
         It takes as long as a list of the Pods of a namespace, the first time, and as the client's deadline if no answer comes. Who gives up ends nothing: what is under
@@ -89,6 +93,7 @@ class ClusterVitals:
         Args:
             indicator: any but PodsReady, which needs no read: `indicators.pods_ready`.
             namespaces: in which the ClusterState has objects.
+            owner: its ApplySet id.
             max_age_seconds: how old a list may be that others brought. It may be older where an answer took the API server long (`shared_read.REST`); the reading tells.
 
         Raises:
@@ -98,7 +103,7 @@ class ClusterVitals:
             case Indicator.PODS_READY:
                 raise ValueError("PodsReady is counted by the workloads of a ClusterState")
             case Indicator.RESTARTS | Indicator.EVICTIONS | Indicator.PODS_PENDING | Indicator.SCHEDULING_SECONDS:
-                return _OF_PODS[indicator](await self._pod_counts(namespaces, max_age_seconds), now=self._clock())
+                return _OF_PODS[indicator](await self._pod_counts(owner, namespaces, max_age_seconds), now=self._clock())
             case Indicator.NODES_READY:
                 nodes, leases = await asyncio.gather(self._node_facts(max_age_seconds), self._heartbeats(max_age_seconds))
                 return indicators.nodes_ready(nodes, leases, now=self._clock())
@@ -127,15 +132,24 @@ class ClusterVitals:
 
     # -- what is followed ------------------------------------------------------------------------------------------
 
-    async def _pod_counts(self, namespaces: frozenset[str], max_age: float) -> Mapping[str, Look[PodCounts]]:
+    async def _pod_counts(self, owner: str, namespaces: frozenset[str], max_age: float) -> Mapping[str, Look[PodCounts]]:
         paths = {name: _in(name, "pods") for name in sorted(namespaces)}
-        if len(self._pods.keys() | set(paths.values())) > MAX_NAMESPACES:
-            refusal = Unseen(Gap.TOO_MANY_SERIES, f"Pods are followed in {MAX_NAMESPACES} namespaces at most")
-            return dict.fromkeys(paths, refusal)
+        is_too_many = len(paths) > MAX_NAMESPACES_EACH
+        self._hold(owner, frozenset() if is_too_many else frozenset(paths.values()))
+        if is_too_many or len(self._pods.keys() | set(paths.values())) > MAX_NAMESPACES:
+            count, whom = (MAX_NAMESPACES_EACH, "a ClusterState") if is_too_many else (MAX_NAMESPACES, "all ClusterStates")
+            return dict.fromkeys(paths, Unseen(Gap.TOO_MANY_SERIES, f"Pods are followed in {count} namespaces of {whom} at most"))
         followed = {name: self._follow(self._pods, path, PodTally, max_age) for name, path in paths.items()}
         await asyncio.gather(*(each.watch.settled() for each in followed.values()))
         now = self._clock()
         return {name: _look(each.watch, each.tally.counts, now, max_age) for name, each in followed.items()}
+
+    def _hold(self, owner: str, paths: frozenset[str]) -> None:
+        """What a ClusterState asked for before is kept while that is within its share: its only object may just be made anew. Else it is let go of."""
+        before = self._held.get(owner, frozenset())
+        self._held[owner] = paths if len(before | paths) > MAX_NAMESPACES_EACH else before | paths
+        for path in before.difference(*self._held.values()) & self._pods.keys():
+            self._forget(path)
 
     async def _node_facts(self, max_age: float) -> Look[tuple[NodeFacts, ...]]:
         followed = self._follow(self._nodes, _NODES, NodeTally, max_age)
@@ -197,6 +211,7 @@ class ClusterVitals:
         loop = asyncio.get_running_loop()
         for path in [path for path, until in self._keep_until.items() if until < loop.time()]:
             self._forget(path)
+        self._held = {owner: kept for owner, paths in self._held.items() if (kept := paths & self._pods.keys())}
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep) if self._keep_until else None
 
     def _forget(self, path: str) -> None:

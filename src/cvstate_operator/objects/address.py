@@ -41,6 +41,10 @@ class AddressPolicy:
     """Address of the API server, as the operator itself reaches it; empty if it is not known."""
     flag: str = "--allow-git-host"
     """Option of the operator that allows a host, for messages."""
+    only: tuple[str, ...] = ()
+    """If there are any: no hosts but these and `hosts` may be asked. What they resolve to is judged as ever."""
+    only_flag: str = "--prometheus-host"
+    """Option of the operator that adds to `only`, for messages."""
 
 
 def check_host(host: str, policy: AddressPolicy) -> None:
@@ -55,6 +59,10 @@ def check_host(host: str, policy: AddressPolicy) -> None:
     """
     if host in policy.hosts:
         return
+    if policy.only and host not in policy.only:
+        raise errors.URLNotAllowedError(
+            f"{host} is none of the hosts that may be asked; name one of them, or have it added with {policy.only_flag} {host}"
+        )
     if host in _METADATA_NAMES or host in _API_SERVER_NAMES or host.startswith("kubernetes.default."):
         raise errors.URLNotAllowedError(f"{host} is no server that may be asked; name another, or allow it by {policy.flag}")
     if host == "localhost" and not policy.insecure:

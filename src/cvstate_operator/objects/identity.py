@@ -3,7 +3,15 @@
 An object is the same object in every version its API serves it in, so the version is not part of its identity.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+KUBERNETES_GROUPS: Final = frozenset({
+    "", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io",
+    "autoscaling", "batch", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io",
+    "storage.k8s.io", "storagemigration.k8s.io",
+})  # fmt: skip
+"""API groups of Kubernetes itself (Kubernetes API reference, "API Groups"); others under k8s.io come with CustomResourceDefinitions."""
 
 
 class GroupKind(NamedTuple):
@@ -11,6 +19,11 @@ class GroupKind(NamedTuple):
 
     group: str
     kind: str
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is a kind of Kubernetes itself, of which everybody knows the group."""
+        return self.group in KUBERNETES_GROUPS
 
     def __str__(self) -> str:
         return f"{self.kind}.{self.group}" if self.group else self.kind
@@ -70,6 +83,8 @@ class ApiResource(NamedTuple):
     gvk: Gvk
     plural: str
     namespaced: bool
+    has_status: bool = False
+    """Whether it has the subresource `status`: then nobody but a controller writes the status of an object, and a new one has none."""
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """URL path of the collection (all namespaces if `namespace` is empty), or of one object."""

@@ -14,7 +14,8 @@ from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec, DeletionPolicy, parse_spec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.operator.questions import Questions
 from cvstate_operator.operator.teller import Teller, Voice
 from cvstate_operator.operator.wanted import Wanted
 from cvstate_operator.plan import backoff, dependencies
@@ -31,6 +32,8 @@ PROGRESS_SECONDS: Final = 1.0
 REVISION_SECONDS: Final = (0.5, 2.0)
 """When a commit is noted that changed nothing of what is declared here: those it did change something for go first, and 1,000 ClusterStates of one repository
 do not all write their status at once."""
+HEARD_SECONDS: Final = (0.1, 1.0)
+"""When it is told that kinds came into doubt or are heard again: an API server that is away concerns every ClusterState at once."""
 BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
@@ -87,12 +90,7 @@ class Actor:
         self._pass_at: float | None = None
         self._looking: asyncio.Task[News] | None = None
         self._looked_for: Wanted | None = None
-        self._asking: asyncio.Task[bool] | None = None
-        """Signals and SLOs are being asked for."""
-        self._ask_at: float | None = None
-        """When the next of them are due; None if there are none, or an answer is awaited."""
-        self._ask_rest = 0.0
-        """Nothing is asked before: the last questions came to a fault of ours."""
+        self._questions = Questions(pipeline, wake=self._wake.set, label=self._label, about=lambda: self._about)
         self._news = False
         self._mishaps = 0
         """Steps in a row that broke off."""
@@ -116,6 +114,13 @@ class Actor:
         self._pipeline.interrupt()
         self._pass_at = _now()
         self._wake.set()
+
+    def heard(self, kinds: Collection[GroupKind]) -> None:
+        """The API server tells nothing of these kinds any more, or does so again: nothing has to be done, but something else is to be told."""
+        if self._pipeline.observes(kinds):
+            due = _now() + random.uniform(*HEARD_SECONDS)  # noqa: S311 - spreading timers
+            self._pass_at = due if self._pass_at is None else min(self._pass_at, due)
+            self._wake.set()
 
     def look_now(self) -> None:
         """Ask the source at once; one look that begins after this call is enough for any number of them."""
@@ -148,7 +153,7 @@ class Actor:
         self._pipeline.stop()
         self._wake.set()
         _, late = await asyncio.wait({self._task}, timeout=seconds)
-        unfinished = (*late, *(task for task in (self._looking, self._asking) if task))
+        unfinished = (*late, *(task for task in (self._looking, *self._questions.under_way) if task))
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
@@ -182,7 +187,7 @@ class Actor:
 
     async def _step(self) -> None:
         """Whatever is due now."""
-        self._ask_at = None
+        self._questions.hold()
         if self._teller.is_gone:
             self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
             self._pipeline.ledger.touched.clear()
@@ -198,7 +203,8 @@ class Actor:
             return
         await self._reporter.write_finalizer(wanted=spec.deletion_policy is DeletionPolicy.DELETE, found=wanted.finalizers)
         self._take_look(pause=parse_seconds(spec.source.git.interval))
-        self._ask(spec)
+        if self._questions.go_on(spec) and self._handled.generation:  # before the first pass there is nothing to tell news with
+            self._pass_at = _now()
         # A pass that broke off is repeated after its pause, whoever waits for its answer; the source is looked at meanwhile.
         is_resting = bool(self._mishaps) and self._pass_at is not None and _now() < self._pass_at
         asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
@@ -263,25 +269,8 @@ class Actor:
                     due = _now() + random.uniform(*REVISION_SECONDS)  # noqa: S311 - spreading timers
                     self._pass_at = min(self._pass_at or due, due)
 
-    def _ask(self, spec: ClusterStateSpec) -> None:
-        """Have signals and SLOs asked for that are due; news about them is worth a pass."""
-        if self._asking and self._asking.done():
-            task, self._asking = self._asking, None
-            try:
-                if task.result() and self._handled.generation:  # before the first pass there is nothing to tell it with
-                    self._pass_at = _now()
-            except Exception:  # repairs go on, whatever becomes of questions
-                _log.exception("internal error while asking, trying again", extra=self._about)
-                self._ask_rest = _now() + MISHAP_SECONDS
-        due = None if self._asking else self._pipeline.ask_at(spec)
-        due = max(due, self._ask_rest) if due is not None else None
-        if due is not None and _now() >= due:
-            self._asking, due = asyncio.create_task(self._pipeline.ask(spec), name=f"ask {self._label}"), None
-            self._asking.add_done_callback(lambda task: self._wake.set())
-        self._ask_at = due
-
     async def _wait(self) -> None:
-        times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None, self._ask_at]
+        times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None, self._questions.due_at]
         # Nothing to wait for but a wake-up, as in the first look at the source, is no reason to keep the process busy.
         pause = max(0.0, min((t for t in times if t is not None), default=_now() + MISHAP_SECONDS) - _now())
         try:

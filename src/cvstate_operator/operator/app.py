@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, Final
 
 import kopf
@@ -40,7 +40,24 @@ LOGIN_QUIET_SECONDS: Final = 120.0
 KOPF_END_SECONDS: Final = 5.0
 """How long kopf's tasks may take to end."""
 
+KOPF_RETRY_SECONDS: Final = (1.0, 10.0)
+"""First and longest pause before kopf repeats a request that failed."""
+
 _log = logging.getLogger(__name__)
+
+
+class Patience:
+    """Pauses between the requests of kopf's watches, seconds, without an end.
+
+    By itself kopf gives up after nine requests, and with it the process. An API server that was away for longer than that answers 403 in its first
+    seconds, until it has read its roles (measured): the ninth request is one of those now and then.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        pause, longest = KOPF_RETRY_SECONDS
+        while True:
+            yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            pause = min(pause * 2, longest)
 
 
 async def run(settings: Settings) -> None:
@@ -143,6 +160,7 @@ class _Process:
         settings.posting.enabled = False
         settings.watching.server_timeout = random.randint(*WATCH_SECONDS)  # noqa: S311 - jitter
         settings.watching.inactivity_timeout = SILENCE_SECONDS
+        settings.networking.error_backoffs = Patience()
         settings.persistence.finalizer = f"kopf.{names.GROUP}/unused"  # ours is put and taken away by ourselves
         settings.persistence.diffbase_storage = Unkept()
 

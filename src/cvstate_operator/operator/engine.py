@@ -24,7 +24,7 @@ from cvstate_operator.kube.references import References
 from cvstate_operator.kube.vitals import ClusterVitals
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.address import AddressPolicy
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.companions import Companions
@@ -36,6 +36,7 @@ from cvstate_operator.operator.webhook import Subscription
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import World
+from cvstate_operator.reconcile.stages import Identity
 from cvstate_operator.render import tools
 from cvstate_operator.render.renderer import Renderer
 from cvstate_operator.render.store import Store
@@ -86,9 +87,9 @@ class Engine:
         self._settings = settings
         self._client = client
         self._metrics = metrics
-        self._index = LiveIndex(self._touched)
+        self._index = LiveIndex(self._touched, now=SystemClock().now)
         self._index.claims.hurry = self.look_now
-        self._cluster = Cluster(client, self._index)
+        self._cluster = Cluster(client, self._index, doubtful=self._heard)
         self._children = Children(settings.cache / "children", preload=TASKS)
         self._git_cache = GitCache(settings.cache / "git")
         self._store = Store(settings.cache / "rendered")
@@ -102,8 +103,9 @@ class Engine:
         self._source = GitSources(self._git_cache, self._children, policy)
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
         self._references = References(client)
-        asked = replace(policy, hosts=settings.allow_prometheus_hosts, flag="--allow-prometheus-host")
-        self._telemetry = Telemetry(PrometheusClient(asked, observe=metrics.observe_question), ClusterVitals(client, quality), asked)
+        asked = replace(policy, hosts=settings.allow_prometheus_hosts, flag="--allow-prometheus-host", only=settings.prometheus_hosts)
+        prometheus = PrometheusClient(asked, observe=metrics.observe_question, waited=metrics.observe_wait)
+        self._telemetry = Telemetry(prometheus, ClusterVitals(client, quality), asked)
         self._causes = WorkloadChildren(client)
         self._collector: asyncio.Task[None] | None = None
         self._relister: asyncio.Task[None] | None = None
@@ -288,13 +290,11 @@ class Engine:
         marked = (meta.get("annotations") or {}).get(ownership.GROUP_KINDS_ANNOTATION, "")
         pipeline = Pipeline(
             world,
-            owner=owner,
-            uid=meta["uid"],
-            name=meta["name"],
-            namespace=meta["namespace"],
+            who=Identity(owner, meta["uid"], meta["name"], meta["namespace"]),
             name_owner=self._name_owner,
             known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
             status=body.get("status") or {},
+            generation=meta.get("generation"),
         )
         return Actor(
             body,
@@ -306,6 +306,10 @@ class Engine:
     def _touched(self, owner: str, ref: ObjectRef) -> None:
         if actor := self._actors.get(owner):
             actor.touch(ref)
+
+    def _heard(self, kinds: Collection[GroupKind]) -> None:
+        for actor in self._actors.values():
+            actor.heard(kinds)
 
     def _name_owner(self, owner: str) -> str:
         return self._names.get(owner) or f"ApplySet {owner}"

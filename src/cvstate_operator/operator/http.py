@@ -1,4 +1,7 @@
-"""HTTP: /metrics for Prometheus, /healthz and /readyz for the kubelet."""
+"""HTTP: /metrics for Prometheus, /healthz and /readyz for the kubelet.
+
+Neither probe asks the API server: a Pod that is not ready loses its endpoints, and metrics are wanted most while something else is away (docs/failures.md).
+"""
 
 import asyncio
 import errno

@@ -11,9 +11,9 @@ from cvstate_operator.telemetry import endpoint
 from cvstate_operator.telemetry.endpoint import Endpoint
 from cvstate_operator.telemetry.prometheus import PrometheusClient
 from cvstate_operator.telemetry.prometheus_answer import NoAnswerError
-from cvstate_operator.vital import slo_queries
+from cvstate_operator.vital.objectives import slo_queries
+from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 
 
 class Telemetry:
@@ -60,9 +60,9 @@ class Telemetry:
             return slo_queries.no_answer(query, exc.gap, exc.message, asked_at=now)
         return slo_queries.answer(query, ((one.labels, one.value) for one in found), asked_at=now)
 
-    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, owner: str, max_age_seconds: float) -> Reading:
         """What is counted in the cluster; see the port."""
-        return await self._vitals.read(indicator, namespaces, max_age_seconds=max_age_seconds)
+        return await self._vitals.read(indicator, namespaces, owner=owner, max_age_seconds=max_age_seconds)
 
     async def close(self) -> None:
         """End what is on its way."""

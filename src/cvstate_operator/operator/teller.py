@@ -22,7 +22,7 @@ from cvstate_operator.reconcile.teardown_stage import Departure
 from cvstate_operator.reconcile.vitals import Vitals
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
 from cvstate_operator.telemetry.vital_metrics import VitalStanding
-from cvstate_operator.vital.lapse import Level
+from cvstate_operator.vital.health.lapse import Level
 from cvstate_operator.vital.reading import Gap
 
 STATUS_SECONDS: Final = 1.0
@@ -196,12 +196,12 @@ def _standing(outcome: Outcome, *, ready: bool | None, healthy: bool | None) -> 
         drift_since=min((entry.first_seen.timestamp() for entry in entries), default=None),
         breakers=sum(fight.breaker.opened_at is not None for fight in outcome.fights),
         waiting=len(outcome.consent.waits),
-        vital=_vital(outcome, outcome.vitals) if outcome.vitals else VitalStanding(),
+        vital=_vital(outcome.vitals) if outcome.vitals else VitalStanding(),
     )
 
 
-def _vital(outcome: Outcome, vitals: Vitals) -> VitalStanding:
-    score, counts, pods = vitals.score, outcome.health.counts, vitals.pods
+def _vital(vitals: Vitals) -> VitalStanding:
+    score, counts, pods = vitals.score, vitals.objects, vitals.pods
     budgets = [state for _, state in vitals.known.slos if state]
     return VitalStanding(
         score=score.score,

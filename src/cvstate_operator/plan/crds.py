@@ -21,7 +21,9 @@ def declared_resources(definitions: Iterable[Mapping[str, Any]]) -> dict[Gvk, Ap
             for version in spec["versions"]:  # type: ignore[index]
                 if version.get("served"):
                     gvk = Gvk(group, version["name"], names["kind"])
-                    found[gvk] = ApiResource(gvk, names["plural"], namespaced)
+                    subresources = version.get("subresources")
+                    has_status = isinstance(subresources, Mapping) and subresources.get("status") is not None
+                    found[gvk] = ApiResource(gvk, names["plural"], namespaced, has_status)
         except (KeyError, TypeError, AttributeError):
             continue
     return found

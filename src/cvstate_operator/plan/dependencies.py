@@ -27,10 +27,11 @@ from cvstate_operator.api.dependencies import Dependency
 from cvstate_operator.api.source import GitRef
 from cvstate_operator.errors import InvalidSpecError
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.vital import expression, readiness
-from cvstate_operator.vital.expression import ExpressionError
-from cvstate_operator.vital.fields import Fields, MalformedError
-from cvstate_operator.vital.state import Status
+from cvstate_operator.vital.facts.fields import Fields, MalformedError
+from cvstate_operator.vital.health import readiness
+from cvstate_operator.vital.health.state import Status
+from cvstate_operator.vital.language import expression
+from cvstate_operator.vital.language.expression import ExpressionError
 
 _SHOWN_COMMIT = 12
 """Characters of a commit that are shown, as `git log --abbrev=12` does for large repositories."""

@@ -36,7 +36,7 @@ class Reason(StrEnum):
     SOURCE_CHANGED = "SourceChanged"
     """The newest commit that is known was read by an older spec: it may not be signed as this one asks."""
     QUARANTINED = "Quarantined"
-    """The newest revision was given up or rejected, and there is none to go back to."""
+    """The newest revision was given up or rejected, and there is none to go back to, or that is held."""
 
 
 PASSING: Final = frozenset({Reason.WINDOW_CLOSED, Reason.ERROR_BUDGET_BURNING, Reason.DEPENDENCY_NOT_READY, Reason.SOURCE_CHANGED})

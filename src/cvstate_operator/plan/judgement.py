@@ -7,10 +7,11 @@ an argument. The first row that holds decides:
 |---|---|
 | a signal or SLO is breached that was not, nor was outside its range, when the revision was begun | Breached |
 | the deadline is over, and the revision never was applied, since something is wrong with it | Breached |
-| the deadline is over, and an object is not ready that was not Degraded or Failed before; if all were ready since: one is Degraded or Failed again | Breached |
+| the deadline is over, and an object is not ready that was not Degraded or Failed before, and does not wait on purpose | Breached |
+| the deadline is over, all were ready since, and an object is Degraded or Failed again | Breached |
 | the revision was not ready yet, or its watch is not over | Watching |
 | nothing is in doubt | Good |
-| something is not applied or cannot be seen, and nobody knows what it will show | Watching |
+| something is not applied or cannot be seen, and nobody knows what it will show; or an object waits on purpose | Watching |
 | something else is in doubt, for PATIENCE_SECONDS after the watch, or after the deadline if it never was ready | Watching |
 | something is in doubt for longer | Unjudged |
 
@@ -18,18 +19,25 @@ In doubt is what is not known (a signal that was known since the revision was be
 is, and an object that is just not ready. So Unknown is never good, nor is it a reason to roll back, and nobody is blamed for what was there before. A
 revision that is Unjudged is not given up any more, whatever comes; it is Good as soon as nothing is in doubt.
 
+An excuse ends. Once everything is applied and ready, every object is this revision's; a signal or SLO is once it was measured after that, and is well.
+
+A canary that waits for a person, or for its next step, waits as long as it does. Time in which an object waits does not count for it, nor for what comes after it:
+once something has waited, an object is late only when it was not ready for as long as the deadline allows, without its own waits. Nor does time in which nobody
+could see it: the deadline is without that, and an object that was late by its own time has all of that again once it is seen.
+
 The watch begins when everything is applied and ready. With a watch of 0 s signals and SLOs are no doubt: ready is good, as without them.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 from typing import Final
 
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.vital.health.lapse import Lapse, Level
 from cvstate_operator.vital.item import Item, ItemKind
-from cvstate_operator.vital.lapse import Lapse, Level
 
 PATIENCE_SECONDS: Final = 600.0
 """How long a doubt may last: twice the default of staleAfter, so that a Prometheus that is restarted in the middle decides nothing."""
@@ -73,13 +81,15 @@ class Watch:
     """What is remembered of a revision while it is watched."""
 
     objects: frozenset[ObjectRef] = frozenset()
-    """Objects that were Degraded or Failed when it was begun."""
+    """Objects that were Degraded or Failed when it was begun; none any more once everything was ready."""
     breached: frozenset[tuple[ItemKind, str]] = frozenset()
-    """Signals and SLOs that were breached when it was begun, or about to be."""
+    """Signals and SLOs that were breached when it was begun, or about to be; without those that were well after everything was ready."""
     known: frozenset[tuple[ItemKind, str]] = frozenset()
     """Signals and SLOs that were known when it was begun, or known to be well since. Of others nobody can say that it made them worse."""
     ready_at: datetime | None = None
     """When everything was applied and ready first, UTC; None: it never was."""
+    has_waited: bool = False
+    """Whether an object waited on purpose since it was begun."""
     is_over: bool = False
     """Whether it was Unjudged: the revision is not blamed for anything any more."""
 
@@ -96,8 +106,12 @@ class Sight:
     """Of declared objects."""
     blind: frozenset[GroupKind] = frozenset()
     """Declared kinds that cannot be seen."""
+    seen_since: Mapping[GroupKind, datetime] = field(default_factory=dict)
+    """When kinds could be seen again that could not for a while since the revision was begun, UTC."""
     items: Sequence[Item] = ()
     """Signals and SLOs."""
+    pending: Collection[tuple[ItemKind, str]] = frozenset()
+    """Those that are about to be breached, by kind and name."""
     taken: Mapping[tuple[ItemKind, str], datetime] = field(default_factory=dict)
     """When the newest data behind them was taken, by kind and name, UTC; what is missing is as of now."""
     values: Mapping[tuple[ItemKind, str], str] = field(default_factory=dict)
@@ -149,55 +163,81 @@ def begin(
     return Watch(objects, breached | frozenset(pending), frozenset(_key(item) for item in items if item.is_known))
 
 
-def judge(watch: Watch, sight: Sight, *, deadline: datetime | None, watch_for_seconds: float, now: datetime) -> Judgement:
+def judge(
+    watch: Watch, sight: Sight, *, deadline: datetime | None, late_after_seconds: float, watch_for_seconds: float, now: datetime
+) -> Judgement:
     """What is to be said of a revision; to be asked again at each change, and at `until`, as long as it is Watching.
 
     Args:
         watch: of `begin`, or of the judgement before.
         sight: what is there now.
         deadline: when everything has to be applied and ready, UTC; None if the revision cannot be gone back from, and takes as long as it takes.
+        late_after_seconds: how long an object may take that could not begin in time, since something waited on purpose before.
         watch_for_seconds: how long it is watched once it is ready; 0 for not at all.
         now: UTC.
     """
-    watch = replace(watch, known=watch.known | {_key(item) for item in sight.items if item.is_known and not item.is_breached})
-    is_late = deadline is not None and now >= deadline
-    if not watch.is_over and (against := _against(watch, sight, is_late=is_late)):
+    watch = _followed(watch, sight)
+    late = _late(watch, sight, deadline, timedelta(seconds=late_after_seconds)) if deadline and not watch.is_over else {}
+    if not watch.is_over and (against := _against(watch, sight, late, is_late=deadline is not None and now >= deadline, now=now)):
         return Judgement(State.BREACHED, watch, evidence=_sorted(against))
-    doubts = list(_lagging(watch, sight))
-    if watch.ready_at is None and doubts:
-        return _undecided(watch, sight, doubts, end=deadline, now=now)
+    if watch.ready_at is None and not _is_whole(sight):
+        return _undecided(watch, sight, _lagging(watch, sight), ends=[deadline, *late.values()] if deadline else None, now=now)
     ready_at = watch.ready_at or now
-    watch = replace(watch, ready_at=ready_at)
+    watch = replace(watch, ready_at=ready_at, objects=frozenset())
     end = ready_at + timedelta(seconds=watch_for_seconds)
-    if watch_for_seconds:
-        doubts += _unclear(watch, sight)
-    if now >= end and not doubts:
+    doubts: Iterable[Evidence] = chain(_lagging(watch, sight), _unclear(watch, sight) if watch_for_seconds else ())
+    if now >= end and not (doubts := list(doubts)):
         return Judgement(State.GOOD, watch)
-    return _undecided(watch, sight, doubts, end=end, now=now)
+    return _undecided(watch, sight, doubts, ends=[end], now=now)
 
 
-def _undecided(watch: Watch, sight: Sight, doubts: Sequence[Evidence], *, end: datetime | None, now: datetime) -> Judgement:
-    """Go on watching until `end`; then as long as patience lasts, or until what cannot be seen is seen."""
-    if end is None or now < end:
-        return Judgement(State.WATCHING, watch, end)
-    is_unseen = not sight.is_applied or bool(sight.blind) or not all(lapse.is_known for lapse in sight.lapses.values())
-    if watch.is_over or (now >= end + _PATIENCE and not is_unseen):
+def _followed(watch: Watch, sight: Sight) -> Watch:
+    """What is remembered after another look."""
+    well = {_key(item) for item in sight.items if item.is_known and not item.is_breached}
+    has_waited = watch.has_waited or any(lapse.waits for lapse in sight.lapses.values())
+    watch = replace(watch, known=watch.known | well, has_waited=has_waited)
+    ready_at = watch.ready_at
+    if ready_at is None:
+        return watch
+    over = {key for key in well.difference(sight.pending) if sight.taken.get(key, ready_at) >= ready_at}
+    return replace(watch, breached=watch.breached - over)
+
+
+def _undecided(watch: Watch, sight: Sight, doubts: Iterable[Evidence], *, ends: Sequence[datetime] | None, now: datetime) -> Judgement:
+    """Go on watching until all `ends`, None for ever; then as long as patience lasts, or until what cannot be seen is seen, and nothing waits on purpose."""
+    if ends is None:
+        return Judgement(State.WATCHING, watch)
+    if until := min((end for end in ends if now < end), default=None):
+        return Judgement(State.WATCHING, watch, until)
+    patience = max(ends) + _PATIENCE
+    is_unseen = not sight.is_applied or bool(sight.blind) or any(lapse.waits or not lapse.is_known for lapse in sight.lapses.values())
+    if watch.is_over or (now >= patience and not is_unseen):
         return Judgement(State.UNJUDGED, replace(watch, is_over=True), evidence=_sorted(doubts))
-    return Judgement(State.WATCHING, watch, None if is_unseen else end + _PATIENCE, _sorted(doubts))
+    return Judgement(State.WATCHING, watch, None if is_unseen else patience, _sorted(doubts))
 
 
-def _against(watch: Watch, sight: Sight, *, is_late: bool) -> list[Evidence]:
+def _against(watch: Watch, sight: Sight, late: Mapping[ObjectRef, datetime], *, is_late: bool, now: datetime) -> list[Evidence]:
     """What the revision is to blame for."""
     found = [_of_item(sight, item) for item in sight.items if item.is_breached and _key(item) in watch.known - watch.breached]
-    if not is_late:
-        return found
-    if sight.fault and not sight.is_applied and watch.ready_at is None:
+    if is_late and sight.fault and not sight.is_applied and watch.ready_at is None:
         found.append(Evidence("revision", sight.fault))
+    return found + [_of_object(ref, sight.lapses[ref]) for ref, at in late.items() if now >= at]
+
+
+def _late(watch: Watch, sight: Sight, deadline: datetime, late_after: timedelta) -> dict[ObjectRef, datetime]:
+    """Objects that the revision is to blame for unless they are ready by then."""
+    found = {}
     for ref, lapse in sight.lapses.items():
-        is_lagging = lapse.level in _BAD if watch.ready_at else lapse.level is not Level.READY
+        is_lagging = lapse.level in _BAD if watch.ready_at else lapse.level is not Level.READY and not lapse.waits
         if is_lagging and lapse.is_known and lapse.ready_at is None and ref not in watch.objects and ref.group_kind not in sight.blind:
-            found.append(_of_object(ref, lapse))
+            own = max(lapse.since, lapse.waited_until or lapse.since, sight.seen_since.get(ref.group_kind, lapse.since)) + late_after
+            found[ref] = max(deadline, own) if watch.has_waited and watch.ready_at is None else deadline
     return found
+
+
+def _is_whole(sight: Sight) -> bool:
+    """Whether nothing lags: asked for at each event, so nothing is put into words for it."""
+    return sight.is_applied and not sight.blind and all(lapse.level is Level.READY for lapse in sight.lapses.values())
 
 
 def _lagging(watch: Watch, sight: Sight) -> Iterator[Evidence]:
@@ -231,7 +271,7 @@ def _of_object(ref: ObjectRef, lapse: Lapse, remark: str = "") -> Evidence:
     return Evidence(str(ref), lapse.message + remark, since=lapse.since)
 
 
-def _sorted(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+def _sorted(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     return tuple(sorted(evidence, key=str)[:MOST_EVIDENCE])
 
 

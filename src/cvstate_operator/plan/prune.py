@@ -62,7 +62,7 @@ class PruneGuard:
     applied: bool
     """Everything desired was applied without a failure in this pass."""
     observed: bool
-    """Every kind that may hold members is listed and watched."""
+    """Every kind that may hold members is listed and watched, and the API server told of it lately."""
 
     @property
     def doubt(self) -> str:
@@ -81,7 +81,10 @@ class PruneGuard:
         if not self.applied:
             return "not everything is applied yet; mend the problems that are listed, if there are any"
         if not self.observed:
-            return "not every kind can be seen; let the operator's user list and watch every kind that is in Git, or was"
+            return (
+                "not every kind can be seen; let the operator's user list and watch every kind that is in Git, or was, "
+                "or wait until the API server tells of it again"
+            )
         return ""
 
 

@@ -1,7 +1,7 @@
 """Recreate: whether an object is deleted and made anew because a field would have to change that cannot.
 
     its annotation says Disabled                            never
-    a kind that holds data (vital/stateful.py)              with approval, if the annotation or the spec wants it at all
+    a kind that holds data (vital/facts/stateful.py)              with approval, if the annotation or the spec wants it at all
     its annotation says Enabled                             at once
     spec.apply.recreate: IfImmutable                        at once
     spec.apply.recreate: Approve                            with approval
@@ -16,7 +16,7 @@ from cvstate_operator.api.apply import Recreate
 from cvstate_operator.objects import directives
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import Manifest
-from cvstate_operator.vital.stateful import is_stateful
+from cvstate_operator.vital.facts.stateful import is_stateful
 
 
 class Verdict(StrEnum):

@@ -10,8 +10,8 @@ from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.health import Health
 from cvstate_operator.reconcile.ports import World
-from cvstate_operator.vital.lapse import Lapse, Level
-from cvstate_operator.vital.state import Reason
+from cvstate_operator.vital.health.lapse import Lapse, Level
+from cvstate_operator.vital.health.state import Reason
 
 MOST: Final = 5
 """Objects that are looked into: the worst ones. Each costs a GET, and a LIST of up to 50 Pods."""

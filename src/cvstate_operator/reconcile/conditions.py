@@ -12,6 +12,8 @@ from cvstate_operator.plan.gates import Block
 from cvstate_operator.reconcile import vital_conditions, wording
 from cvstate_operator.reconcile.outcome import Outcome
 
+_AS_DECLARED = "everything else is as declared"
+
 
 def conditions(outcome: Outcome) -> tuple[Condition, ...]:
     """Everything that is true after a pass."""
@@ -52,6 +54,8 @@ def _ready(outcome: Outcome) -> Condition:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, f"{ref} left Git and is being deleted {since}{more}")
     if not outcome.is_converged:
         return Condition(ConditionType.READY, None, Reason.PROGRESSING, "not everything is as in Git yet; it goes on")
+    if outcome.blind_objects:
+        return Condition(ConditionType.READY, None, *vital_conditions.hidden_kinds(outcome, outcome.blind_objects))
     revision = outcome.artifact.revision if outcome.artifact else ""
     kept = "".join(f"; {wording.left_git(kept.refs)}, kept by {kept.by}" for kept in outcome.pruning.kept)
     matching = outcome.desired - len(outcome.exempt)
@@ -122,12 +126,17 @@ def _drifted(outcome: Outcome) -> Condition:
         )
     if outcome.held.creates or outcome.held.updates:
         return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"not compared yet: {wording.held(outcome)}")
+    # What could not be applied since its kind cannot be seen is among the unjudged already.
+    unheard = outcome.blind_objects.keys() - {ref.group_kind for ref in outcome.unjudged}
+    reason, hidden = vital_conditions.hidden_kinds(outcome, unheard) if unheard else (Reason.NOT_EVALUATED, "")
     if outcome.held.uncompared:
         left = f"not compared, since what they were applied from is not at hand: {wording.named(outcome.held.uncompared)}"
-        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{left}; everything else is as declared")
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{left}; {hidden or _AS_DECLARED}")
     if outcome.unjudged:
         told = f"nothing can be said of {wording.plural(len(outcome.unjudged), 'object')} ({wording.named(outcome.unjudged)}), see status.problems"
-        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{told}; everything else is as declared")
+        return Condition(ConditionType.DRIFTED, None, Reason.NOT_EVALUATED, f"{told}; {hidden or _AS_DECLARED}")
+    if hidden:
+        return Condition(ConditionType.DRIFTED, None, reason, hidden)
     return Condition(
         ConditionType.DRIFTED, False, Reason.NO_DRIFT_DETECTED, f"every declared field is as declared{wording.exempt(outcome)}"
     )

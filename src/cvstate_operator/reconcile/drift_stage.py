@@ -287,6 +287,11 @@ class DriftStage:
     # -- what is told ----------------------------------------------------------------------------------------------
 
     @property
+    def missing(self) -> frozenset[ObjectRef]:
+        """Desired objects that are not there, although they were."""
+        return frozenset(ref for ref, found in self.ledger.open.items() if any(entry.drift.is_absence for entry in found))
+
+    @property
     def waiting(self) -> tuple[Waits, ...]:
         """Repairs that a person has to agree to."""
         return tuple(one for found in self._waits.values() for one in found)

@@ -79,11 +79,11 @@ class GateStage:
             return
         self._looked_at, self._waits_for = now, ""
         for dependency in spec.depends_on:
-            if why := await self._lacks(dependency, spec):
+            if why := await self._lacks(dependency):
                 self._waits_for = why
                 return
 
-    async def _lacks(self, dependency: Dependency, spec: ClusterStateSpec) -> str:
+    async def _lacks(self, dependency: Dependency) -> str:
         """What a dependency lacks to be ready, for people; empty if nothing."""
         cluster, gvk = self._world.cluster, Gvk.parse(dependency.api_version, dependency.kind)
         resource = cluster.resource(gvk)

@@ -1,4 +1,4 @@
-"""Health: how the members of one ClusterState are, as a value: what each says of itself (`vital/readiness`), and since when (`vital/lapse`)."""
+"""Health: how the members of one ClusterState are, as a value: what each says of itself (`vital/health/readiness`), and since when (`vital/health/lapse`)."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -10,8 +10,10 @@ from typing import Any
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile.live_index import LiveIndex
-from cvstate_operator.vital.lapse import HealthCounts, Lapse, Lapses, Level
-from cvstate_operator.vital.state import Readiness, Status
+from cvstate_operator.vital.health.lapse import HealthCounts, Lapse, Level
+from cvstate_operator.vital.health.lapses import Lapses
+from cvstate_operator.vital.health.state import Readiness, Status
+from cvstate_operator.vital.reading import Gap
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Health:
     unready: tuple[tuple[ObjectRef, Readiness], ...] = ()
     """Objects that are not ready, failed ones first."""
 
-    blind: frozenset[GroupKind] = frozenset()
-    """Kinds that cannot be seen now, so that nothing is known of their objects."""
+    blind: Mapping[GroupKind, Gap] = field(default_factory=dict)
+    """Kinds that cannot be seen now, so that nothing is known of their objects; and why."""
 
     counts: HealthCounts = field(default_factory=HealthCounts)
     """Desired objects that were applied, by how they count."""
@@ -36,15 +38,13 @@ class Health:
     oldest: Mapping[Level, datetime] = field(default_factory=dict)
     """Since when there are objects of a level."""
 
+    is_down: bool = False
+    """Whether a workload that was ready has no ready Pod now."""
+
     @property
     def holds_up(self) -> bool:
         """Whether an object is known not to be as ready as it has to be."""
         return bool(self._waited_for)
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether everything is known to be as ready as it has to be."""
-        return not self.blind and not self.holds_up
 
     @cached_property
     def failed(self) -> int:
@@ -63,7 +63,7 @@ class Health:
 
     @cached_property
     def _waited_for(self) -> tuple[tuple[ObjectRef, Readiness], ...]:
-        return tuple(found for found in self.unready if found[1].holds_up)
+        return tuple(found for found in self.unready if found[1].holds_up and found[0].group_kind not in self.blind)
 
 
 def health_of(unready: Mapping[ObjectRef, Readiness]) -> tuple[tuple[ObjectRef, Readiness], ...]:
@@ -93,6 +93,8 @@ class HealthStage:
         """Desired objects that are there, or were, by kind."""
         self._found = Health()
         self._degraded_after = 0.0
+        self._noted: Mapping[ObjectRef, Readiness] = {}
+        """What those that are not ready said of themselves the last time."""
         self._lapses = Lapses(0.0)
         self._lapses.recall(((status or {}).get("vital") or {}).get("unready") or ())
 
@@ -107,13 +109,19 @@ class HealthStage:
         return self._lapses.next_change
 
     def judge(
-        self, wanted: Desired | None, blind: frozenset[GroupKind], *, missing: Collection[ObjectRef], degraded_after: float, now: datetime
+        self,
+        wanted: Desired | None,
+        blind: Mapping[GroupKind, Gap],
+        *,
+        missing: Collection[ObjectRef],
+        degraded_after: float,
+        now: datetime,
     ) -> Health:
         """How what is `wanted` is.
 
         Args:
             wanted: None for nothing.
-            blind: kinds that cannot be seen.
+            blind: kinds that cannot be seen, and why.
             missing: desired objects that are not there, although they were.
             degraded_after: seconds; spec.vital.degradedAfter.
             now: UTC.
@@ -121,10 +129,11 @@ class HealthStage:
         if degraded_after != self._degraded_after:
             self._degraded_after = degraded_after
             self._lapses.reconfigure(degraded_after)
-        is_later = bool(self._lapses.advance(now, blind=blind))
         version = (self._index.readiness.version_of(self._owner), self._index.membership_of(self._owner))
         gone = frozenset(missing)
-        if version != self._version or wanted is not self._wanted or blind != self._found.blind or gone != self._missing or is_later:
+        is_other = version != self._version or wanted is not self._wanted or blind != self._found.blind or gone != self._missing
+        worst_first = self._found.unready
+        if is_other:
             desired = wanted.objects if wanted else {}
             unready = {ref: found for ref, found in self._index.readiness.unready_of(self._owner).items() if ref in desired}
             if wanted is not self._wanted or gone != self._missing or self._version is None or version[1] != self._version[1]:
@@ -133,15 +142,23 @@ class HealthStage:
             self._note(desired, unready, now)
             if wanted is not None and not blind:
                 self._lapses.settle()
-            counts = self._lapses.counts(self._declared, blind=blind)
-            self._found = Health(health_of(unready), blind, counts, self._lapses.worst(), self._lapses.open, self._lapses.oldest())
+            worst_first = health_of(unready)
+        # Only now: what went forward since the last look was not late.
+        if self._lapses.advance(now, blind=blind) or is_other:
+            counts = self._lapses.counts(self._declared, blind=frozenset(blind))
+            lapses, is_down = self._lapses, self._lapses.is_down(blind=blind)
+            self._found = Health(worst_first, blind, counts, lapses.worst(), lapses.open, lapses.oldest(), is_down)
         return self._found
 
     def _note(self, desired: Collection[ObjectRef], unready: Mapping[ObjectRef, Readiness], now: datetime) -> None:
+        """Only what says something else than the last time: to note what is so already would cost as much as all the rest, with many that are not ready."""
+        before, self._noted = self._noted, {ref: found for ref, found in unready.items() if ref not in self._missing}
         self._lapses.forget([ref for ref in self._lapses.open if ref not in desired])
         for ref in self._missing:
             if ref in desired:
                 self._lapses.note_missing(ref, now)
-        for ref in {**dict.fromkeys(self._lapses.open), **unready}:
-            if ref not in self._missing:
-                self._lapses.note(ref, unready.get(ref), now)
+        for ref in [ref for ref in self._lapses.open if ref not in unready and ref not in self._missing]:
+            self._lapses.note(ref, None, now)
+        for ref, found in self._noted.items():
+            if before.get(ref) is not found:
+                self._lapses.note(ref, found, now)

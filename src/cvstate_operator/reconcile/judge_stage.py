@@ -42,9 +42,13 @@ class JudgeStage:
         if current is None or current.stage not in _OPEN:
             return False
         health, known = outcome.health, vitals.known
-        sight = Sight(outcome.is_rolled_out, fault, health.lapses, health.blind, known.items, known.taken, known.values)
+        blind, items, pending = frozenset(health.blind), known.items, known.pending
+        seen_since = self._revision.seen_since
+        sight = Sight(outcome.is_rolled_out, fault, health.lapses, blind, seen_since, items, pending, known.taken, known.values)
+        late_after = parse_seconds(spec.rollback.on_unhealthy_for) if spec.rollback else 0.0
         watch_for = parse_seconds(spec.rollback.watch_for) if spec.rollback else 0.0
-        found = judgement.judge(self._watch, sight, deadline=self._revision.deadline(spec), watch_for_seconds=watch_for, now=now)
+        deadline = self._revision.deadline(spec)
+        found = judgement.judge(self._watch, sight, deadline=deadline, late_after_seconds=late_after, watch_for_seconds=watch_for, now=now)
         self._watch, self.until = found.watch, found.until
         self.is_watching = found.state is State.WATCHING and bool(watch_for)
         if outcome.is_rolled_out:

@@ -2,12 +2,18 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from cvstate_operator.errors import CvstateError, OwnerConflictError, TerminalError, TerminatingError
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import backoff
+
+YOUNG_SECONDS: Final = 60.0
+"""So long a failure that may pass by itself is no more than a pause: an API server that is restarted, or that elects an etcd leader, is back by then."""
+YOUNG_ATTEMPTS: Final = 2
+"""However old it is, a failure that was met in fewer tries is no more than a pause either: the server may have asked to come back later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,12 @@ class Failure:
     attempts: int
     retry_at: float
     """Monotonic seconds."""
+    since: float
+    """When this manifest failed first, monotonic seconds."""
+
+    def is_young(self, now: float) -> bool:
+        """Whether it is too early to call it more than a pause."""
+        return self.problem.retryable and (self.attempts < YOUNG_ATTEMPTS or now - self.since < YOUNG_SECONDS)
 
 
 @dataclass(slots=True)
@@ -78,9 +90,9 @@ class Ledger:
         """Note a failure; the pause grows with every one of the same manifest."""
         digest = manifest.digest if manifest else ""
         before = self.failures.get(ref)
-        attempts = before.attempts + 1 if before and before.digest == digest else 1
+        attempts, since = (before.attempts + 1, before.since) if before and before.digest == digest else (1, now)
         pause = backoff.pause_seconds(error, attempts, random=random)
-        failure = Failure(_problem(ref, manifest, error), digest, attempts, now + pause)
+        failure = Failure(_problem(ref, manifest, error), digest, attempts, now + pause, since)
         self.failures[ref] = failure
         self.deferred.pop(ref, None)
         return failure

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -21,8 +22,8 @@ from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, is_
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.claims import Claims
 from cvstate_operator.reconcile.readiness_index import ReadinessIndex
-from cvstate_operator.vital.custom_health import HealthRule
-from cvstate_operator.vital.state import Readiness
+from cvstate_operator.vital.health.custom_health import HealthRule
+from cvstate_operator.vital.health.state import Readiness
 
 Touched = Callable[[str, ObjectRef], None]
 """Called with an ApplySet id and an object of it that changed in a way that matters."""
@@ -31,7 +32,12 @@ Touched = Callable[[str, ObjectRef], None]
 class LiveIndex:
     """Labelled objects of one cluster."""
 
-    def __init__(self, touched: Touched) -> None:
+    def __init__(self, touched: Touched, *, now: Callable[[], datetime] | None = None) -> None:
+        """
+        Args:
+            touched: is told.
+            now: tells the time, UTC: when objects went forward; None if nobody asks for that.
+        """
         self._touched = touched
         self._objects: dict[ObjectRef, Live] = {}
         self._members: dict[str, set[ObjectRef]] = {}
@@ -42,7 +48,7 @@ class LiveIndex:
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
         self._echoes: dict[ObjectRef, tuple[ApiResource, dict[str, Any]]] = {}
         """What was observed last of objects that are being written."""
-        self.readiness = ReadinessIndex()
+        self.readiness = ReadinessIndex(now)
         """What members say of themselves."""
         self.claims = Claims()
         """Who declares which objects."""
@@ -204,7 +210,9 @@ class LiveIndex:
 
     def _judge(self, ref: ObjectRef, now: Live, live: Mapping[str, Any]) -> bool:
         """Note whether a member is ready; True if that is another answer than before."""
-        return self.readiness.judge(ref, now.owner, live) if now.is_member else self.readiness.forget(ref, now.owner)
+        if not now.is_member:
+            return self.readiness.forget(ref, now.owner)
+        return self.readiness.judge(ref, now.owner, live, has_status=now.resource.has_status)
 
     def _tell(self, ref: ObjectRef, *owners: str) -> None:
         for owner in dict.fromkeys(owners):

@@ -4,6 +4,9 @@ Watches tell everything; lists are for what a watch may have lost without anybod
 asks for is listed at once. A pass by the timer compares every object with what is in memory, and lists a kind about once an hour, for all ClusterStates together. It
 may rely on the watch since a stream that breaks is resumed without a gap, one that says nothing is found in little more than a minute, and while there is none lists
 count for some minutes only (`kube/informer.py`). After a list that failed every pass lists until one succeeds.
+
+To act by what is in memory, and to say that it is so, are two things. Objects are written by all that is not `blind`, since each write is conditional. Whatever is
+`unseen` is told as not known, counts for nothing in health, score and verdict, and nothing is deleted by it.
 """
 
 from collections.abc import Mapping
@@ -50,6 +53,14 @@ class ObserveStage:
         """Kinds that cannot be seen, and why."""
         self.seen_all = True
         """Whether the last resync that was asked for succeeded."""
+        self.kinds: frozenset[GroupKind] = frozenset()
+        """What members are or may be of."""
+
+    @property
+    def unseen(self) -> Mapping[GroupKind, errors.CvstateError]:
+        """Kinds of which nobody knows how they are now, and why: the blind ones, and those that the API server tells nothing of any more."""
+        unheard = self._world.cluster.unheard()
+        return {**{kind: error for kind, error in unheard.items() if kind in self.kinds}, **self.blind}
 
     def told(self, labels: Mapping[str, str]) -> None:
         """The ClusterState has these labels; if somebody took its mark away, it is written again."""
@@ -64,7 +75,7 @@ class ObserveStage:
             resync_before: list again what was listed before that (monotonic seconds); None for nothing.
         """
         kinds = wanted.kinds
-        possible = kinds | (self._marked or frozenset())
+        possible = self.kinds = kinds | (self._marked or frozenset())
         await self._mark(possible)
         cluster = self._world.cluster
         if resync_before is not None and any(cluster.any_version(kind) is None for kind in possible - kinds):

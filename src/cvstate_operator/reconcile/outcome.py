@@ -89,11 +89,34 @@ class Held:
     """That revision; empty if none was begun since the one that was gone back to."""
     uncompared: tuple[ObjectRef, ...] = ()
     """Of a rollback: objects that are left as they are, since it is not known what they were applied from."""
+    waiting: tuple[ObjectRef, ...] = ()
+    """Objects that are there, and whose newer manifest waits for a gate or a wave; without those that failed."""
 
     @property
     def is_waiting(self) -> bool:
         """Whether anything in Git is not in the cluster because of this."""
         return bool(self.block and (self.artifact or self.creates or self.updates)) or bool(self.later)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """Desired objects that were never made, as far as can be seen. None of them is in `Outcome.missing`, which were there once."""
+
+    held: tuple[ObjectRef, ...] = ()
+    """A gate holds them."""
+    failing: tuple[ObjectRef, ...] = ()
+    """They cannot be made, and not only since just now."""
+    coming: tuple[ObjectRef, ...] = ()
+    """Nothing is wrong yet: a gate that is closed for seconds holds them, or a try failed just now."""
+    later: tuple[ObjectRef, ...] = ()
+    """Of later waves."""
+    dependent: tuple[ObjectRef, ...] = ()
+    """A dependency that is not ready holds them (`spec.dependsOn`)."""
+    unwatched: tuple[ObjectRef, ...] = ()
+    """In mode Observe: they are there and not ours, so that nothing tells how they are."""
+
+    def __bool__(self) -> bool:
+        return bool(self.held or self.failing or self.coming or self.later or self.dependent or self.unwatched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +163,13 @@ class Outcome:
     """Desired objects of which nothing can be said: they could not be applied, and no drift of them is known."""
     failing: tuple[ObjectRef, ...] = ()
     """Desired objects that could not be applied."""
+    passing: tuple[ObjectRef, ...] = ()
+    """Of these, the ones that failed just now for a reason that may pass by itself."""
+    unmade: Unmade = field(default_factory=Unmade)
+    left_out: tuple[Problem, ...] = ()
+    """Of `problems`, what is about no desired object: files that cannot be read, objects that cannot be told apart or placed, a commit that cannot be rendered."""
+    hidden: tuple[ObjectRef, ...] = ()
+    """Objects that the last commit declared of which everything could be used, and that may stand in what is left out; not among the desired ones."""
     missing: tuple[ObjectRef, ...] = ()
     """Desired objects that are not there, although they were."""
     exempt: tuple[ObjectRef, ...] = ()

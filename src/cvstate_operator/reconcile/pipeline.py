@@ -7,8 +7,7 @@ A pass costs what changed: after an event only the touched objects are looked at
 differing objects are written. What may not be written now is looked at all the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,27 +22,20 @@ from cvstate_operator.plan import adoption
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.history import applied_digest, commits_of
 from cvstate_operator.plan.prune import PruneGuard
-from cvstate_operator.reconcile.consent_stage import ConsentStage
-from cvstate_operator.reconcile.decide_stage import DecideStage, Decision
-from cvstate_operator.reconcile.drift_stage import DriftStage
-from cvstate_operator.reconcile.gate_stage import GateStage
+from cvstate_operator.reconcile.decide_stage import Decision
+from cvstate_operator.reconcile.health import Health
 from cvstate_operator.reconcile.ledger import Ledger
-from cvstate_operator.reconcile.left_stage import NOTHING, LeftStage
-from cvstate_operator.reconcile.observe_stage import ObserveStage, tolerated_age
+from cvstate_operator.reconcile.left_stage import NOTHING
+from cvstate_operator.reconcile.observe_stage import tolerated_age
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Outcome
-from cvstate_operator.reconcile.place_stage import PlaceStage
 from cvstate_operator.reconcile.ports import World
-from cvstate_operator.reconcile.prune_stage import PruneStage
-from cvstate_operator.reconcile.recreation import Recreations
-from cvstate_operator.reconcile.render_stage import RenderStage
-from cvstate_operator.reconcile.revision_stage import RevisionStage, excluded
-from cvstate_operator.reconcile.source_stage import News, SourceStage, baseline_of, seen_of
-from cvstate_operator.reconcile.summary import Stages, summarize
-from cvstate_operator.reconcile.teardown_stage import Departure, TeardownStage
-from cvstate_operator.reconcile.vital_side import VitalSide
-from cvstate_operator.reconcile.writer import Writer
-from cvstate_operator.vital.custom_health import Rules
+from cvstate_operator.reconcile.revision_stage import excluded
+from cvstate_operator.reconcile.source_stage import News
+from cvstate_operator.reconcile.stages import Identity, assemble
+from cvstate_operator.reconcile.summary import Pass, fault, summarize
+from cvstate_operator.reconcile.teardown_stage import Departure
+from cvstate_operator.vital.health.custom_health import Rules
 
 
 class Pipeline:
@@ -53,63 +45,31 @@ class Pipeline:
         self,
         world: World,
         *,
-        owner: str,
-        uid: str,
-        name: str,
-        namespace: str,
+        who: Identity,
         name_owner: adoption.NameOwner,
         known_kinds: frozenset[GroupKind],
         status: Mapping[str, Any],
+        generation: int | None = None,
     ) -> None:
         """
         Args:
             world: everything outside.
-            owner: ApplySet id.
-            uid: of the ClusterState.
-            name: of the ClusterState.
-            namespace: of the ClusterState; namespaced objects that name no namespace go there.
+            who: the ClusterState.
             name_owner: names other ApplySets for people.
             known_kinds: kinds that members may be of, from before this process.
             status: of an earlier life of the operator; what was going on is taken up from it.
+            generation: of the ClusterState as it is now; None: the one that the status told of.
         """
-        baseline = baseline_of(status)
         self._world = world
-        self._owner = owner
-        self._uid = uid
-        self._gates = GateStage(world, namespace=namespace)
-        self._source = SourceStage(world, namespace=namespace, baseline=baseline, seen=seen_of(status))
-        self._revision = RevisionStage(world, namespace=namespace, status=status)
-        self._render = RenderStage(world, name=name, namespace=namespace, former=(baseline.path, baseline.type))
-        self._left = LeftStage(world, name=name, namespace=namespace)
-        self._place = PlaceStage(world, namespace=namespace)
-        self._observe = ObserveStage(world, owner=owner, known_kinds=known_kinds)
-        self._drift = DriftStage(world, owner=owner, status=status)
-        self.ledger = Ledger()
-        self._writer = Writer(
+        self._who = who
+        self._stages = assemble(
             world,
-            self.ledger,
-            self._drift,
-            owner=owner,
+            who,
             name_owner=name_owner,
+            known_kinds=known_kinds,
+            status=status,
+            generation=generation,
             is_superseded=lambda: self._is_outdated or self._is_superseded,
-        )
-        self._decide = DecideStage(world, self.ledger, self._drift, self._writer.fail, owner=owner, name_owner=name_owner)
-        self._vital = VitalSide(world, self._revision, owner=owner, namespace=namespace, status=status)
-        self._prune = PruneStage(world, self.ledger, self._writer, owner=owner, name_owner=name_owner)
-        self._teardown = TeardownStage(world, self._observe, owner=owner)
-        self._recreations = Recreations(world, owner=owner)
-        self._consent = ConsentStage(world, uid=uid, namespace=namespace)
-        self._stages = Stages(
-            self._gates,
-            self._source,
-            self._revision,
-            self._render,
-            self._place,
-            self._observe,
-            self._drift,
-            self._writer,
-            self._prune,
-            self.ledger,
         )
         self._is_outdated = False
         self._rules: object = None
@@ -123,13 +83,20 @@ class Pipeline:
         """By what every object was judged last; None if a pass ended half-way, so that the next one looks at everything."""
         self._fixes: frozenset[str] = frozenset()
         """Commits that a person lets pass although an error budget burns."""
+        self._has_told = False
+        """Whether what this process found out was told once."""
         self._applied_digest = applied_digest(status)
         """Digest of desired objects that were all in the cluster once: what is absent of them vanished, and is not new."""
 
+    @property
+    def ledger(self) -> Ledger:
+        """What waits to be looked at."""
+        return self._stages.ledger
+
     def stop(self) -> None:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
-        self._writer.stopping = True
-        self._vital.stop()
+        self._stages.writer.stopping = True
+        self._stages.vital.stop()
 
     def interrupt(self) -> None:
         """What may be written is not what the pass in progress was told: it ends with the objects in hand, and another one has to follow."""
@@ -138,54 +105,58 @@ class Pipeline:
     def changed(self) -> None:
         """The spec is another one now: other ClusterStates delete nothing that this one may come to declare by it."""
         self.interrupt()
-        self._world.index.claims.change(self._owner, self._world.clock.monotonic())
+        self._world.index.claims.change(self._who.owner, self._world.clock.monotonic())
 
     def told(self, body: Mapping[str, Any]) -> None:
         """The ClusterState is as `body` says now: its annotations may reject commits, and expressions may look at it."""
         annotations = body["metadata"].get("annotations") or {}
-        self._gates.this = body
-        self._observe.told(body["metadata"].get("labels") or {})
-        self._revision.reject(commits_of(annotations.get(names.REJECTED)))
-        self._revision.release(str(annotations.get(names.RELEASED) or ""), commits_of(annotations.get(names.RELEASED)))
+        self._stages.gates.this = body
+        self._stages.observe.told(body["metadata"].get("labels") or {})
+        self._stages.revision.reject(commits_of(annotations.get(names.REJECTED)))
+        self._stages.revision.release(str(annotations.get(names.RELEASED) or ""), commits_of(annotations.get(names.RELEASED)))
         self._fixes = frozenset(commits_of(annotations.get(names.FIX)))
 
     async def look(self, spec: ClusterStateSpec, *, fresh: bool) -> News:
         """Look for a new commit. `fresh`: ask the server now, whatever others learned lately."""
-        before = self._source.error(spec)
-        if not await self._source.look(spec, fresh=fresh):
+        before = self._stages.source.error(spec)
+        if not await self._stages.source.look(spec, fresh=fresh):
             return News.NONE
-        is_same = before is None and self._source.error(spec) is None and not self._is_superseded
+        is_same = before is None and self._stages.source.error(spec) is None and not self._is_superseded
         return News.REVISION if is_same else News.CONTENT
 
     def ask_at(self, spec: ClusterStateSpec) -> float | None:
         """When telemetry is to be asked for next, monotonic seconds; None if there is none to ask for."""
-        return self._vital.ask_at(spec)
+        return self._stages.vital.ask_at(spec)
 
     async def ask(self, spec: ClusterStateSpec) -> bool:
         """Ask for everything that is due of signals, SLOs and causes; True if a pass would have something new to tell."""
-        return await self._vital.ask(spec)
+        return await self._stages.vital.ask(spec)
 
     @property
     def _is_superseded(self) -> bool:
         """Whether a commit is known by now that declares something else than what is being worked with."""
-        newest = self._source.artifact
-        return newest is not self._newest and not (newest and self._render.is_made_of(newest))
+        newest = self._stages.source.artifact
+        return newest is not self._newest and not (newest and self._stages.render.is_made_of(newest))
 
     @property
     def wants_look(self) -> bool:
         """The cache was lost; the source should be asked at once."""
-        return self._source.wants_look
+        return self._stages.source.wants_look
 
     @property
     def store_keys(self) -> frozenset[str]:
         """What this ClusterState uses of the render store."""
-        return self._render.store_keys | self._left.store_keys
+        return self._stages.render.store_keys | self._stages.left.store_keys
 
     @property
     def correlation_id(self) -> str:
         """Of the roll-out that was begun last; empty if there is none."""
-        current = self._revision.history.current
+        current = self._stages.revision.history.current
         return current.correlation_id if current else ""
+
+    def observes(self, kinds: Collection[GroupKind]) -> bool:
+        """Whether objects of one of these kinds are, or may be, members."""
+        return not self._stages.observe.kinds.isdisjoint(kinds)
 
     def news(self, status: Mapping[str, Any]) -> str:
         """What the pass in progress brings that `status` does not know yet, for people; empty for a mere resync or repair."""
@@ -204,108 +175,116 @@ class Pipeline:
             reset: a person asked for it: what was left alone after a fight is tried once more.
         """
         if reset:
-            self._drift.half_open()
+            self._stages.drift.half_open()
         started = self._world.clock.monotonic()
-        self._is_outdated = self._writer.was_cut_short = False
-        newest = self._newest = self._source.artifact
-        is_begun = newest is None or newest.commit == self._revision.accepted
-        burning = self._vital.burning(spec)
-        gates, is_other = await self._gates.judge(
+        self._is_outdated = self._stages.writer.was_cut_short = False
+        newest = self._newest = self._stages.source.artifact
+        is_begun = newest is None or newest.commit == self._stages.revision.accepted
+        burning = self._stages.vital.burning(spec)
+        gates, is_other = await self._stages.gates.judge(
             spec,
             revision=newest.revision if newest else "",
             is_settled=self._is_settled,
-            is_unread=not is_begun and not self._source.is_read_by(spec),
+            is_unread=not is_begun and not self._stages.source.is_read_by(spec),
             # What was begun goes on although a budget burns: to stop half-way mends nothing.
             burning=None if is_begun or (newest and newest.commit in self._fixes) else burning,
         )
-        orders = Orders(spec, gates, self._consent.agreed(), until=self._consent.until)
-        is_judged_anew = bool(self._world.index.judge_by(self._owner, Rules.of(spec.vital.health_exprs)))
+        orders = Orders(spec, gates, self._stages.consent.agreed(), until=self._stages.consent.until)
+        is_judged_anew = bool(self._world.index.judge_by(self._who.owner, Rules.of(spec.vital.health_exprs)))
         rules = (spec.drift, spec.apply.conflicts)
         if self._rules not in (None, rules):
-            self._world.index.doubt(self._owner)
+            self._world.index.doubt(self._who.owner)
         is_other, self._rules = is_other or self._rules != rules, rules
         is_new = await self._renew(orders, full=full)
-        wanted = self._place.desired
+        wanted = self._stages.place.desired
         if wanted is None:
             return self._outcome(orders, ())
         news = self._news(wanted, orders)
-        everything = news is None or full or is_other or self._consent.is_news or (is_new and self._revision.is_rollback)
+        everything = news is None or full or is_other or self._stages.consent.is_news or (is_new and self._stages.revision.is_rollback)
         self._looked_over = None
-        age = 0.0 if asked or not self._observe.seen_all else tolerated_age(parse_seconds(spec.interval))
-        is_listed = full or is_judged_anew or not self._observe.seen_all
-        visible = await self._observe.observe(wanted, resync_before=started - (0.0 if is_judged_anew else age) if is_listed else None)
+        age = 0.0 if asked or not self._stages.observe.seen_all else tolerated_age(parse_seconds(spec.interval))
+        is_listed = full or is_judged_anew or not self._stages.observe.seen_all
+        visible = await self._stages.observe.observe(
+            wanted, resync_before=started - (0.0 if is_judged_anew else age) if is_listed else None
+        )
         looked_at = self._due(visible, wanted.objects if everything else news or ())
-        done = await self._apply(wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._consent.is_news)
-        if everything or self._prune.is_open or any(ref not in wanted.objects for ref in looked_at):
-            keeps = partial(self._revision.leaves, spec)
-            done += await self._prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
-        await self._recreations.look(self._writer.waiting, wanted)
-        if not self._writer.was_cut_short:
+        done = await self._apply(
+            wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._stages.consent.is_news
+        )
+        if everything or self._stages.prune.is_open or any(ref not in wanted.objects for ref in looked_at):
+            keeps = partial(self._stages.revision.leaves, spec)
+            done += await self._stages.prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
+        await self._stages.recreations.look(self._stages.writer.waiting, wanted)
+        if not self._stages.writer.was_cut_short:
             self._looked_over = self._basis(orders), wanted
         if full:
-            self.ledger.left.clear()
-            self._drift.tidy(wanted.objects)
+            self._stages.ledger.left.clear()
+            self._stages.drift.tidy(wanted.objects)
+        if not self._has_told:
+            self._look(orders, self._stages.drift.missing)
+            await self._stages.vital.first_answers(spec)
+            self._has_told = True
         return self._outcome(orders, done)
 
     async def tear_down(self, spec: ClusterStateSpec) -> Departure:
         """The ClusterState is being deleted, and its objects with it: delete what may go now. Observing goes on until nothing is left."""
-        gates, _ = await self._gates.judge(spec, is_settled=True)
-        return await self._teardown.run(Orders(spec, gates, lambda item: False))
+        gates, _ = await self._stages.gates.judge(spec, is_settled=True)
+        return await self._stages.teardown.run(Orders(spec, gates, lambda item: False))
 
     @property
     def _is_settled(self) -> bool:
         """Whether the newest commit that is known is applied already, so that it does not matter what a new one would wait for."""
-        newest = self._source.artifact
+        newest = self._stages.source.artifact
         return newest is not None and newest is self._attempted and not self._decision.held and not self._decision.later
 
     async def _renew(self, orders: Orders, *, full: bool) -> bool:
         """Turn the commit to work with into desired objects; True if they are new."""
         before = self._attempted
-        artifact = self._attempted = await self._revision.choose(orders.spec, self._newest, orders.gates)
+        artifact = self._attempted = await self._stages.revision.choose(orders.spec, self._newest, orders.gates)
         if artifact is None:
             return False
-        if self._writer.lost_body:
-            self._render.lost()
-            self._left.lost()
-            self._writer.lost_body = False
+        if self._stages.writer.lost_body:
+            self._stages.render.lost()
+            self._stages.left.lost()
+            self._stages.writer.lost_body = False
         try:
-            await self._render.render(orders.spec, artifact, full=full)
+            await self._stages.render.render(orders.spec, artifact, full=full)
         except errors.CacheLostError:
-            self._source.lost()
+            self._stages.source.lost()
             self._attempted = before  # which is what is desired still
             return False
-        rendered = self._render.rendered
+        rendered = self._stages.render.rendered
         if rendered is None:
             return False
         is_left = await self._leave(orders.spec, full=full)
-        if not (await self._place.place(orders.spec, rendered, full=full) or is_left):
+        if not (await self._stages.place.place(orders.spec, rendered, full=full) or is_left):
             return False
-        if wanted := self._place.desired:
-            self.ledger.keep_only(wanted.objects)
-            self._drift.keep_only(wanted.objects)
+        if wanted := self._stages.place.desired:
+            self._stages.ledger.keep_only(wanted.objects)
+            self._stages.drift.keep_only(wanted.objects)
             if wanted.digest == self._applied_digest:
-                self.ledger.present.update(filter(wanted.may_be_new, wanted.objects))
+                self._stages.ledger.present.update(filter(wanted.may_be_new, wanted.objects))
         return True
 
     async def _leave(self, spec: ClusterStateSpec, *, full: bool) -> bool:
         """In a rollback, find out how objects are to be that it leaves alone; True if that is new."""
-        if not self._revision.is_rollback:
-            if is_over := self._place.leave_nothing():
-                self._left.clear()
+        if not self._stages.revision.is_rollback:
+            if is_over := self._stages.place.leave_nothing():
+                self._stages.left.clear()
             return is_over
         given_up: Desired | None = NOTHING
-        if self._revision.given_up:
+        if self._stages.revision.given_up:
             given_up = None
-            if artifact := await self._revision.recall_given_up(spec):
+            if artifact := await self._stages.revision.recall_given_up(spec):
                 try:
-                    given_up = await self._left.declared(spec, artifact, full=full)
+                    given_up = await self._stages.left.declared(spec, artifact, full=full)
                 except errors.CacheLostError:
-                    self._source.lost()
-        return self._place.leave(excluded(spec), given_up)
+                    self._stages.source.lost()
+        return self._stages.place.leave(excluded(spec), given_up)
 
     def _basis(self, orders: Orders) -> tuple[object, ...]:
         """What else decides about an object than how it is declared and how it is."""
-        revision = self._revision
+        revision = self._stages.revision
         return revision.block(orders.gates), revision.is_unaccepted, revision.is_rollback, orders.rules
 
     def _news(self, wanted: Desired, orders: Orders) -> Sequence[ObjectRef] | None:
@@ -317,98 +296,66 @@ class Pipeline:
     def _due(self, visible: Iterable[GroupKind], news: Iterable[ObjectRef]) -> dict[ObjectRef, float]:
         """Objects to look at in this pass, and since when each is due (monotonic seconds)."""
         now = self._world.clock.monotonic()
-        self.ledger.retry(frozenset(visible), now)
+        self._stages.ledger.retry(frozenset(visible), now)
         waiting = (change.ref for change in (*self._decision.held, *self._decision.later))
-        return {**dict.fromkeys(waiting, now), **dict.fromkeys(news, now), **self.ledger.take(now)}
+        return {**dict.fromkeys(waiting, now), **dict.fromkeys(news, now), **self._stages.ledger.take(now)}
 
     async def _apply(
         self, wanted: Desired, looked_at: Mapping[ObjectRef, float], orders: Orders, *, is_thorough: bool, retry_all: bool
     ) -> list[Done]:
         """Decide on what is due and carry it out, wave by wave."""
         index, clock = self._world.index, self._world.clock
-        index.claims.want(self._owner, wanted.objects, None if self._render.error else self._attempted, clock.monotonic())
-        block, leaves = self._revision.block(orders.gates), partial(self._revision.leaves, orders.spec)
-        decision = await self._decide.decide(
+        index.claims.want(self._who.owner, wanted.objects, None if self._stages.render.error else self._attempted, clock.monotonic())
+        block, leaves = self._stages.revision.block(orders.gates), partial(self._stages.revision.leaves, orders.spec)
+        decision = await self._stages.decide.decide(
             wanted,
             looked_at,
-            self._observe.blind,
+            self._stages.observe.blind,
             rules=orders.rules,
             block=block,
-            is_accepted=not self._revision.is_unaccepted,
+            is_accepted=not self._stages.revision.is_unaccepted,
             pending=frozenset(change.ref for change in (*self._decision.held, *self._decision.later)),
             left_as_is=leaves,
             retry_all=retry_all,
         )
-        if self._attempted and not block and not self._render.error:
-            is_new = self._revision.begin(orders.spec, self._attempted, wanted)
-            self._revision.history.describe(digest=wanted.digest, uid=self._uid)
+        if self._attempted and not block and not self._stages.render.error:
+            is_new = self._stages.revision.begin(orders.spec, self._attempted, wanted)
+            self._stages.revision.history.describe(digest=wanted.digest, uid=self._who.uid)
             if is_new:
-                self._vital.begin(orders.spec, wanted, blind=self._observe.blind.keys())
+                self._stages.vital.begin(orders.spec, wanted, unseen=self._stages.observe.unseen)
         done: list[Done] = []
-        self._decision = decision = self._decide.advance(wanted, decision, orders, left_as_is=leaves)
+        self._decision = decision = self._stages.decide.advance(wanted, decision, orders, left_as_is=leaves)
         while decision.plan:
             batch, decision.plan = decision.plan, []
-            done += await self._writer.apply(batch, looked_at, orders)
-            decision = self._decide.advance(wanted, decision, orders, left_as_is=leaves)
+            done += await self._stages.writer.apply(batch, looked_at, orders)
+            decision = self._stages.decide.advance(wanted, decision, orders, left_as_is=leaves)
         if orders.spec.mode is Mode.OBSERVE and is_thorough:
-            await self._writer.survey(decision.held, orders)
+            await self._stages.writer.survey(decision.held, orders)
         return done
 
     def _guard(self, wanted: Desired, orders: Orders) -> PruneGuard:
         """What is sure enough to delete by."""
         decision = self._decision
         return PruneGuard(
-            complete=not wanted.problems and not self._render.error,
-            fresh=self._source.error(orders.spec) is None,
-            applied=self.ledger.failures.keys().isdisjoint(wanted.objects.keys())
-            and not (decision.held or decision.later or self._writer.was_cut_short),
-            observed=not self._observe.blind and self._observe.seen_all,
+            complete=not wanted.problems and not self._stages.render.error,
+            fresh=self._stages.source.error(orders.spec) is None,
+            applied=self._stages.ledger.failures.keys().isdisjoint(wanted.objects.keys())
+            and not (decision.held or decision.later or self._stages.writer.was_cut_short),
+            observed=not self._stages.observe.unseen and self._stages.observe.seen_all,
         )
 
     # -- outcome ---------------------------------------------------------------------------------------------------
 
     def _outcome(self, orders: Orders, done: Iterable[Done]) -> Outcome:
-        missing = {ref for ref, found in self._drift.ledger.open.items() if any(entry.drift.is_absence for entry in found)}
-        health = self._vital.look(orders.spec, self._place.desired, blind=self._observe.blind.keys(), missing=missing)
-        waits = (*self._drift.waiting, *self._recreations.told(self._writer.waiting), *self._prune.waiting)
-        outcome = summarize(
-            self._stages,
-            orders,
-            self._world,
-            artifact=self._attempted,
-            members=self._world.index.count(self._owner),
-            decision=self._decision,
-            done=done,
-            health=health,
-            missing=missing,
-            consent=self._consent.collect(waits),
-        )
+        stages = self._stages
+        missing = stages.drift.missing
+        found = Pass(self._attempted, self._decision, tuple(done), self._look(orders, missing), missing)
+        outcome = summarize(stages, orders, self._world, found, members=self._world.index.count(self._who.owner))
         if outcome.is_rolled_out and self._attempted:
             self._applied_digest = outcome.digest
-            self._source.applied(self._attempted)
-        return self._vital.tell(orders.spec, self._told(outcome), fault=self._fault(outcome))
+            stages.source.applied(self._attempted)
+        return stages.vital.tell(orders.spec, outcome, fault=fault(stages, outcome))
 
-    def _told(self, outcome: Outcome) -> Outcome:
-        """The same with what a rollback leaves alone."""
-        uncompared = tuple(sorted(self._decide.uncompared))
-        # What is due already was not asked for in this pass, since no commit is known: the next commit brings another pass.
-        retries = (self._left.again_at, self._revision.recall_at if self._revision.is_rollback else None)
-        times = (outcome.next_pass_at, *(at for at in retries if at and at > self._world.clock.monotonic()))
-        return replace(
-            outcome,
-            held=replace(outcome.held, left=self._left_newer(), left_at=self._revision.given_up_revision, uncompared=uncompared),
-            next_pass_at=min((at for at in times if at is not None), default=None),
-        )
-
-    def _left_newer(self) -> tuple[ObjectRef, ...]:
-        """Objects that are, or are to be made, as the revision declares them that was given up."""
-        wanted, index = self._place.desired, self._world.index
-        if wanted is None:
-            return ()
-        return tuple(sorted(ref for ref in wanted.left if wanted.is_left(ref, index.get(ref)) and ref not in self._decide.uncompared))
-
-    def _fault(self, outcome: Outcome) -> str:
-        """What is wrong with the commit itself, for people; empty if nothing is, or nothing that can be told from trouble around it."""
-        waiting = {str(one.item.ref) for one in self._writer.waiting}
-        lasting = (problem for problem in outcome.problems if not problem.retryable and problem.object not in waiting)
-        return next((problem.message for problem in lasting), "")
+    def _look(self, orders: Orders, missing: frozenset[ObjectRef]) -> Health:
+        stages = self._stages
+        return stages.vital.look(orders.spec, stages.place.desired, unseen=stages.observe.unseen, missing=missing)

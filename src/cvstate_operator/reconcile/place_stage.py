@@ -23,6 +23,8 @@ class PlaceStage:
         self._attempt = 0
         self._declared: Desired | None = None
         """What was placed last."""
+        self._whole: frozenset[ObjectRef] | None = None
+        """What the last commit declared of which everything could be used, while something of the newest cannot; None while all can."""
         self._left: tuple[tuple[str, ...], Desired | None] | None = None
         """Kinds that a rollback leaves, and what the revision declares that was given up; None without a rollback."""
         self.desired: Desired | None = None
@@ -45,6 +47,11 @@ class PlaceStage:
         self._placed = rendered
         self._settle()
         return True
+
+    @property
+    def hidden(self) -> frozenset[ObjectRef]:
+        """Objects that were declared before something could not be used, and that may stand in that."""
+        return self._whole.difference(self._declared.objects) if self._whole and self._declared else frozenset()
 
     def leave(self, kinds: Sequence[str], given_up: Desired | None) -> bool:
         """A rollback leaves objects of these kinds as `given_up` declares them, None if that is not known; True if that is new."""
@@ -84,9 +91,14 @@ class PlaceStage:
         if any(resolve(gvk) is None for gvk in gvks):
             await cluster.discover()
         namespace = inputs.release_namespace(spec, self._namespace) if rendered.type == "Helm" else self._namespace
+        before = self._declared
         self._declared = found = desired.place(
             rendered.manifests, rendered.problems, resolve=resolve, namespace=namespace, target_namespace=spec.render.target_namespace
         )
+        if not found.problems:
+            self._whole = None
+        elif self._whole is None and before is not None:
+            self._whole = frozenset(before.objects)
         await self._world.clock.sleep(0)
         unknown = any(problem.reason == errors.KindUnknownError.reason for problem in found.problems)
         self._attempt = self._attempt + 1 if unknown else 0

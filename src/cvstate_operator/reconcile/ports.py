@@ -19,9 +19,9 @@ from cvstate_operator.objects.recipe import Capabilities, Recipe
 from cvstate_operator.plan.adoption import NameOwner, Terms
 from cvstate_operator.plan.changes import Change
 from cvstate_operator.reconcile.live_index import LiveIndex
-from cvstate_operator.vital.children import Child
+from cvstate_operator.vital.health.children import Child
+from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery
 from cvstate_operator.vital.reading import Reading
-from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 
 
 class Source(Protocol):
@@ -103,6 +103,9 @@ class Cluster(Protocol):
 
     async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, CvstateError]:
         """Watch these kinds from now on, and wait until each was listed once. Returns those that cannot be seen, with the reason."""
+
+    def unheard(self) -> Mapping[GroupKind, CvstateError]:
+        """Kinds of which the API server has told nothing for too long, and why: nobody knows whether they still are as the index says. The refused ones are among them."""
 
     async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
         """List these kinds again and compare, but for those that were listed after `since` (monotonic seconds).
@@ -247,8 +250,8 @@ class Telemetry(Protocol):
     async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
         """What Prometheus says of an SLO."""
 
-    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
-        """What is counted in the cluster, as old as `max_age_seconds` at most; any indicator but PodsReady."""
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, owner: str, max_age_seconds: float) -> Reading:
+        """What is counted in the cluster for the ClusterState with this ApplySet id, as old as `max_age_seconds` at most; any indicator but PodsReady."""
 
 
 class Causes(Protocol):

@@ -59,46 +59,17 @@ def status(
         now: RFC 3339, for conditions that changed.
         is_full: whether numbers that move all the time are told anew.
     """
-    vitals = outcome.vitals
-    artifact = outcome.held.artifact or outcome.artifact
-    revision = artifact.revision if artifact else None
-    applied = outcome.artifact if outcome.is_rolled_out else None
-    before = previous.get("source") or {}
-    fetched_at = _time(artifact.fetched_at) if artifact else ""
     candidates = {
         "observedGeneration": generation,
         "lastHandledReconcileAt": handled_at or previous.get("lastHandledReconcileAt"),
         "conditions": merge(previous.get("conditions") or (), conditions(outcome), generation=generation, now=now),
-        "source": {
-            "revision": artifact.revision,
-            "commitTime": _time(artifact.committed_at),
-            "fetchedAt": before.get("fetchedAt", fetched_at) if before.get("revision") == revision else fetched_at,
-            "url": outcome.url,
-            "ref": artifact.ref,
-            "tree": artifact.directory,
-            **({"signedBy": artifact.signed_by} if artifact.signed_by else {}),
-        }
-        if artifact
-        else before,
-        "lastAttemptedRevision": outcome.history[0].revision if outcome.history else previous.get("lastAttemptedRevision"),
-        "lastAppliedRevision": applied.revision if applied else previous.get("lastAppliedRevision"),
-        "lastAppliedFrom": {"url": outcome.url, "ref": applied.ref, "path": applied.path, "type": outcome.rendered.type}
-        if applied and outcome.rendered
-        else previous.get("lastAppliedFrom"),
-        "render": _render(outcome) or previous.get("render"),
-        "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
-        "lastGoodRevision": _good(outcome) or previous.get("lastGoodRevision"),
-        "lastHandledReleased": outcome.released,
-        "quarantined": [_quarantine(outcome, commit) for commit in sorted(outcome.quarantined)],
+        "source": _source(outcome, previous.get("source") or {}),
+        **_revisions(outcome, previous),
         "plan": _plan(outcome),
         "window": _window(outcome),
-        "cv": vital_report.cv(vitals) if vitals else previous.get("cv"),
-        "vital": vital_report.vital(outcome, vitals, previous=previous.get("vital") or {}, is_full=is_full)
-        if vitals
-        else previous.get("vital"),
+        **_vitals(outcome, previous, is_full=is_full),
         "drift": _drift(outcome),
         "breakers": _listed({"object": fight.object, **to_json(fight.key, fight.breaker)} for fight in outcome.fights),
-        "history": _histories(outcome.history),
         "problems": listed_problems(outcome),
     }
     return {key: value for key, value in candidates.items() if value}
@@ -158,6 +129,52 @@ def _lasting(previous: Mapping[str, Any]) -> list[Condition]:
         for c in previous.get("conditions") or ()
         if c["type"] in _LASTING
     ]
+
+
+# -- parts of the status -------------------------------------------------------------------------------------------
+
+
+def _source(outcome: Outcome, before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The newest commit that was found, with the time at which it first was; as before if none is known."""
+    artifact = outcome.held.artifact or outcome.artifact
+    if artifact is None:
+        return before
+    fetched_at = _time(artifact.fetched_at)
+    return {
+        "revision": artifact.revision,
+        "commitTime": _time(artifact.committed_at),
+        "fetchedAt": before.get("fetchedAt", fetched_at) if before.get("revision") == artifact.revision else fetched_at,
+        "url": outcome.url,
+        "ref": artifact.ref,
+        "tree": artifact.directory,
+        **({"signedBy": artifact.signed_by} if artifact.signed_by else {}),
+    }
+
+
+def _revisions(outcome: Outcome, previous: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of revisions; what this pass did not come to stays as it was."""
+    applied = outcome.artifact if outcome.is_rolled_out else None
+    return {
+        "lastAttemptedRevision": outcome.history[0].revision if outcome.history else previous.get("lastAttemptedRevision"),
+        "lastAppliedRevision": applied.revision if applied else previous.get("lastAppliedRevision"),
+        "lastAppliedFrom": {"url": outcome.url, "ref": applied.ref, "path": applied.path, "type": outcome.rendered.type}
+        if applied and outcome.rendered
+        else previous.get("lastAppliedFrom"),
+        "render": _render(outcome) or previous.get("render"),
+        "inventory": {"objects": outcome.members, "digest": outcome.digest} if outcome.evaluated else previous.get("inventory"),
+        "lastGoodRevision": _good(outcome) or previous.get("lastGoodRevision"),
+        "lastHandledReleased": outcome.released,
+        "quarantined": [_quarantine(outcome, commit) for commit in sorted(outcome.quarantined)],
+        "history": _histories(outcome.history),
+    }
+
+
+def _vitals(outcome: Outcome, previous: Mapping[str, Any], *, is_full: bool) -> dict[str, Any]:
+    """How well what runs is doing; as before if it was not judged."""
+    if (vitals := outcome.vitals) is None:
+        return {"cv": previous.get("cv"), "vital": previous.get("vital")}
+    before = previous.get("vital") or {}
+    return {"cv": vital_report.cv(vitals), "vital": vital_report.vital(outcome, vitals, previous=before, is_full=is_full)}
 
 
 def _render(outcome: Outcome) -> dict[str, Any] | None:

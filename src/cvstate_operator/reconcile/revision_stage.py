@@ -14,7 +14,7 @@ from cvstate_operator.api.source import GitRef
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.rules import is_kind
 from cvstate_operator.objects.artifact import Artifact
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan import backoff, revision
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.gates import Block, Gates, Reason
@@ -55,8 +55,14 @@ class RevisionStage:
         self._begun_here: datetime | None = None
         """When this process first worked on the commit: what passed before, nobody was there to mend anything."""
         self._credit = timedelta()
-        """For how long nothing might be written since the commit was begun: that time does not count against it."""
-        self._blocked_since: datetime | None = None
+        """How much time was lost since the commit was begun, since nothing might be written or its objects were not seen: that does not count against it."""
+        self._lost: dict[GroupKind | None, datetime] = {}
+        """What loses time now, by the clock of `_count`: a kind that cannot be seen; None: nothing may be written."""
+        self._unseen: frozenset[GroupKind] = frozenset()
+        self.seen_since: dict[GroupKind, datetime] = {}
+        """When kinds could be seen again last since the commit was begun, UTC."""
+        self._is_blocked = False
+        """Nothing of a new revision may be written."""
         self._burns = False
         """An error budget holds newer commits back."""
 
@@ -83,16 +89,18 @@ class RevisionStage:
     def block(self, gates: Gates) -> Block | None:
         """What keeps the commit from being applied now; None if nothing does."""
         if self.quarantine and not self.is_rollback:
+            good, held = self.history.good(self.rejected), gates.block(WindowAction.ROLLBACK)
+            back = f"to go back to {good.revision} waits ({held.message})" if good and held else "no good one can be gone back to"
             return Block(
                 Reason.QUARANTINED,
-                f"the newest commit is quarantined ({self.quarantine}), and no good one can be gone back to; push a better commit, "
+                f"the newest commit is quarantined ({self.quarantine}), and {back}; push a better commit, "
                 "or release it: cvstate rollback NAME -n NAMESPACE --undo",
             )
         return gates.block(WindowAction.ROLLBACK if self.is_rollback else WindowAction.NEW_REVISION)
 
     async def choose(self, spec: ClusterStateSpec, newest: Artifact | None, gates: Gates) -> Artifact | None:
         """The commit to work with; None if none is known."""
-        self._count(gates)
+        self._look_at(gates)
         if newest is None:
             self.held, self.quarantine, self.given_up = None, "", ""
             return None
@@ -153,10 +161,22 @@ class RevisionStage:
         is_same = declared == self._declared and not self.is_rollback
         is_new = (artifact.commit != self._accepted and not is_same) or self._begun_here is None
         if is_new:
-            self._credit, self._begun_here = timedelta(), self._world.clock.now()
+            now = self._begun_here = self._world.clock.now()
+            self._credit, self._lost, self.seen_since = timedelta(), dict.fromkeys(self._lost, now), {}
         self._accepted, self._declared = artifact.commit, declared
         self.history.begin(artifact.revision, self._world.clock.now(), limit=spec.history.limit, is_same=is_same)
         return is_new
+
+    def see(self, unseen: Collection[GroupKind]) -> None:
+        """Keep count of the time in which kinds cannot be seen: whatever becomes ready then, nobody hears of it.
+
+        Args:
+            unseen: kinds of which nobody knows now how their objects are.
+        """
+        now = self._world.clock.now()
+        self.seen_since.update(dict.fromkeys(self._unseen.difference(unseen), now))
+        self._unseen = frozenset(unseen)
+        self._count()
 
     def applied(self, *, healthy: bool) -> None:
         """The cluster is as the commit declares."""
@@ -166,7 +186,7 @@ class RevisionStage:
         """When the commit is rolled back unless it is healthy by then; None if it is not to be, or cannot."""
         current = self.history.current
         is_held = self.why is Why.HELD and not self._burns
-        if spec.rollback is None or current is None or self.is_rollback or is_held or self._blocked_since:
+        if spec.rollback is None or current is None or self.is_rollback or is_held or self._is_blocked:
             return None
         good = self.history.good(self.rejected)
         if good is None or good.commit == current.commit or commit_of(current.revision) in self.history.quarantined:
@@ -217,15 +237,21 @@ class RevisionStage:
             return ""
         return next((entry.commit for entry in self.history.entries if entry.commit in self.history.quarantined), self._accepted)
 
-    def _count(self, gates: Gates) -> None:
+    def _look_at(self, gates: Gates) -> None:
         """Keep count of the time in which nothing might be written: nobody can become healthy then. A budget that burns is no such time: the revision that was
         begun goes on, and it may be what burns."""
-        now, self._burns = self._world.clock.now(), _is_burning(gates)
-        is_blocked = gates.block(WindowAction.NEW_REVISION) is not None and not self._burns
-        if is_blocked and self._blocked_since is None:
-            self._blocked_since = now
-        elif not is_blocked and self._blocked_since is not None:
-            self._credit, self._blocked_since = self._credit + (now - self._blocked_since), None
+        self._burns = _is_burning(gates)
+        self._is_blocked = gates.block(WindowAction.NEW_REVISION) is not None and not self._burns
+        self._count()
+
+    def _count(self) -> None:
+        """Count what was lost as soon as it is over, by a clock that is put back by it: what was lost for two reasons at once counts once. A kind that can never
+        be seen puts nothing off: others are judged in time."""
+        now, loses = self._world.clock.now(), {*self._unseen, *([None] if self._is_blocked else [])}
+        counted = {cause: self._lost.get(cause, now - self._credit) for cause in {*self._lost, *loses}}
+        back = min((since for cause, since in counted.items() if cause not in loses), default=now - self._credit)
+        self._credit = now - back
+        self._lost = {cause: min(counted[cause], back) for cause in loses}
 
     async def _recall(self, spec: ClusterStateSpec, commit: str) -> Artifact | None:
         git = spec.source.git

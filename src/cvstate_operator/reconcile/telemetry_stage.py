@@ -13,24 +13,29 @@ from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.gates import GateMode
-from cvstate_operator.api.vital import Indicator, Signal, Slo
+from cvstate_operator.api.vital import Indicator, Prometheus, Signal, Slo
 from cvstate_operator.objects.identity import GroupKind
 from cvstate_operator.plan.gates import Block, Reason
 from cvstate_operator.reconcile.inputs import SECRET
 from cvstate_operator.reconcile.ports import Server, World
 from cvstate_operator.reconcile.vitals import Signals
-from cvstate_operator.vital import indicators, signals, slo, slo_queries
+from cvstate_operator.vital import signals
+from cvstate_operator.vital.cluster import indicators
+from cvstate_operator.vital.facts.replicas import WORKLOADS
+from cvstate_operator.vital.objectives import slo, slo_queries
+from cvstate_operator.vital.objectives.slo import SloState
+from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.replicas import WORKLOADS
 from cvstate_operator.vital.signals import SignalState
-from cvstate_operator.vital.slo import SloState
-from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 
 TOGETHER_SECONDS: Final = 1.0
 """What is due so soon is asked for with what is due now, but no earlier than by a tenth of its interval: one wake-up and one pass for many signals."""
-RECALLED_SECONDS: Final = 15.0
-"""So long after a start what the status told holds, whatever its age: it is asked for anew meanwhile, and Healthy need not go to Unknown and back."""
+RECALLED: Final = timedelta(seconds=15)
+"""What the status told, and was not too old at the start, holds so long: it is asked for anew meanwhile, and Healthy need not go to Unknown and back."""
 OUR_FAULT: Final = "a fault of the operator; its log has the details"
+FIRST_ANSWERS_SECONDS: Final = 2.0
+"""How long the first outcome after a restart is put off for answers to what the status told and is too old: what changes seldom is told seldom, and a Prometheus
+that is well answers in a tenth of that. What happens meanwhile is looked at after it: once for each start, and only if something is too old."""
 MOMENT_SECONDS: Final = 0.05
 """Answers that come so shortly after the first one are told with it."""
 SPREAD: Final = 0.1
@@ -62,19 +67,24 @@ _Told = tuple[list[_Key], bool]
 class TelemetryStage:
     """Not for concurrent use, but for `ask`, which may run beside everything else."""
 
-    def __init__(self, world: World, *, owner: str, namespace: str, status: Mapping[str, Any]) -> None:
-        """`status`: of an earlier life; what was known then is known until something else is."""
+    def __init__(self, world: World, *, owner: str, namespace: str, status: Mapping[str, Any], generation: int | None = None) -> None:
+        """`status`: of an earlier life; what was known then is known until something else is, unless it is of another `generation` than the spec is of now."""
         told = status.get("vital") or {}
         known = [signals.from_json(one) for one in told.get("signals") or ()]
         budgets = [slo.from_json(one) for one in told.get("slos") or ()]
+        # A name may stand for another query, or be asked for elsewhere, in a spec that the status did not tell of.
+        is_same = generation is None or status.get("observedGeneration") == generation
         self._world = world
         self._owner = owner
         self._namespace = namespace
-        self._recalled = {state.name: state for state in known if state}
-        self._recalled_slos = {state.name: state for state in budgets if state}
+        self._told = {state.name: state for state in known if state and is_same}
+        self._told_slos = {state.name: state for state in budgets if state and is_same}
+        """What the status told, by name; until the first spec says what that is about."""
+        self._recalled: dict[_Key, SignalState] = {}
+        self._recalled_slos: dict[_Key, SloState] = {}
         self._signals: dict[_Key, SignalState] = {}
         self._slos: dict[_Key, SloState] = {}
-        self._closed = {name for name, state in self._recalled_slos.items() if state.last_known in _CLOSING}
+        self._closed = {state.name for state in budgets if state and state.last_known in _CLOSING}
         """SLOs that hold new revisions back."""
         self._asking: dict[_Key, asyncio.Task[_Told]] = {}
         """Questions whose answers are awaited."""
@@ -84,9 +94,9 @@ class TelemetryStage:
         self._began = world.clock.now()
         self.is_placed = False
         """Whether it is known by now which objects there are to be."""
-        self.blind: frozenset[GroupKind] = frozenset()
-        """Kinds that cannot be seen now."""
-        self._queries: tuple[tuple[Slo, ...], Mapping[_Key, tuple[BudgetQuery, ...]]] = ((), {})
+        self.blind: Mapping[GroupKind, Gap] = {}
+        """Kinds that cannot be seen now, and why."""
+        self._queries: tuple[tuple[Prometheus | Slo | None, ...], Mapping[_Key, tuple[BudgetQuery, ...]]] = ((), {})
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -121,19 +131,35 @@ class TelemetryStage:
         """When the next question is due of those that are not awaited."""
         return min((self._due.get(key, _NOW).at for about, key in self._questions(spec) if about not in self._asking), default=None)
 
+    async def first_answers(self, spec: ClusterStateSpec) -> None:
+        """Wait a little for what the status told and is too old by now: else each restart would tell Unknown for a moment.
+
+        To be called once it is known which objects there are to be.
+        """
+        known = self.known(spec, self._world.clock.now())
+        told: dict[_Key, SignalState | SloState] = {**self._recalled, **self._recalled_slos}
+        gaps = {_signal_key(spec, one) for one, state in known.signals if state and state.gap}
+        gaps |= {_slo_key(spec, one) for one, state in known.slos if state and state.gap}
+        if doubtful := {key for key in gaps if key in told and told[key].gap is None}:
+            self._start(spec)
+            if asked := [task for key, task in self._asking.items() if key in doubtful]:
+                await asyncio.wait(asked, timeout=FIRST_ANSWERS_SECONDS)
+
     def _start(self, spec: ClusterStateSpec) -> None:
         """Ask what is due, and with it what is due nearly."""
+        self._recall(spec)
         now = self._world.clock.monotonic()
         if not any(self._due.get(key, _NOW).at <= now for _, key in self._questions(spec)):
             return
         due = {key for _, key in self._questions(spec) if self._due.get(key, _NOW).earliest <= now}
         for signal in spec.vital.signals:
-            if (key := _signal_key(signal)) in due and key not in self._asking:
+            if (key := _signal_key(spec, signal)) in due and key not in self._asking:
                 self._asking[key] = asyncio.create_task(self._ask_signal(spec, signal), name=f"ask {signal.name}")
         for one in spec.vital.slos:
-            queries = [query for query in self._queries_of(spec)[_slo_key(one)] if (*_slo_key(one), query.name) in due]
-            if queries and _slo_key(one) not in self._asking:
-                self._asking[_slo_key(one)] = asyncio.create_task(self._ask_slo(spec, one, queries), name=f"ask {one.name}")
+            key = _slo_key(spec, one)
+            queries = [query for query in self._queries_of(spec)[key] if (*key, query.name) in due]
+            if queries and key not in self._asking:
+                self._asking[key] = asyncio.create_task(self._ask_slo(spec, one, queries), name=f"ask {one.name}")
 
     def _taken(self, spec: ClusterStateSpec) -> bool:
         """What was answered is awaited no more; True if it is news."""
@@ -154,7 +180,8 @@ class TelemetryStage:
         except Exception as exc:  # one question must never end the others
             self._world.reporter.fault(f"signal {signal.name} could not be asked for", exc)
             reading = gap(Gap.QUERY_FAILED, OUR_FAULT, asked_at=self._world.clock.now())
-        return [_signal_key(signal)], self._judge(signal, reading)
+        key = _signal_key(spec, signal)
+        return [key], self._judge(key, signal, reading)
 
     async def _ask_slo(self, spec: ClusterStateSpec, one: Slo, queries: Sequence[BudgetQuery]) -> _Told:
         """All that is due of an SLO at once: part of it would leave it unknown."""
@@ -164,22 +191,24 @@ class TelemetryStage:
             self._world.reporter.fault(f"SLO {one.name} could not be asked for", exc)
             now = self._world.clock.now()
             answers = [slo_queries.no_answer(query, Gap.QUERY_FAILED, OUR_FAULT, asked_at=now) for query in queries]
-        return [(*_slo_key(one), query.name) for query in queries], self._judge_slo(one, answers)
+        key = _slo_key(spec, one)
+        return [(*key, query.name) for query in queries], self._judge_slo(key, one, answers)
 
     def _questions(self, spec: ClusterStateSpec) -> Iterable[tuple[_Key, _Key]]:
         """Everything that is asked for, each with what it is about: signals, and the queries of SLOs. Before anything was placed there is nothing to count."""
         for signal in spec.vital.signals:
             if self.is_placed or signal.indicator is None:
-                yield _signal_key(signal), _signal_key(signal)
-        for key, queries in self._queries_of(spec).items():
+                key = _signal_key(spec, signal)
+                yield key, key
+        for about, queries in self._queries_of(spec).items():
             for query in queries:
-                yield key, (*key, query.name)
+                yield about, (*about, query.name)
 
     def _queries_of(self, spec: ClusterStateSpec) -> Mapping[_Key, tuple[BudgetQuery, ...]]:
         """The queries of each SLO; made once for a spec."""
-        slos = tuple(spec.vital.slos)
-        if self._queries[0] != slos:
-            self._queries = slos, {_slo_key(one): slo_queries.queries(one) for one in slos}
+        of = (spec.vital.prometheus, *spec.vital.slos)
+        if self._queries[0] != of:
+            self._queries = of, {_slo_key(spec, one): slo_queries.queries(one) for one in spec.vital.slos}
         return self._queries[1]
 
     async def _server(self, spec: ClusterStateSpec) -> Server | errors.CvstateError:
@@ -214,13 +243,14 @@ class TelemetryStage:
         """An indicator. Who waits too long gives up; what is under way goes on for the next question."""
         now = self._world.clock.now()
         if indicator is Indicator.PODS_READY:
-            if hidden := WORKLOADS & self.blind:
-                return gap(Gap.REFUSED, f"workloads of these kinds cannot be seen: {', '.join(sorted(map(str, hidden)))}", asked_at=now)
+            if hidden := sorted(WORKLOADS & self.blind.keys()):
+                return gap(self.blind[hidden[0]], f"workloads of these kinds cannot be seen: {', '.join(map(str, hidden))}", asked_at=now)
             return indicators.pods_ready(self._world.index.readiness.replicas_of(self._owner).values(), now=now)
         try:
             namespaces = self._world.index.namespaces(self._owner)
             async with asyncio.timeout(parse_seconds(signal.timeout)):
-                return await self._world.telemetry.indicator(indicator, namespaces, max_age_seconds=parse_seconds(signal.interval))
+                pause = parse_seconds(signal.interval)
+                return await self._world.telemetry.indicator(indicator, namespaces, owner=self._owner, max_age_seconds=pause)
         except TimeoutError:
             return gap(Gap.UNREACHABLE, f"the API server did not tell within {signal.timeout}", asked_at=now)
 
@@ -234,9 +264,9 @@ class TelemetryStage:
         """When to ask for these again; what is not asked for any more is forgotten."""
         clock = self._world.clock
         now, moment = clock.monotonic(), clock.now()
-        pauses = {_signal_key(one): parse_seconds(one.interval) for one in spec.vital.signals}
+        pauses = {_signal_key(spec, one): parse_seconds(one.interval) for one in spec.vital.signals}
         for one in spec.vital.slos:
-            key = _slo_key(one)
+            key = _slo_key(spec, one)
             for query in self._queries_of(spec)[key]:
                 pauses[*key, query.name] = (slo.ask_next(self._slos.get(key), query, moment) - moment).total_seconds()
         due = {}
@@ -250,72 +280,76 @@ class TelemetryStage:
             if key not in due and key[0] == "slo" and key in pauses and now + pauses[key] < planned.at:
                 due[key] = _Due(now + pauses[key], now + pauses[key])
         self._due = {key: at for key, at in {**self._due, **due}.items() if key in pauses}
-        budgets = {_slo_key(one) for one in spec.vital.slos}
+        budgets = {_slo_key(spec, one) for one in spec.vital.slos}
         self._signals = {key: state for key, state in self._signals.items() if key in pauses}
         self._slos = {key: state for key, state in self._slos.items() if key in budgets}
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
-    def _judge(self, signal: Signal, reading: Reading) -> bool:
-        key = _signal_key(signal)
+    def _judge(self, key: _Key, signal: Signal, reading: Reading) -> bool:
         is_first = key not in self._signals  # of this process: who waited for it goes on
-        before = self._signals.get(key) or self._recalled.pop(signal.name, None)
+        before = self._signals.get(key) or self._recalled.pop(key, None)
         found = self._signals[key] = signals.judge(signal, before, reading, self._world.clock.now())
         return is_first or before is None or (before.state, before.gap) != (found.state, found.gap)
 
-    def _judge_slo(self, one: Slo, answers: Iterable[Answer]) -> bool:
-        key = _slo_key(one)
+    def _judge_slo(self, key: _Key, one: Slo, answers: Iterable[Answer]) -> bool:
         is_first = key not in self._slos
-        before = self._slos.get(key) or self._recalled_slos.pop(one.name, None)
+        before = self._slos.get(key) or self._recalled_slos.pop(key, None)
         found = self._slos[key] = slo.judge(one, before, answers, self._world.clock.now())
         return is_first or before is None or (before.state, before.gap, before.level) != (found.state, found.gap, found.level)
 
     def known(self, spec: ClusterStateSpec, now: datetime) -> Signals:
         """What is known now; what is too old by now is not."""
+        self._recall(spec)
         return Signals(
-            tuple((one, self._signal(one, now)) for one in spec.vital.signals),
-            tuple((one, self._slo(one, now)) for one in spec.vital.slos),
+            tuple((one, self._signal(_signal_key(spec, one), one, now)) for one in spec.vital.signals),
+            tuple((one, self._slo(_slo_key(spec, one), one, now)) for one in spec.vital.slos),
         )
 
-    def _signal(self, signal: Signal, now: datetime) -> SignalState | None:
-        key = _signal_key(signal)
+    def _signal(self, key: _Key, signal: Signal, now: datetime) -> SignalState | None:
         if state := self._signals.get(key):
             state = self._signals[key] = signals.aged(signal, state, now)
             return state
-        recalled = self._recalled.get(signal.name)
-        return signals.aged(signal, recalled, now) if recalled and self._is_long_ago(now) else recalled
+        recalled = self._recalled.get(key)
+        return recalled and signals.aged(signal, recalled, self._recalled_until(now))
 
-    def _slo(self, one: Slo, now: datetime) -> SloState | None:
-        key = _slo_key(one)
+    def _slo(self, key: _Key, one: Slo, now: datetime) -> SloState | None:
         if state := self._slos.get(key):
-            if (at := slo.next_change(one, state)) and at <= now:
+            if state.changes_at and state.changes_at <= now:
                 state = self._slos[key] = slo.judge(one, state, (), now)
             return state
-        recalled = self._recalled_slos.get(one.name)
-        is_old = (
-            recalled
-            and self._is_long_ago(now)
-            and (recalled.taken_at is None or now - recalled.taken_at >= timedelta(seconds=parse_seconds(one.stale_after)))
-        )
-        return slo.judge(one, recalled, (), now) if recalled and is_old else recalled
+        recalled = self._recalled_slos.get(key)
+        if recalled is None or recalled.state is slo.State.UNKNOWN:
+            return recalled
+        return slo.judge(one, recalled, (), self._recalled_until(now))
 
-    def _is_long_ago(self, now: datetime) -> bool:
-        """Whether everything was asked for since the start, or could have been."""
-        return now - self._began >= timedelta(seconds=RECALLED_SECONDS)
+    def _recall(self, spec: ClusterStateSpec) -> None:
+        """What the status told is about what the first spec declares by these names; of what another query, or another server, says it told nothing."""
+        if self._told or self._told_slos:
+            self._recalled = {_signal_key(spec, one): self._told[one.name] for one in spec.vital.signals if one.name in self._told}
+            self._recalled_slos = {_slo_key(spec, one): self._told_slos[one.name] for one in spec.vital.slos if one.name in self._told_slos}
+            self._told, self._told_slos = {}, {}
+
+    def _recalled_until(self, now: datetime) -> datetime:
+        """The time by which the age of what was recalled is told: for a while after the start it is that of the start."""
+        return now if now >= self._began + RECALLED else self._began
 
     def next_change(self, spec: ClusterStateSpec) -> datetime | None:
         """When time alone makes something else of what is known. What is over was judged already. None: never."""
         now = self._world.clock.now()
-        moments = [signals.next_change(one, state) for one in spec.vital.signals if (state := self._signals.get(_signal_key(one)))]
-        moments += [slo.next_change(one, budget) for one in spec.vital.slos if (budget := self._slos.get(_slo_key(one)))]
-        return min((moment for moment in moments if moment and moment > now), default=None)
+        known = self.known(spec, now)
+        moments = [(_signal_key(spec, one) in self._signals, signals.next_change(one, state)) for one, state in known.signals if state]
+        moments += [(_slo_key(spec, one) in self._slos, state.changes_at) for one, state in known.slos if state]
+        # What was only recalled does not change before it could have been asked for.
+        told = [at if is_own else max(at, self._began + RECALLED) for is_own, at in moments if at]
+        return min((at for at in told if at > now), default=None)
 
     def burning(self, spec: ClusterStateSpec) -> Block | None:
         """Which SLO holds new revisions back; None if none does. Until each was asked for once, all of them do."""
         if spec.gates.error_budget is GateMode.OFF or not spec.vital.slos:
             self._closed.clear()
             return None
-        states = {one.name: self._slos.get(_slo_key(one)) for one in spec.vital.slos}
+        states = {one.name: self._slos.get(_slo_key(spec, one)) for one in spec.vital.slos}
         self._closed = {name for name, state in states.items() if slo.is_gate_closed(state, name in self._closed)}
         for name, state in states.items():
             if name in self._closed:
@@ -340,19 +374,26 @@ def _closed(name: str, state: SloState | None) -> Block:
     return Block(Reason.ERROR_BUDGET_BURNING, f"SLO {name}: {told}; {remedy}")
 
 
-def _signal_key(signal: Signal) -> _Key:
-    """A signal with another query or other bounds is another signal."""
-    what = ("indicator", signal.indicator.value) if signal.indicator else ("signal", signal.query or "")
+def _signal_key(spec: ClusterStateSpec, signal: Signal) -> _Key:
+    """A signal with another query or other bounds, or that is asked for elsewhere, is another signal."""
+    what = ("indicator", signal.indicator.value) if signal.indicator else ("signal", signal.query or "", *_server_key(spec))
     return (*what, signal.name, signal.min or "", signal.max or "")
 
 
-def _slo_key(one: Slo) -> _Key:
+def _slo_key(spec: ClusterStateSpec, one: Slo) -> _Key:
     series = one.series
     return (
         "slo",
+        *_server_key(spec),
         one.name,
         one.good or "",
         one.total or "",
         (series.sloth if series else None) or "",
         (series.pyrra if series else None) or "",
     )
+
+
+def _server_key(spec: ClusterStateSpec) -> _Key:
+    """Where it is asked for, and by whose right: what another server said, or said to somebody else, is no answer."""
+    prometheus = spec.vital.prometheus
+    return (prometheus.url, prometheus.secret_ref.name if prometheus.secret_ref else "") if prometheus else ()

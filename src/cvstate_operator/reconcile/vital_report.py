@@ -10,14 +10,17 @@ from typing import Any, Final
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.vitals import Vitals
-from cvstate_operator.vital import saved, signals, slo
-from cvstate_operator.vital.lapse import Lapse, Level
+from cvstate_operator.vital import saved, signals
+from cvstate_operator.vital.health.lapse import Lapse, Level
+from cvstate_operator.vital.objectives import slo
 
 SHOWN: Final = 20
 """Signals and SLOs that are told, the worst first."""
 UNREADY_SHOWN: Final = 10
 UNREADY_CHARACTERS: Final = 300
 """Longest message, and longest cause, of an object that is not ready."""
+PROGRESS_CHARACTERS: Final = 96
+"""A template and two numbers (`facts/progress`)."""
 _MOVING: Final = ("value", "takenAt", "series", "budgetLeft", "burnRate", "exhaustedIn")
 """What is told anew only together with something else."""
 _WORST: Final = ("Breached", "Exhausted", "Burning", "Unknown", "Pending", "Passing", "Met")
@@ -47,7 +50,7 @@ def vital(outcome: Outcome, vitals: Vitals, *, previous: Mapping[str, Any], is_f
         is_full: whether everything is told anew.
     """
     found = {
-        "objects": _counts(outcome),
+        "objects": _counts(outcome, vitals),
         "unready": [_unready(str(ref), lapse, vitals.causes.get(ref, "")) for ref, lapse in outcome.health.worst[:UNREADY_SHOWN]],
         "signals": _told((signals.to_json(state) for _, state in vitals.known.signals if state), previous.get("signals"), is_full=is_full),
         "slos": _told((slo.to_json(state) for _, state in vitals.known.slos if state), previous.get("slos"), is_full=is_full),
@@ -61,8 +64,8 @@ def vital(outcome: Outcome, vitals: Vitals, *, previous: Mapping[str, Any], is_f
     return {key: value for key, value in found.items() if value}
 
 
-def _counts(outcome: Outcome) -> dict[str, int]:
-    counts = outcome.health.counts
+def _counts(outcome: Outcome, vitals: Vitals) -> dict[str, int]:
+    counts = vitals.objects
     told = {"ready": counts.ready, **{level.value.lower(): counts.count(level) for level in Level if level is not Level.READY}}
     return {name: number for name, number in told.items() if number or name == "ready"} if outcome.is_compared else {}
 
@@ -75,6 +78,8 @@ def _unready(name: str, lapse: Lapse, cause: str) -> dict[str, str]:
             "reason": lapse.reason or "Unknown",
             "message": one_line(lapse.message, UNREADY_CHARACTERS) or "not looked at since the start",
             "since": saved.moment_text(lapse.since),
+            "progress": one_line(lapse.progress.text, PROGRESS_CHARACTERS) if lapse.progress else None,
+            "progressedAt": saved.moment_text(lapse.progressed_at) if lapse.progressed_at else None,
             "cause": one_line(cause, UNREADY_CHARACTERS),
         }
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
+from cvstate_operator.errors import CvstateError
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.gates import Block
@@ -24,12 +25,22 @@ from cvstate_operator.reconcile.ports import World
 from cvstate_operator.reconcile.revision_stage import RevisionStage
 from cvstate_operator.reconcile.telemetry_stage import TelemetryStage
 from cvstate_operator.reconcile.vital_stage import VitalStage
+from cvstate_operator.vital.reading import gap_of
 
 
 class VitalSide:
     """Not for concurrent use, but for `ask`, which may run beside everything else."""
 
-    def __init__(self, world: World, revision: RevisionStage, *, owner: str, namespace: str, status: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        world: World,
+        revision: RevisionStage,
+        *,
+        owner: str,
+        namespace: str,
+        status: Mapping[str, Any],
+        generation: int | None = None,
+    ) -> None:
         """
         Args:
             world: everything outside.
@@ -37,12 +48,13 @@ class VitalSide:
             owner: ApplySet id.
             namespace: of the ClusterState.
             status: of an earlier life of the operator; what was known then is taken up from it.
+            generation: of the ClusterState as it is now; None: the one that the status told of.
         """
         self._world = world
         self._revision = revision
         self._owner = owner
         self._health = HealthStage(world.index, owner=owner, status=status)
-        self._telemetry = TelemetryStage(world, owner=owner, namespace=namespace, status=status)
+        self._telemetry = TelemetryStage(world, owner=owner, namespace=namespace, status=status, generation=generation)
         self._causes = CauseStage(world)
         self._vital = VitalStage(status=status, now=world.clock.now())
         self._judge = JudgeStage(revision)
@@ -78,6 +90,10 @@ class VitalSide:
                 results = [task.result() for task in done]
                 return any(results) or self._judge.is_watching
 
+    async def first_answers(self, spec: ClusterStateSpec) -> None:
+        """Wait a little for what an earlier process told and is too old by now. To be called after `look`, before the first outcome is told."""
+        await self._telemetry.first_answers(spec)
+
     def stop(self) -> None:
         """Ask no more."""
         self._telemetry.stop()
@@ -91,37 +107,38 @@ class VitalSide:
         """Which SLO holds new revisions back; None if none does."""
         return self._telemetry.burning(spec)
 
-    def begin(self, spec: ClusterStateSpec, wanted: Desired, *, blind: Collection[GroupKind]) -> None:
+    def begin(self, spec: ClusterStateSpec, wanted: Desired, *, unseen: Mapping[GroupKind, CvstateError]) -> None:
         """The current revision begins, or is taken up after a restart: remember what is wrong already. To be called before its first write.
 
         Args:
             spec: the ClusterState.
             wanted: what it declares.
-            blind: kinds that cannot be seen.
+            unseen: kinds of which nobody knows how they are, and why.
         """
         if not self._has_looked:
-            self.look(spec, wanted, blind=blind, missing=())
+            self.look(spec, wanted, unseen=unseen, missing=())
         if current := self._revision.history.current:
             self._judge.begin(current.started_at, self._health.found, self._telemetry.known(spec, self._world.clock.now()))
 
     def look(
-        self, spec: ClusterStateSpec, wanted: Desired | None, *, blind: Collection[GroupKind], missing: Collection[ObjectRef]
+        self, spec: ClusterStateSpec, wanted: Desired | None, *, unseen: Mapping[GroupKind, CvstateError], missing: Collection[ObjectRef]
     ) -> Health:
         """How what is `wanted` is.
 
         Args:
             spec: the ClusterState.
             wanted: None for nothing.
-            blind: kinds that cannot be seen.
+            unseen: kinds of which nobody knows how they are, and why.
             missing: desired objects that are not there, although they were.
         """
         health = self._health.judge(
             wanted,
-            frozenset(blind),
+            {kind: gap_of(error) for kind, error in unseen.items()},
             missing=missing,
             degraded_after=parse_seconds(spec.vital.degraded_after),
             now=self._world.clock.now(),
         )
+        self._revision.see(health.blind)
         deadline, now = self._revision.deadline(spec), self._world.clock.now()
         self._causes.wants(health, within=(deadline - now).total_seconds() if deadline else None)
         self._telemetry.blind, self._telemetry.is_placed = health.blind, wanted is not None

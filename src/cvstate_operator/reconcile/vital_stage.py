@@ -3,29 +3,32 @@
 No I/O: what is asked for is asked beside the passes (`telemetry_stage`). Each pass ends here, with the outcome of all that went before it.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.drift import Severity
+from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.errors import TransientError
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.problem import Problem
+from cvstate_operator.reconcile.configuration import NOTHING, configuration_of, found_of, health_of
+from cvstate_operator.reconcile.ledger import YOUNG_SECONDS
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.vitals import Signals, Vitals
-from cvstate_operator.vital import completeness, score, verdict
-from cvstate_operator.vital.completeness import Source, SourceKind
-from cvstate_operator.vital.compliance import Configuration, Doubt, Fault
-from cvstate_operator.vital.reading import Gap
-from cvstate_operator.vital.replicas import Replicas, total
+from cvstate_operator.vital.facts.replicas import Replicas, total
+from cvstate_operator.vital.health.lapse import LASTING
+from cvstate_operator.vital.verdicts import completeness, score, verdict
+from cvstate_operator.vital.verdicts.completeness import Source, SourceKind
+from cvstate_operator.vital.verdicts.compliance import Doubt, Fault
 
 SOURCE_PATIENCE_SECONDS: Final = 300.0
 """How long a look at Git may fail before the newest commit counts as unknown: as long as telemetry is believed without a new sample, by default."""
 _SOURCE_PATIENCE: Final = timedelta(seconds=SOURCE_PATIENCE_SECONDS)
+_YOUNG: Final = timedelta(seconds=YOUNG_SECONDS)
 
 
 class VitalStage:
@@ -35,8 +38,16 @@ class VitalStage:
         """`status`: of an earlier life; `now`: UTC."""
         told = next((one for one in status.get("conditions") or () if one.get("type") == ConditionType.ACCEPTED), None)
         self._verdict = verdict.recalled(str(told.get("status")), now) if told else None
+        self._was_ready = self._verdict is not None and self._verdict.status is not None
+        """Whether everything was there and ready once, or was judged by somebody who could say."""
         self._seen: set[GroupKind] = set()
         """Kinds whose objects were compared once in the life of this process."""
+        self._found = NOTHING
+        """Of the pass before."""
+        self._waits: tuple[int | None, datetime] | None = None
+        """The wave that later ones wait for, or None for a dependency, and when that will have been for too long; None if nothing waits to be made."""
+        self._left_out: dict[tuple[str, int, str, str], datetime] = {}
+        """When each problem was first met that may pass by itself, and is about no desired object."""
         self._since: dict[str, datetime] = {}
         """When the source, and the kinds that cannot be seen, began to be so."""
 
@@ -65,22 +76,49 @@ class VitalStage:
         since.update(_drifted_since(outcome))
         since.update(self._kept(outcome, now))
         self._seen.update(kind for kind in outcome.kinds if outcome.is_compared and kind not in health.blind)
-        configuration = replace(configuration_of(outcome, seen=self._seen), is_source_fresh=self._is_source_fresh(outcome, now))
-        found = score.evaluate(configuration, health.counts, known.items, since=since)
-        self._verdict = verdict.judge(found, spec.vital.acceptance, before=self._verdict, now=now)
+        passing = self._passing(outcome, now)
+        is_stuck = self._is_stuck(outcome, timedelta(seconds=parse_seconds(spec.vital.degraded_after)), now)
+        self._found = found_of(outcome, seen=self._seen, passing=passing, before=self._found, is_stuck=is_stuck)
+        configuration = configuration_of(outcome, self._found, seen=self._seen, passing=passing)
+        configuration = replace(configuration, is_source_fresh=self._is_source_fresh(outcome, now))
+        objects = health_of(outcome, self._found)
+        found = score.evaluate(configuration, objects, known.items, since=since)
+        hidden = {ref: level for ref in outcome.hidden if (level := self._found.level(ref)) in LASTING and level}
+        is_made = outcome.is_whole and not outcome.unmade
+        self._was_ready |= is_made and not objects.progressing
+        self._verdict = verdict.judge(found, spec.vital.acceptance, before=self._verdict, now=now, is_made=is_made and self._was_ready)
         whole = completeness.evaluate([*known.sources, *self._kinds(outcome)])
-        return Vitals(known, found, whole, self._verdict, total(pods), causes)
+        return Vitals(known, found, whole, self._verdict, objects, hidden, total(pods), causes)
 
     def next_change(self, now: datetime) -> datetime | None:
         """When time alone changes something; None: never."""
         stale_at = self._since[Doubt.SOURCE_STALE] + _SOURCE_PATIENCE if Doubt.SOURCE_STALE in self._since else None
-        moments = (stale_at, self._verdict.next_change if self._verdict else None)
+        stuck_at = self._waits[1] if self._waits else None
+        passed_at = min((since + _YOUNG for since in self._left_out.values() if since + _YOUNG > now), default=None)
+        moments = (stale_at, stuck_at, passed_at, self._verdict.next_change if self._verdict else None)
         return min((at for at in moments if at and at > now), default=None)
 
     def _is_source_fresh(self, outcome: Outcome, now: datetime) -> bool:
         """Whether the newest commit is known; a server that is away for a moment changes nothing about that."""
         error = outcome.source_error
         return error is None or (isinstance(error, TransientError) and now - self._since[Doubt.SOURCE_STALE] < _SOURCE_PATIENCE)
+
+    def _passing(self, outcome: Outcome, now: datetime) -> Collection[Problem]:
+        """What is left out, was met just now, and may pass by itself."""
+        met = [problem for problem in outcome.left_out if problem.retryable]
+        self._left_out = {_key(problem): self._left_out.get(_key(problem), now) for problem in met}
+        return frozenset(problem for problem in met if now - self._left_out[_key(problem)] < _YOUNG)
+
+    def _is_stuck(self, outcome: Outcome, patience: timedelta, now: datetime) -> bool:
+        """Whether what is to be made has waited for one and the same wave, or for dependencies, for too long to be on its way still."""
+        frontier, unmade = outcome.held.frontier, outcome.unmade
+        if not (unmade.dependent or (unmade.later and frontier)):
+            self._waits = None
+            return False
+        wave = frontier.wave if frontier and not unmade.dependent else None
+        if self._waits is None or self._waits[0] != wave:
+            self._waits = (wave, now + patience)
+        return now >= self._waits[1]
 
     def _kept(self, outcome: Outcome, now: datetime) -> Mapping[str, datetime]:
         """Since when the source and kinds are not as they should be; remembered from one pass to the next."""
@@ -91,42 +129,12 @@ class VitalStage:
     def _kinds(self, outcome: Outcome) -> list[Source]:
         """Kinds of which objects are declared, as sources of telemetry."""
         blind = outcome.health.blind
-        return [
-            Source(SourceKind.OBJECTS, str(kind), Gap.REFUSED, self._since[str(kind)])
-            if kind in blind
-            else Source(SourceKind.OBJECTS, str(kind))
-            for kind in outcome.kinds
-        ]
+        return [Source(SourceKind.OBJECTS, str(kind), blind.get(kind)) for kind in outcome.kinds]
 
 
-def configuration_of(outcome: Outcome, *, seen: Collection[GroupKind] = ()) -> Configuration:
-    """How the declared objects compare with the cluster: each counts once, by the worst that is known of it.
-
-    Args:
-        outcome: of the pass.
-        seen: kinds that were compared before; of what cannot be seen now, the others never were.
-    """
-    failed = {*outcome.missing, *outcome.failing}
-    drift = {ref: max((entry.severity for entry in found), key=_rank) for ref, found in outcome.drift if ref not in failed}
-    held, pruning = outcome.held, outcome.pruning
-    waiting = held.creates + held.updates + held.later + len(held.left) + len(pruning.held) + len(pruning.deferred)
-    waiting += sum(len(one.changes) for one in pruning.waiting)
-    waiting += sum(one.item.action is PlanAction.RECREATE for one in outcome.consent.waits)
-    rest = max(0, outcome.desired - len(drift) - len(failed))
-    return Configuration(
-        desired=outcome.desired + _unreadable(outcome),
-        drift=Counter(drift.values()),
-        failed=len(failed) + _unreadable(outcome),
-        held=min(waiting, rest),
-        unjudged=min(rest, sum(number for kind, number in outcome.blind_objects.items() if kind not in seen)),
-        unseen=sum(number for kind, number in outcome.blind_objects.items() if kind in seen),
-        is_evaluated=outcome.is_compared,
-    )
-
-
-def _unreadable(outcome: Outcome) -> int:
-    """Files and documents that could not be read: what they declare is not there, and nobody knows how much that is."""
-    return sum(not problem.object for problem in outcome.problems)
+def _key(problem: Problem) -> tuple[str, int, str, str]:
+    """What a problem is about; what the message says may be another thing each time."""
+    return problem.file, problem.document, problem.object, problem.reason
 
 
 def _drifted_since(outcome: Outcome) -> dict[str, datetime]:
@@ -143,7 +151,3 @@ def _drifted_since(outcome: Outcome) -> dict[str, datetime]:
             name = names[entry.severity].value
             found[name] = min(entry.first_seen, found.get(name, entry.first_seen))
     return found
-
-
-def _rank(severity: Severity) -> int:
-    return severity.rank

@@ -22,7 +22,7 @@ from typing import Final
 
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.telemetry.prometheus_answer import Series
-from cvstate_operator.vital import promql
+from cvstate_operator.vital.language import promql
 from cvstate_operator.vital.reading import Gap, Reading, gap
 
 _NAME: Final = "__name__"

@@ -24,7 +24,7 @@ from cvstate_operator.telemetry import endpoint, fresh_reading, prometheus_answe
 from cvstate_operator.telemetry.endpoint import Endpoint
 from cvstate_operator.telemetry.prometheus_answer import MAX_BYTES, MAX_SERIES, NoAnswerError, Series
 from cvstate_operator.telemetry.resolver import JudgingResolver
-from cvstate_operator.vital import promql
+from cvstate_operator.vital.language import promql
 from cvstate_operator.vital.reading import Gap, Reading, gap
 
 IN_FLIGHT: Final = 32
@@ -65,16 +65,19 @@ class PrometheusClient:
         policy: AddressPolicy,
         *,
         observe: Callable[[str, float], None] = lambda result, seconds: None,
+        waited: Callable[[float], None] = lambda seconds: None,
         shared_seconds: float = SHARED_SECONDS,
     ) -> None:
         """
         Args:
             policy: which hosts may be asked.
             observe: told of every request: `success` or the word of its Gap, and how many seconds it took.
+            waited: told of every question for how many seconds it waited for its turn, whether it had one or not.
             shared_seconds: how old an answer may be that somebody else got; 0: only questions on their way are shared.
         """
         self._policy = policy
         self._observe = observe
+        self._waited = waited
         self._shared_seconds = shared_seconds
         self._sessions: dict[str, tuple[aiohttp.ClientSession, JudgingResolver]] = {}
         self._tls: dict[tuple[str, bytes], ssl.SSLContext] = {}
@@ -195,12 +198,14 @@ class PrometheusClient:
         """One question, when it is its turn."""
         server = self._servers.setdefault(where.origin, asyncio.Semaphore(IN_FLIGHT_PER_SERVER))
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
+        asked = loop.time()
+        deadline = asked + timeout_seconds
         began: float | None = None
         try:
             # That of the server first: who waits for a slow one takes no turn away from others.
             async with asyncio.timeout_at(deadline), server, self._slots:
                 began = loop.time()
+                self._waited(began - asked)
                 series = await self._request(where, query, deadline)
                 self._observe("success", loop.time() - began)
                 return _Answer(series, began)
@@ -215,6 +220,8 @@ class PrometheusClient:
             failure = NoAnswerError(Gap.UNREACHABLE, f"{where.origin} {_why(exc)}")
         if began is not None:
             self._observe(failure.gap, loop.time() - began)
+        else:
+            self._waited(loop.time() - asked)
         raise failure
 
     async def _request(self, where: Endpoint, query: str, deadline: float) -> tuple[Series, ...]:

@@ -3,6 +3,7 @@
 Source: Prometheus documentation, "HTTP API", "Format overview" and "Instant queries".
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ _SAID_CHARACTERS: Final = 200
 """Of the server's own words."""
 _ITS_FAULT: Final = frozenset({"bad_data", "execution", "timeout", "canceled"})
 """errorType of what is about the query, in contrast to `internal` and `unavailable`. Source: Prometheus, web/api/v1."""
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|NaN|[+-]Inf", re.ASCII)
+"""A value as Prometheus writes it; its documentation, "Expression query result formats", names what JSON has no numbers for. Python reads much more."""
 
 
 class NoAnswerError(Exception):
@@ -117,4 +120,6 @@ def _series(labels: Any, pair: Any, *, has_histogram: bool = False) -> Series:
     at, value = pair
     if not isinstance(value, str) or not all(isinstance(text, str) for text in labels.values()):
         raise TypeError("labels and values are texts")
+    if not _NUMBER.fullmatch(value):
+        raise ValueError("no number")
     return Series(labels, float(value), datetime.fromtimestamp(at, UTC))

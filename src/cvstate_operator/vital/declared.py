@@ -2,9 +2,10 @@
 
 from cvstate_operator.api.vital import Vital
 from cvstate_operator.errors import InvalidSpecError
-from cvstate_operator.vital import promql, slo_queries
-from cvstate_operator.vital.custom_health import Rules
-from cvstate_operator.vital.expression import ExpressionError
+from cvstate_operator.vital.health.custom_health import Rules
+from cvstate_operator.vital.language import promql
+from cvstate_operator.vital.language.expression import ExpressionError
+from cvstate_operator.vital.objectives import slo_queries
 
 
 def check(vital: Vital) -> None:

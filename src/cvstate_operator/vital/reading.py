@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from cvstate_operator import errors
+
 
 class Gap(StrEnum):
     """Why there is no value, in one word; the set is closed, so it may be a metric label."""
@@ -20,7 +22,7 @@ class Gap(StrEnum):
     STALE = "Stale"
     """The newest sample is older than it may be."""
     UNREACHABLE = "Unreachable"
-    """No connection, or no answer in time."""
+    """No connection, no answer in time, or an error in place of one that may pass."""
     REFUSED = "Refused"
     """Credentials are missing or wrong, or we may not read it."""
     QUERY_FAILED = "QueryFailed"
@@ -52,3 +54,15 @@ class Reading:
 def gap(why: Gap, message: str, *, asked_at: datetime, taken_at: datetime | None = None) -> Reading:
     """No value, and why."""
     return Reading(asked_at, taken_at=taken_at, gap=why, message=message)
+
+
+def gap_of(error: errors.CvstateError) -> Gap:
+    """What an error of the API server means to who wanted to know something."""
+    match error:
+        case errors.ForbiddenError() | errors.UnauthorizedError():
+            return Gap.REFUSED
+        case errors.NotFoundError():
+            return Gap.NO_DATA
+        case errors.TransientError():
+            return Gap.UNREACHABLE
+    return Gap.QUERY_FAILED

@@ -7,12 +7,14 @@ nothing here raises.
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.vital import moments
+from cvstate_operator.vital.facts import moments
+from cvstate_operator.vital.reading import Gap
 
 MAX_NAME: Final = 63
 """Characters of a name. Source: api.vital, SignalName."""
@@ -104,6 +106,41 @@ def word(kind: type[Word], text: Any) -> Word | None:
         return kind(text) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Head(Generic[Word]):
+    """What the judgements of signals and SLOs have in common."""
+
+    name: str
+    state: Word
+    since: datetime
+    message: str
+    last_known: Word | None
+    """The state, or the one before it became unknown; None if there never was one."""
+    taken_at: datetime | None
+    gap: Gap | None
+    """Why nothing is known; None if something is."""
+
+
+def head(told: Any, states: type[Word], *, unknown: Word) -> Head[Word] | None:
+    """What a judgement of the status begins with; None if it is none, or contradicts itself.
+
+    Args:
+        told: what stands in the status.
+        states: the words for what it may be.
+        unknown: the one of them that nothing is known by.
+    """
+    if not isinstance(told, Mapping):
+        return None
+    name, state, since = line(told.get("name"), MAX_NAME), word(states, told.get("state")), moment(told.get("since"))
+    if not name or state is None or since is None:
+        return None
+    last_known = word(states, told.get("lastKnown")) if state is unknown else state
+    gap = word(Gap, told.get("gap"))
+    if last_known is unknown or (state is unknown) is (gap is None):
+        return None
+    return Head(name, state, since, line(told.get("message"), MAX_MESSAGE), last_known, moment(told.get("takenAt")), gap)
 
 
 def without_empty(told: Mapping[str, str | None]) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """Signals: a number is in its range or not, and since when. Readings come from Prometheus or from what is counted in the cluster; score, status and
 roll-back read the judgement.
 
-A signal that leaves its range is Pending, and Breached once it was outside for `for`. It passes again once it was inside for a tenth of that: a value that
-flaps around its bound is one breach. Without data it is Unknown, with what was known before: clocks stand still then, and only a good reading ends a breach.
+A signal that leaves its range is Pending, and Breached once it was outside for `for`. It passes again once it settled (`settle_time`): a value that flaps
+around its bound is one breach. Without data it is Unknown, with what was known before: clocks stand still then, and only a good reading ends a breach.
 
 Every change that time alone brings has its own moment (`next_change`), and `since` tells that moment: it makes no difference how often one asks.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -64,6 +63,16 @@ class SignalState:
     """While Breached: since when it is inside again. None otherwise."""
     gap: Gap | None = None
     """Why it is Unknown; None if it is not."""
+
+
+def settle_time(signal: Signal) -> timedelta:
+    """How long a breached signal has to be inside again: a tenth of `for`, but no less than until the next answer is there, at the end of its timeout.
+
+    So it takes two good answers in a row. Without it, a signal with `for: 0s` whose value flapped was told 119 times an hour (measured). A timeout that is longer
+    than the interval counts as long as that: it is a guess at what is rare, and should not make every end late.
+    """
+    interval = span(signal.interval)
+    return max(span(signal.for_) * RECOVERY_SHARE, interval + min(interval, span(signal.timeout)))
 
 
 def bound(signal: Signal) -> str:
@@ -179,33 +188,28 @@ def to_json(state: SignalState) -> dict[str, str]:
 
 def from_json(told: Any) -> SignalState | None:
     """What `to_json` told; None if it is anything else. One who knows tells what is measured, and when."""
-    if not isinstance(told, Mapping):
+    head = saved.head(told, State, unknown=State.UNKNOWN)
+    if head is None:
         return None
-    name, state, since = saved.line(told.get("name"), saved.MAX_NAME), saved.word(State, told.get("state")), saved.moment(told.get("since"))
-    if not name or state is None or since is None:
-        return None
-    is_unknown = state is State.UNKNOWN
-    last_known = saved.word(State, told.get("lastKnown")) if is_unknown else state
-    value, taken_at = saved.number(told.get("value")), saved.moment(told.get("takenAt"))
+    last_known, value = head.last_known, saved.number(told.get("value"))
     outside_since, inside_since = saved.moment(told.get("outsideSince")), saved.moment(told.get("insideSince"))
-    gap = saved.word(Gap, told.get("gap"))
-    if last_known is State.UNKNOWN or is_unknown is (gap is None) or (last_known is None) is not (value is None or taken_at is None):
+    if (last_known is None) is not (value is None or head.taken_at is None):
         return None
     if (outside_since is None) is not (last_known in (None, State.PASSING)) or (inside_since and last_known is not State.BREACHED):
         return None
     return SignalState(
-        name=name,
-        state=state,
-        since=since,
+        name=head.name,
+        state=head.state,
+        since=head.since,
         bound=saved.line(told.get("bound"), saved.MAX_SERIES),
-        message=saved.line(told.get("message"), saved.MAX_MESSAGE),
+        message=head.message,
         last_known=last_known,
         value=value,
-        taken_at=taken_at,
+        taken_at=head.taken_at,
         series=saved.line(told.get("series"), saved.MAX_SERIES),
         outside_since=outside_since,
         inside_since=inside_since,
-        gap=gap,
+        gap=head.gap,
     )
 
 
@@ -267,7 +271,7 @@ def _due(signal: Signal, state: SignalState) -> datetime | None:
     if state.state is State.PENDING and state.outside_since is not None:
         return state.outside_since + span(signal.for_)
     if state.state is State.BREACHED and state.inside_since is not None:
-        return state.inside_since + span(signal.for_) * RECOVERY_SHARE
+        return state.inside_since + settle_time(signal)
     return None
 
 

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import yaml
 
-LEFT_OUT = {"kubernetes.client", "kubernetes.config", "requests", "oauthlib", "websocket", "urllib3"}
+LEFT_OUT = {
+    "kubernetes.client",
+    "kubernetes.config",
+    "requests",
+    "oauthlib",
+    "websocket",
+    "urllib3",
+    "dateutil",
+    "kubernetes.aio.client.rest",
+}
 
 
 def printed(program: str) -> str:
@@ -61,3 +70,12 @@ def test_to_ask_twice_changes_nothing() -> None:
         "from cvstate_operator.cli import imports\nimports.leave_out_unused()\nbefore = dict(sys.modules)\nimports.leave_out_unused()\n"
     )
     assert printed(f"{program}print(before == sys.modules)") == "True"
+
+
+def test_aiohttp_is_loaded_without_authorities_and_trusts_nobody_for_that() -> None:
+    program = (
+        "import ssl\nbefore = ssl.create_default_context\nfrom cvstate_operator.cli import imports\nimports.load_aiohttp()\n"
+        "from aiohttp import connector\nmade = connector._SSL_CONTEXT_VERIFIED\n"
+    )
+    told = "print(len(made.get_ca_certs()), made.verify_mode.name, made.check_hostname, ssl.create_default_context is before)"
+    assert printed(program + told) == "0 CERT_REQUIRED True True"

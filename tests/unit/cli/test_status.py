@@ -187,6 +187,43 @@ def test_foreign_text_cannot_write_to_the_terminal() -> None:
     assert "\x07" not in found
 
 
+@pytest.mark.parametrize(
+    ("ready", "healthy", "says"),
+    [
+        ("True", "True", "3 objects match"),
+        ("True", "", "3 objects match"),
+        ("True", "False", "Ill: web is Degraded"),
+        ("True", "Unknown", "Ill: web is Degraded"),
+        ("False", "False", "Some: 3 objects match"),
+        ("Unknown", "False", "Some: 3 objects match"),
+    ],
+)
+def test_the_table_says_why_something_is_not_ready_or_else_why_it_is_not_healthy(ready: str, healthy: str, says: str) -> None:
+    told = [condition("Ready", ready, message="3 objects match")]
+    told += [condition("Healthy", healthy, "Ill", "web is Degraded")] if healthy else []
+    row = text(status._table([item(conditions=told)], width=200)).splitlines()[1]
+    assert row.rstrip().endswith(f"  {says}")
+
+
+def test_commits_in_the_table_leave_room_for_what_it_is_about() -> None:
+    told = [condition("Ready", "False", "RolledBack", f"main@sha1:{B} is quarantined")]
+    assert f"RolledBack: main@{B[:12]} is quarantined" in text(status._table([item(conditions=told)], width=200))
+
+
+@pytest.mark.parametrize("is_narrow", [False, True])
+def test_what_ready_says_is_not_said_twice(is_narrow: bool) -> None:
+    told = [condition(kind, word, "RolledBack", "it is quarantined") for kind, word in (("Stalled", "True"), ("Ready", "False"))]
+    found = text(status_detail.shown(item(conditions=told), (), is_narrow=is_narrow))
+    assert (found.count("it is quarantined"), found.count("as Ready")) == (1, 1)
+
+
+def test_commands_that_the_operator_names_can_be_copied() -> None:
+    said = "release it: cvstate rollback NAME -n NAMESPACE --undo"
+    event = {"type": "Warning", "reason": "RolledBack", "note": said, "eventTime": ago(minutes=1), "metadata": {}}
+    found = text(status_detail.shown(item(conditions=[condition("Ready", "False", message=said)]), [event]))
+    assert found.count("cvstate rollback shop -n web --undo") == 2
+
+
 def test_one_that_no_operator_saw_is_shown_too() -> None:
     fresh = item()
     del fresh["status"]

@@ -11,9 +11,9 @@ import pytest
 
 from cvstate_operator.api.vital import Indicator
 from cvstate_operator.cli import next_step, status, status_detail, status_vital
-from cvstate_operator.vital.compliance import Doubt, Fault
-from cvstate_operator.vital.lapse import Level
+from cvstate_operator.vital.health.lapse import Level
 from cvstate_operator.vital.reading import Gap
+from cvstate_operator.vital.verdicts.compliance import Doubt, Fault
 from tests.unit.cli.test_status import A, B, ago, condition, item, text
 
 QUERY = 'sum(rate(errors_total{job="shop"}[5m]))\n  / sum(rate(requests_total{job="shop"}[5m]))\n'
@@ -159,6 +159,13 @@ def test_a_gap_after_a_breach_costs_more_than_confidence() -> None:
     assert [row(found, name).split("  ")[1] for name in ("error-rate", "availability")] == ["0 points"] * 2
 
 
+def test_what_never_was_known_or_is_a_gap_costs_points_and_confidence() -> None:
+    pulls = [pull("error-rate", 1), pull("Unknown", 3), pull("Degraded", 2)]
+    found = detail(cv={"score": 90, "confidence": 49}, vital={"pulls": pulls, "signals": [signal("Unknown", gap="NoData")]})
+    costs = [row(found, name).split("  ")[1] for name in ("error-rate", "Unknown", "Degraded")]
+    assert costs == ["1 point, confidence", "3 points, confidence", "2 points"]
+
+
 def test_a_step_for_several_is_said_once_and_it_is_said_that_more_may_pull() -> None:
     found = detail(cv={"score": 70, "confidence": 80}, vital={"pulls": [pull("Failed"), pull("Degraded"), *[pull("LowDrift")] * 8]})
     assert found.count("cvstate tree shop -n web --unhealthy") == 1
@@ -181,6 +188,12 @@ def test_if_nothing_is_told_but_the_worst_that_is_shown() -> None:
 @pytest.mark.parametrize("word", [*Fault, *Doubt, *(level for level in Level if level not in (Level.READY, Level.PROGRESSING))])
 def test_every_word_of_configuration_and_health_has_a_command_that_goes_on(word: str) -> None:
     assert re.search(r"cvstate (diff|tree|plan|reconcile) shop -n web", next_step.step(word, item(SPEC)))
+
+
+@pytest.mark.parametrize("word", [Fault.HELD, Fault.NOT_APPLIED])
+def test_what_waits_since_it_is_suspended_goes_on_by_resume(word: str) -> None:
+    assert next_step.step(word, item({**SPEC, "suspend": True})).endswith(": cvstate resume shop -n web")
+    assert "resume" not in next_step.step(word, item({**SPEC, "suspend": False}))
 
 
 @pytest.mark.parametrize("indicator", Indicator)

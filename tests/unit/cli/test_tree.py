@@ -11,10 +11,11 @@ import pytest
 
 from cvstate_operator.api.vital import HealthExpr
 from cvstate_operator.cli import tree_nodes, tree_report
-from cvstate_operator.cli.tree_load import Loaded, Unseen
+from cvstate_operator.cli.tree_load import Degraded, Loaded, Unseen
 from cvstate_operator.cli.tree_nodes import Node, build, cut, unwell
 from cvstate_operator.objects.identity import GroupKind
-from cvstate_operator.vital.custom_health import Rules
+from cvstate_operator.vital.health.custom_health import Rules
+from cvstate_operator.vital.health.state import Status
 from tests.unit.vital import objects
 from tests.unit.vital.objects import MADE, Json, claim, condition, container, pod
 
@@ -136,6 +137,12 @@ def test_health_is_judged_by_the_rules_of_the_cluster_state() -> None:
     assert [build([body], [], given)[0].is_current for given in (Rules(), rules)] == [True, False]
 
 
+def test_a_member_without_the_status_that_its_kind_has_is_unknown() -> None:
+    body = named(objects.live("example.io/v1", "Widget"), "w")
+    kind = GroupKind("example.io", "Widget")
+    assert [build([body], [], with_status=kinds)[0].readiness.status for kinds in (set(), {kind})] == [Status.CURRENT, Status.UNKNOWN]
+
+
 @pytest.mark.parametrize(
     ("kind", "below"),
     [
@@ -174,6 +181,28 @@ def test_a_tree_says_kind_name_health_age_and_why() -> None:
         "\n"
         "5 objects: 2 InProgress, 1 Failed, 2 Current."
     )
+
+
+def test_what_the_operator_calls_degraded_says_so_and_since_when() -> None:
+    found, since = shop(), (NOW - timedelta(minutes=7)).isoformat()
+    loaded = Loaded("shop", "state", "", (), degraded={"apps/Deployment/shop/api": Degraded(since, "0 of 2 replicas are ready")})
+    lines = tree_report.as_text(loaded, found, found, width=120, now=NOW)
+    shown = "\n".join(line.plain for line in lines)
+    assert "│  Degraded for 7 m: 1 of 2 replicas are ready\n└─ ReplicaSet/" in shown
+    assert shown.count("Degraded") == 1
+    api = next(root for root in tree_report.as_json(loaded, found, found)["tree"] if root["object"] == "apps/Deployment/shop/api")
+    assert (api["status"], api["degradedSince"]) == ("InProgress", since)
+    assert "degradedSince" not in api["children"][0]
+
+
+def test_what_is_current_again_but_not_for_long_enough_is_told_at_the_end() -> None:
+    found, since = build([SETTINGS], []), (NOW - timedelta(minutes=7)).isoformat()
+    loaded = Loaded("shop", "state", "", (), degraded={"ConfigMap/shop/settings": Degraded(since, "is ready again, not yet for 30 s")})
+    lines = tree_report.as_text(loaded, found, unwell(found), width=120, now=NOW)
+    assert [line.plain for line in lines[-2:]] == [
+        "ConfigMap/settings counts as Degraded for 7 m: is ready again, not yet for 30 s",
+        "It is Current.",
+    ]
 
 
 def test_the_filter_leaves_what_is_not_current_and_what_leads_to_it() -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import ssl
 import subprocess
 import time
 from typing import Any
@@ -36,6 +37,7 @@ def environment(request: dict[str, Any]) -> dict[str, Any]:
         "limits": limits,
         "descriptors": descriptors,
         "session": os.getsid(0) == os.getpid(),
+        "authorities": [ssl.get_default_verify_paths().cafile, ssl.get_default_verify_paths().capath],
     }
 
 

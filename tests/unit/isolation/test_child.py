@@ -6,6 +6,7 @@ Aspects: answers and errors travel · environment and limits · a child that han
 import asyncio
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -72,6 +73,13 @@ async def test_the_child_has_an_empty_environment_and_a_home_that_goes_with_it(
     assert found["cwd"] == found["environment"]["HOME"]
     assert Path(found["cwd"]).parent == tmp_path / "scratch"
     assert not Path(found["cwd"]).exists()
+
+
+async def test_the_child_trusts_whom_the_machine_trusts(children: Children, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    machine = ssl.get_default_verify_paths()
+    assert (await ask(children, "environment"))["authorities"] == [machine.cafile, machine.capath]
 
 
 async def test_the_child_is_limited_and_holds_no_file_of_others(children: Children):

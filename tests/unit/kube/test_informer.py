@@ -1,6 +1,7 @@
 """An informer and the watches of a kind, against a scripted stream: orders of events that a live API server gives only by chance.
 
-Aspects: a list beside the stream · broken streams · silent streams · what blinds a kind and what does not · objects that cannot be understood · whose object it is.
+Aspects: a list beside the stream · broken streams · silent streams · what blinds a kind and what does not · what is not known any more · objects that cannot be
+understood · whose object it is · who is told of doubts.
 """
 
 import asyncio
@@ -39,6 +40,10 @@ class Script:
         """Parameters of the streams."""
         self.opens = True
         """Whether the server says that it agrees to a watch."""
+        self.ends_with: Exception | None = None
+        """What streams end with as soon as they are open."""
+        self.is_empty = False
+        """Whether streams end in good order as soon as they are open, as an answer 200 without a body does."""
 
     async def pages(self, path: str, *, params: Json) -> AsyncIterator[Json]:
         self.listed += 1
@@ -58,10 +63,16 @@ class Script:
             await asyncio.Event().wait()
         opened()
         self.opened_at.append(params["resourceVersion"])
+        if self.ends_with:
+            raise self.ends_with
+        if self.is_empty:
+            return
         while True:
             event = await self.events.get()
             if isinstance(event, Exception):
                 raise event
+            if not event:
+                return
             yield event
 
 
@@ -96,6 +107,23 @@ class Watched:
 
 def event(kind: str, live: Json) -> Json:
     return {"type": kind, "object": live}
+
+
+class Later:
+    """How much later it is for informers than for the event loop: their timers do not go off by it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time() + self.seconds
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    found = Later()
+    monkeypatch.setattr(informer, "_now", found.now)
+    return found
 
 
 # -- a list beside the stream --------------------------------------------------------------------------------------------
@@ -241,14 +269,16 @@ async def test_a_bookmark_makes_up_for_streams_that_were_silent() -> None:
         assert script.listed == 1
 
 
-async def test_a_stream_that_goes_on_telling_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(informer, "SILENCE_SECONDS", 0.2)
+async def test_a_stream_that_goes_on_telling_is_left_open(later: Later) -> None:
+    """No time passes but what the test lets pass: how fast it runs does not matter."""
     script = Script([])
     async with Watched(script) as watched:
         await watched.informer.synced()
         for version in range(60, 100):
+            later.seconds += 60
             await watched.tell(bookmark(str(version)))
-            await asyncio.sleep(0.01)
+            assert watched.informer._guard is not None
+            assert watched.informer._guard.when() == pytest.approx(later.now() + informer.SILENCE_SECONDS, abs=5)
         assert script.opened_at == ["50"]
 
 
@@ -333,6 +363,227 @@ async def test_a_kind_that_may_not_be_listed_any_more_is_asked_for_anew_although
         with pytest.raises(errors.ForbiddenError):
             await watched.informer.resync(since=asyncio.get_running_loop().time() + 1)
         await watched.until(lambda: isinstance(watched.informer.failure, errors.ForbiddenError))
+
+
+# -- what is not known any more ----------------------------------------------------------------------------------------
+
+AWAY = errors.NetworkError("the API server cannot be reached")
+KNOWN_SECONDS = informer.SILENCE_SECONDS + informer.ANSWER_SECONDS
+
+
+async def opened(watched: Watched, times: int = 1) -> None:
+    await watched.until(lambda: len(watched.script.opened_at) >= times)
+
+
+async def breaks(watched: Watched, error: errors.CvstateError = AWAY) -> None:
+    """The stream breaks, and is not resumed."""
+    watched.script.refusal = error
+    await watched.tell(errors.NetworkError("reset"))
+    await watched.until(lambda: watched.informer._trouble is error)
+
+
+async def test_what_was_heard_a_moment_ago_is_believed_although_the_stream_broke(later: Later) -> None:
+    async with Watched(Script([applied("a")])) as watched:
+        await opened(watched)
+        await breaks(watched)
+        later.seconds += KNOWN_SECONDS - 5
+        assert watched.informer.doubt is None
+        assert watched.informer.failure is None
+
+
+async def test_what_was_heard_long_ago_is_in_doubt_for_the_reason_that_was_met_last_and_blinds_nobody(later: Later) -> None:
+    async with Watched(Script([applied("a")])) as watched:
+        await opened(watched)
+        await breaks(watched)
+        later.seconds += KNOWN_SECONDS
+        assert watched.informer.doubt is AWAY
+        assert watched.informer.failure is None
+        assert watched.names == {"a"}
+
+
+async def test_a_stream_that_is_open_and_silent_for_too_long_is_in_doubt(later: Later) -> None:
+    async with Watched(Script([])) as watched:
+        await opened(watched)
+        later.seconds += KNOWN_SECONDS - 5
+        assert watched.informer.doubt is None
+        later.seconds += 10
+        assert isinstance(watched.informer.doubt, errors.ServerTimeoutError)
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
+async def test_every_word_of_the_stream_is_believed_as_long_as_the_first(later: Later, kind: str) -> None:
+    async with Watched(Script([])) as watched:
+        await opened(watched)
+        later.seconds += KNOWN_SECONDS + 5
+        assert watched.informer.doubt
+        await watched.tell(event(kind, applied(version="90")))
+        assert watched.informer.doubt is None
+        later.seconds += KNOWN_SECONDS - 5
+        assert watched.informer.doubt is None
+
+
+async def test_a_list_that_works_is_a_word_while_the_watch_does_not(later: Later) -> None:
+    async with Watched(Script([])) as watched:
+        await opened(watched)
+        await breaks(watched)
+        later.seconds += KNOWN_SECONDS
+        await watched.informer.resync(since=later.now())
+        assert watched.informer.doubt is None
+        later.seconds += KNOWN_SECONDS
+        assert watched.informer.doubt
+
+
+async def test_a_list_that_fails_is_no_word(later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "PATIENCE_SECONDS", -1.0)
+    async with Watched(Script([], AWAY)) as watched:
+        await opened(watched)
+        later.seconds += KNOWN_SECONDS
+        with pytest.raises(errors.NetworkError):
+            await watched.informer.resync(since=later.now())
+        assert watched.informer.doubt
+
+
+async def test_a_stream_that_is_opened_again_ends_the_doubt_once_it_stayed_open(later: Later) -> None:
+    script = Script([])
+    async with Watched(script) as watched:
+        await opened(watched)
+        await breaks(watched)
+        later.seconds += KNOWN_SECONDS
+        script.refusal = None
+        await opened(watched, 2)
+        assert watched.informer.doubt is AWAY
+        later.seconds += informer.HEALTHY_SECONDS
+        assert watched.informer.doubt is None
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_streams_that_are_agreed_to_and_end_at_once_with_an_error_tell_nothing(later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "SILENCE_SECONDS", 70.0)
+    broken, script = errors.ServerError("conversion webhook failed"), Script([])
+    async with Watched(script) as watched:
+        await opened(watched)
+        script.ends_with = broken
+        await watched.tell(errors.NetworkError("reset"))
+        later.seconds += KNOWN_SECONDS
+        await opened(watched, 10)
+        assert watched.informer.doubt is broken
+
+
+async def ends_and_stays_empty(watched: Watched) -> None:
+    """The stream ends in good order, and so does each that follows, at once."""
+    watched.script.is_empty = True
+    await watched.tell({})
+    await opened(watched, 10)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("silences", [0, 7])
+async def test_streams_that_end_in_good_order_before_they_tell_anything_tell_nothing(
+    later: Later, monkeypatch: pytest.MonkeyPatch, silences: int
+) -> None:
+    monkeypatch.setattr(informer, "SILENCE_SECONDS", 70.0)
+    async with Watched(Script([applied("a")], AWAY)) as watched:
+        watched.informer._silences = silences
+        await opened(watched)
+        await ends_and_stays_empty(watched)
+        later.seconds += informer.SILENCE_SECONDS
+        await watched.until(lambda: watched.informer._trouble is AWAY)
+        assert watched.informer.doubt is None
+        later.seconds += informer.ANSWER_SECONDS
+        assert watched.informer.doubt is AWAY
+        assert watched.informer.failure is None
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_lists_tell_beside_streams_that_end_before_they_tell_anything_and_no_oftener_than_they_must(
+    later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(informer, "SILENCE_SECONDS", 70.0)
+    script = Script([applied("a")], [applied("a"), applied("b")])
+    async with Watched(script) as watched:
+        await opened(watched)
+        await ends_and_stays_empty(watched)
+        assert script.listed == 1
+        for lists in (2, 3, 4):
+            later.seconds += informer.SILENCE_SECONDS
+            await watched.until(lambda lists=lists: script.listed == lists)  # type: ignore[misc]
+            assert watched.informer.doubt is None
+        assert watched.names == {"a", "b"}
+
+
+async def test_a_stream_that_tells_of_nothing_since_nothing_happens_is_resumed_without_a_list(later: Later) -> None:
+    """A proxy ends it each minute; it was kept to for longer than a moment."""
+    script = Script([])
+    async with Watched(script) as watched:
+        for times in range(1, 6):
+            await opened(watched, times)
+            later.seconds += 60
+            assert watched.informer.doubt is None
+            await watched.tell({})
+        assert script.listed == 1
+
+
+async def test_a_list_that_fails_casts_doubt_on_a_stream_that_sends_no_bookmarks_until_one_works(
+    later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(informer, "PATIENCE_SECONDS", -1.0)
+    async with Watched(Script([], AWAY, [])) as watched:
+        watched.informer._silences = 7
+        await opened(watched)
+        later.seconds += KNOWN_SECONDS
+        with pytest.raises(errors.NetworkError):
+            await watched.informer.resync(since=later.now())
+        assert watched.informer.doubt is None
+        later.seconds += informer.ANSWER_SECONDS
+        assert watched.informer.doubt is AWAY
+        await watched.informer.resync(since=later.now())
+        assert watched.informer.doubt is None
+
+
+async def test_who_sends_no_bookmarks_is_believed_for_as_long_as_it_may_be_silent(later: Later) -> None:
+    async with Watched(Script([])) as watched:
+        watched.informer._silences = 7
+        await opened(watched)
+        later.seconds += informer.LONGEST_SILENCE_SECONDS + informer.ANSWER_SECONDS - 5
+        assert watched.informer.doubt is None
+        later.seconds += 10
+        assert watched.informer.doubt
+
+
+async def test_who_sends_no_bookmarks_is_in_doubt_soon_after_its_stream_broke(later: Later) -> None:
+    async with Watched(Script([])) as watched:
+        watched.informer._silences = 7
+        await opened(watched)
+        later.seconds += 1000
+        await breaks(watched)
+        later.seconds += informer.ANSWER_SECONDS - 5
+        assert watched.informer.doubt is None
+        later.seconds += 10
+        assert watched.informer.doubt is AWAY
+
+
+async def test_a_server_that_agrees_to_no_watch_any_more_is_in_doubt(later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "OPENING_SECONDS", 0.02)
+    script = Script([])
+    async with Watched(script) as watched:
+        await opened(watched)
+        script.opens = False
+        await watched.tell(errors.NetworkError("reset"))
+        await watched.until(lambda: isinstance(watched.informer._trouble, errors.ServerTimeoutError))
+        later.seconds += KNOWN_SECONDS
+        assert isinstance(watched.informer.doubt, errors.ServerTimeoutError)
+
+
+@pytest.mark.usefixtures("later")
+async def test_what_is_refused_is_in_doubt_at_once_and_what_is_not_served_is_not() -> None:
+    no, none = errors.ForbiddenError("no"), errors.KindUnknownError("404")
+    async with Watched(Script([])) as watched:
+        await opened(watched)
+        await breaks(watched, no)
+        assert watched.informer.doubt is no
+        watched.script.refusal = none
+        await watched.until(lambda: watched.informer.failure is none)
+        assert watched.informer.doubt is None
 
 
 # -- objects that cannot be understood -------------------------------------------------------------------------------------
@@ -443,4 +694,55 @@ async def test_a_version_that_nobody_uses_is_not_watched_for_ever(monkeypatch: p
     await watching.want([OTHER])
     assert watching.version_of(GroupKind("", "ConfigMap")) == OTHER
     assert isinstance(next(iter(index.known(OTHER))), ObjectRef)
+    await watching.close()
+
+
+# -- who is told of doubts ---------------------------------------------------------------------------------------------
+
+
+async def test_who_made_the_watches_is_told_when_a_kind_comes_into_doubt_and_when_it_is_heard_again(
+    later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "LOOK_SECONDS", (0.001, 0.001))
+    script, told, kind = ByVersion([]), asyncio.Queue[frozenset[GroupKind]](), CONFIG_MAP.gvk.group_kind
+    watching = watches.Watches(script, Discovery(), LiveIndex(lambda owner, ref: None), doubtful=told.put_nowait)  # type: ignore[arg-type]
+    await watching.want([CONFIG_MAP])
+    assert watching.unheard() == {}
+    later.seconds += KNOWN_SECONDS + 5
+    async with asyncio.timeout(5):
+        assert await told.get() == {kind}
+        assert set(watching.unheard()) == {kind}
+        script.events.put_nowait(bookmark("90"))
+        assert await told.get() == {kind}
+    assert watching.unheard() == {}
+    assert told.empty()
+    await watching.close()
+
+
+async def test_a_kind_is_in_doubt_if_one_of_its_versions_is(later: Later) -> None:
+    watching, _, _ = await versions(ByVersion([]), CONFIG_MAP, OTHER)
+    later.seconds += KNOWN_SECONDS + 5
+    watching._informers[OTHER.gvk]._heard_at = later.now()
+    assert set(watching.unheard()) == {CONFIG_MAP.gvk.group_kind}
+    await watching.close()
+
+
+async def test_who_fails_at_being_told_is_told_the_next_time(later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "LOOK_SECONDS", (0.001, 0.001))
+    told: list[frozenset[GroupKind]] = []
+
+    def take(kinds: frozenset[GroupKind]) -> None:
+        told.append(kinds)
+        raise ValueError
+
+    script = ByVersion([])
+    watching = watches.Watches(script, Discovery(), LiveIndex(lambda owner, ref: None), doubtful=take)  # type: ignore[arg-type]
+    await watching.want([CONFIG_MAP])
+    later.seconds += KNOWN_SECONDS + 5
+    async with asyncio.timeout(5):
+        while not told:
+            await asyncio.sleep(0.001)
+        script.events.put_nowait(bookmark("90"))
+        while len(told) < 2:
+            await asyncio.sleep(0.001)
     await watching.close()

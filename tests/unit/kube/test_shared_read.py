@@ -11,7 +11,7 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.kube.shared_read import REST, SharedRead
-from cvstate_operator.vital.look import Seen, Unseen
+from cvstate_operator.vital.cluster.look import Seen, Unseen
 from cvstate_operator.vital.reading import Gap
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)

@@ -33,6 +33,19 @@ def test_some_are_never_asked(host: str, policy: AddressPolicy) -> None:
         check_host(host, policy)
 
 
+def test_with_a_list_no_other_host_is_asked() -> None:
+    policy = AddressPolicy(only=("a.example.org", "metadata"), hosts=("b.example.org",), only_flag="--these")
+    check_host("a.example.org", policy)
+    check_host("b.example.org", policy)
+    with pytest.raises(errors.URLNotAllowedError) as caught:
+        check_host("c.example.org", policy)
+    assert "--these c.example.org" in caught.value.message
+    with pytest.raises(errors.URLNotAllowedError):
+        check_host("metadata", policy)
+    with pytest.raises(errors.URLNotAllowedError):
+        check_address(ip_address("169.254.169.254"), "a.example.org", policy)
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1"])
 def test_the_operator_s_own_interface_only_where_it_is_allowed(host: str) -> None:
     with pytest.raises(errors.URLNotAllowedError):

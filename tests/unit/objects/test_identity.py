@@ -66,3 +66,18 @@ def test_an_object_is_the_same_in_every_version() -> None:
 )
 def test_the_path_is_where_the_api_server_serves_it(resource: ApiResource, namespace: str, name: str, path: str) -> None:
     assert resource.path(namespace, name) == path
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("", True),
+        ("apps", True),
+        ("networking.k8s.io", True),
+        ("gateway.networking.k8s.io", False),
+        ("snapshot.storage.k8s.io", False),
+        ("example.io", False),
+    ],
+)
+def test_kinds_of_kubernetes_itself_are_told_from_those_of_definitions(group: str, expected: bool) -> None:
+    assert GroupKind(group, "X").is_built_in is expected

@@ -2,7 +2,7 @@
 
 Aspects: a pass that breaks off, and a fault of our own, are told in the status, and survived · another spec is announced to the other ClusterStates ·
 what people write about a ClusterState is acted on at once: an EmergencyStop, an approval, a rejected commit · plans are shown · deletion, with its objects
-or without · specs that cannot be carried out · how often it is at work, and tells what · signals are asked for beside the passes.
+or without · specs that cannot be carried out · how often it is at work, and tells what · kinds that are not told of any more · signals are asked for beside the passes.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.api.conditions import ConditionType
-from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.actor import HEARD_SECONDS, Actor
 from cvstate_operator.operator.teller import Voice
 from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.reconcile import report, teardown_stage
@@ -22,7 +22,7 @@ from cvstate_operator.reconcile.outcome import Consent
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.telemetry.metrics import Standing
 from cvstate_operator.vital.reading import Reading
-from tests.unit.builders import DEPLOYMENT, OWNER, body, ref
+from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, OWNER, body, ref
 from tests.unit.reconcile.fake_cluster import FakeCluster
 from tests.unit.reconcile.fakes import UID, FakeMeter, FakeReporter, Stage, spec
 
@@ -399,6 +399,36 @@ async def test_what_somebody_waits_for_is_told_at_once(
     stage.git.commit(body("a", data={"colour": "red"}))
     actor.look_now()
     await until(lambda: bool(stage.git.head) and reporter.statuses[-1].get("lastAppliedRevision") == stage.git.head.revision)  # type: ignore[union-attr]
+
+
+# -- kinds that are not told of any more -------------------------------------------------------------------------------
+
+
+def healthy(reporter: Reporter) -> tuple[str, str]:
+    conditions = reporter.statuses[-1]["conditions"] if reporter.statuses else ()
+    return next(((one["status"], one["reason"]) for one in conditions if one["type"] == ConditionType.HEALTHY), ("", ""))
+
+
+async def test_kinds_that_fall_silent_are_told_at_once_and_so_is_that_they_are_heard_again(
+    stage: Stage, reporter: Reporter, actor: Actor
+) -> None:
+    kind = CONFIG_MAP.gvk.group_kind
+    await until(lambda: healthy(reporter)[0] == "True")
+    stage.cluster.silent = {kind: errors.NetworkError("the API server cannot be reached")}
+    actor.heard({kind})
+    await until(lambda: healthy(reporter) == ("Unknown", "TargetUnreachable"))
+    stage.cluster.silent = {}
+    actor.heard({kind})
+    await until(lambda: healthy(reporter)[0] == "True")
+
+
+async def test_kinds_of_others_that_fall_silent_wake_nobody(stage: Stage, reporter: Reporter, meter: Meter, actor: Actor) -> None:
+    await until(lambda: healthy(reporter)[0] == "True")
+    await asyncio.sleep(0.3)
+    before = len(meter.standings)
+    actor.heard({DEPLOYMENT.gvk.group_kind})
+    await asyncio.sleep(HEARD_SECONDS[1] + 0.2)
+    assert len(meter.standings) == before
 
 
 # -- signals are asked for beside the passes -----------------------------------------------------------------------------

@@ -1,11 +1,14 @@
-"""The engine: which actor an event about a ClusterState concerns. Aspects: events about two objects of one name come in any order."""
+"""The engine: which actor an event about a ClusterState concerns. Aspects: events about two objects of one name come in any
+order · kinds that come into doubt are told to every actor."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cvstate_operator.kube.api_quality import ApiQuality
+from cvstate_operator.objects.identity import GroupKind
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.settings import Settings
 from cvstate_operator.telemetry.metrics import Metrics
@@ -19,6 +22,7 @@ class Recorded:
     def __init__(self, body: dict[str, Any]) -> None:
         self.uid, self.namespace = body["metadata"]["uid"], body["metadata"]["namespace"]
         self.told: list[str] = []
+        self.doubts: list[GroupKind] = []
         self.update(body)
         self.is_closed = False
 
@@ -28,6 +32,9 @@ class Recorded:
 
     def reconsider(self) -> None:
         pass
+
+    def heard(self, kinds: Collection[GroupKind]) -> None:
+        self.doubts += kinds
 
     async def close(self, *, seconds: float) -> None:
         self.is_closed = True
@@ -76,3 +83,9 @@ async def test_a_late_event_about_one_that_is_gone_does_not_concern_the_new_one(
     engine.observed(body("b", 3))
     late(engine)
     assert (actor(engine).uid, actor(engine).told, actor(engine).is_closed) == ("b", ["3"], False)
+
+
+async def test_a_kind_that_comes_into_doubt_is_told_to_every_actor(engine: Engine) -> None:
+    engine.observed(body("a", 1))
+    engine._heard(frozenset({GroupKind("", "ConfigMap")}))
+    assert actor(engine).doubts == [GroupKind("", "ConfigMap")]

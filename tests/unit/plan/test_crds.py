@@ -28,6 +28,17 @@ def test_the_scope_is_taken_from_the_definition() -> None:
     assert {resource.namespaced for resource in found.values()} == {False}
 
 
+def test_whether_there_is_a_status_is_taken_from_each_version() -> None:
+    versions = [
+        {"name": "v1", "served": True, "subresources": {"status": {}, "scale": {}}},
+        {"name": "v2", "served": True, "subresources": {}},
+        {"name": "v3", "served": True, "subresources": None},
+        {"name": "v4", "served": True, "subresources": "status"},
+    ]
+    found = declared_resources([definition(versions=versions)])
+    assert {gvk.version: resource.has_status for gvk, resource in found.items()} == {"v1": True, "v2": False, "v3": False, "v4": False}
+
+
 @pytest.mark.parametrize(
     "broken",
     [

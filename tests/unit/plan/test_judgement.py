@@ -1,7 +1,7 @@
 """What becomes of a revision that was begun.
 
 Aspects: ready and watched is good · what got worse is a breach with its evidence · what was wrong before is nobody's fault, and never good · Unknown is
-neither · time: deadline, watch, patience · a restart · what is told is bounded · the same answer whenever one asks.
+neither · what waits on purpose · an excuse ends · time: deadline, watch, patience · a restart · what is told is bounded · the same answer whenever one asks.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan import judgement
 from cvstate_operator.plan.judgement import MOST_EVIDENCE, PATIENCE_SECONDS, Judgement, Sight, State, Watch
+from cvstate_operator.vital.health.lapse import Lapse, Level
+from cvstate_operator.vital.health.state import Reason, Status
 from cvstate_operator.vital.item import Item, ItemKind
-from cvstate_operator.vital.lapse import Lapse, Level
-from cvstate_operator.vital.state import Status
 
 BEGUN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DEADLINE = 300.0
@@ -34,7 +34,8 @@ def after(seconds: float) -> datetime:
 
 
 def lapse(level: Level, since: float = 1.0, **more: Any) -> Lapse:
-    return Lapse(after(since), level, Status.IN_PROGRESS, "ReplicasNotReady", f"is {level}", **more)
+    given = {"status": Status.IN_PROGRESS, "reason": "ReplicasNotReady", "message": f"is {level}"}
+    return Lapse(after(since), level, **{**given, **more})
 
 
 def item(name: str = "error-rate", **more: Any) -> Item:
@@ -60,7 +61,7 @@ def judge(
     """So many seconds after it was begun, when all was well."""
     before = watch or judgement.begin(BEGUN, {}, [PASSING])
     due = None if deadline is None else after(deadline)
-    return judgement.judge(before, sight, deadline=due, watch_for_seconds=watch_for, now=after(seconds))
+    return judgement.judge(before, sight, deadline=due, late_after_seconds=DEADLINE, watch_for_seconds=watch_for, now=after(seconds))
 
 
 def story(*sights: tuple[float, Sight], watch: Watch | None = None, **more: Any) -> Judgement:
@@ -234,6 +235,117 @@ def test_after_a_restart_what_began_later_is_no_excuse() -> None:
     assert watch.breached == {(ItemKind.SIGNAL, "old"), (ItemKind.SIGNAL, "unknown")}
 
 
+# -- an excuse ends ------------------------------------------------------------------------------------------------
+
+
+BAD_BEFORE = replace(BREACHED, since=after(-60))
+
+
+def recovered(taken: float = 30, **more: Any) -> Sight:
+    """All is ready, and the signal was measured then, and is well."""
+    return replace(APPLIED, taken={(ItemKind.SIGNAL, "error-rate"): after(taken)}, **more)
+
+
+def test_a_signal_that_was_breached_before_and_is_well_since_is_this_revision_s_if_it_is_breached_again() -> None:
+    watch = judgement.begin(BEGUN, {}, [BAD_BEFORE])
+    found = story((20, replace(APPLIED, items=(BAD_BEFORE,))), (40, recovered()), watch=watch)
+    assert found.watch.breached == frozenset()
+    again = judge(replace(APPLIED, items=(replace(BREACHED, since=after(300)),)), 300, watch=found.watch)
+    assert (again.state, again.text) == (State.BREACHED, "signal error-rate: should be <= 0.01")
+
+
+@pytest.mark.parametrize(
+    "sight",
+    [
+        pytest.param(recovered(taken=10), id="measured-before-everything-was-ready"),
+        pytest.param(recovered(pending=frozenset({(ItemKind.SIGNAL, "error-rate")})), id="about-to-be-breached"),
+        pytest.param(replace(recovered(), items=(SILENT,)), id="not-known"),
+        pytest.param(replace(recovered(), items=(BAD_BEFORE,)), id="still-breached"),
+    ],
+)
+def test_an_excuse_lasts_until_it_is_known_to_be_well(sight: Sight) -> None:
+    watch = judgement.begin(BEGUN, {}, [BAD_BEFORE])
+    found = story((20, replace(APPLIED, items=(BAD_BEFORE,))), (40, sight), watch=watch)
+    assert found.watch.breached == {(ItemKind.SIGNAL, "error-rate")}
+    assert judge(replace(APPLIED, items=(BREACHED,)), 300, watch=found.watch).state is State.WATCHING
+
+
+def test_what_is_well_for_a_moment_before_everything_is_ready_keeps_its_excuse() -> None:
+    watch = judgement.begin(BEGUN, {}, [BAD_BEFORE])
+    rolling = recovered(lapses={WEB: lapse(Level.PROGRESSING)})
+    found = story((20, rolling), (40, rolling), (60, replace(rolling, items=(BREACHED,))), watch=watch)
+    assert found.state is State.WATCHING
+
+
+def test_an_object_that_was_bad_before_and_became_ready_is_this_revision_s_if_it_fails_again() -> None:
+    watch = judgement.begin(BEGUN, {WEB: lapse(Level.FAILED, -60)}, [])
+    found = story((20, APPLIED), watch=watch)
+    assert found.watch.objects == frozenset()
+    again = replace(APPLIED, lapses={WEB: lapse(Level.FAILED, 400)})
+    assert judge(again, 400, watch=found.watch).text == f"{WEB}: is Failed"
+
+
+# -- what waits on purpose -----------------------------------------------------------------------------------------
+
+
+WAITS = lapse(Level.PROGRESSING, 10, status=Status.IN_PROGRESS, reason=Reason.WAITS.value)
+HOURS = 10 * 3600.0
+
+
+def test_a_canary_that_waits_for_a_person_is_waited_for_and_never_given_up() -> None:
+    waiting = replace(APPLIED, lapses={WEB: WAITS})
+    found = story((30, waiting), (DEADLINE, waiting), (HOURS, waiting))
+    assert (found.state, found.until, found.text) == (State.WATCHING, None, f"{WEB}: is Progressing")
+    assert story((HOURS + 60, APPLIED), (HOURS + 60 + WATCHED, APPLIED), watch=found.watch).state is State.GOOD
+
+
+def test_one_that_waited_has_its_time_afterwards() -> None:
+    waiting = replace(APPLIED, lapses={WEB: WAITS})
+    going = replace(APPLIED, lapses={WEB: lapse(Level.PROGRESSING, 10, waited_until=after(HOURS))})
+    found = story((30, waiting), (HOURS, waiting), (HOURS + 1, going))
+    assert (found.state, found.until) == (State.WATCHING, after(HOURS + DEADLINE))
+    assert story((HOURS + DEADLINE, going), watch=found.watch).state is State.BREACHED
+    assert story((HOURS + DEADLINE, waiting), watch=found.watch).state is State.WATCHING, "at its next step"
+
+
+def test_what_comes_after_one_that_waited_has_its_time_too() -> None:
+    held = Sight(False, lapses={WEB: WAITS})
+    made = Sight(True, lapses={API: lapse(Level.PROGRESSING, HOURS)})
+    found = story((30, held), (HOURS, held), (HOURS + 1, made))
+    assert (found.state, found.until) == (State.WATCHING, after(HOURS + DEADLINE))
+    assert story((HOURS + DEADLINE, made), watch=found.watch).text == f"{API}: is Progressing"
+
+
+def test_what_could_not_be_seen_after_a_wait_has_its_time_once_it_is_seen() -> None:
+    stuck = replace(APPLIED, lapses={WEB: lapse(Level.PROGRESSING, waited_until=after(3600))}, seen_since={DEPLOYMENT: after(4000)})
+    waited = Watch(has_waited=True)
+    assert judge(stuck, 4000 + DEADLINE - 1, watch=waited).state is State.WATCHING
+    assert judge(stuck, 4000 + DEADLINE, watch=waited).state is State.BREACHED
+    assert judge(replace(stuck, seen_since={}), 4000, watch=waited).state is State.BREACHED
+
+
+def test_what_is_broken_beside_one_that_waits_is_given_up_in_time() -> None:
+    sight = replace(APPLIED, lapses={WEB: WAITS, API: lapse(Level.FAILED, 0)})
+    found = story((30, sight), (DEADLINE, sight))
+    assert (found.state, found.text) == (State.BREACHED, f"{API}: is Failed")
+
+
+def test_a_signal_that_is_breached_while_one_waits_gives_it_up_at_once() -> None:
+    assert judge(replace(APPLIED, lapses={WEB: WAITS}, items=(BREACHED,)), 70).state is State.BREACHED
+
+
+def test_one_that_waits_during_the_watch_is_neither_good_nor_bad() -> None:
+    waiting = replace(APPLIED, lapses={WEB: WAITS})
+    found = story((20, APPLIED), (HOURS, waiting))
+    assert (found.state, found.until) == (State.WATCHING, None)
+
+
+def test_what_could_not_be_judged_stays_so_though_something_waits() -> None:
+    dark = replace(APPLIED, items=(SILENT,))
+    found = story((20, APPLIED), (20 + WATCHED + PATIENCE_SECONDS, dark), (HOURS, replace(dark, lapses={WEB: WAITS})))
+    assert found.state is State.UNJUDGED
+
+
 # -- Unknown -------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +408,13 @@ SIGHTS = st.builds(
     st.dictionaries(
         st.sampled_from([WEB, API]),
         st.builds(
-            lapse, st.sampled_from(Level), st.sampled_from([-9.0, 9.0]), is_known=st.booleans(), ready_at=st.sampled_from([None, after(1)])
+            lapse,
+            st.sampled_from(Level),
+            st.sampled_from([-9.0, 9.0]),
+            is_known=st.booleans(),
+            ready_at=st.sampled_from([None, after(1)]),
+            reason=st.sampled_from(["NotReady", "Waits"]),
+            waited_until=st.sampled_from([None, after(400)]),
         ),
     ),
     st.sampled_from([frozenset[GroupKind](), frozenset({DEPLOYMENT})]),
@@ -337,7 +455,7 @@ def test_whatever_is_seen_good_is_well_a_breach_has_evidence_and_a_wait_has_an_e
             assert not watch_for or not any(each.is_breached for each in sight.items)
         elif found.state is State.WATCHING:
             assert found.until is None or found.until > after(seconds)
-            is_unseen = not sight.is_applied or sight.blind or any(not each.is_known for each in sight.lapses.values())
+            is_unseen = not sight.is_applied or sight.blind or any(each.waits or not each.is_known for each in sight.lapses.values())
             assert found.until or is_unseen or (deadline is None and watch.ready_at is None)
         else:
             assert found.evidence

@@ -94,6 +94,8 @@ class FakeCluster:
         """For the object of this name, what the next writes fail with; the last error stays."""
         self.forbidden: dict[GroupKind, errors.CvstateError] = {}
         """Kinds that cannot be listed."""
+        self.silent: dict[GroupKind, errors.CvstateError] = {}
+        """Kinds of which the API server tells nothing any more; writes go on."""
         self.discover_errors: list[errors.CvstateError] = []
         """What the next discoveries fail with."""
         self.resync_errors: list[errors.CvstateError] = []
@@ -144,6 +146,9 @@ class FakeCluster:
                 self._watched.add(kind)
                 self._list(resource)
         return {r.gvk.group_kind: self.forbidden[r.gvk.group_kind] for r in resources if r.gvk.group_kind in self.forbidden}
+
+    def unheard(self) -> Mapping[GroupKind, errors.CvstateError]:
+        return {**self.silent, **self.forbidden}
 
     async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
         if self.resync_errors:

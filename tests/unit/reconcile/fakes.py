@@ -29,10 +29,12 @@ from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import Consents, ParentMetadata, Server, World
 from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 from cvstate_operator.reconcile.source_stage import News
-from cvstate_operator.vital import saved, slo_queries
-from cvstate_operator.vital.children import Child
+from cvstate_operator.reconcile.stages import Identity
+from cvstate_operator.vital import saved
+from cvstate_operator.vital.health.children import Child
+from cvstate_operator.vital.objectives import slo_queries
+from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery, Side
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.slo_queries import Answer, BudgetQuery, Side
 from tests.unit.builders import OWNER, artifact, rendered
 from tests.unit.reconcile.fake_cluster import FakeCluster
 
@@ -218,11 +220,13 @@ class FakeTelemetry:
     clock: FakeClock
     values: dict[str, float | tuple[float, ...] | Gap] = field(default_factory=dict)
     """By query, or by indicator: the value, those of several series, or why there is none. What is not here gives no data."""
-    samples: dict[str, float | Gap] = field(default_factory=dict)
-    """For SLOs, by the good query: share of errors in every window, or why there is none."""
+    samples: dict[str, float | Mapping[float, float] | Gap] = field(default_factory=dict)
+    """For SLOs, by the good query: share of errors in every window, or by its length in seconds where there are any; or why there is none."""
     age: float = 0.0
     """Of the newest sample, seconds."""
     asked: list[str] = field(default_factory=list)
+    answers: asyncio.Event | None = None
+    """Answers come when this is set; None: at once."""
 
     async def read(
         self,
@@ -233,9 +237,11 @@ class FakeTelemetry:
         max_age_seconds: float,
         stale_after_seconds: float,
     ) -> Reading:
+        if self.answers:
+            await self.answers.wait()
         return self._reading(query)
 
-    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, owner: str, max_age_seconds: float) -> Reading:
         return self._reading(indicator)
 
     async def answer(self, server: Server, query: BudgetQuery, *, timeout_seconds: float) -> Answer:
@@ -247,7 +253,8 @@ class FakeTelemetry:
         series: list[tuple[dict[str, str], float]] = []
         for window in query.windows:
             marks = {slo_queries.WINDOW_LABEL: saved.length_text(window)}
-            series.append(({**marks, slo_queries.SIDE_LABEL: Side.GOOD}, 1e6 * (1 - ratio)))
+            share = ratio.get(window, 0.0) if isinstance(ratio, Mapping) else ratio
+            series.append(({**marks, slo_queries.SIDE_LABEL: Side.GOOD}, 1e6 * (1 - share)))
             series.append(({**marks, slo_queries.SIDE_LABEL: Side.TOTAL}, 1e6))
         series.append(({slo_queries.SIDE_LABEL: Side.TAKEN}, now.timestamp() - self.age))
         return slo_queries.answer(query, series, asked_at=now)
@@ -287,7 +294,7 @@ class Stage:
         self.meter = FakeMeter()
         self.telemetry = FakeTelemetry(self.clock)
         self.causes = FakeCauses()
-        self.index = LiveIndex(self._touched)
+        self.index = LiveIndex(self._touched, now=self.clock.now)
         self.cluster = FakeCluster(self.index)
         self.stop_reason = ""
         """Of an EmergencyStop; empty if there is none."""
@@ -301,9 +308,11 @@ class Stage:
         self.spec = spec()
         self.restart(known_kinds=known_kinds)
 
-    def restart(self, *, known_kinds: frozenset[GroupKind] = frozenset(), status: Mapping[str, Any] | None = None) -> None:
-        """The operator starts anew: it remembers nothing but `status`, and the cluster is as it was."""
-        self.index = LiveIndex(self._touched)
+    def restart(
+        self, *, known_kinds: frozenset[GroupKind] = frozenset(), status: Mapping[str, Any] | None = None, generation: int | None = None
+    ) -> None:
+        """The operator starts anew: it remembers nothing but `status`, and the cluster is as it was. `generation`: of the ClusterState by now."""
+        self.index = LiveIndex(self._touched, now=self.clock.now)
         old, self.cluster = self.cluster, FakeCluster(self.index)
         vars(self.cluster).update({k: v for k, v in vars(old).items() if k not in ("index", "_watched")})
         self.cluster.time = lambda: self.clock.now().isoformat().replace("+00:00", "Z")
@@ -326,13 +335,11 @@ class Stage:
         self.teller = events.Teller(status or {})
         self.pipeline = Pipeline(
             self.world,
-            owner=OWNER,
-            uid=UID,
-            name="state",
-            namespace="default",
+            who=Identity(OWNER, UID, "state", "default"),
             name_owner=lambda owner: f"ClusterState {owner}",
             known_kinds=known_kinds,
             status=status or {},
+            generation=generation,
         )
 
     async def commit(self, *bodies: Body, problems: Sequence[Problem] = ()) -> Outcome:

@@ -13,9 +13,9 @@ from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.reconcile import cause_stage
 from cvstate_operator.reconcile.cause_stage import CauseStage
 from cvstate_operator.reconcile.health import Health
-from cvstate_operator.vital.children import Child
-from cvstate_operator.vital.lapse import Lapses
-from cvstate_operator.vital.state import Reason, failed, in_progress, unknown
+from cvstate_operator.vital.health.children import Child
+from cvstate_operator.vital.health.lapses import Lapses
+from cvstate_operator.vital.health.state import Reason, failed, in_progress, unknown
 from tests.unit.builders import DEPLOYMENT, body, ref
 from tests.unit.reconcile.fakes import Stage
 

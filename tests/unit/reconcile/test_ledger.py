@@ -1,13 +1,13 @@
 """The ledger.
 
-Aspects: what is due, by events, pauses and appointments · pauses and attempts · what is forgotten and when. Drift has a ledger of its own
+Aspects: what is due, by events, pauses and appointments · pauses and attempts · how long a failure is young · what is forgotten and when. Drift has a ledger of its own
 (tests/unit/drift/test_ledger.py).
 """
 
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.reconcile.ledger import Ledger
+from cvstate_operator.reconcile.ledger import YOUNG_SECONDS, Ledger
 from tests.unit.builders import manifest, ref
 
 A, B, C = ref("a"), ref("b"), ref("c")
@@ -53,6 +53,32 @@ def test_the_next_retry_is_the_earliest(ledger: Ledger) -> None:
 def test_pauses_grow_with_each_failure_of_the_same_manifest(ledger: Ledger) -> None:
     assert [fail(ledger), fail(ledger), fail(ledger)] == [0.5, 1, 2]
     assert ledger.failures[A].attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("tries", "now", "is_young"),
+    [(1, 0.0, True), (3, YOUNG_SECONDS - 0.1, True), (2, YOUNG_SECONDS, False), (1, 10 * YOUNG_SECONDS, True)],
+    ids=["at-once", "within-the-time", "tried-again-after-it", "asked-to-come-back-later"],
+)
+def test_a_failure_that_may_pass_is_young_for_a_while_and_until_it_was_tried_again(
+    ledger: Ledger, tries: int, now: float, is_young: bool
+) -> None:
+    for _ in range(tries):
+        fail(ledger)
+    assert ledger.failures[A].is_young(now) is is_young
+
+
+def test_how_old_a_failure_is_counts_from_the_first_one_of_the_same_manifest(ledger: Ledger) -> None:
+    fail(ledger)
+    fail(ledger, now=YOUNG_SECONDS)
+    assert not ledger.failures[A].is_young(YOUNG_SECONDS)
+    fail(ledger, digest="d2", now=YOUNG_SECONDS)
+    assert ledger.failures[A].is_young(YOUNG_SECONDS)
+
+
+def test_what_cannot_pass_by_itself_is_never_young(ledger: Ledger) -> None:
+    fail(ledger, error=errors.InvalidError("refused"))
+    assert not ledger.failures[A].is_young(0.0)
 
 
 def test_another_manifest_starts_again_with_a_short_pause(ledger: Ledger) -> None:

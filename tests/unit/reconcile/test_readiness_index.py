@@ -1,18 +1,20 @@
 """What members say of themselves, as the live index keeps it.
 
-Aspects: only what is not ready is kept · workloads and their Pods · other rules make answers doubtful · whoever asks learns whether something is different ·
+Aspects: only what is not ready is kept · how far it was at best, and when · workloads and their Pods · other rules make answers doubtful · whoever asks learns whether something is different ·
 ApplySets do not mix · what is gone is forgotten.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cvstate_operator.api.vital import HealthExpr
 from cvstate_operator.reconcile.readiness_index import ReadinessIndex
-from cvstate_operator.vital.custom_health import Rules
-from cvstate_operator.vital.replicas import Replicas
-from cvstate_operator.vital.state import Status
+from cvstate_operator.vital.facts.progress import Progress
+from cvstate_operator.vital.facts.replicas import Replicas
+from cvstate_operator.vital.health.custom_health import Rules
+from cvstate_operator.vital.health.state import Status
 from tests.unit.builders import DEPLOYMENT, OWNER, RIVAL, WIDGET, body, ref
 
 WEB, A, GEAR = ref("web", of=DEPLOYMENT), ref("a"), ref("gear", of=WIDGET)
@@ -49,11 +51,74 @@ def test_one_that_is_not_ready_is_kept_until_it_is(index: ReadinessIndex) -> Non
     assert index.unready(WEB, OWNER) is None
 
 
+def test_one_whose_kind_has_a_status_and_that_has_none_is_unknown(index: ReadinessIndex) -> None:
+    assert not index.judge(GEAR, OWNER, body("gear", of=WIDGET))
+    assert index.judge(GEAR, OWNER, body("gear", of=WIDGET), has_status=True)
+    found = index.unready(GEAR, OWNER)
+    assert found is not None
+    assert found.status is Status.UNKNOWN
+    assert index.judge(GEAR, OWNER, widget("Ready"), has_status=True)
+    assert index.unready(GEAR, OWNER) is None
+
+
+def test_a_workload_that_was_ready_and_has_no_ready_pod_left_is_down_and_that_is_news(index: ReadinessIndex) -> None:
+    index.judge(WEB, OWNER, deployment(3))
+    index.judge(WEB, OWNER, deployment(1))
+    assert index.judge(WEB, OWNER, deployment(0))
+    assert is_down(index)
+    assert not index.judge(WEB, OWNER, deployment(0))
+    assert is_down(index), "as long as it lasts"
+    assert index.judge(WEB, OWNER, deployment(1))
+    assert not is_down(index)
+
+
+def test_a_workload_that_was_never_ready_is_not_down(index: ReadinessIndex) -> None:
+    index.judge(WEB, OWNER, deployment(1))
+    index.judge(WEB, OWNER, deployment(0))
+    assert not is_down(index)
+
+
+def test_one_that_was_deleted_is_new_when_it_comes_again(index: ReadinessIndex) -> None:
+    index.judge(WEB, OWNER, deployment(3))
+    index.forget(WEB, OWNER)
+    index.judge(WEB, OWNER, deployment(0))
+    assert not is_down(index)
+    assert index._standing.keys() == {OWNER}
+    index.forget(WEB, OWNER)
+    assert not index._standing
+
+
+def is_down(index: ReadinessIndex) -> bool:
+    found = index.unready(WEB, OWNER)
+    assert found is not None
+    return found.is_down
+
+
 def test_the_same_answer_in_other_words_is_no_news_and_yet_another_version(index: ReadinessIndex) -> None:
     index.judge(WEB, OWNER, deployment(1))
     before = index.version_of(OWNER)
     assert not index.judge(WEB, OWNER, deployment(2))
     assert index.version_of(OWNER) > before
+
+
+def test_how_far_it_was_at_best_is_kept_with_the_time_of_that() -> None:
+    moments = [datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(minutes=minute) for minute in range(6)]
+    times = iter(moments)
+    index, seen = ReadinessIndex(lambda: next(times)), []
+    for ready in (0, 1, 0, 1, 2, 1):
+        index.judge(WEB, OWNER, deployment(ready))
+        found = index.unready(WEB, OWNER)
+        assert found is not None
+        seen.append((found.progress, found.progressed_at))
+    first, second, third = Progress("", 3, 0), Progress("", 3, 2), Progress("", 3, 4)
+    assert seen == [(first, moments[0]), *3 * [(second, moments[1])], *2 * [(third, moments[4])]]
+
+
+def test_what_was_not_seen_by_its_controller_yet_does_not_tell_how_far_it_is(index: ReadinessIndex) -> None:
+    index.judge(WEB, OWNER, {**deployment(1), "status": {**deployment(1)["status"], "observedGeneration": 0}})
+    found = index.unready(WEB, OWNER)
+    assert found is not None
+    assert found.progress is None
 
 
 def test_pods_of_workloads_are_counted(index: ReadinessIndex) -> None:

@@ -19,7 +19,7 @@ from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.breaker import Breaker, Key
 from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.drift.ledger import Entry, State
-from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.plan import gates
 from cvstate_operator.plan.changes import Action, Change
@@ -35,27 +35,18 @@ from cvstate_operator.reconcile import events as told
 from cvstate_operator.reconcile import report, wording
 from cvstate_operator.reconcile.health import Health, health_of
 from cvstate_operator.reconcile.outcome import Consent, Done, Fight, Held, Outcome, Render, Waits
-from cvstate_operator.vital import state
-from cvstate_operator.vital.lapse import Lapses
-from cvstate_operator.vital.state import Readiness
+from cvstate_operator.vital.health import state
+from cvstate_operator.vital.health.lapses import Lapses
+from cvstate_operator.vital.health.state import Readiness
+from cvstate_operator.vital.reading import Gap
 from tests.unit.builders import DEPLOYMENT, SECRET, artifact, live, problem, ref
+from tests.unit.reconcile.vital_specs import converged
 
 NOW = "2026-01-01T12:00:00Z"
 LATER = "2026-01-01T13:00:00Z"
 FIRST, SECOND = artifact("1" * 40), artifact("2" * 40)
-CONVERGED = Outcome(
-    artifact=FIRST,
-    url="https://git.example.com/a",
-    source_error=None,
-    rendered=None,
-    evaluated=True,
-    digest="sha256:d",
-    desired=3,
-    members=3,
-    done=(),
-    problems=(),
-    next_pass_at=None,
-    history=(Begun(FIRST.revision, FIRST.commit, datetime(2026, 1, 1, 11, tzinfo=UTC), Reached.HEALTHY, 1.5),),
+CONVERGED = converged(
+    artifact=FIRST, history=(Begun(FIRST.revision, FIRST.commit, datetime(2026, 1, 1, 11, tzinfo=UTC), Reached.HEALTHY, 1.5),)
 )
 DRIFT = FieldDrift("/spec/replicas", 2, 5, "kubectl", "2026-01-01T11:00:00Z")
 SEEN = datetime(2026, 1, 1, 11, 30, tzinfo=UTC)
@@ -233,6 +224,45 @@ def test_each_situation_has_its_conditions(name: str) -> None:
 
 
 READY = ["converged", "kept", "unready", "scaled", "exempt", "failed"]
+
+WORKLOAD, SECRETS = DEPLOYMENT.gvk.group_kind, SECRET.gvk.group_kind
+
+
+def unheard(outcome: Outcome, why: Gap, *kinds: GroupKind) -> Outcome:
+    """The same, and nobody tells of objects of these kinds any more, of which two each are declared; Secrets are declared as well."""
+    found = replace(outcome.health, blind=dict.fromkeys(kinds, why))
+    return replace(outcome, kinds=(SECRETS, WORKLOAD), blind_objects=dict.fromkeys(kinds, 2), health=found)
+
+
+@pytest.mark.parametrize("why", [Gap.UNREACHABLE, Gap.REFUSED])
+def test_of_kinds_that_nobody_tells_of_nobody_says_that_they_are_as_declared(why: Gap) -> None:
+    outcome = unheard(CONVERGED, why, WORKLOAD)
+    told_of = conditions(outcome)
+    assert told_of["Ready"] == told_of["Drifted"] == told_of["Healthy"] == ("Unknown", "TelemetryGap")
+    assert "Stalled" not in told_of
+    assert told_of["Reconciling"][0] == "True"
+    for condition in ("Ready", "Drifted"):
+        assert f"Deployment.apps ({why.value})" in message(outcome, condition)
+        assert "Secret" not in message(outcome, condition)
+
+
+def test_an_api_server_that_tells_of_no_kind_is_told_as_away() -> None:
+    told_of = conditions(unheard(CONVERGED, Gap.UNREACHABLE, WORKLOAD, SECRETS))
+    assert told_of["Ready"] == told_of["Drifted"] == told_of["Healthy"] == ("Unknown", "TargetUnreachable")
+
+
+def test_what_is_known_to_be_wrong_is_told_before_what_nobody_tells_of() -> None:
+    drifted = conditions(unheard(OUTCOMES["open-drift"], Gap.UNREACHABLE, WORKLOAD))
+    assert (drifted["Ready"], drifted["Drifted"]) == (("False", "DriftDetected"), DRIFTED)
+    refused = unheard(OUTCOMES["refused"], Gap.UNREACHABLE, SECRETS)
+    assert conditions(refused)["Drifted"] == ("Unknown", "NotEvaluated")
+    assert "Secret (Unreachable)" in message(refused, "Drifted")
+    assert "as declared" not in message(refused, "Drifted")
+
+
+def test_a_kind_that_nobody_tells_of_and_that_nothing_is_declared_of_takes_nothing_from_what_is_declared() -> None:
+    former = replace(unheard(CONVERGED, Gap.UNREACHABLE, WORKLOAD), kinds=(SECRETS,), blind_objects={})
+    assert (conditions(former)["Ready"], conditions(former)["Drifted"]) == (("True", "Reconciled"), ("False", "NoDriftDetected"))
 
 
 def test_ready_is_claimed_only_by_a_converged_outcome() -> None:

@@ -12,7 +12,8 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile.outcome import Outcome
-from cvstate_operator.vital import lapse, verdict
+from cvstate_operator.vital.health import lapse
+from cvstate_operator.vital.verdicts import verdict
 from tests.unit.builders import DEPLOYMENT, STATEFUL_SET, body, problem, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
@@ -67,7 +68,7 @@ async def test_a_revision_that_is_healthy_in_time_stays(stage: Stage) -> None:
     stage.clock.seconds += 3600
     stage.cluster.bring_up(WEB, is_up=False)
     outcome = await stage.run(full=True)
-    assert (image(stage), outcome.quarantined, stage.condition("Healthy")[0]) == ("better", {}, "True")
+    assert (image(stage), outcome.quarantined, stage.condition("Healthy")) == ("better", {}, ("False", "Progressing"))
     outcome = await stage.wait(outcome)
     assert (image(stage), outcome.quarantined, stage.condition("Healthy")) == ("better", {}, ("False", "Degraded"))
 
@@ -187,6 +188,10 @@ async def test_a_closed_window_for_rollbacks_holds_it_until_it_opens(stage: Stag
     assert image(stage) == "bad"
     outcome = await stage.run(full=True)
     assert (image(stage), outcome.next_pass_at) == ("bad", 3600)
+    good = stage.status["lastGoodRevision"]
+    assert stage.ready() == ("False", "Quarantined")
+    assert f"to go back to {good} waits (Rollback is closed until 2026-01-01T01:00Z" in stage.message()
+    assert "gone back to" not in stage.message()
     await stage.wait(outcome)
     assert image(stage) == "good"
 

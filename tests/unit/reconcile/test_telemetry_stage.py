@@ -1,13 +1,13 @@
 """The telemetry stage of one ClusterState: what it asks, when, and what it knows then.
 
 Aspects: only what is due is asked for, each at its own pace · answers are judged, and only another judgement is news · what a restart knows · credentials ·
-Pods are counted from what is watched · another query is another signal · the gate for new revisions · time alone · what must not happen.
+Pods are counted from what is watched · another query, or another server, is another signal · the gate for new revisions · time alone · what must not happen.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,12 +18,13 @@ from cvstate_operator.reconcile import telemetry_stage
 from cvstate_operator.reconcile.ports import Server
 from cvstate_operator.reconcile.telemetry_stage import TelemetryStage
 from cvstate_operator.reconcile.vitals import Signals
-from cvstate_operator.vital import saved, signals, slo, slo_queries
+from cvstate_operator.vital import saved, signals
+from cvstate_operator.vital.objectives import slo, slo_queries
+from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 from tests.unit.builders import DEPLOYMENT, OWNER, body, ref
 from tests.unit.reconcile.fakes import FakeClock, FakeTelemetry, Stage, spec
-from tests.unit.reconcile.vital_specs import ERRORS, GOOD, NAMED, QUERY, SLO, vital, watching
+from tests.unit.reconcile.vital_specs import ERRORS, GOOD, NAMED, QUERY, SLO, Life, vital, watching
 
 
 @pytest.fixture
@@ -34,8 +35,8 @@ def stage() -> Stage:
     return stage
 
 
-def made(stage: Stage, status: Mapping[str, Any] | None = None) -> TelemetryStage:
-    asker = TelemetryStage(stage.world, owner=OWNER, namespace="default", status=status or {})
+def made(stage: Stage, status: Mapping[str, Any] | None = None, *, generation: int | None = None) -> TelemetryStage:
+    asker = TelemetryStage(stage.world, owner=OWNER, namespace="default", status=status or {}, generation=generation)
     asker.is_placed = True
     return asker
 
@@ -164,6 +165,17 @@ async def test_only_another_judgement_is_news_and_no_other_value(stage: Stage) -
     assert news == [True, False, True, False, True, False, True]
 
 
+async def test_a_value_that_flaps_for_an_hour_is_told_once_and_its_end_once(stage: Stage) -> None:
+    of, asker, news = watching(ERRORS), made(stage), 0
+    for number in range(120):
+        stage.telemetry.values[QUERY] = 0.001 if number % 2 else 0.5
+        news += (await asked(stage, asker, of, after=30))[1]
+    assert news == 1
+    for _ in range(2):
+        news += (await asked(stage, asker, of, after=30))[1]
+    assert (news, signal_state(stage, asker, of).state) == (2, signals.State.PASSING)
+
+
 async def test_another_reason_for_a_gap_is_news(stage: Stage) -> None:
     of, asker = watching(ERRORS), made(stage)
     stage.telemetry.values[QUERY] = Gap.UNREACHABLE
@@ -242,16 +254,53 @@ async def test_since_survives_a_restart_and_the_same_answer_is_news_only_once(st
     assert signal_state(stage, after, of).since == since
 
 
-async def test_what_was_known_long_ago_holds_only_until_it_could_have_been_asked_for_after_a_restart(stage: Stage) -> None:
+async def test_what_is_too_old_at_the_start_is_not_known_for_a_moment(stage: Stage) -> None:
     of, before = watching(ERRORS, slos=[SLO]), made(stage)
     await before.ask(of)
     status = told(before, stage, of)
-    stage.clock.seconds += 3600
+    stage.clock.seconds += 300
     after = made(stage, status)
-    stage.clock.seconds += telemetry_stage.RECALLED_SECONDS - 1
+    assert [(item.value, item.is_known) for item in known(stage, after, of).items] == [(1.0, False), (1.0, False)]
+    assert after.next_change(of) is None
+
+
+async def test_what_is_young_enough_at_the_start_holds_until_it_could_have_been_asked_for(stage: Stage) -> None:
+    of, before = watching(ERRORS, slos=[SLO]), made(stage)
+    await before.ask(of)
+    status = told(before, stage, of)
+    stage.clock.seconds += 299
+    after, end = made(stage, status), stage.clock.now() + telemetry_stage.RECALLED
+    assert after.next_change(of) == end, "a pass tells it then"
+    stage.clock.seconds += telemetry_stage.RECALLED.total_seconds() - 1
     assert [(item.value, item.is_known) for item in known(stage, after, of).items] == [(1.0, True), (1.0, True)]
+    assert after.next_change(of) == end
     stage.clock.seconds += 1
     assert [(item.value, item.is_known) for item in known(stage, after, of).items] == [(1.0, False), (1.0, False)]
+    assert after.next_change(of) is None
+
+
+async def test_what_was_known_just_before_the_start_gets_too_old_in_its_own_time(stage: Stage) -> None:
+    of, before = watching(ERRORS, slos=[SLO]), made(stage)
+    await before.ask(of)
+    status, taken = told(before, stage, of), stage.clock.now()
+    stage.clock.seconds += 60
+    after = made(stage, status)
+    assert after.next_change(of) == taken + timedelta(minutes=5)
+    stage.clock.seconds += 60
+    assert [item.is_known for item in known(stage, after, of).items] == [True, True]
+
+
+async def test_a_pending_signal_that_was_recalled_is_not_breached_before_it_could_have_been_asked_for(stage: Stage) -> None:
+    of, before = watching({**ERRORS, "for": "1m"}), made(stage)
+    stage.telemetry.values[QUERY] = 0.5
+    await before.ask(of)
+    status = told(before, stage, of)
+    stage.clock.seconds += 50
+    after = made(stage, status)
+    stage.clock.seconds += telemetry_stage.RECALLED.total_seconds() - 1
+    assert signal_state(stage, after, of).state is signals.State.PENDING
+    stage.clock.seconds += 1
+    assert signal_state(stage, after, of).state is signals.State.BREACHED
 
 
 @pytest.mark.parametrize(
@@ -330,6 +379,105 @@ async def test_another_query_starts_anew(stage: Stage) -> None:
     assert known(stage, asker, changed).signals[0][1] is None
     assert (await asked(stage, asker, changed))[1]
     assert signal_state(stage, asker, changed).state is signals.State.PENDING
+
+
+ELSEWHERE = [
+    pytest.param({"url": "http://another:9090"}, id="url"),
+    pytest.param(NAMED, id="credentials"),
+]
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+async def test_what_another_server_said_is_no_answer(stage: Stage, where: Mapping[str, Any]) -> None:
+    stage.references.data["Secret", "default", "prometheus"] = {"bearerToken": b"x"}
+    asker, of = made(stage), watching(ERRORS, slos=[SLO])
+    moved = spec(vital=vital(signals=[ERRORS], slos=[SLO], prometheus=where))
+    stage.telemetry.values[QUERY] = 0.5
+    await asker.ask(of)
+    assert signal_state(stage, asker, of).state is signals.State.BREACHED
+    found = known(stage, asker, moved)
+    assert [state for _, state in (*found.signals, *found.slos)] == [None, None]
+    at = asker.ask_at(moved)
+    assert at is not None
+    assert at <= stage.clock.seconds
+    stage.telemetry.values[QUERY] = 0.001
+    texts, is_news = await asked(stage, asker, moved)
+    assert (QUERY in texts, len(texts) > 1, is_news) == (True, True, True)
+    assert signal_state(stage, asker, moved).state is signals.State.PASSING
+    assert known(stage, asker, of).signals[0][1] is None, "and what it said is forgotten"
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+async def test_what_the_status_told_of_another_server_is_not_recalled(stage: Stage, where: Mapping[str, Any]) -> None:
+    of, before = watching(ERRORS, slos=[SLO]), made(stage)
+    await before.ask(of)
+    after = made(stage, told(before, stage, of))
+    assert [item.is_known for item in known(stage, after, of).items] == [True, True]
+    moved = spec(vital=vital(signals=[ERRORS], slos=[SLO], prometheus=where))
+    assert [state for _, state in (*known(stage, after, moved).signals, *known(stage, after, moved).slos)] == [None, None]
+
+
+async def test_what_the_status_told_of_another_spec_is_not_recalled_since_a_name_may_stand_for_another_query(stage: Stage) -> None:
+    of, before = watching(ERRORS, slos=[SLO]), made(stage)
+    await before.ask(of)
+    status = {**told(before, stage, of), "observedGeneration": 3}
+    other = watching({**ERRORS, "query": "another"}, slos=[{**SLO, "good": "another"}])
+    after = made(stage, status, generation=4)
+    assert [state for _, state in (*known(stage, after, other).signals, *known(stage, after, other).slos)] == [None, None]
+    at = after.ask_at(other)
+    assert at is not None
+    assert at <= stage.clock.seconds
+    assert [item.is_known for item in known(stage, made(stage, status, generation=3), of).items] == [True, True]
+
+
+@pytest.mark.parametrize(("generation", "states"), [(1, ["Passing"]), (2, [])], ids=["the same spec", "another spec"])
+async def test_after_a_restart_the_status_goes_on_telling_what_it_told_only_if_the_spec_is_the_same(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, generation: int, states: list[str]
+) -> None:
+    monkeypatch.setattr(telemetry_stage, "FIRST_ANSWERS_SECONDS", 0.01)
+    stage.spec = watching(ERRORS)
+    await stage.commit(body("a"))
+    await stage.ask()
+    await Life(stage, await stage.run()).runs()
+    assert stage.status["vital"]["signals"][0]["state"] == "Passing"
+    stage.telemetry.answers = asyncio.Event()
+    stage.restart(status=stage.status, generation=generation)
+    await stage.look()
+    await stage.run()
+    assert [one["state"] for one in stage.status["vital"].get("signals", ())] == states
+    assert stage.condition("Healthy")[0] == ("True" if states else "Unknown")
+
+
+async def test_an_slo_that_held_new_revisions_back_does_so_after_a_restart_with_another_spec_until_it_was_asked_for(stage: Stage) -> None:
+    of, before = watching(slos=[SLO]), made(stage)
+    stage.telemetry.samples[GOOD] = BURNING
+    await before.ask(of)
+    after = made(stage, {**told(before, stage, of), "observedGeneration": 3}, generation=4)
+    assert "nobody has asked since the start" in text(after.burning(of))
+    stage.telemetry.samples[GOOD] = 0.0
+    await after.ask(of)
+    assert after.burning(of) is None
+
+
+async def test_an_answer_of_another_server_that_comes_late_is_none(stage: Stage) -> None:
+    stage.telemetry = telemetry = Slow(stage.clock, {"slow": 50.0})
+    stage.restart()
+    load = {"name": "load", "query": "slow", "max": "1"}
+    of, moved = watching(load), spec(vital=vital(signals=[load], prometheus={"url": "http://another:9090"}))
+    asker = made(stage)
+    late = asyncio.create_task(asker.ask(of))
+    await asyncio.sleep(0)
+    telemetry.may_go_on.set()
+    await late
+    assert known(stage, asker, moved).signals[0][1] is None
+
+
+async def test_an_indicator_has_no_server_that_it_is_asked_of(stage: Stage) -> None:
+    stage.telemetry.values["Restarts"] = 0.0
+    restarts, asker = {"name": "restarts", "indicator": "Restarts", "max": "3"}, made(stage)
+    await asker.ask(watching(restarts))
+    moved = spec(vital=vital(signals=[restarts], prometheus={"url": "http://another:9090"}))
+    assert signal_state(stage, asker, moved).state is signals.State.PASSING
 
 
 async def test_what_is_not_declared_any_more_is_not_asked_for(stage: Stage) -> None:

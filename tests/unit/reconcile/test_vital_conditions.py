@@ -1,6 +1,6 @@
 """Healthy, TelemetryComplete and Accepted, from outcomes.
 
-Aspects: which of several things Healthy tells · what is not known is never healthy · TelemetryComplete only where telemetry is declared · Accepted as the verdict
+Aspects: which of several things Healthy tells · what is not known is never healthy · TelemetryComplete where anything should tell something · Accepted as the verdict
 says · what is told while a pass is under way.
 """
 
@@ -23,35 +23,24 @@ from cvstate_operator.reconcile.vital_conditions import conditions, healthy
 from cvstate_operator.reconcile.vital_stage import VitalStage
 from cvstate_operator.reconcile.vitals import Signals
 from cvstate_operator.vital import signals
-from cvstate_operator.vital.lapse import Lapses
+from cvstate_operator.vital.health.lapses import Lapses
+from cvstate_operator.vital.health.state import Readiness, Reason, failed, in_progress, unknown
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.state import Readiness, Reason, failed, in_progress, unknown
-from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, artifact, ref
-from tests.unit.reconcile.vital_specs import ERRORS, watching
+from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, ref
+from tests.unit.reconcile.vital_specs import ERRORS, converged, watching
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 WEB, A = ref("web", of=DEPLOYMENT), ref("a")
 BROKEN, UNDER_WAY = failed(Reason.CRASH_LOOP, "crashes"), in_progress(Reason.REPLICAS_NOT_READY, "0 of 1 replicas are ready")
 ODD = unknown(Reason.MALFORMED, "status is no object")
 OF = watching(ERRORS)
-PLAIN = Outcome(
-    artifact=artifact(),
-    url="https://git.example.com/a",
-    source_error=None,
-    rendered=None,
-    evaluated=True,
-    digest="d",
-    desired=3,
-    members=3,
-    done=(),
-    problems=(),
-    next_pass_at=None,
-    kinds=(CONFIG_MAP.gvk.group_kind, DEPLOYMENT.gvk.group_kind),
-)
+PLAIN = converged(kinds=(CONFIG_MAP.gvk.group_kind, DEPLOYMENT.gvk.group_kind))
 
 
-def health(found: Mapping[ObjectRef, Readiness | None], *, blind: bool = False, minutes: float = 0.0) -> Health:
-    """As it is `minutes` after these were found; None: it is missing."""
+def health(
+    found: Mapping[ObjectRef, Readiness | None], *, blind: Gap | None = None, all_blind: bool = False, minutes: float = 0.0
+) -> Health:
+    """As it is `minutes` after these were found; None: it is missing. `blind`: why workloads, or all objects, cannot be seen."""
     lapses = Lapses(300.0)
     for one, readiness in found.items():
         if readiness is None:
@@ -59,10 +48,11 @@ def health(found: Mapping[ObjectRef, Readiness | None], *, blind: bool = False, 
         else:
             lapses.note(one, readiness, NOW - timedelta(minutes=minutes))
     lapses.advance(NOW)
-    kinds = frozenset({DEPLOYMENT.gvk.group_kind}) if blind else frozenset()
+    hidden = (DEPLOYMENT, CONFIG_MAP) if all_blind else (DEPLOYMENT,)
+    kinds = {one.gvk.group_kind: blind for one in hidden} if blind else {}
     declared = {DEPLOYMENT.gvk.group_kind: max(2, len(found)), CONFIG_MAP.gvk.group_kind: 1}
     unready = {one: readiness for one, readiness in found.items() if readiness}
-    return Health(health_of(unready), kinds, lapses.counts(declared, blind=kinds), lapses.worst(), lapses.open, lapses.oldest())
+    return Health(health_of(unready), kinds, lapses.counts(declared, blind=frozenset(kinds)), lapses.worst(), lapses.open, lapses.oldest())
 
 
 def measured(value: float | Gap | None) -> Signals:
@@ -105,7 +95,14 @@ CASES: dict[str, tuple[Outcome, Signals | None, tuple[str, str]]] = {
     ),
     "on its way later on": (replace(PLAIN, health=health({WEB: UNDER_WAY}), **HEALTHY_REVISION), None, WELL),
     "not understood": (replace(PLAIN, health=health({WEB: ODD}), **HEALTHY_REVISION), None, ("Unknown", "NotEvaluated")),
-    "blind": (replace(PLAIN, health=health({}, blind=True)), None, ("Unknown", "NotEvaluated")),
+    "a kind may not be seen": (replace(PLAIN, health=health({}, blind=Gap.REFUSED)), None, ("Unknown", "TelemetryGap")),
+    "a kind is not told of": (replace(PLAIN, health=health({}, blind=Gap.UNREACHABLE)), None, ("Unknown", "TelemetryGap")),
+    "no kind may be seen": (replace(PLAIN, health=health({}, blind=Gap.REFUSED, all_blind=True)), None, ("Unknown", "TelemetryGap")),
+    "no kind is told of": (
+        replace(PLAIN, health=health({}, blind=Gap.UNREACHABLE, all_blind=True)),
+        None,
+        ("Unknown", "TargetUnreachable"),
+    ),
     "not ours yet": (replace(PLAIN, held=Held(creates=1)), None, ("Unknown", "NotEvaluated")),
     "not applied": (replace(PLAIN, unjudged=(A,)), None, ("Unknown", "NotEvaluated")),
     "signal without data": (PLAIN, measured(Gap.UNREACHABLE), ("Unknown", "TelemetryGap")),
@@ -123,7 +120,7 @@ def test_healthy_is(outcome: Outcome, known: Signals | None, expected: tuple[str
 
 ORDER: tuple[tuple[str, Change, Signals | None], ...] = (
     ("NotEvaluated", lambda one: replace(one, evaluated=False, kinds=()), None),
-    ("Degraded", lambda one: replace(one, health=health({WEB: BROKEN}, blind=True)), None),
+    ("Degraded", lambda one: replace(one, health=health({WEB: BROKEN}, blind=Gap.REFUSED)), None),
     ("SignalBreached", lambda one: one, measured(0.5)),
     ("Progressing", lambda one: replace(one, health=health({WEB: UNDER_WAY})), None),
     ("NotEvaluated", lambda one: replace(one, unjudged=(A,)), None),
@@ -160,8 +157,14 @@ def named(outcome: Outcome, kind: ConditionType) -> Condition | None:
     return next((one for one in conditions(outcome) if one.type == kind), None)
 
 
-def test_without_declared_telemetry_nothing_is_said_of_it() -> None:
-    assert named(judged(PLAIN), ConditionType.TELEMETRY_COMPLETE) is None
+def test_kinds_are_sources_of_telemetry_without_signals() -> None:
+    found = named(judged(PLAIN), ConditionType.TELEMETRY_COMPLETE)
+    assert found is not None
+    assert (found.word, found.reason) == ("True", "TelemetryComplete")
+
+
+def test_where_nothing_should_tell_anything_nothing_is_said_of_it() -> None:
+    assert named(judged(replace(PLAIN, desired=0, members=0, kinds=())), ConditionType.TELEMETRY_COMPLETE) is None
 
 
 @pytest.mark.parametrize(("value", "word"), [(0.001, "True"), (0.5, "True"), (Gap.STALE, "False"), (None, "False")])
@@ -172,10 +175,14 @@ def test_telemetry_is_complete_when_every_signal_tells_something(value: float | 
     assert ("signal errors" in found.message) is (word == "False")
 
 
-def test_a_kind_that_cannot_be_seen_is_a_gap_as_well() -> None:
-    found = named(judged(replace(PLAIN, health=health({}, blind=True)), measured(0.001)), ConditionType.TELEMETRY_COMPLETE)
+@pytest.mark.parametrize("why", [Gap.REFUSED, Gap.UNREACHABLE])
+@pytest.mark.parametrize("known", [None, measured(0.001)], ids=["without signals", "with a signal"])
+def test_a_kind_that_cannot_be_seen_is_a_gap_as_well_and_is_told_with_its_cause(why: Gap, known: Signals | None) -> None:
+    found = named(judged(replace(PLAIN, health=health({}, blind=why)), known), ConditionType.TELEMETRY_COMPLETE)
     assert found is not None
-    assert (found.word, "Deployment" in found.message) == ("False", True)
+    assert (found.word, found.reason) == ("False", "TelemetryGap")
+    assert f"objects {DEPLOYMENT.gvk.group_kind} ({why})" in found.message
+    assert f"{DEPLOYMENT.gvk.group_kind} ({why})" in healthy(judged(replace(PLAIN, health=health({}, blind=why)), known)).message
 
 
 @pytest.mark.parametrize(

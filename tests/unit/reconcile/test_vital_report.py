@@ -11,15 +11,19 @@ from typing import Any
 import orjson
 import pytest
 
+from cvstate_operator.api.status import UnreadyStatus
 from cvstate_operator.reconcile import vital_report
 from cvstate_operator.reconcile.health import Health, health_of
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.vital_stage import VitalStage
 from cvstate_operator.reconcile.vitals import Signals
-from cvstate_operator.vital import signals, slo
-from cvstate_operator.vital.lapse import Lapses, Level
+from cvstate_operator.vital import signals
+from cvstate_operator.vital.facts.progress import Progress
+from cvstate_operator.vital.health.lapse import Level
+from cvstate_operator.vital.health.lapses import Lapses
+from cvstate_operator.vital.health.state import Reason, failed, in_progress
+from cvstate_operator.vital.objectives import slo
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.state import Reason, failed, in_progress
 from tests.unit.builders import DEPLOYMENT, ref
 from tests.unit.reconcile.test_vital_conditions import NOW, PLAIN
 from tests.unit.reconcile.vital_specs import watching
@@ -136,6 +140,19 @@ def test_slos_are_read_back_as_they_were() -> None:
     back = slo.from_json(found["slos"][0])
     assert back is not None
     assert (back.state, back.since, back.budget_left, back.burn_rate) == (slo.State.BURNING, NOW, 0.4, 7.0)
+
+
+def test_how_far_an_object_is_and_since_when_is_told_and_read_back() -> None:
+    one, lapses, again = ref("web", of=DEPLOYMENT), Lapses(300.0), Lapses(300.0)
+    rolls = replace(in_progress(Reason.REPLICAS_OUTDATED, "1 of 3"), progress=Progress("7", 1, 6))
+    lapses.note(one, rolls, NOW)
+    lapses.note(one, replace(rolls, progress=Progress("7", 2, 6)), NOW + timedelta(seconds=100))
+    found = vital(judged(replace(PLAIN, health=Health(worst=lapses.worst(), lapses=lapses.open)), Signals()))
+    assert (found["unready"][0]["progress"], found["unready"][0]["progressedAt"]) == ("7/2/6", "2026-01-01T12:01:40Z")
+    UnreadyStatus.model_validate(found["unready"][0])
+    again.recall(orjson.loads(orjson.dumps(found["unready"])))
+    again.note(one, replace(rolls, progress=Progress("7", 2, 6)), NOW + timedelta(seconds=350))
+    assert again.next_change == NOW + timedelta(seconds=100 + 300)
 
 
 def test_objects_are_remembered_as_they_were() -> None:

@@ -60,12 +60,12 @@ def big() -> Iterator[Big]:
 
 
 def side(stage: Stage) -> VitalSide:
-    return VitalSide(stage.world, stage.pipeline._revision, owner=OWNER, namespace="default", status={})
+    return VitalSide(stage.world, stage.pipeline._stages.revision, owner=OWNER, namespace="default", status={})
 
 
 def evaluate(stage: Stage, of: VitalSide, outcome: Outcome) -> Outcome:
     """As the pipeline does at the end of a pass."""
-    health = of.look(OF, stage.pipeline._place.desired, blind=(), missing=())
+    health = of.look(OF, stage.pipeline._stages.place.desired, unseen={}, missing=())
     return of.tell(OF, replace(outcome, health=health), fault="")
 
 

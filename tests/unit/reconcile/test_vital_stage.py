@@ -1,9 +1,10 @@
-"""The vital stage: what an outcome comes to as a configuration, and score, completeness and verdict in passes of the pipeline.
+"""The vital stage: score, completeness and verdict in passes of the pipeline. What an outcome comes to as a configuration is in test_configuration.py.
 
-Aspects: each fault counts once, by its worst · what waits · what cannot be read, or seen · the patience with a source · since when · more that is wrong is
+Aspects: the patience with a source · an API server that tells nothing any more · since when · more that is wrong is
 never better · restarts · what must not happen.
 """
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,26 +12,20 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.api.change_plan import PlanAction
 from cvstate_operator.api.drift import DriftAction, Severity
 from cvstate_operator.drift.coverage import FieldDrift
 from cvstate_operator.drift.ledger import Entry, State
-from cvstate_operator.objects.live import Live
-from cvstate_operator.plan.changes import Action, Change
-from cvstate_operator.plan.consent import Item
-from cvstate_operator.plan.prune import Pruning, Waiting
-from cvstate_operator.reconcile import vital_stage
+from cvstate_operator.reconcile import telemetry_stage, vital_stage
 from cvstate_operator.reconcile.health import Health
-from cvstate_operator.reconcile.outcome import Consent, Held, Outcome, Waits
-from cvstate_operator.reconcile.vital_stage import VitalStage, configuration_of
+from cvstate_operator.reconcile.outcome import Outcome
+from cvstate_operator.reconcile.vital_stage import VitalStage
 from cvstate_operator.reconcile.vitals import Signals
-from cvstate_operator.vital import compliance
-from cvstate_operator.vital.compliance import Doubt, Fault
-from cvstate_operator.vital.lapse import HealthCounts, Level
+from cvstate_operator.vital.health.lapse import HealthCounts, Level
 from cvstate_operator.vital.reading import Gap
-from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, artifact, body, live, problem, ref
+from cvstate_operator.vital.verdicts.compliance import Fault
+from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, SECRET, body, problem, ref
 from tests.unit.reconcile.fakes import Stage, spec
-from tests.unit.reconcile.vital_specs import ERRORS, QUERY, Life, watching
+from tests.unit.reconcile.vital_specs import ERRORS, QUERY, Life, converged, watching
 
 KIND = CONFIG_MAP.gvk.group_kind
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -40,121 +35,12 @@ REFUSED = errors.AuthFailedError("wants other credentials")
 
 def made(**changes: Any) -> Outcome:
     """Ten objects, all as declared."""
-    plain = Outcome(
-        artifact=artifact(),
-        url="https://git.example.com/a",
-        source_error=None,
-        rendered=None,
-        evaluated=True,
-        digest="d",
-        desired=10,
-        members=10,
-        done=(),
-        problems=(),
-        next_pass_at=None,
-        health=Health(counts=HealthCounts(ready=10)),
-        kinds=(CONFIG_MAP.gvk.group_kind,),
-    )
-    return replace(plain, **changes)
+    return replace(converged(10, health=Health(counts=HealthCounts(ready=10)), kinds=(CONFIG_MAP.gvk.group_kind,)), **changes)
 
 
 def entry(severity: Severity, *, minutes: int = 0) -> Entry:
     seen = NOW - timedelta(minutes=minutes)
     return Entry(FieldDrift("/data/x", "a", "b", "kubectl", ""), severity, DriftAction.AUTO, State.REPAIRING, seen)
-
-
-def pruned(name: str) -> Change:
-    return Change(ref(name), Action.PRUNE, None, known())
-
-
-def known() -> Live:
-    return live()
-
-
-# -- the configuration -------------------------------------------------------------------------------------------------
-
-
-def test_where_all_is_as_declared_nothing_is_wrong() -> None:
-    found = configuration_of(made())
-    assert (compliance.share(found), found.doubts) == (1.0, ())
-
-
-@pytest.mark.parametrize("severity", list(Severity))
-def test_drift_counts_by_its_severity(severity: Severity) -> None:
-    found = configuration_of(made(drift=((ref("a"), (entry(severity),)),)))
-    assert found.drift == {severity: 1}
-
-
-def test_an_object_counts_once_by_its_worst_field() -> None:
-    found = configuration_of(made(drift=((ref("a"), (entry(Severity.LOW), entry(Severity.CRITICAL), entry(Severity.MEDIUM))),)))
-    assert found.drift == {Severity.CRITICAL: 1}
-
-
-def test_what_is_missing_is_not_applied_and_no_drift_besides() -> None:
-    found = configuration_of(made(missing=(ref("a"),), drift=((ref("a"), (entry(Severity.HIGH),)),)))
-    assert (found.failed, dict(found.drift)) == (1, {})
-
-
-def test_what_could_not_be_applied_is_not_applied() -> None:
-    assert configuration_of(made(failing=(ref("a"), ref("b")))).failed == 2
-    assert configuration_of(made(unjudged=(ref("a"), ref("b")))).failed == 0, "nothing was tried"
-
-
-def test_a_file_that_cannot_be_read_declares_something_that_is_not_there() -> None:
-    found = configuration_of(made(problems=(replace(problem(), object=""),)))
-    assert (found.desired, found.failed) == (11, 1)
-
-
-def test_the_problem_of_an_object_is_not_counted_besides_the_object() -> None:
-    found = configuration_of(made(problems=(problem(),), failing=(ref("1"),)))
-    assert (found.desired, found.failed) == (10, 1)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"held": Held(creates=2)},
-        {"held": Held(updates=2)},
-        {"held": Held(later=2)},
-        {"held": Held(left=(ref("a"), ref("b")))},
-        {"pruning": Pruning(deferred=(pruned("x"), pruned("y")))},
-        {"consent": Consent(tuple(Waits(Item(PlanAction.RECREATE, ref(name), "uid"), "why") for name in "ab"))},
-    ],
-    ids=["creates", "updates", "later", "left", "deferred", "recreate"],
-)
-def test_what_waits_is_held(changes: dict[str, Any]) -> None:
-    assert configuration_of(made(**changes)).held == 2
-
-
-def test_every_object_that_waits_to_be_deleted_is_held() -> None:
-    assert configuration_of(made(pruning=Pruning(waiting=(Waiting((pruned("x"), pruned("y")), "limits"),)))).held == 2
-
-
-def test_what_left_git_and_may_not_be_deleted_is_held() -> None:
-    assert configuration_of(made(pruning=Pruning(held=(ref("x"), ref("y")), objection="not sure"))).held == 2
-
-
-def test_never_more_is_held_than_there_is() -> None:
-    found = configuration_of(made(held=Held(creates=50), missing=(ref("a"),)))
-    assert (found.held, found.failed) == (9, 1)
-
-
-def test_what_was_compared_once_and_cannot_be_seen_now_is_a_doubt() -> None:
-    found = configuration_of(made(blind_objects={KIND: 3}), seen={KIND})
-    assert (found.doubts, compliance.share(found)) == ((Doubt.UNSEEN,), 1.0)
-
-
-def test_what_never_was_compared_is_not_taken_for_as_declared() -> None:
-    found = configuration_of(made(blind_objects={KIND: 3}))
-    assert (found.unjudged, found.doubts) == (3, ())
-
-
-def test_without_a_comparison_nothing_is_said() -> None:
-    assert compliance.share(configuration_of(made(evaluated=False, kinds=()))) is None
-
-
-def test_while_a_newer_commit_cannot_be_rendered_what_is_in_force_is_judged() -> None:
-    assert compliance.share(configuration_of(made(evaluated=False))) == 1.0
 
 
 # -- the stage ---------------------------------------------------------------------------------------------------------
@@ -210,10 +96,10 @@ def test_what_pulls_tells_since_when() -> None:
 
 def test_a_kind_that_cannot_be_seen_is_a_gap_since_that_was_found() -> None:
     stage = VitalStage(status={}, now=NOW)
-    outcome = made(health=Health(blind=frozenset({KIND}), counts=HealthCounts(unknown=10)), blind_objects={KIND: 10})
+    outcome = made(health=Health(blind={KIND: Gap.UNREACHABLE}, counts=HealthCounts(unknown=10)), blind_objects={KIND: 10})
     judge(stage, outcome)
     found = judge(stage, outcome, NOW + timedelta(minutes=3)).completeness
-    assert [(one.name, one.gap, one.since) for one in found.missing] == [(str(KIND), Gap.REFUSED, NOW)]
+    assert [(one.name, one.gap, one.since) for one in found.missing] == [(str(KIND), Gap.UNREACHABLE, NOW)]
     assert judge(stage, made(), NOW + timedelta(minutes=4)).completeness.missing == ()
 
 
@@ -227,7 +113,7 @@ WORSE: dict[str, dict[str, Any]] = {
         "drift": ((ref("b"), (entry(Severity.CRITICAL),)),),
         "missing": (ref("a"),),
         "failing": (ref("c"),),
-        "problems": (replace(problem(), object=""),),
+        "left_out": (replace(problem(), object=""),),
     },
 }
 
@@ -300,6 +186,114 @@ async def test_a_gap_lowers_the_confidence_and_not_the_score() -> None:
     assert life.stage.condition("TelemetryComplete")[0] == "False"
 
 
+# -- kinds of which nothing is told any more ---------------------------------------------------------------------------
+
+SILENT = errors.ServerTimeoutError("the API server has told nothing for too long")
+WORKLOAD = DEPLOYMENT.gvk.group_kind
+
+
+async def test_what_the_api_server_tells_nothing_of_any_more_is_neither_healthy_nor_known() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {KIND: SILENT, WORKLOAD: SILENT}
+    await life.runs()
+    assert life.stage.condition("Healthy") == ("Unknown", "TargetUnreachable")
+    assert life.stage.condition("TelemetryComplete") == ("False", "TelemetryGap")
+    assert "(Unreachable)" in life.stage.message("TelemetryComplete")
+    assert life.stage.condition("Accepted")[0] == "Unknown"
+    assert life.stage.status["vital"]["objects"] == {"ready": 0, "unknown": 2}
+    assert life.stage.status["cv"]["confidence"] < 50
+    life.stage.cluster.silent = {}
+    await life.runs()
+    assert life.stage.condition("Healthy")[0] == "True"
+    assert life.stage.condition("TelemetryComplete")[0] == "True"
+    assert life.stage.status["cv"]["confidence"] == 100
+
+
+async def test_one_kind_that_is_silent_takes_nothing_from_the_others() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {WORKLOAD: SILENT}
+    await life.runs()
+    assert life.stage.condition("Healthy") == ("Unknown", "TelemetryGap")
+    assert life.stage.status["vital"]["objects"] == {"ready": 1, "unknown": 1}
+
+
+async def test_kinds_of_others_that_are_silent_concern_nobody_else() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {SECRET.gvk.group_kind: SILENT}
+    await life.runs()
+    assert life.stage.condition("Healthy")[0] == "True"
+    assert life.stage.condition("TelemetryComplete")[0] == "True"
+    assert not life.stage.pipeline.observes({SECRET.gvk.group_kind})
+    assert life.stage.pipeline.observes({SECRET.gvk.group_kind, KIND})
+
+
+async def test_objects_of_a_silent_kind_are_written_all_the_same() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {KIND: SILENT, WORKLOAD: SILENT}
+    life.stage.cluster.set_field(ref("a"), "data/colour", "green")
+    await life.runs()
+    assert [name for _, name in life.stage.cluster.writes] == ["a"]
+    await life.commits(web("v2"), body("a", data={"colour": "red"}))
+    assert {name for _, name in life.stage.cluster.writes} == {"web", "a"}
+
+
+async def test_nothing_is_deleted_by_what_was_heard_long_ago() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {WORKLOAD: SILENT}
+    await life.commits(web())
+    await life.goes_on(60)
+    assert "not every kind can be seen" in life.outcome.pruning.objection
+    assert "a" in life.stage.names()
+    life.stage.cluster.silent = {}
+    await life.runs()
+    await life.goes_on(60)
+    assert "a" not in life.stage.names()
+
+
+async def test_who_was_degraded_when_the_api_server_fell_silent_still_is() -> None:
+    life = await alive()
+    life.stage.cluster.bring_up(WEB, is_up=False)
+    await life.runs()
+    await life.goes_on(400)
+    life.stage.cluster.silent = {WORKLOAD: SILENT}
+    await life.runs()
+    assert life.stage.condition("Healthy") == ("False", "Degraded")
+    assert life.stage.status["vital"]["objects"] == {"ready": 1, "degraded": 1}
+
+
+async def test_a_revision_is_not_called_good_by_what_was_heard_long_ago() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {WORKLOAD: SILENT}
+    await life.commits(web("v2"), body("a", data={"colour": "blue"}))
+    life.stage.cluster.bring_up(WEB)
+    await life.runs()
+    assert life.stage.status["history"][0]["outcome"] != "Healthy"
+    life.stage.cluster.silent = {}
+    await life.runs()
+    assert life.stage.status["history"][0]["outcome"] == "Healthy"
+
+
+async def test_pods_of_workloads_that_nobody_tells_of_are_not_counted_and_why_is_told() -> None:
+    life = await alive()
+    life.stage.spec = watching({"name": "pods", "indicator": "PodsReady", "min": "0.9"})
+    await life.goes_on(60)
+    assert life.stage.status["vital"]["signals"][0]["state"] == "Passing"
+    life.stage.cluster.silent = {WORKLOAD: SILENT}
+    await life.runs()
+    await life.goes_on(60)
+    (told,) = life.stage.status["vital"]["signals"]
+    assert (told["state"], told["gap"]) == ("Unknown", "Unreachable")
+
+
+async def test_as_long_as_the_api_server_is_away_nobody_is_kept_busy_by_it() -> None:
+    life = await alive()
+    life.stage.cluster.silent = {KIND: SILENT, WORKLOAD: SILENT}
+    await life.runs()
+    life.passes = 0
+    await life.goes_on(3600)
+    assert life.passes <= 15
+
+
 @pytest.mark.parametrize("error", [AWAY, REFUSED], ids=["away", "refused"])
 async def test_a_source_that_is_away_for_long_keeps_nobody_busy(error: errors.CvstateError) -> None:
     stage = Stage()
@@ -314,12 +308,44 @@ async def test_a_source_that_is_away_for_long_keeps_nobody_busy(error: errors.Cv
     assert life.passes <= 20
 
 
-async def test_a_restart_long_after_the_last_change_makes_nothing_unknown() -> None:
+@pytest.mark.parametrize("seconds", [100, 900])
+async def test_a_restart_makes_nothing_unknown_if_it_is_answered_at_once(seconds: float) -> None:
     life = await alive()
-    await life.goes_on(900)
+    await life.goes_on(seconds)
+    written = len(life.stage.telemetry.asked)
     await life.restarts()
     assert life.stage.condition("Healthy")[0] == "True"
     assert life.stage.condition("Accepted")[0] == "True"
+    assert (len(life.stage.telemetry.asked) > written) is (seconds > 300), "what is young enough is waited for by nobody"
+
+
+async def test_a_restart_long_after_what_was_known_was_measured_makes_it_unknown_until_the_first_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telemetry_stage, "FIRST_ANSWERS_SECONDS", 0.01)
+    life = await alive()
+    await life.goes_on(900)
+    answer = life.stage.telemetry.answers = asyncio.Event()
+    await life.restarts()
+    assert life.stage.condition("Healthy") == ("Unknown", "TelemetryGap")
+    answer.set()
+    await life.goes_on(5)
+    assert life.stage.condition("Healthy")[0] == "True"
+    await life.goes_on(60)
+    assert life.stage.condition("Accepted")[0] == "True"
+
+
+async def test_what_a_restart_recalled_is_told_to_be_too_old_although_nobody_answers() -> None:
+    life = await alive()
+    told = datetime.fromisoformat(life.stage.status["vital"]["signals"][0]["takenAt"])
+    await life.goes_on((told + timedelta(minutes=5) - life.stage.clock.now()).total_seconds() - 5)
+    await life.restarts()
+    assert life.stage.condition("Healthy")[0] == "True"
+    assert life.outcome.next_pass_at is not None
+    assert life.outcome.next_pass_at <= life.stage.clock.seconds + 15
+    life.stage.clock.seconds = life.outcome.next_pass_at
+    await life.runs()
+    assert life.stage.condition("Healthy") == ("Unknown", "TelemetryGap")
 
 
 async def test_pods_are_not_counted_before_the_cluster_was_looked_at() -> None:
@@ -370,3 +396,90 @@ async def test_a_signal_that_is_seldom_asked_for_is_known_all_the_time() -> None
         await life.goes_on(60)
         words.add(stage.condition("TelemetryComplete")[0])
     assert words == {"True"}
+
+
+# -- what Healthy may be called ----------------------------------------------------------------------------------------
+
+
+async def test_a_revision_that_is_given_up_for_not_being_healthy_does_not_become_healthy_by_that() -> None:
+    stage = Stage()
+    night = {"kind": "Deny", "schedule": "0 0 * * *", "duration": "24h", "actions": ["Rollback"]}
+    stage.spec = spec(rollback={"onUnhealthyFor": "2m"}, windows=[night])
+    life = Life(stage, await stage.commit(body("web", of=DEPLOYMENT)))
+    stage.cluster.bring_up(ref("web", of=DEPLOYMENT))
+    await life.runs()
+    await life.goes_on(100)
+    assert stage.condition("Healthy")[0] == "True"
+    stage.cluster.comes_up = lambda live: False
+    await life.commits(body("web", of=DEPLOYMENT, spec={"replicas": 1, "image": "two"}))
+    told = []
+    for _ in range(30):
+        await life.goes_on(10)
+        told.append((stage.condition("Ready")[1], stage.condition("Healthy")[0]))
+    assert ("Quarantined", "False") in told
+    assert {status for _, status in told} == {"False"}
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["failed", "missing"])
+async def test_an_object_that_is_bad_is_not_healthy_because_its_file_cannot_be_read(is_deleted: bool) -> None:
+    stage, web = Stage(), ref("web", of=DEPLOYMENT)
+    gave_up = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+    await stage.commit(body("a"), body("web", of=DEPLOYMENT))
+    stage.cluster.bring_up(web)
+    await stage.run()
+    if is_deleted:
+        stage.spec = spec(suspend=True)
+        stage.cluster.delete(web)
+    else:
+        stage.cluster.tell(web, {"observedGeneration": 1, "replicas": 1, "conditions": [gave_up]})
+    await stage.run()
+    assert stage.condition("Healthy")[0] == "False"
+    await stage.commit(body("a"), problems=[problem("web.yaml", reason="YAMLInvalid")])
+    assert stage.condition("Healthy") == ("False", "Degraded")
+    assert "web" in stage.message("Healthy")
+    stage.restart(status=stage.status)
+    await stage.look()
+    await stage.run()
+    assert stage.condition("Healthy")[0] != "True", "who never saw it cannot say, and what is gone is remembered"
+    assert "web" in stage.message("Healthy")
+
+
+async def test_of_what_cannot_be_seen_nobody_says_that_it_is_on_its_way() -> None:
+    stage, web = Stage(), ref("web", of=DEPLOYMENT)
+    await stage.commit(body("a"), body("web", of=DEPLOYMENT))
+    stage.cluster.bring_up(web, is_up=False)
+    await stage.run()
+    assert stage.condition("Healthy") == ("False", "Progressing")
+    stage.cluster.silent = {DEPLOYMENT.gvk.group_kind: AWAY}
+    await stage.run()
+    assert stage.condition("Healthy") == ("Unknown", "TelemetryGap")
+
+
+async def test_what_never_ran_is_not_accepted_yet() -> None:
+    stage, web = Stage(), ref("web", of=DEPLOYMENT)
+    stage.cluster.comes_up = lambda live: False
+    life = Life(stage, await stage.commit(body("a"), body("web", of=DEPLOYMENT)))
+    await life.goes_on(100)
+    assert stage.condition("Accepted") == ("Unknown", "NotEvaluated")
+    stage.cluster.bring_up(web)
+    await life.runs()
+    assert stage.condition("Accepted")[0] == "True"
+    stage.cluster.bring_up(web, is_up=False)
+    await life.runs()
+    assert stage.condition("Accepted")[0] == "True", "what ran once may be rolled and moved"
+
+
+async def test_a_workload_that_has_no_pod_left_is_not_called_on_its_way() -> None:
+    stage, web = Stage(), ref("web", of=DEPLOYMENT)
+    life = Life(stage, await stage.commit(body("a"), body("web", of=DEPLOYMENT, spec={"replicas": 2})))
+    stage.cluster.bring_up(web)
+    await life.runs()
+    await life.goes_on(100)
+    assert stage.condition("Healthy")[0] == "True"
+    generation = stage.cluster.objects[web]["metadata"]["generation"]
+    stage.cluster.tell(web, {"observedGeneration": generation, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 0})
+    await life.runs()
+    assert stage.condition("Healthy") == ("False", "Progressing")
+    await life.goes_on(35)
+    assert stage.condition("Healthy") == ("False", "Degraded")
+    assert stage.condition("Accepted")[0] == "False"

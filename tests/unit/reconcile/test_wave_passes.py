@@ -11,7 +11,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.objects.identity import ApiResource
 from cvstate_operator.plan.changes import Action
-from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, NAMESPACE, body, ref
+from tests.unit.builders import CONFIG_MAP, DEPLOYMENT, NAMESPACE, WIDGET, body, ref
 from tests.unit.reconcile.fakes import Stage, actions, spec
 
 
@@ -62,6 +62,20 @@ async def test_without_waiting_a_wave_has_only_to_be_applied(stage: Stage) -> No
     stage.spec = spec(apply={"wait": False})
     outcome = await stage.commit(BASE, web(), LATE)
     assert (stage.names(), outcome.is_converged) == ({"base", "web", "late"}, True)
+
+
+async def test_an_object_that_no_controller_looked_at_holds_nothing_and_is_not_healthy(stage: Stage) -> None:
+    stage.cluster.served.add(WIDGET._replace(has_status=True))
+    outcome = await stage.commit(of_wave("gear", 1, of=WIDGET), LATE)
+    assert (stage.names(), outcome.is_converged) == ({"gear", "late"}, True)
+    assert stage.condition("Healthy")[0] == "Unknown"
+    assert stage.status["vital"]["objects"]["unknown"] == 1
+    stage.cluster.tell(ref("gear", of=WIDGET), {"conditions": [{"type": "Ready", "status": "False"}]})
+    await stage.run()
+    assert stage.condition("Healthy")[0] == "False"
+    stage.cluster.tell(ref("gear", of=WIDGET), {"conditions": [{"type": "Ready", "status": "True"}]})
+    await stage.run()
+    assert stage.condition("Healthy")[0] == "True"
 
 
 async def test_an_update_makes_later_waves_wait_until_it_is_rolled_out(stage: Stage) -> None:

@@ -1,11 +1,13 @@
-"""Specs and moments for tests about vital state: one Prometheus, signals and SLOs on it, and time that passes while they are asked for."""
+"""Specs, outcomes and moments for tests about vital state: one Prometheus, signals and SLOs on it, and time that passes while they are asked for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.reconcile import report
 from cvstate_operator.reconcile.outcome import Outcome
+from tests.unit.builders import artifact
 from tests.unit.reconcile.fakes import Stage, spec
 
 GOOD = "http_ok"
@@ -35,6 +37,24 @@ def vital(
 def watching(*signals: Mapping[str, Any], slos: Sequence[Mapping[str, Any]] = (), **fields: Any) -> ClusterStateSpec:
     """A spec with these signals and SLOs."""
     return spec(vital=vital(signals=signals, slos=slos), **fields)
+
+
+def converged(objects: int = 3, **changes: Any) -> Outcome:
+    """A pass after which so many objects are as declared; of their health nothing is said, but by `changes`."""
+    plain = Outcome(
+        artifact=artifact(),
+        url="https://git.example.com/a",
+        source_error=None,
+        rendered=None,
+        evaluated=True,
+        digest="sha256:d",
+        desired=objects,
+        members=objects,
+        done=(),
+        problems=(),
+        next_pass_at=None,
+    )
+    return replace(plain, **changes)
 
 
 class Life:

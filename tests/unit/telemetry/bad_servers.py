@@ -61,7 +61,7 @@ def vector(*values: float | str, at: float = 1_700_000_000.0, **extra: Any) -> d
     return {"status": "success", "data": {"resultType": "vector", "result": result}, **extra}
 
 
-def newest(*times: float, at: float = 1_700_000_000.0) -> dict[str, Any]:
+def newest(*times: float | str, at: float = 1_700_000_000.0) -> dict[str, Any]:
     """An answer that tells when the newest sample of each selector was taken."""
     result = [{"metric": {"cvstate_selector": str(number)}, "value": [at, str(time)]} for number, time in enumerate(times)]
     return {"status": "success", "data": {"resultType": "vector", "result": result}}

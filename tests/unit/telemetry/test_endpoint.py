@@ -1,6 +1,6 @@
 """Endpoints: addresses of Prometheus that may be asked, and the Secrets for them.
 
-Aspects: addresses by what they say · plain http · what the operator's owner allows · Secrets that make no sense · equality: who may share answers · names
+Aspects: addresses by what they say · plain http · what the operator's owner allows, and what he lists · Secrets that make no sense · equality: who may share answers · names
 that are resolved.
 """
 
@@ -81,6 +81,32 @@ def test_a_host_that_the_owner_named_is_asked_in_clear(host: str) -> None:
 
 def test_the_owner_may_allow_credentials_in_clear_everywhere() -> None:
     endpoint.read("http://prometheus.example.org", "shop", LOCAL, data=TOKEN)
+
+
+ONLY = AddressPolicy(only=("prometheus.monitoring", "169.254.169.254", "10.0.0.1"), hosts=("allowed.example.org",))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://prometheus.monitoring:9090", "https://Prometheus.Monitoring.", "http://10.0.0.1", "https://allowed.example.org"]
+)
+def test_a_host_of_the_owner_s_list_may_be_asked(url: str) -> None:
+    endpoint.read(url, "shop", ONLY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://evil.example.org", "https://prometheus.monitoring.evil.example.org", "http://10.0.0.2", "https://xprometheus.monitoring"],
+)
+def test_with_a_list_no_other_host_may_be_asked(url: str) -> None:
+    with pytest.raises(errors.URLNotAllowedError) as caught:
+        endpoint.read(url, "shop", ONLY)
+    assert "--prometheus-host" in caught.value.message
+
+
+def test_the_list_allows_no_address_that_is_never_asked() -> None:
+    with pytest.raises(errors.URLNotAllowedError) as caught:
+        endpoint.read("https://169.254.169.254", "shop", ONLY)
+    assert "link-local" in caught.value.message
 
 
 def test_questions_go_below_the_prefix() -> None:
@@ -165,6 +191,8 @@ def test_an_endpoint_does_not_show_its_secrets(data: dict[str, bytes]) -> None:
         (["fe80::1%1"], LOCAL, False, True),
         (["10.96.0.1"], AddressPolicy(api_server="10.96.0.1"), False, True),
         (["169.254.169.254"], AddressPolicy(hosts=("innocent.example.org",)), True, False),
+        (["169.254.169.254"], AddressPolicy(only=("innocent.example.org",)), True, True),
+        (["10.0.0.1"], AddressPolicy(only=("innocent.example.org",)), True, False),
     ],
 )
 async def test_a_name_is_resolved_and_each_of_its_addresses_judged(

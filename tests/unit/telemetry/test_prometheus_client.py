@@ -100,6 +100,19 @@ async def test_a_scalar_is_one_series_without_labels() -> None:
     assert (one.labels, one.value) == ({}, 42.0)
 
 
+@pytest.mark.parametrize("value", ["0", "-1.5", "+2", "1e+06", "2.5E-3", ".5", "5.", "NaN", "+Inf", "-Inf"])
+async def test_a_value_is_a_number_as_prometheus_writes_it(value: str) -> None:
+    async with serving(constant(200, json.dumps(vector(value)))) as url, client() as made:
+        (one,) = await made.ask(where(url), "x", timeout_seconds=5)
+    assert str(one.value) == str(float(value))
+
+
+@pytest.mark.parametrize("value", ["", " 5 ", "5\n", "1_000", "0x10", "\u0663", "Inf", "inf", "nan", "-NaN", "infinity", "1e", ".", "1,5"])
+async def test_a_value_that_only_python_reads_as_a_number_is_none(value: str) -> None:
+    async with serving(constant(200, json.dumps(vector(value)))) as url:
+        assert (await reading(url)).gap is Gap.UNREACHABLE
+
+
 # -- values and ages ---------------------------------------------------------------------------------------------------
 
 
@@ -174,8 +187,8 @@ async def test_samples_of_the_future_are_of_now() -> None:
     assert found.taken_at == found.asked_at
 
 
-@pytest.mark.parametrize("time", [float("nan"), float("-inf"), -1e300])
-async def test_a_nonsensical_age_is_none(time: float) -> None:
+@pytest.mark.parametrize("time", ["NaN", "-Inf", "-1e300"])
+async def test_a_nonsensical_age_is_none(time: str) -> None:
     assert (await judged(vector(1), newest(time))).gap in (Gap.NO_DATA, Gap.STALE)
 
 
@@ -540,6 +553,17 @@ async def test_who_waits_for_a_turn_too_long_is_told_so() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_how_long_questions_wait_for_their_turn_is_observed_also_of_those_that_have_none() -> None:
+    told: list[float] = []
+    async with sending(close=False) as hanging, client(waited=told.append) as made:
+        at = where(hanging)
+        asking = [made.ask(at, f"x{number}", timeout_seconds=0.3) for number in range(prometheus.IN_FLIGHT_PER_SERVER + 1)]
+        await asyncio.gather(*asking, return_exceptions=True)
+    assert len(told) == prometheus.IN_FLIGHT_PER_SERVER + 1
+    assert max(sorted(told)[:-1]) < 0.2
+    assert 0.2 < max(told) < 3
+
+
 async def test_every_request_is_observed() -> None:
     told: list[tuple[str, float]] = []
     async with serving(constant(200, json.dumps(vector(1)))) as url, client(observe=lambda *each: told.append(each)) as made:
@@ -552,6 +576,16 @@ async def test_every_request_is_observed() -> None:
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------
+
+
+async def test_with_a_list_a_redirect_leads_to_no_other_host() -> None:
+    listed = AddressPolicy(insecure=True, only=("127.0.0.1",))
+    async with slow(0) as (other, asked):
+        elsewhere = other.replace("127.0.0.1", "localhost") + "/api/v1/query"
+        for status in (301, 302, 307, 308):
+            async with serving(constant(status, "", [("Location", elsewhere)])) as url, client(policy=listed) as made:
+                assert (await read(made, endpoint.read(url, "shop", listed), "1")).gap is Gap.UNREACHABLE
+    assert asked == []
 
 
 async def test_a_name_that_leads_where_nobody_may_go_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Signals.
 
-Aspects: inside and outside · `for` and the clock that stands still without data · recovery and flapping · no data, stale data, data from the future · the worst
+Aspects: inside and outside · `for` and the clock that stands still without data · how long it settles, and flapping · no data, stale data, data from the future · the worst
 of several series · what time alone changes, whenever one asks · the status, restarts, hostile statuses · what the score reads.
 """
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.vital import Signal
 from cvstate_operator.vital import signals
 from cvstate_operator.vital.item import ItemKind
@@ -29,7 +30,7 @@ def at(seconds: float) -> datetime:
 
 
 def signal(**fields: Any) -> Signal:
-    told = {"name": "error-rate", "query": "errors", "for": "5m", "staleAfter": "5m"} | fields
+    told = {"name": "error-rate", "query": "errors", "for": "5m", "staleAfter": "5m", "interval": "20s", "timeout": "10s"} | fields
     return Signal.model_validate(told if "min" in told or "max" in told else told | {"max": "0.01"})
 
 
@@ -101,13 +102,41 @@ def test_how_long_counts(steps: list[tuple[float, float | Gap]], state: State, s
     assert (found.state, found.since) == (state, at(since)), found
 
 
-def test_without_for_the_first_value_outside_is_a_breach_and_the_first_inside_ends_it() -> None:
+def test_without_for_the_first_value_outside_is_a_breach_and_the_second_inside_ends_it() -> None:
     at_once = signal(**{"for": "0s"})
-    assert [story(at_once, *steps).state for steps in ([(0, BAD)], [(0, BAD), (30, GOOD)], [(0, BAD), (30, GOOD), (60, BAD)])] == [
-        State.BREACHED,
-        State.PASSING,
-        State.BREACHED,
-    ]
+    assert story(at_once, (0, BAD)).state is State.BREACHED
+    assert story(at_once, (0, BAD), (20, GOOD), (40, GOOD)).state is State.BREACHED
+    found = story(at_once, (0, BAD), (20, GOOD), (40, GOOD), (60, GOOD))
+    assert (found.state, found.since) == (State.PASSING, at(20 + 20 + 10))
+
+
+@pytest.mark.parametrize("lasting", ["0s", "1s", "1m"])
+@pytest.mark.parametrize("interval", ["1s", "20s", "4m"])
+def test_a_value_that_flaps_is_one_breach_however_often_it_is_asked_for(lasting: str, interval: str) -> None:
+    of = signal(interval=interval, **{"for": lasting})
+    pause = parse_seconds(interval)
+    state, seconds, seen = None, 0.0, []
+    for number in range(200):
+        is_flapping = parse_seconds(lasting) < seconds and number % 2
+        state = signals.judge(of, state, reading(GOOD if is_flapping else BAD, seconds), at(seconds))
+        seconds += pause + 0.9 * min(pause, 10)  # the next answer comes late, just within its timeout
+        state = signals.aged(of, state, at(seconds))
+        seen.append(state.state)
+    first = seen.index(State.BREACHED)
+    assert set(seen[first:]) == {State.BREACHED}
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        pytest.param({"for": "0s", "interval": "30s", "timeout": "10s"}, 40, id="until-the-next-answer-is-there"),
+        pytest.param({"for": "1m", "interval": "30s", "timeout": "10s"}, 40, id="also-if-a-tenth-of-for-is-less"),
+        pytest.param({"for": "10m", "interval": "30s", "timeout": "10s"}, 60, id="a-tenth-of-for-if-that-is-more"),
+        pytest.param({"for": "0s", "interval": "5s", "timeout": "10m"}, 10, id="two-intervals-at-most"),
+    ],
+)
+def test_how_long_a_breached_signal_settles(fields: dict[str, str], seconds: float) -> None:
+    assert signals.settle_time(signal(staleAfter="15m", **fields)) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("why", list(Gap))

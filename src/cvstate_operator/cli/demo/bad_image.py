@@ -21,12 +21,12 @@ GIVE_UP_AFTER: Final = "5s"
 _CAUSE: Final = re.compile(
     r"(?P<reason>\w+): (?:\d+ of [\w ]+ Pods, e\.g\. )?Pod (?P<pod>\S+), container (?P<container>\S+): (?P<why>[^;]+)"
 )
-"""What the operator tells of a Pod (`vital/children`)."""
+"""What the operator tells of a Pod (`vital/health/children`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a workload is not ready, in the operator's words (`vital/children`)."""
+    """Why a workload is not ready, in the operator's words (`vital/health/children`)."""
 
     reason: str
     """As in `CrashLoopBackOff`."""

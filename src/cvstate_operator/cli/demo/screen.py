@@ -22,6 +22,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from cvstate_operator.cli.demo import stage
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen
 from cvstate_operator.cli.demo.steps import STEPS, Step
 from cvstate_operator.cli.demo.wish import Transport
@@ -58,6 +59,7 @@ class Invitation:
 
     kubeconfig: Path
     kubectl: str
+    cvstate: str
     repository: Path
     log: Path
 
@@ -292,6 +294,8 @@ def _print_invitation(console: Console, invitation: Invitation) -> None:
         commands.append((f"alias kubectl={invitation.kubectl}", ""))
     commands += [
         ("kubectl get cst -A -o wide", "how it stands"),
+        (f"{invitation.cvstate} status", "the score, and what pulls it down"),
+        (f"{invitation.cvstate} tree {stage.NAME} -n {stage.NAMESPACE}", "its objects, and what they made"),
         ("kubectl scale -n webshop-services deployment/catalog --replicas=9", ""),
         ("kubectl delete -n webshop-web configmap/storefront", ""),
         (f"cd {invitation.repository}", "edit, git commit: noticed within 10 s"),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -108,8 +109,13 @@ async def _pause(on: Stage, seconds: float) -> None:
 
 async def _stay(on: Stage, screen: Screen, ours: Cluster, checkout: Checkout | None) -> None:
     kubectl = str(await checkout.kubectl()) if checkout and not shutil.which("kubectl") else "kubectl"
-    screen.invite(Invitation(ours.admin_kubeconfig, kubectl, on.source.repository.directory, on.operator.log))
+    screen.invite(Invitation(ours.admin_kubeconfig, kubectl, _own_command(), on.source.repository.directory, on.operator.log))
     await _pause(on, float("inf"))
+
+
+def _own_command() -> str:
+    """How a person calls this program in another terminal."""
+    return "cvstate" if shutil.which("cvstate") else str(Path(sys.argv[0]).absolute())
 
 
 # -- getting ready ---------------------------------------------------------------------------------------------------

@@ -49,10 +49,10 @@ from cvstate_operator.settings import default_cache
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import GitSources
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
-from cvstate_operator.vital import slo_queries
-from cvstate_operator.vital.children import Child
+from cvstate_operator.vital.health.children import Child
+from cvstate_operator.vital.objectives import slo_queries
+from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery
 from cvstate_operator.vital.reading import Gap, Reading, gap
-from cvstate_operator.vital.slo_queries import Answer, BudgetQuery
 
 PARALLEL: Final = 8
 """Objects looked at at a time: half of what the operator writes at a time, so that it is not held up."""
@@ -341,7 +341,7 @@ class _NotAsked:
         """Nothing."""
         return slo_queries.no_answer(query, Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
 
-    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, max_age_seconds: float) -> Reading:
+    async def indicator(self, indicator: Indicator, namespaces: frozenset[str], *, owner: str, max_age_seconds: float) -> Reading:
         """Nothing."""
         return gap(Gap.NOT_ASKED, "not asked", asked_at=datetime.now(UTC))
 

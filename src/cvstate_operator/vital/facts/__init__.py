@@ -1,0 +1,1 @@
+"""What parts of a live object say, whatever its kind: fields, conditions, moments, quantities, replicas."""
