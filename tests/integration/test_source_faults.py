@@ -102,7 +102,7 @@ def test_a_faulty_server_is_told_and_costs_nothing_but_news(world: World, faulty
 def test_a_commit_that_is_not_what_was_promised_is_never_applied(world: World, faulty: FaultyGit):
     settle(world, url=faulty.url(world.name))
     before = versions(world)
-    faulty.fault = wrong_hash
+    faulty.turn_bad(wrong_hash)
     commit = world.commit(LAMP)
     condition = until("the source is refused", lambda: (c := world.condition("SourceReady")).get("status") == "False" and c)
     assert condition["reason"] in ("FetchFailed", "SourceInvalid", "RefNotFound")

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from cvstate_operator.cli.demo.git_server import GitServer
+from tests.support.waiting import until
 
 _ADVERTISEMENT: Final = "/info/refs"
 _BAND_BYTES: Final = 65_515
@@ -28,10 +29,20 @@ class FaultyGit(GitServer):
         super().__init__(root)
         self.fault: Fault | None = None
         """What is wrong now; may be changed at any time, and counts from the next request on."""
+        self._under_way = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """As the fault of the moment says; without one, well."""
-        return await (self.fault(self, request) if self.fault else super().answer(request))
+        self._under_way += 1
+        try:
+            return await (self.fault(self, request) if self.fault else super().answer(request))
+        finally:
+            self._under_way -= 1
+
+    def turn_bad(self, fault: "Fault") -> None:
+        """Have this fault for all that is pushed from now on: what was asked before is answered, well, when this returns."""
+        self.fault = fault
+        until("what was asked before is answered", lambda: not self._under_way)
 
     async def real(self, request: web.Request, *, body: bytes | None = None) -> tuple[web.StreamResponse, bytes]:
         """What git answers: head and content. `body` replaces that of the request."""
