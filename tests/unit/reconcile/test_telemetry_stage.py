@@ -193,7 +193,7 @@ async def test_a_gap_is_unknown_and_keeps_what_was_known(stage: Stage, why: Gap)
     found = known(stage, asker, of)
     assert signal_state(stage, asker, of).state is signals.State.UNKNOWN
     assert [(item.value, item.is_known) for item in found.items] == [(1.0, False)]
-    assert [(source.gap, source.since) for source in found.sources] == [(why, stage.clock.now())]
+    assert [source.gap for source in found.sources] == [why]
 
 
 async def test_a_sample_that_is_too_old_is_a_gap(stage: Stage) -> None:
