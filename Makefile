@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-$(shell cat requirements/dev.txt pyproject.toml | sha256sum | cut -c1-12)
-RUFF_PATHS := src tests bench
+RUFF_PATHS := src tests bench deploy
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit nightly bench lint format crds docs schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit nightly bench lint format crds docs charts dashboards install-manifest schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -38,8 +38,9 @@ test: lint programs  ## Everything: lint, unit, integration, fault and end-to-en
 test-unit: setup  ## Tests that need no cluster; a minute or two
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
 
-nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault
-	CVSTATE_PRUNE_STATES=1000000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 $(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/faults
+nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault, 200 failovers
+	CVSTATE_PRUNE_STATES=1000000 CVSTATE_WORLDS=20000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 CVSTATE_FAILOVERS=200 \
+		$(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/unit/plan/test_membership.py tests/faults
 
 bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about three and a half hours (docs/benchmarking.md)
 	$(BIN)/python -m bench all --runs 5
@@ -56,9 +57,20 @@ format: setup  ## Let ruff format and mend what it can
 
 crds: setup  ## Write the CRDs from the models
 	for kind in $(KINDS); do $(BIN)/python -m cvstate_operator.api.crd $$kind > crds/$$kind.cvstate.io.yaml || exit 1; done
+	$(BIN)/python deploy/charts.py
 
 docs: setup  ## Write docs/metrics.md from the metrics
 	$(BIN)/python -m cvstate_operator.telemetry.reference > docs/metrics.md
+
+dashboards: setup  ## Write the Grafana dashboards of the chart
+	$(BIN)/python deploy/monitoring/dashboards.py
+
+charts: setup  ## Write the charts' copies of the CRDs and their tables of values
+	$(BIN)/python deploy/charts.py
+
+install-manifest: charts  ## Write deploy/install.yaml from the charts
+	$(BIN)/python -m tests.cluster build helm
+	$(BIN)/python deploy/charts.py manifest $$($(BIN)/python -m tests.cluster path helm) > deploy/install.yaml.new && mv deploy/install.yaml.new deploy/install.yaml
 
 schemas: programs  ## Write the built-in schemas from a real API server
 	$(BIN)/python -m tests.cluster up --quiet --name schemas

@@ -3,6 +3,8 @@
     CvstateError
     ├── TransientError          retry with back-off; may carry retry_after_seconds
     │   ├── NetworkError            no answer: refused, reset, name not found
+    │   │   └── TargetUnreachableError  the cluster of spec.target does not answer
+    │   ├── FencedError             another replica may be at work in our place
     │   ├── ServerTimeoutError      no answer in time, or the server gave up (504)
     │   ├── ServerError             5xx that may pass
     │   ├── ThrottledError          429
@@ -25,10 +27,13 @@
         ├── ImmutableError          a field that cannot be changed would have to
         ├── AdmissionDeniedError    an admission webhook or policy says no
         ├── ForbiddenError          RBAC says no
+        │   └── ImpersonationRefusedError   the operator may not act as the ClusterState's account
+        ├── KubeConfigInvalidError          the kubeconfig of a target cluster cannot be used
         ├── UnauthorizedError       the API server does not know us (401)
         ├── OwnerConflictError      somebody else owns the object
         ├── FieldConflictError      somebody else holds a field, with another value
         ├── InvalidSpecError        a ClusterState that cannot work
+        │   └── ServiceAccountRequiredError     it names no account, and the operator does not lend its own rights
         ├── URLNotAllowedError, InvalidURLError, AuthFailedError, TLSInvalidError, HostKeyUnknownError,
         │   HostKeyMismatchError, RefNotFoundError, PathNotFoundError, RepoTooLargeError, SourceInvalidError,
         │   VerificationFailedError, RewindRefusedError                     (source)
@@ -74,6 +79,18 @@ class NetworkError(TransientError):
     """The connection failed before an answer came."""
 
     reason = "NetworkError"
+
+
+class TargetUnreachableError(NetworkError):
+    """The cluster of spec.target could not be reached, so that nothing is known of it."""
+
+    reason = "TargetUnreachable"
+
+
+class FencedError(TransientError):
+    """The other replicas have not heard of this one for too long: it may have been replaced, and writes nothing until it knows better."""
+
+    reason = "Fenced"
 
 
 class ServerTimeoutError(TransientError):
@@ -213,6 +230,18 @@ class ForbiddenError(TerminalError):
     reason = "Forbidden"
 
 
+class ImpersonationRefusedError(ForbiddenError):
+    """The operator may not act in the name of the account that the ClusterState names."""
+
+    reason = "ImpersonationRefused"
+
+
+class KubeConfigInvalidError(TerminalError):
+    """The kubeconfig of a target cluster is none, or asks for what is not allowed there."""
+
+    reason = "KubeConfigInvalid"
+
+
 class UnauthorizedError(TerminalError):
     """The API server does not accept our credentials."""
 
@@ -239,6 +268,12 @@ class InvalidSpecError(TerminalError):
     """The ClusterState says something that cannot be carried out."""
 
     reason = "InvalidSpec"
+
+
+class ServiceAccountRequiredError(InvalidSpecError):
+    """The ClusterState names no account, and the operator does not lend its own rights."""
+
+    reason = "ServiceAccountRequired"
 
 
 class URLNotAllowedError(InvalidSpecError):

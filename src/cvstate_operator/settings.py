@@ -1,13 +1,40 @@
-"""Settings of the operator: each with its unit, its default and the reason for it. Filled by `cvstate run` from options and environment."""
+"""Settings of the operator: each with its unit, its default and the reason for it.
+
+Filled by `settings_file.read` from the options of `cvstate run`, the environment and one file; docs/settings.md has the names that users give them.
+
+Light to import, as `settings_file` is: `cvstate run` does so before the allocator is tuned.
+"""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from cvstate_operator.api.notices import NoticeTarget
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "text"]
+"""auto: text on a terminal, JSON elsewhere."""
+
+RELOADED: Final = ("log_level", "notices")
+"""What takes effect while the operator runs, when the file changes; everything else at its next start."""
 
 
 def default_cache() -> Path:
     """Where repositories and rendered objects are kept: `$XDG_CACHE_HOME/cvstate-operator/operator`. All of it can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cvstate-operator" / "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What was told beside the file: it wins over the file whenever that is read again."""
+
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Of the command line, by name of the field of Settings; None for those that were not given."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables as they were at the start; others than ours do no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +66,33 @@ class Settings:
     """HOST:PORT of /metrics, /healthz and /readyz. None: port 8080, on all addresses in a Pod and on 127.0.0.1 elsewhere; a free port if 8080 is
     taken elsewhere than in a Pod."""
     writers: int = 16
-    """Objects written at a time. 16 keeps a 2-core API server busy (615 creates/s); more only makes each slower."""
+    """Objects written at a time, 1 to 256. 16 keeps a 2-core API server busy (615 creates/s); more only makes each slower."""
     shutdown_seconds: float = 20.0
-    """How long objects in hand may take after SIGTERM; below the 30 s that a Pod has by default."""
+    """How long objects in hand may take after SIGTERM, more than 0 and up to 3600; below the 30 s that a Pod has by default."""
+
+    require_service_account: bool | None = None
+    """Whether a ClusterState without an account is refused instead of acted on with the operator's own rights. None: only in a Pod; outside, the operator
+    is somebody's own."""
+    default_service_account: str = ""
+    """Account, of the ClusterState's own namespace, where spec.serviceAccountName is absent; empty: none."""
+
+    lease_namespace: str | None = None
+    """Namespace of the Leases by which replicas find each other; None or empty: this process is alone. Where nothing tells it, `settings_file.read` puts the
+    Pod's own here."""
+    group: str = "cvstate-operator"
+    """Replicas of the same group share the ClusterStates among them."""
+    advertise: str = ""
+    """URL at which other replicas reach the webhook of this one, without a slash at its end; empty: they do not."""
+
+    otlp_endpoint: str = ""
+    """Base URL that traces are sent to by OTLP/HTTP, without a slash at its end; empty: tracing is off."""
+    notices: "tuple[NoticeTarget, ...]" = ()
+    """Who is told of incidents, in the order of the file."""
+    log_level: LogLevel = "info"
+    """Least important lines that are logged."""
+    log_format: LogFormat = "auto"
+
+    config: Path | None = None
+    """The file; None: there is none."""
+    origin: Origin = field(default_factory=Origin, repr=False, compare=False)
+    """What was told beside the file."""

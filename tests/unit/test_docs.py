@@ -157,6 +157,6 @@ def test_no_link_leads_nowhere(path: Path) -> None:
         assert not anchor or anchor in anchors(linked.read_text()), target
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "runbooks"), ids=lambda path: path.stem)
 def test_the_readme_knows_every_page(path: Path) -> None:
     assert f"({path.relative_to(ROOT)})" in (ROOT / "README.md").read_text()

@@ -21,6 +21,7 @@ from cvstate_operator.api.prune import Prune
 from cvstate_operator.api.render import Render
 from cvstate_operator.api.rollback import Rollback
 from cvstate_operator.api.source import Source
+from cvstate_operator.api.target import SERVICE_ACCOUNT_PATTERN, Target
 from cvstate_operator.api.vital import Vital
 from cvstate_operator.api.windows import Windows
 from cvstate_operator.errors import InvalidSpecError
@@ -49,8 +50,14 @@ class ClusterStateSpec(ApiModel):
         description="Full resync: every object is compared again, and kinds are listed that were not for about an hour. "
         "Between resyncs watches report drift at once.",
     )
+    service_account_name: Annotated[str, Field(pattern=SERVICE_ACCOUNT_PATTERN, max_length=253)] | None = Field(
+        None,
+        description="ServiceAccount of this namespace in whose name everything is read and written, and Secrets and ConfigMaps are read that this spec names. "
+        "Absent: the operator's default, or, where it allows that, its own rights.",
+    )
     source: Source = Field(description="Where the desired state comes from.")
     render: Render = Field(default_factory=Render, description="How files become objects.")
+    target: Target = Field(default_factory=Target, description="Which cluster it is about.")
     depends_on: Dependencies = Field([], description="What has to be ready before a new revision is applied. Repairs do not wait.")
     apply: Apply = Field(default_factory=Apply, description="How objects are written, and what is done where others have a say.")
     drift: Drift = Field(default_factory=Drift, description="What is done about fields that are not as declared.")

@@ -67,6 +67,8 @@ class Reason(StrEnum):
     """Objects of a later wave wait until those of an earlier one are ready."""
     DELETING = "Deleting"
     """The ClusterState is being deleted, and its objects go first."""
+    ORPHANED = "Orphaned"
+    """The ClusterState is gone, and its objects are not: its account may not delete them."""
     HEALTHY = "Healthy"
     """Every object is ready."""
     DEGRADED = "Degraded"

@@ -36,3 +36,6 @@ CORRELATION_ID: Final = f"{GROUP}/correlation-id"
 
 DIGEST: Final = "cvstate.io/digest"
 """Annotation on managed objects: digest of the manifest we applied last. After a restart it tells without a write which objects are up to date."""
+
+CLAIMED_BY: Final = f"{GROUP}/claimed-by"
+"""Annotation on a managed object: id of the ApplySet that declares it, too, and that another replica of the operator has. It gets the object when its owner would delete it."""

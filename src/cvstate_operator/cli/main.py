@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "resume": "switches:resume",
     "stop": "switches:stop",
     "rollback": "rollback:rollback",
+    "backup": "backup.command:backup",
+    "restore": "backup.restore:restore",
     "demo": "demo.command:demo",
 }
 """Name → module below `cvstate_operator.cli` and function, in the order of `--help`."""

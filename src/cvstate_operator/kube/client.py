@@ -21,13 +21,19 @@ from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.kube import nesting, verdict
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.pace import Pace
-from cvstate_operator.kube.wire import Wire, WireError
+from cvstate_operator.kube.wire import Fence, NotSentError, Wire, WireError, not_fenced
 from cvstate_operator.objects.manifest import Body
 
 REQUEST_SECONDS: Final = 15.0
 """Deadline of one request. With etcd frozen, writes hang for 34 s and reads for 60 s before the API server gives up (measured)."""
 PAGE_OBJECTS: Final = 500
 """Objects per page of a LIST; client-go's default page size."""
+MAX_PAGES: Final = 4000
+"""Two million objects of a kind; a list that goes on is none. Here and below: who writes a ClusterState chooses the server of a remote cluster."""
+MAX_LINE_BYTES: Final = 16 * 2**20
+"""Longest event of a watch. An object has 3 MiB at most, the API server's own limit of a request."""
+MAX_REFUSAL_BYTES: Final = 2**20
+"""So much is read of the answer that refuses a watch."""
 PROBES: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 """TCP keepalive of a watch: seconds of silence before the first probe, seconds to the next, and how many unanswered ones end it. So the kernel finds a peer that is
 gone within two minutes, also where no bookmarks come. Source: tcp(7); other systems lack some of these."""
@@ -52,23 +58,40 @@ class Observe(Protocol):
 class Client:
     """One API server, one identity."""
 
-    def __init__(self, connection: Connection, *, observe: Observe, pace: Pace | None = None) -> None:
+    def __init__(
+        self, connection: Connection | None, *, observe: Observe, pace: Pace | None = None, act_as: str = "", fence: Fence = not_fenced
+    ) -> None:
         """
         Args:
-            connection: where the API server is, and who we are there; stays open when the client is closed.
+            connection: where the API server is, and who we are there; stays open when the client is closed. None: it is told later (`_attach`).
             observe: told of every finished request.
             pace: told how requests that write went, to learn what the API server can bear. Waiting for a turn is left to who calls.
+            act_as: user in whose name everything is asked for; empty: our own.
+            fence: asked before each request that writes, as the last thing before it is sent: a replica that was not heard of for too long may have been replaced.
         """
-        self._connection = connection
-        self._session = connection.session()
-        self._wire = Wire(connection)
+        self._connection: Connection | None = None
+        self._act_as = act_as
         self._observe = observe
         self._pace = pace
+        self._fence = fence
+        if connection:
+            self._connection = connection
+            self._session, self._wire = connection.session(act_as=act_as), Wire(connection, act_as=act_as)
 
     async def close(self) -> None:
         """Close the session; the connection stays open for others."""
-        await self._wire.close()
-        await self._session.close()
+        if self._connection:
+            await self._wire.close()
+            await self._session.close()
+
+    async def _attach(self, connection: Connection) -> None:
+        """Ask by this connection from now on."""
+        before = (self._wire, self._session) if self._connection else None
+        self._connection = connection
+        self._session, self._wire = connection.session(act_as=self._act_as), Wire(connection, act_as=self._act_as)
+        if before:
+            await before[0].close()
+            await before[1].close()
 
     async def get(self, path: str, *, params: Params | None = None, accept: str = "application/json") -> Body | None:
         """One object or any other JSON document; None if the API server has no such object.
@@ -89,13 +112,14 @@ class Client:
             StaleError: the list took so long that its snapshot was compacted; start again.
         """
         query = {"limit": str(PAGE_OBJECTS), **(params or {})}
-        while True:
+        for _ in range(MAX_PAGES):
             page = await self._send("GET", path, params=query, action="list")
             yield page
             token = page.get("metadata", {}).get("continue")
             if not token:
                 return
             query = {**query, "continue": token}
+        raise errors.NetworkError(f"the list of {path} does not end after {MAX_PAGES} pages")
 
     async def apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool, dry_run: bool = False) -> Body:
         """Server-side apply; the answer is the object as it is now, after defaulting and webhooks; after a dry run as it would be."""
@@ -151,19 +175,20 @@ class Client:
         try:
             async with self._session.get(self._url(path, {**params, "watch": "true"}), timeout=timeout) as response:
                 if response.status >= 400:
-                    raise self._error(response.status, await response.read(), response.headers.get("Retry-After"))
+                    raise self._error(response.status, await _beginning(response.content), response.headers.get("Retry-After"))
                 _probe(response)
                 opened()
                 async for line in _lines(response.content):
                     event: Body = nesting.read(line)
                     if event["type"] == "ERROR":
-                        raise verdict.error_for(int(event["object"].get("code") or 500), event["object"])
+                        raise verdict.error_for(int(event["object"].get("code") or 500), event["object"], act_as=self._act_as)
                     yield event
         except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as exc:
             raise errors.NetworkError(f"the watch of {path} broke: {type(exc).__name__}") from exc
 
     def _url(self, path: str, params: Params | None) -> URL:
         """Quoted here, at once: aiohttp would take it apart and put it together again for each part."""
+        assert self._connection is not None  # noqa: S101 - whoever has none yet gets one first
         return URL(f"{self._connection.server}{_target(path, params)}", encoded=True)
 
     async def _send(
@@ -194,9 +219,12 @@ class Client:
                 self._pace.report(seconds, error)
 
     async def _exchange(self, method: str, path: str, target: str, accept: str, content_type: str, body: bytes) -> Body:
+        fence = self._fence if method != "GET" else not_fenced
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                answer = await self._wire.exchange(method, target, accept=accept, content_type=content_type, body=body)
+                answer = await self._wire.exchange(method, target, accept=accept, content_type=content_type, body=body, fence=fence)
+        except NotSentError as exc:
+            raise errors.FencedError(f"{method} {path} was not sent: {exc}") from None
         except TimeoutError as exc:
             raise errors.ServerTimeoutError(f"the API server did not answer {method} {path} within {REQUEST_SECONDS:.0f} s") from exc
         except WireError as exc:
@@ -213,13 +241,12 @@ class Client:
             raise errors.NetworkError(f"the answer to {method} {path} is no JSON; what stands between us and the API server?") from exc
         return found
 
-    @staticmethod
-    def _error(code: int, payload: bytes, retry_after: str | None) -> errors.CvstateError:
+    def _error(self, code: int, payload: bytes, retry_after: str | None) -> errors.CvstateError:
         try:
             status = orjson.loads(payload)
         except orjson.JSONDecodeError:
             status = None
-        return verdict.error_for(code, status if isinstance(status, dict) else None, retry_after=retry_after)
+        return verdict.error_for(code, status if isinstance(status, dict) else None, retry_after=retry_after, act_as=self._act_as)
 
 
 def _target(path: str, params: Params | None) -> str:
@@ -243,11 +270,23 @@ def _probe(response: aiohttp.ClientResponse) -> None:
                 line.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
+async def _beginning(stream: aiohttp.StreamReader) -> bytes:
+    """The answer to a watch that is refused, or as much of it as is of interest."""
+    found = b""
+    async for chunk in stream.iter_any():
+        found += chunk
+        if len(found) >= MAX_REFUSAL_BYTES:
+            break
+    return found[:MAX_REFUSAL_BYTES]
+
+
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Lines of any length; aiohttp's own iterator stops at 64 KiB, and one object may have 1.5 MiB."""
     rest = b""
     async for chunk in stream.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            raise errors.NetworkError(f"the watch broke: a line of it is longer than {MAX_LINE_BYTES // 2**20} MiB")
         for line in lines:
             if line:
                 yield line

@@ -16,7 +16,7 @@ from cvstate_operator.kube import nesting
 from cvstate_operator.kube.client import Client
 from cvstate_operator.kube.discovery import Discovery
 from cvstate_operator.kube.informer import Sink
-from cvstate_operator.kube.watches import Doubtful, Watches
+from cvstate_operator.kube.watches import Doubtful, Watches, Within
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest, Remade
@@ -37,15 +37,26 @@ _OWNERS: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
 class Cluster:
     """See the port of the same name in reconcile/ports.py."""
 
-    def __init__(self, client: Client, sink: Sink, *, doubtful: Doubtful = lambda kinds: None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        sink: Sink,
+        *,
+        doubtful: Doubtful = lambda kinds: None,
+        discovery: Discovery | None = None,
+        owners: Client | None = None,
+    ) -> None:
         """
         Args:
             client: the API server and who we are there.
             sink: told of every labelled object.
             doubtful: told of kinds for which `unheard` has another answer.
+            discovery: what the API server serves, if others ask it too; None: asked for here.
+            owners: who may list ClusterStates there; None: nobody, so that every ApplySet that is met has an owner.
         """
         self._client = client
-        self._discovery = Discovery(client)
+        self._owners = owners
+        self._discovery = discovery or Discovery(client)
         self._watches = Watches(client, self._discovery, sink, doubtful=doubtful)
 
     def resource(self, gvk: Gvk) -> ApiResource | None:
@@ -64,9 +75,18 @@ class Cluster:
         """Its version and everything it serves, as of the last discovery."""
         return self._discovery.capabilities()
 
-    async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
+    async def observe(self, resources: Sequence[ApiResource], *, within: Within) -> Mapping[GroupKind, errors.CvstateError]:
         """Watch these kinds from now on and wait until each was listed; returns those that cannot be seen."""
-        return await self._watches.want(resources)
+        return await self._watches.want(resources, within=within)
+
+    def closed(self) -> Mapping[tuple[GroupKind, str], errors.CvstateError]:
+        """Kinds in namespaces that the account may not see, where it sees others, and why."""
+        return self._watches.closed()
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the account sees some namespaces only."""
+        return self._watches.is_narrow
 
     def unheard(self) -> Mapping[GroupKind, errors.CvstateError]:
         """Kinds of which nobody knows whether they still are as they were told, and why."""
@@ -151,8 +171,10 @@ class Cluster:
 
     async def owner_exists(self, owner: str) -> bool:
         """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
+        if self._owners is None:
+            return True
         try:
-            async for page in self._client.pages(_OWNERS):
+            async for page in self._owners.pages(_OWNERS):
                 # By name: the label that says the id may be gone from one that is there.
                 if any(_applyset(item["metadata"]) == owner for item in page.get("items", ())):
                     return True

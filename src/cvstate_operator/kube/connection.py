@@ -8,7 +8,7 @@ import asyncio
 import os
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,8 @@ KEEPALIVE_SECONDS: Final = 75.0
 """Idle connections are kept a little longer than the API server's slowest bookmark interval."""
 
 Authorize = Callable[[], Awaitable[str | None]]
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Addresses that a host and port may be connected at; raises for those that may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,19 @@ class Connection:
     """Gives the value of the Authorization header, or None if a client certificate speaks for us."""
     tls: ssl.SSLContext | None = None
     """How to speak TLS with it; None where the URL asks for none."""
+    resolve: Resolve | None = None
+    """Where the host of `server` may be connected to; None: wherever the system says."""
+    user_agent: str = USER_AGENT
+    """Says which process asks: the API server's audit log tells replicas apart by it."""
+    max_answer_bytes: int = 0
+    """Longest answer that is taken, also when it is unpacked; 0: any, as of our own API server."""
 
-    def session(self) -> aiohttp.ClientSession:
-        """A new session on the shared connector; closing it leaves the connector open."""
+    def session(self, *, act_as: str = "") -> aiohttp.ClientSession:
+        """A new session on the shared connector; closing it leaves the connector open.
+
+        Args:
+            act_as: user in whose name everything is asked for (`impersonate`); empty: our own.
+        """
 
         async def authorization(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
             if value := await self.authorize():
@@ -63,7 +75,7 @@ class Connection:
             connector_owner=False,
             trust_env=False,
             middlewares=(authorization,),
-            headers={"User-Agent": USER_AGENT},
+            headers={"User-Agent": self.user_agent, **impersonate(act_as)},
         )
         return session
 
@@ -72,7 +84,15 @@ class Connection:
         await self.connector.close()
 
 
-async def connect(kubeconfig: Path | None = None, context: str | None = None) -> Connection:
+def impersonate(user: str) -> dict[str, str]:
+    """The header by which the API server takes a request as that of another user; none if `user` is empty.
+
+    Of a service account it adds the groups itself if none are named. Source: Kubernetes, "User impersonation"; kube-apiserver 1.36, endpoints/filters/impersonation.
+    """
+    return {"Impersonate-User": user} if user else {}
+
+
+async def connect(kubeconfig: Path | None = None, context: str | None = None, *, user_agent: str = USER_AGENT) -> Connection:
     """Find the API server: `kubeconfig` if given, else the Pod's service account, else $KUBECONFIG or ~/.kube/config.
 
     Raises:
@@ -94,7 +114,11 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
             _forget_files()  # type: ignore[no-untyped-call]
     connector = aiohttp.TCPConnector(limit=0, ssl=context_ssl, keepalive_timeout=KEEPALIVE_SECONDS)
     return Connection(
-        configuration.host.rstrip("/"), connector, lambda: configuration.get_api_key_with_prefix("BearerToken"), tls=context_ssl
+        configuration.host.rstrip("/"),
+        connector,
+        lambda: configuration.get_api_key_with_prefix("BearerToken"),
+        tls=context_ssl,
+        user_agent=user_agent,
     )
 
 

@@ -70,8 +70,8 @@ class Sink(Protocol):
     def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
         """The object is no longer selected: deleted, or its label was removed. `resource_version` is empty if that is not known."""
 
-    def known(self, resource: ApiResource) -> frozenset[ObjectRef]:
-        """Objects that were last observed as this kind in this version, and are not gone."""
+    def known(self, resource: ApiResource, namespace: str = "") -> frozenset[ObjectRef]:
+        """Objects that were last observed as this kind in this version, and are not gone; those of one namespace if there is one."""
 
 
 def patience(silences: int) -> float:
@@ -85,9 +85,19 @@ def patience(silences: int) -> float:
 class Informer:
     """See the module."""
 
-    def __init__(self, client: Client, resource: ApiResource, *, selector: str, sink: Sink) -> None:
+    def __init__(self, client: Client, resource: ApiResource, *, selector: str, sink: Sink, namespace: str = "") -> None:
+        """
+        Args:
+            client: the API server, and who we are there.
+            resource: what to watch.
+            selector: labels of the objects.
+            sink: is told.
+            namespace: only objects in it; empty: in all, and those of cluster-scoped kinds.
+        """
         self._client = client
         self.resource = resource
+        self.namespace = namespace
+        self._path = resource.path(namespace)
         self._selector = selector
         self._sink = sink
         self._version = ""
@@ -140,7 +150,12 @@ class Informer:
         trouble, due = (self._trouble, min(self._missed_at, self._trouble_at)) if self._trouble_at > heard_at else (None, self._missed_at)
         if _now() < max(heard_at + SILENCE_SECONDS, due) + ANSWER_SECONDS:
             return None
-        return trouble or errors.ServerTimeoutError(f"the API server has told nothing of {self.resource.path()} for too long")
+        return trouble or errors.ServerTimeoutError(f"the API server has told nothing of {self._path} for too long")
+
+    @property
+    def was_listed(self) -> bool:
+        """Whether the kind could be listed, if only once: who could and is refused now may be refused for a moment, by an API server that has just begun."""
+        return self._listed_at > 0.0
 
     async def synced(self) -> None:
         """Wait until the kind was listed and is watched, or could not be.
@@ -236,13 +251,13 @@ class Informer:
         begun = _now()
         try:
             async with asyncio.timeout(OPENING_SECONDS) as self._guard:
-                async for event in self._client.watch(self.resource.path(), params=params, opened=self._opened):
+                async for event in self._client.watch(self._path, params=params, opened=self._opened):
                     self._hear(event)
             if not self._is_kept and self._heard_at < begun:
                 self._is_doubted = begun - self._listed_at >= SILENCE_SECONDS
         except TimeoutError as exc:
             if not self._is_open:
-                raise errors.ServerTimeoutError(f"the API server did not answer a watch of {self.resource.path()}") from exc
+                raise errors.ServerTimeoutError(f"the API server did not answer a watch of {self._path}") from exc
             self._silences += 1
             self._is_doubted = self._silences > 1
         finally:
@@ -297,8 +312,8 @@ class Informer:
         self._gone_meanwhile = set()
         seen: set[ObjectRef] = set()
         version = ""
-        before = self._sink.known(self.resource)
-        async for page in self._client.pages(self.resource.path(), params={"labelSelector": self._selector}):
+        before = self._sink.known(self.resource, self.namespace)
+        async for page in self._client.pages(self._path, params={"labelSelector": self._selector}):
             version = page["metadata"]["resourceVersion"]
             is_put_back = _went_back(version, after)
             for number, item in enumerate(page["items"], 1):

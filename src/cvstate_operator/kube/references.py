@@ -1,4 +1,4 @@
-"""References: Secrets and ConfigMaps that specs refer to, read by name with the operator's own rights, and kept for a while."""
+"""References: Secrets and ConfigMaps that specs refer to, read by name, with the rights of one account, and kept for a while. Never shared between accounts."""
 
 import asyncio
 import base64
@@ -33,7 +33,15 @@ class References:
         if now - read_at < max_age:
             return data
         self._kept.pop(key, None)
-        found = await self._client.get(f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}")
+        try:
+            found = await self._client.get(f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}")
+        except errors.ImpersonationRefusedError:
+            raise
+        except errors.ForbiddenError as exc:
+            said = exc.message.rpartition("; ")[0]
+            raise errors.ForbiddenError(
+                f"{kind} {namespace}/{name} may not be read: {said}; grant get on it to that account, or correct the ClusterState"
+            ) from exc
         if found is None:
             raise errors.ReferenceMissingError(
                 f"{kind} {namespace}/{name} does not exist; create it, or correct its name in the ClusterState"

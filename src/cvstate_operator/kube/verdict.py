@@ -20,6 +20,8 @@ _TYPED_FIELD: Final = re.compile(r"^(?:failed to create typed patch object.*?: )
 _IMMUTABLE: Final = re.compile(
     r"immutable|may not change|cannot be changed|cannot change roleRef|updates to .* are forbidden|Forbidden: updates to", re.IGNORECASE
 )
+_IMPERSONATION: Final = re.compile(r"cannot (?P<verb>impersonate(?:-on)?[\w:-]*) resource")
+"""What the API server says to whoever may not act in the name of another: with the verb that is lacking, `impersonate` or those of constrained impersonation (KEP-5284)."""
 _VALUE: Final = "Invalid value: "
 """Field errors of apimachinery: `field: Invalid value: VALUE: reason`."""
 _SAID_ABOUT: Final = 3
@@ -33,13 +35,14 @@ _GO_VALUES: Final = (
 """How structured-merge-diff prints what it got (typed/helpers.go, `%#v` and `%v`)."""
 
 
-def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str | None = None) -> errors.CvstateError:
+def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str | None = None, act_as: str = "") -> errors.CvstateError:
     """The error that an answer stands for.
 
     Args:
         code: HTTP status, 400 or above.
         status: the answer as a `metav1.Status`; None if it was no JSON object.
         retry_after: the Retry-After header.
+        act_as: user in whose name it was asked; empty: our own.
     """
     body = status or {}
     message = str(body.get("message") or "no message")
@@ -52,7 +55,7 @@ def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str |
                 "the API server does not accept our credentials; renew the kubeconfig or the service account token"
             )
         case 403:
-            return _forbidden(message, causes)
+            return _forbidden(message, causes, act_as)
         case 404:
             return _not_found(status, message, details)
         case 409:
@@ -71,7 +74,7 @@ def error_for(code: int, status: Mapping[str, Any] | None, *, retry_after: str |
             return _invalid(message, causes)
 
 
-def _forbidden(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.CvstateError:
+def _forbidden(message: str, causes: Sequence[Mapping[str, Any]], act_as: str) -> errors.CvstateError:
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return errors.NamespaceTerminatingError("the namespace is being deleted; wait until it is gone, or take the object out of Git")
     if "custom resource definition is terminating" in message:
@@ -80,7 +83,13 @@ def _forbidden(message: str, causes: Sequence[Mapping[str, Any]]) -> errors.Cvst
         return errors.QuotaExceededError(f"{_short(message)}; raise the quota or lower the request")
     if "denied" in message and ("admission webhook" in message or "ValidatingAdmissionPolicy" in message):
         return errors.AdmissionDeniedError(_short(message))
-    return errors.ForbiddenError(f"{_short(message)}; grant it to the operator's user or take the object out of Git")
+    if _IMPERSONATION.search(message):
+        return errors.ImpersonationRefusedError(
+            # Which account it is, the server does not say where impersonation is constrained: it tells what the first of several ways lacks.
+            f"the operator may not act as {act_as or 'that account'}: {_short(message)}; allow it by a Role with the verb impersonate on that serviceaccount "
+            "(docs/tenancy.md)"
+        )
+    return errors.ForbiddenError(f"{_short(message)}; grant it to that user, or take the object out of Git")
 
 
 def _not_found(status: Mapping[str, Any] | None, message: str, details: Mapping[str, Any]) -> errors.CvstateError:

@@ -6,13 +6,16 @@ all ClusterStates use one version of a kind, and there is one informer. That an 
 
 What is known of a kind is in doubt as soon as it is for one of its informers (`kube/informer.py`). Nobody has to ask for that: whoever made the watches is told when a
 kind comes into doubt, and when it is heard again.
+
+An account that may not list a kind in the whole cluster is one that works in a few namespaces: then each of them has an informer of its own. A namespace in which it may not
+list either is `closed`: nothing is known of the objects there, and nothing of the others is in doubt for that.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cvstate_operator import errors
 from cvstate_operator.api.names import FIELD_MANAGER
@@ -27,10 +30,23 @@ IDLE_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = (5.0, 1.0)
 """How often it is looked whether the API server still tells of every kind, and while it does not of some. A look at a hundred kinds takes 0.2 ms (measured)."""
 
+WIDEN_SECONDS: Final = 3600.0
+"""How often an account that may list a kind in some namespaces only is taken to have been given more: one list that is refused."""
+
 Doubtful = Callable[[frozenset[GroupKind]], None]
 """Called with kinds that came into doubt, or are heard again."""
+Within = Callable[[GroupKind], Collection[str]]
+"""Namespaces in which objects of a kind are, or are to be."""
 
 _log = logging.getLogger(__name__)
+
+
+class _Watched(NamedTuple):
+    """What one informer is for."""
+
+    gvk: Gvk
+    namespace: str
+    """Empty: everywhere."""
 
 
 class Watches:
@@ -40,44 +56,109 @@ class Watches:
         self._client = client
         self._discovery = discovery
         self._sink = sink
-        self._informers: dict[Gvk, Informer] = {}
+        self._informers: dict[_Watched, Informer] = {}
         """Oldest first."""
-        self._wanted_at: dict[Gvk, float] = {}
+        self._wanted_at: dict[_Watched, float] = {}
+        self._narrowed_at: dict[GroupKind, float] = {}
+        """Kinds that may not be listed everywhere, and when that was found (monotonic seconds)."""
         self._doubtful = doubtful
         self._attending: asyncio.Task[None] | None = None
 
     def unheard(self) -> Mapping[GroupKind, errors.CvstateError]:
         """Kinds of which nobody knows whether they still are as they were told, and why."""
-        doubts = ((gvk.group_kind, informer.doubt) for gvk, informer in self._informers.items())
+        doubts = ((watched.gvk.group_kind, informer.doubt) for watched, informer in self._informers.items() if not _is_closed(informer))
         return {kind: doubt for kind, doubt in doubts if doubt}
+
+    def closed(self) -> Mapping[tuple[GroupKind, str], errors.CvstateError]:
+        """Kinds and namespaces of an account that sees others of these namespaces, but not that, and why."""
+        return {
+            (watched.gvk.group_kind, watched.namespace): one.failure
+            for watched, one in self._informers.items()
+            if _is_closed(one) and one.failure
+        }
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there are kinds that may not be listed in the whole cluster."""
+        return bool(self._narrowed_at)
 
     def version_of(self, kind: GroupKind) -> ApiResource | None:
         """The version that a kind is watched in, the oldest informer's first; None if it is not watched."""
         return next((informer.resource for informer in self._of(kind)), None)
 
-    async def want(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
-        """Watch these kinds from now on, and wait until each was listed. Returns those that are blind; one that is not served has nothing to be seen."""
+    async def want(self, resources: Sequence[ApiResource], *, within: Within = lambda kind: ()) -> Mapping[GroupKind, errors.CvstateError]:
+        """Watch these kinds from now on, and wait until each was listed. Returns those that are blind; one that is not served has nothing to be seen.
+
+        Args:
+            resources: the kinds.
+            within: where to look for an account that may not list a kind everywhere.
+        """
         if self._attending is None:
             self._attending = asyncio.create_task(self._attend(), name="attend to watches")
         now = asyncio.get_running_loop().time()
-        wanted = {resource.gvk: resource for resource in resources}
-        self._wanted_at.update(dict.fromkeys(wanted, now))
         await self._drop_unserved()
         await self._drop_idle(now - IDLE_SECONDS)
-        for gvk in wanted:
-            if gvk not in self._informers and (resource := self._discovery.resource(gvk)):
-                self._informers[gvk] = Informer(self._client, resource, selector=ownership.PART_OF_LABEL, sink=self)
+        for resource in resources:
+            self._ensure(resource, self._places(resource, within, now), now)
         blind: dict[GroupKind, errors.CvstateError] = {}
-        for informer in [self._informers[gvk] for gvk in wanted if gvk in self._informers]:
-            try:
-                await informer.synced()
-            except errors.CvstateError as exc:
-                if isinstance(exc, errors.KindUnknownError):
-                    await self._drop_unserved()
-                    if self._discovery.resource(informer.resource.gvk) is None:
-                        continue
-                blind[informer.resource.gvk.group_kind] = exc
+        for resource in resources:
+            if error := await self._sync(resource, within):
+                blind[resource.gvk.group_kind] = error
         return blind
+
+    def _places(self, resource: ApiResource, within: Within, now: float) -> Collection[str]:
+        """Namespaces in which a kind is watched; the empty one means everywhere."""
+        narrowed_at = self._narrowed_at.get(resource.gvk.group_kind)
+        if narrowed_at is None:
+            return ("",)
+        return sorted(within(resource.gvk.group_kind)) if now < narrowed_at + WIDEN_SECONDS else ("",)
+
+    def _ensure(self, resource: ApiResource, places: Collection[str], now: float) -> None:
+        """Have informers of a kind in these namespaces, if it is served."""
+        for place in places:
+            watched = _Watched(resource.gvk, place)
+            self._wanted_at[watched] = now
+            if watched not in self._informers and (served := self._discovery.resource(resource.gvk)):
+                self._informers[watched] = Informer(self._client, served, selector=ownership.PART_OF_LABEL, sink=self, namespace=place)
+
+    async def _sync(self, resource: ApiResource, within: Within) -> errors.CvstateError | None:
+        """Wait until a kind was listed; why it is blind, None if it is not."""
+        now = asyncio.get_running_loop().time()
+        kind = resource.gvk.group_kind
+        places = self._places(resource, within, now)
+        self._ensure(resource, places, now)
+        failures = [await self._failure(_Watched(resource.gvk, place)) for place in places]
+        if "" not in places:
+            # One closed namespace says nothing of the others.
+            return failures[0] if failures and all(failures) else next((one for one in failures if one and not _closes(one)), None)
+        everywhere = self._informers.get(_Watched(resource.gvk, ""))
+        if failures[0] is None:
+            if self._narrowed_at.pop(kind, None) is not None:
+                for watched in [one for one in self._informers if one.gvk.group_kind == kind and one.namespace]:
+                    await self._drop(watched)
+            return None
+        elsewhere = sorted(within(kind)) if resource.namespaced else []
+        if everywhere is None or everywhere.was_listed or not _refuses(failures[0]) or not elsewhere:
+            return failures[0]
+        self._narrowed_at[kind] = now
+        for watched in [one for one in self._informers if one.gvk.group_kind == kind and not one.namespace]:
+            await self._drop(watched)
+        return await self._sync(resource, within)
+
+    async def _failure(self, watched: _Watched) -> errors.CvstateError | None:
+        """Wait for one informer; why it is blind, None if it is not, or if its kind is not served."""
+        informer = self._informers.get(watched)
+        if informer is None:
+            return None
+        try:
+            await informer.synced()
+        except errors.CvstateError as exc:
+            if isinstance(exc, errors.KindUnknownError):
+                await self._drop_unserved()
+                if self._discovery.resource(watched.gvk) is None:
+                    return None
+            return exc
+        return None
 
     async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
         """List these kinds again and compare, but for those that were listed after `since` (monotonic seconds).
@@ -85,7 +166,7 @@ class Watches:
         Raises:
             CvstateError: a list failed. A kind that is not served does not count.
         """
-        lists = (informer.resync(since=since) for kind in kinds for informer in self._of(kind))
+        lists = (informer.resync(since=since) for kind in kinds for informer in self._of(kind) if not _is_closed(informer))
         for result in await asyncio.gather(*lists, return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, errors.KindUnknownError):
                 raise result
@@ -114,47 +195,75 @@ class Watches:
     def observed(self, resource: ApiResource, live: dict[str, Any]) -> None:
         """Pass on what the informer says whose object it is."""
         home = resource.gvk._replace(version=_applied_in(live))
-        teller = home if home in self._informers else next((informer.resource.gvk for informer in self._of(home.group_kind)), resource.gvk)
-        if teller == resource.gvk:
-            self._sink.observed(resource, live)
+        if home != resource.gvk and self._teller(home, live["metadata"].get("namespace", "")) != resource.gvk:
+            return
+        self._sink.observed(resource, live)
+
+    def _teller(self, home: Gvk, namespace: str) -> Gvk:
+        """The version that an object which was applied in `home` is told in."""
+        if any(_Watched(home, place) in self._informers for place in ("", namespace)):
+            return home
+        return next(
+            (
+                watched.gvk
+                for watched in self._informers
+                if watched.gvk.group_kind == home.group_kind and watched.namespace in ("", namespace)
+            ),
+            home,
+        )
 
     def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
         """Pass it on."""
         self._sink.gone(resource, ref, resource_version)
 
-    def known(self, resource: ApiResource) -> frozenset[ObjectRef]:
+    def known(self, resource: ApiResource, namespace: str = "") -> frozenset[ObjectRef]:
         """As the sink says."""
-        return self._sink.known(resource)
+        return self._sink.known(resource, namespace)
 
     # -- what is not wanted any more -------------------------------------------------------------------------------
 
     async def _drop_unserved(self) -> None:
         """Forget the kinds that the API server answers 404 for, and their objects; a kind that is served again is watched afresh, without a pause."""
-        unserved = [informer for informer in self._informers.values() if isinstance(informer.failure, errors.KindUnknownError)]
+        unserved = [watched for watched, informer in self._informers.items() if isinstance(informer.failure, errors.KindUnknownError)]
         if not unserved:
             return
-        for informer in unserved:
-            await self._drop(informer)
-            for ref in self._sink.known(informer.resource):
-                self._sink.gone(informer.resource, ref, "")
+        for watched in unserved:
+            if informer := await self._drop(watched):
+                for ref in self._sink.known(informer.resource, watched.namespace):
+                    self._sink.gone(informer.resource, ref, "")
         with suppress(errors.CvstateError):
             await self._discovery.refresh()
             # Another version of the kind may be served on; its informer left these objects to the one that is gone.
-            await self.resync([informer.resource.gvk.group_kind for informer in unserved], since=asyncio.get_running_loop().time())
+            await self.resync(sorted({watched.gvk.group_kind for watched in unserved}), since=asyncio.get_running_loop().time())
 
     async def _drop_idle(self, before: float) -> None:
         """Forget what nobody wanted since `before` and what tells of no object, as when every manifest of a kind moved to another version."""
-        for gvk, informer in list(self._informers.items()):
-            if self._wanted_at[gvk] < before and not self._sink.known(informer.resource):
-                await self._drop(informer)
+        for watched, informer in list(self._informers.items()):
+            if self._wanted_at[watched] < before and not self._sink.known(informer.resource, watched.namespace):
+                await self._drop(watched)
 
-    async def _drop(self, informer: Informer) -> None:
-        # Others may drop it while we wait.
-        self._informers.pop(informer.resource.gvk, None)
-        await informer.stop()
+    async def _drop(self, watched: _Watched) -> Informer | None:
+        """End an informer; None if others did so while we waited."""
+        if informer := self._informers.pop(watched, None):
+            await informer.stop()
+        return informer
 
     def _of(self, kind: GroupKind) -> Iterator[Informer]:
-        return (informer for gvk, informer in self._informers.items() if gvk.group_kind == kind)
+        return (informer for watched, informer in list(self._informers.items()) if watched.gvk.group_kind == kind)
+
+
+def _refuses(error: errors.CvstateError) -> bool:
+    """Whether RBAC says no, so that to ask about less may help. Also to the operator that would act as the account: it may be let do so in some namespaces only."""
+    return isinstance(error, errors.ForbiddenError)
+
+
+def _closes(error: errors.CvstateError) -> bool:
+    """Whether RBAC says no to the account; that nobody may act as it is another matter."""
+    return _refuses(error) and not isinstance(error, errors.ImpersonationRefusedError)
+
+
+def _is_closed(informer: Informer) -> bool:
+    return bool(informer.namespace) and informer.failure is not None and _closes(informer.failure)
 
 
 def _applied_in(live: Mapping[str, Any]) -> str:

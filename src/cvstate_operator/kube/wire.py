@@ -11,13 +11,14 @@ Source: RFC 9112 (HTTP/1.1), sections 6.3 (length of a message) and 9.3.1 (repea
 import asyncio
 import ssl
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import urlsplit
 
 import httptools
 
-from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Connection
+from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, Connection, impersonate
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Longest head of an answer. Those of the API server have half a kilobyte; Go's own client takes a megabyte."""
@@ -30,6 +31,19 @@ _REPEATABLE: Final = frozenset({"GET", "DELETE"})
 
 class WireError(Exception):
     """The connection broke, or what came is no HTTP; says what."""
+
+
+class NotSentError(Exception):
+    """Nothing was sent, since the fence says why not."""
+
+
+Fence = Callable[[], str]
+"""Says why nothing may be sent now; empty if it may."""
+
+
+def not_fenced() -> str:
+    """Nothing keeps this process from writing: there is no other that could."""
+    return ""
 
 
 class _ClosedError(WireError):
@@ -51,8 +65,12 @@ class Answer:
 class Answering:
     """Takes one answer from what comes, piece by piece; what the bytes mean is httptools' to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_bytes: int = 0) -> None:
+        """`max_bytes`: of the body, also when it is unpacked; 0: any."""
         self._parser = httptools.HttpResponseParser(self)
+        self._max_bytes = max_bytes
+        self._body_bytes = 0
+        self._is_too_large = False
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
         self._head_bytes = 0
@@ -76,6 +94,7 @@ class Answering:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise WireError("the head of the answer does not end")
+        self._check_size()
         return self._answer
 
     def end(self) -> Answer | None:
@@ -83,7 +102,12 @@ class Answering:
         is_open_ended = self._head_bytes < 0 and not {"content-length", "transfer-encoding"} & self._headers.keys()
         if self._answer is None and is_open_ended:
             self.on_message_complete()
+            self._check_size()
         return self._answer
+
+    def _check_size(self) -> None:
+        if self._is_too_large:
+            raise WireError(f"the answer is larger than {self._max_bytes // 2**20} MiB")
 
     # -- what the parser calls -------------------------------------------------------------------------------------
 
@@ -91,7 +115,7 @@ class Answering:
         """Another answer begins: what was before only said to wait (1xx)."""
         if self._answer:
             raise WireError("an answer that nobody asked for")
-        self._headers, self._parts, self._head_bytes = {}, [], 0
+        self._headers, self._parts, self._head_bytes, self._body_bytes = {}, [], 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
@@ -103,26 +127,39 @@ class Answering:
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._parts.append(body)
+        self._body_bytes += len(body)
+        self._is_too_large = self._is_too_large or 0 < self._max_bytes < self._body_bytes
+        if not self._is_too_large:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """The answer is complete."""
         status = self._parser.get_status_code()
-        if status < FIRST_FINAL:
+        if status < FIRST_FINAL or self._is_too_large:
             return
         body = b"".join(self._parts)
         if self._headers.get("content-encoding") == "gzip" and body:
-            try:
-                body = zlib.decompress(body, _GZIP)
-            except zlib.error as exc:
-                raise WireError("the answer is no gzip, although it says so") from exc
+            body = self._unpacked(body)
         self._answer = Answer(status, self._headers, body, is_last=not self._parser.should_keep_alive())
+
+    def _unpacked(self, body: bytes) -> bytes:
+        unpacker = zlib.decompressobj(_GZIP)
+        try:
+            plain = unpacker.decompress(body, self._max_bytes)  # 0: without a limit
+        except zlib.error as exc:
+            raise WireError("the answer is no gzip, although it says so") from exc
+        self._is_too_large = not unpacker.eof and bool(unpacker.unconsumed_tail)
+        if not unpacker.eof and not self._is_too_large:
+            raise WireError("the answer is no whole gzip, although it says so")
+        return plain
 
 
 class _Link(asyncio.Protocol):
     """One connection, with at most one request under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_bytes: int = 0) -> None:
+        """`max_bytes`: of the body of an answer; 0: any."""
+        self._max_bytes = max_bytes
         self._transport: asyncio.Transport | None = None
         self._answering: Answering | None = None
         self._waiter: asyncio.Future[Answer] | None = None
@@ -169,14 +206,18 @@ class _Link(asyncio.Protocol):
         else:
             self._fail(WireError(f"the connection broke: {type(exc).__name__}" if exc else "the connection was closed"))
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes, fence: Fence) -> Answer:
         """Send a request and wait for its answer.
 
         Raises:
             WireError: there is none.
+            NotSentError: the fence forbids it.
         """
         assert self._transport is not None  # it was made  # noqa: S101
-        self._answering = Answering()
+        # The last thing before it is sent: a process that is stopped while it connects must not send, when it goes on, what was allowed a minute ago.
+        if why := fence():
+            raise NotSentError(why)
+        self._answering = Answering(max_bytes=self._max_bytes)
         waiter = self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         try:
@@ -213,23 +254,29 @@ class _Link(asyncio.Protocol):
 class Wire:
     """Requests to one server, each on a connection of its own while it lasts."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, act_as: str = "") -> None:
         """
         Args:
             connection: where the server is, and who we are there.
+            act_as: user in whose name everything is asked for; empty: our own.
         """
         server = urlsplit(connection.server)
         is_secret = server.scheme == "https"
         self._host, self._port = server.hostname or "", server.port or (443 if is_secret else 80)
         self._tls: ssl.SSLContext | None = connection.tls if is_secret else None
         self._authorize = connection.authorize
+        self._resolve = connection.resolve
         self._prefix = server.path
-        self._common = f" HTTP/1.1\r\nHost: {server.netloc.rpartition('@')[2]}\r\nUser-Agent: {USER_AGENT}\r\n"
+        self._max_bytes = connection.max_answer_bytes
+        fixed = {"Host": server.netloc.rpartition("@")[2], "User-Agent": connection.user_agent, **impersonate(act_as)}
+        self._common = " HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._idle: list[_Link] = []
         """The one that was used last comes last, and is taken first."""
         self._is_closed = False
 
-    async def exchange(self, method: str, target: str, *, accept: str, content_type: str = "", body: bytes = b"") -> Answer:
+    async def exchange(
+        self, method: str, target: str, *, accept: str, content_type: str = "", body: bytes = b"", fence: Fence = not_fenced
+    ) -> Answer:
         """Send one request; its answer, whatever its status.
 
         Args:
@@ -238,10 +285,12 @@ class Wire:
             accept: media type that is wanted.
             content_type: of `body`.
             body: empty for none.
+            fence: asked right before it is sent.
 
         Raises:
             WireError: the connection broke, or what came is no HTTP.
             OSError: the server cannot be reached.
+            NotSentError: the fence forbids it.
         """
         head = f"{method} {self._prefix}{target}{self._common}Accept: {accept}\r\n"
         if value := await self._authorize():
@@ -259,11 +308,11 @@ class Wire:
         link = self._kept()
         if link:
             try:
-                return await self._ask(link, request)
+                return await self._ask(link, request, fence)
             except _ClosedError:
                 if method not in _REPEATABLE:
                     raise
-        return await self._ask(await self._open(), request)
+        return await self._ask(await self._open(), request, fence)
 
     async def close(self) -> None:
         """End every connection, and wait until nothing is left of it; those in use end when their answer came."""
@@ -278,9 +327,12 @@ class Wire:
             link.abort()
         return links
 
-    async def _ask(self, link: _Link, request: bytes) -> Answer:
+    async def _ask(self, link: _Link, request: bytes, fence: Fence) -> Answer:
         try:
-            answer = await link.ask(request)
+            answer = await link.ask(request, fence)
+        except NotSentError:
+            link.close()
+            raise
         except BaseException:
             # Where one hangs or broke, those beside it most likely do too, and each would cost a deadline to find out.
             self._drop()
@@ -304,6 +356,17 @@ class Wire:
 
     async def _open(self) -> _Link:
         loop = asyncio.get_running_loop()
-        link = _Link()
-        await loop.create_connection(lambda: link, self._host, self._port, ssl=self._tls)
-        return link
+        link = _Link(max_bytes=self._max_bytes)
+        if self._resolve is None:
+            await loop.create_connection(lambda: link, self._host, self._port, ssl=self._tls)
+            return link
+        problem: OSError | None = None
+        for address in await self._resolve(self._host, self._port):
+            try:
+                await loop.create_connection(
+                    lambda: link, address, self._port, ssl=self._tls, server_hostname=self._host if self._tls else None
+                )
+                return link
+            except OSError as exc:
+                problem = exc
+        raise problem or OSError("no address")

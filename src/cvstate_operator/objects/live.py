@@ -34,6 +34,8 @@ class Live:
     """What its annotations ask for."""
     is_labelled_by_us: bool = True
     """Whether we put the owner label on it; a tool that takes an object over puts its own."""
+    claimed_by: str = ""
+    """ApplySet id of another ClusterState that declares it, too, as its replica of the operator marked it; empty if none did."""
     controller: str = ""
     """Kind and name of the controller that made it, by its ownerReference; empty if there is none."""
 

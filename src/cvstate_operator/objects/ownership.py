@@ -21,6 +21,8 @@ TOOLING_ANNOTATION: Final = "applyset.kubernetes.io/tooling"
 """On the parent: who manages the set; other tools keep their hands off."""
 GROUP_KINDS_ANNOTATION: Final = "applyset.kubernetes.io/contains-group-kinds"
 """On the parent: sorted, comma-separated kinds that members may be of."""
+NAMESPACES_ANNOTATION: Final = "applyset.kubernetes.io/additional-namespaces"
+"""On the parent: sorted, comma-separated namespaces besides its own that members may be in. Written only where somebody has to look for them one by one."""
 
 _FOREIGN_MARKS: Final = (
     ("labels", "kustomize.toolkit.fluxcd.io/name", "Flux Kustomization"),
@@ -50,6 +52,16 @@ def parse_group_kinds(value: str) -> frozenset[GroupKind]:
     """Read the annotation `contains-group-kinds`; parts that are no kind are left out."""
     parts = (part.strip().partition(".") for part in value.split(","))
     return frozenset(GroupKind(group, kind) for kind, _, group in parts if kind)
+
+
+def format_namespaces(namespaces: Iterable[str]) -> str:
+    """Value of the annotation `additional-namespaces`: `shop,web`, sorted."""
+    return ",".join(sorted(namespaces))
+
+
+def parse_namespaces(value: str) -> frozenset[str]:
+    """Read the annotation `additional-namespaces`."""
+    return frozenset(filter(None, (part.strip() for part in value.split(","))))
 
 
 def is_applied_by(live: Mapping[str, Any], manager: str) -> bool:

@@ -7,7 +7,7 @@ questions run beside the passes, so that a slow Git server or Prometheus never d
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -23,6 +23,7 @@ from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.reconcile.teardown_stage import AGAIN_SECONDS
+from cvstate_operator.reconcile.tracer import Span
 from cvstate_operator.vital import declared
 
 JITTER: Final = 0.1
@@ -40,6 +41,9 @@ REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
 LAST_WORD_SECONDS: Final = 2.0
 """What the last status and the last Events have at least, when everything else took all the time there was."""
+ORPHAN_SECONDS: Final = 300.0
+"""How long a ClusterState that is being deleted waits for objects that its account may not delete. A namespace that goes takes the account and its rights with it, in any
+order, and would else never be gone (a well-known trap of Flux). Long enough for somebody to grant what is lacking."""
 MISHAP_SECONDS: Final = 10.0
 """Longest wait without anything to wait for."""
 
@@ -56,6 +60,8 @@ class Actor:
         pipeline: Pipeline,
         voice: Voice,
         edges: Mapping[str, Collection[str]],
+        permit: Callable[[ClusterStateSpec], None] = lambda spec: None,
+        after: asyncio.Task[None] | None = None,
     ) -> None:
         """
         Args:
@@ -63,6 +69,8 @@ class Actor:
             pipeline: its pipeline.
             voice: where it is told of.
             edges: who depends on whom in its namespace.
+            permit: raises InvalidSpecError for a spec that the operator's owner does not allow.
+            after: what has to end first: the actor that the same ClusterState had until now.
         """
         meta = body["metadata"]
         self.uid: str = meta["uid"]
@@ -74,7 +82,10 @@ class Actor:
         self._pipeline = pipeline
         self._reporter = voice.reporter
         self._meter = voice.meter
+        self._tracer = voice.tracer
         self._edges = edges
+        self._permit = permit
+        self._after = after
         status = body.get("status") or {}
         self._teller = Teller(status, voice, about=lambda: self._about)
         self._wanted = Wanted.read(body)
@@ -94,6 +105,8 @@ class Actor:
         self._news = False
         self._mishaps = 0
         """Steps in a row that broke off."""
+        self._refused_since: float | None = None
+        """Since when its objects may not be deleted, monotonic seconds."""
         self._pipeline.told(body)
         self._task = asyncio.create_task(self._run(), name=f"clusterstate {self._label}")
 
@@ -135,13 +148,18 @@ class Actor:
     @property
     def _about(self) -> dict[str, str]:
         """Fields of every log line: whose it is, and of which roll-out."""
-        found = self._pipeline.correlation_id
-        return {"clusterstate": self._label, **({"correlation_id": found} if found else {})}
+        found = {"revision": self._pipeline.revision, "correlation_id": self._pipeline.correlation_id}
+        return {"clusterstate": self._label, "uid": self.uid, **{key: value for key, value in found.items() if value}}
 
     @property
     def store_keys(self) -> frozenset[str]:
         """What it uses of the render store."""
         return self._pipeline.store_keys
+
+    @property
+    def backlog(self) -> int:
+        """Objects that changed, and that no pass has taken up yet."""
+        return len(self._pipeline.ledger.touched)
 
     async def close(self, *, seconds: float) -> None:
         """Finish the objects in hand and end; after `seconds` the rest is cut off.
@@ -164,6 +182,9 @@ class Actor:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        if self._after:
+            await asyncio.wait({self._after})
+            self._after = None
         while not self._stopping:
             try:
                 await self._step()
@@ -228,6 +249,7 @@ class Actor:
             declared.check(spec.vital)
             self._read = wanted.spec, spec
         spec = self._read[1]
+        self._permit(spec)
         for dependency in spec.depends_on:
             dependencies.require_expression(dependency)
         if cycle := dependencies.find_cycle(self._edges, self.name):
@@ -244,6 +266,11 @@ class Actor:
             self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
             return
         departure = await self._pipeline.tear_down(spec)
+        self._refused_since = (self._refused_since or _now()) if departure.is_refused else None
+        if self._refused_since is not None and _now() >= self._refused_since + ORPHAN_SECONDS:
+            self._teller.tell_orphaned(departure)
+            await self._let_go()
+            return
         if not departure.left:
             await self._let_go()
             return
@@ -283,6 +310,10 @@ class Actor:
     # -- one pass --------------------------------------------------------------------------------------------------
 
     async def _pass(self, spec: ClusterStateSpec, *, full: bool, answered: Wanted | None) -> None:
+        with self._tracer.span("reconcile", full=full, asked=answered is not None) as span:
+            await self._carry_out(spec, span, full=full, answered=answered)
+
+    async def _carry_out(self, spec: ClusterStateSpec, span: Span, *, full: bool, answered: Wanted | None) -> None:
         started = _now()
         is_reset = answered is not None and answered.is_reset
         # A person who asks wants everything to be listed; a new spec changes nothing of what the watches told.
@@ -293,6 +324,7 @@ class Actor:
             outcome = await work
         finally:
             work.cancel()
+        _describe(span, outcome, correlation_id=self._pipeline.correlation_id, is_asked=answered is not None)
         if self._stopping:
             return
         if answered:
@@ -304,14 +336,15 @@ class Actor:
         self._pass_at = min((at for at in (self._pass_at, due) if at is not None), default=None)
         if self._pipeline.wants_look:
             self._look_at, self._look_fresh = _now() + REFETCH_SECONDS, True
-        again_at = await self._teller.tell(
-            outcome,
-            generation=self._handled.generation or self._wanted.generation,
-            handled_at=self._handled.requested_at,
-            correlation_id=self._pipeline.correlation_id,
-            seconds=_now() - started,
-            is_full=full,
-        )
+        with self._tracer.span("report"):
+            again_at = await self._teller.tell(
+                outcome,
+                generation=self._handled.generation or self._wanted.generation,
+                handled_at=self._handled.requested_at,
+                correlation_id=self._pipeline.correlation_id,
+                seconds=_now() - started,
+                is_full=full,
+            )
         self._pass_at = min((at for at in (self._pass_at, again_at) if at is not None), default=None)
 
     async def _watch(self, work: asyncio.Task[Outcome]) -> None:
@@ -326,6 +359,22 @@ class Actor:
         self._handled = wanted
         self._look_at = self._full_at = _later(parse_seconds("10m"))
         await self._teller.tell_refused(error, generation=wanted.generation)
+
+
+def _describe(span: Span, outcome: Outcome, *, correlation_id: str, is_asked: bool) -> None:
+    """Tell what a pass came to. One that changed something, or that somebody waited for, is worth a look."""
+    artifact = outcome.artifact
+    span.set(
+        commit=artifact.commit if artifact else None,
+        revision=artifact.revision if artifact else None,
+        correlation_id=correlation_id or None,
+        objects=outcome.desired,
+        changed=len(outcome.done),
+        drifted=len(outcome.drift),
+        problems=len(outcome.problems),
+    )
+    if outcome.done or is_asked:
+        span.keep()
 
 
 def _now() -> float:

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 from kopf._cogs.structs.references import Insights
@@ -17,16 +17,25 @@ from cvstate_operator import __version__, errors
 from cvstate_operator.api import names
 from cvstate_operator.kube.api_quality import ApiQuality
 from cvstate_operator.kube.client import Client
-from cvstate_operator.kube.connection import Connection, connect
+from cvstate_operator.kube.connection import USER_AGENT, Connection, connect
 from cvstate_operator.kube.informer import SILENCE_SECONDS, WATCH_SECONDS
+from cvstate_operator.kube.leases import Leases
 from cvstate_operator.kube.pace import Pace
+from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.engine import Engine
+from cvstate_operator.operator.forwarder import Forwarder
 from cvstate_operator.operator.http import HttpServer
+from cvstate_operator.operator.members import Alone, Members, Replicas, new_member, since_boot
+from cvstate_operator.operator.reload import Reload
 from cvstate_operator.operator.unkept import Unkept
 from cvstate_operator.operator.webhook import PATH as WEBHOOK_PATH
 from cvstate_operator.operator.webhook import WebhookServer
 from cvstate_operator.settings import Settings
 from cvstate_operator.telemetry.metrics import Metrics
+from cvstate_operator.telemetry.traces import Traces, called
+
+if TYPE_CHECKING:
+    from cvstate_operator.telemetry.otlp import Exporter
 
 LAG_PROBE_SECONDS: Final = 0.5
 CONNECT_PAUSE_SECONDS: Final = 2.0
@@ -42,6 +51,8 @@ KOPF_END_SECONDS: Final = 5.0
 
 KOPF_RETRY_SECONDS: Final = (1.0, 10.0)
 """First and longest pause before kopf repeats a request that failed."""
+TRACES_END_SECONDS: Final = 2.0
+"""How long the last traces may take to be sent, after everything else."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +79,10 @@ async def run(settings: Settings) -> None:
         UnauthorizedError: the API server does not know us.
         CvstateError: kopf ended by itself; a supervisor should start us again.
     """
-    connection = await connect(settings.kubeconfig, settings.context)
+    member = new_member()
+    connection = await connect(settings.kubeconfig, settings.context, user_agent=f"{USER_AGENT} ({member})")
     try:
-        await _Process(settings, connection).run()
+        await _Process(settings, connection, member).run()
     finally:
         await connection.close()
         await _end_others()
@@ -79,21 +91,49 @@ async def run(settings: Settings) -> None:
 class _Process:
     """The parts of one run, and how they hang together."""
 
-    def __init__(self, settings: Settings, connection: Connection) -> None:
+    def __init__(self, settings: Settings, connection: Connection, member: str) -> None:
         self._settings = settings
         self._connection = connection
         self._metrics = Metrics()
+        self._member = member
         pace = Pace(initial=settings.writers, limit=settings.writers, clock=time.monotonic, random=random.random)
         self._quality = ApiQuality()
-        self._client = Client(connection, observe=self._observe, pace=pace)
-        self._engine = Engine(settings, self._client, self._metrics, pace, self._quality)
+        # Not kept from writing by the fence that it is there to keep up, nor slowed down by what others write.
+        self._lease_client = Client(connection, observe=self._observe)
+        self._replicas: Replicas = Alone(member)
+        if settings.lease_namespace:
+            leases = Leases(self._lease_client, namespace=settings.lease_namespace, now=SystemClock().now)
+            self._replicas = Members(
+                leases, member=member, group=settings.group, advertise=settings.advertise, changed=self._shares_changed, clock=since_boot
+            )
+        self._client = Client(connection, observe=self._observe, pace=pace, fence=self._replicas.fenced)
+        self._engine = Engine(
+            settings,
+            self._client,
+            connection,
+            self._metrics,
+            pace=pace,
+            quality=self._quality,
+            observe=self._observe,
+            replicas=self._replicas,
+        )
         self._http = HttpServer(self._metrics, alive=self._alive, ready=self._ready)
+        self._reload = Reload(
+            settings,
+            apply=lambda new: self._engine.notices.replace(new.notices),
+            observe=lambda result: self._metrics.config_reloads.labels(result).inc(),
+        )
+        self._forwarder = Forwarder(
+            lambda: self._replicas.peers, path=WEBHOOK_PATH, count=lambda result: self._metrics.forwards.labels(result).inc()
+        )
         self._webhook = WebhookServer(
-            subscriptions=self._engine.subscriptions,
-            trigger=self._engine.look_now,
+            subscriptions=self._engine.roster.subscriptions.values,
+            trigger=self._engine.roster.look_now,
             secret=self._engine.webhook_token,
             observe=lambda result, provider: self._metrics.deliveries.labels(result).inc(),
+            forward=self._forwarder.forward,
         )
+        self._has_settled = False
         self._stop = asyncio.Event()
         self._stop_kopf = asyncio.Event()
         self._watching = asyncio.Event()
@@ -105,12 +145,23 @@ class _Process:
     def _observe(self, *, action: str, result: str, seconds: float) -> None:
         """A request to the API server ended."""
         self._metrics.observe_request(action=action, result=result, seconds=seconds)
+        called("kubernetes", action, result=result, seconds=seconds)
         self._quality.observe_request(action=action, result=result, seconds=seconds)
+
+    def _shares_changed(self) -> None:
+        """Another replica came or went, or we lost touch with the others."""
+        state = self._replicas.state
+        self._metrics.members.labels("live").set(state.members)
+        self._metrics.members.labels("settled").set(int(state.settled))
+        self._engine.roster.shares_changed()
 
     async def run(self) -> None:
         self._handle_signals()
         lag = asyncio.create_task(self._probe_lag())
+        reload = asyncio.create_task(self._reload.run(), name="settings file")
+        exporter = None
         try:
+            exporter = self._trace()
             address = await self._http.start(self._settings.listen)
             told = {"version": __version__, "server": self._connection.server, "http": f"http://{address}"}
             if self._settings.webhook_listen:
@@ -120,16 +171,42 @@ class _Process:
                 await self._serve()
         finally:
             lag.cancel()
+            reload.cancel()
             await self._webhook.close()
+            await self._forwarder.close()
             await self._http.close()
             await self._client.close()
+            await self._replicas.leave()  # did so already, but for a process that was told to stop while it joined
+            await self._lease_client.close()
+            if exporter:
+                await exporter.close(seconds=TRACES_END_SECONDS)
             _log.info("stopped")
+
+    def _trace(self) -> "Exporter | None":
+        """Have passes told to the collector that the settings name; None if they name none. Then nothing of it is even loaded."""
+        if not self._settings.otlp_endpoint:
+            return None
+        from cvstate_operator.telemetry import collector
+        from cvstate_operator.telemetry.otlp import Exporter
+
+        exporter = Exporter(
+            collector.destination(self._settings.otlp_endpoint, os.environ),
+            about=collector.resource(os.environ, instance=self._member),
+            observe=lambda result, spans: self._metrics.traces.labels(result).inc(spans),
+        )
+        exporter.start()
+        self._engine.traces = Traces(exporter.offer)
+        return exporter
 
     async def _connect(self) -> bool:
         """Wait for the API server; False if we are to stop before it answers."""
+        is_started = False
         while not self._stop.is_set():
             try:
-                await self._engine.start()
+                if not is_started:
+                    await self._engine.start()
+                    is_started = True
+                await self._replicas.join()
                 return True
             except errors.TransientError as exc:
                 _log.warning("waiting for the API server", extra={"reason": exc.reason, "error": exc.message})
@@ -143,6 +220,7 @@ class _Process:
         stopped.cancel()
         _log.info("stopping: finishing the objects in hand")
         await self._engine.close()
+        await self._replicas.leave()
         # What is in hand is finished while the ClusterStates are still watched: kopf goes last.
         self._stop_kopf.set()
         why = ""
@@ -175,7 +253,8 @@ class _Process:
 
         @kopf.on.event(names.GROUP, names.VERSION, names.CLUSTER_STATES, registry=registry)
         async def event(event: Any, **_: Any) -> None:
-            (self._engine.deleted if event["type"] == "DELETED" else self._engine.observed)(event["object"])
+            roster = self._engine.roster
+            (roster.deleted if event["type"] == "DELETED" else roster.observed)(event["object"])
 
         companions = self._engine.companions
         told = {
@@ -248,7 +327,11 @@ class _Process:
     def _ready(self) -> str:
         if self._stop.is_set():
             return "stopping"
-        return self._engine.fault if self._watching.is_set() else "not watching ClusterStates yet"
+        if not self._watching.is_set():
+            return "not watching ClusterStates yet"
+        # A rollout replaces the next replica only when this one can do its share. Later a fence is no reason: nobody is helped by a webhook that cannot be reached.
+        self._has_settled = self._has_settled or self._replicas.state.settled
+        return self._engine.fault or ("" if self._has_settled else self._replicas.state.fenced)
 
     async def _probe_lag(self) -> None:
         loop = asyncio.get_running_loop()
@@ -256,6 +339,8 @@ class _Process:
             due = loop.time() + LAG_PROBE_SECONDS
             await asyncio.sleep(LAG_PROBE_SECONDS)
             self._metrics.loop_lag.observe(max(0.0, loop.time() - due))
+            for is_reachable, number in self._engine.remote_clusters.items():
+                self._metrics.targets.labels("reachable" if is_reachable else "unreachable").set(number)
 
 
 def _teller(seen: Callable[..., None]) -> Any:

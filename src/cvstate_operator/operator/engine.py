@@ -2,41 +2,34 @@
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from cvstate_operator import errors
-from cvstate_operator.api import names
-from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.isolation.child import Children
 from cvstate_operator.kube.api_quality import ApiQuality
-from cvstate_operator.kube.children import Children as WorkloadChildren
-from cvstate_operator.kube.client import Client
-from cvstate_operator.kube.cluster import Cluster
-from cvstate_operator.kube.connection import api_server_address, in_cluster
+from cvstate_operator.kube.client import Client, Observe
+from cvstate_operator.kube.connection import Connection, api_server_address, in_cluster
 from cvstate_operator.kube.pace import Pace
-from cvstate_operator.kube.references import References
-from cvstate_operator.kube.vitals import ClusterVitals
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.address import AddressPolicy
-from cvstate_operator.objects.identity import GroupKind, ObjectRef
-from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.companions import Companions
+from cvstate_operator.operator.members import Replicas
 from cvstate_operator.operator.reporter import KubernetesReporter
-from cvstate_operator.operator.telemetry import Telemetry
+from cvstate_operator.operator.roster import Roster
+from cvstate_operator.operator.targets import Ears, Target, Targets
 from cvstate_operator.operator.teller import Voice
 from cvstate_operator.operator.token_bucket import TokenBucket
 from cvstate_operator.operator.webhook import Subscription
-from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import World
 from cvstate_operator.reconcile.stages import Identity
+from cvstate_operator.reconcile.tracer import NO_TRACES
 from cvstate_operator.render import tools
 from cvstate_operator.render.renderer import Renderer
 from cvstate_operator.render.store import Store
@@ -44,13 +37,17 @@ from cvstate_operator.settings import Settings
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import GitSources
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
+from cvstate_operator.telemetry.notices import Notices
 from cvstate_operator.telemetry.prometheus import PrometheusClient
+from cvstate_operator.telemetry.traces import Traces, called
 
 COLLECT_SECONDS: Final = 3600.0
 """How often the cache is looked through; the first time a minute after the start, when every ClusterState has said what it uses."""
 RELIST_SECONDS: Final = 1800.0
 """How often EmergencyStops are listed, beside the watch of them: twice as often as objects are, since one that is not heard of stops nothing."""
 FIRST_COLLECT_SECONDS: Final = 60.0
+NOTICES_END_SECONDS: Final = 2.0
+"""What messages that are due have to be sent at the end: one request, as a rule."""
 ANNOUNCEMENTS: Final = 10
 """How many ClusterStates may say at once that a pass of theirs is under way; one more each second. Of 1,000 that are applied together few would be read, and each
 is a write."""
@@ -60,40 +57,42 @@ TASKS: Final = ("cvstate_operator.source.fetch", "cvstate_operator.render.build"
 _log = logging.getLogger(__name__)
 
 
-class SystemClock:
-    """The real time and real chance; see the port Clock."""
-
-    def monotonic(self) -> float:
-        """Seconds that only go forward, on the event loop's own clock."""
-        return time.monotonic()
-
-    def now(self) -> datetime:
-        """The time of day, UTC."""
-        return datetime.now(UTC)
-
-    def random(self) -> float:
-        """From 0 to 1; only spreads retries."""
-        return random.random()  # noqa: S311
-
-    async def sleep(self, seconds: float) -> None:
-        """Let others work meanwhile."""
-        await asyncio.sleep(seconds)
-
-
 class Engine:
-    """Owns the actors. Events about ClusterStates come in by `observed` and `deleted`."""
+    """Makes everything, and lets it go in order."""
 
-    def __init__(self, settings: Settings, client: Client, metrics: Metrics, pace: Pace, quality: ApiQuality) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        connection: Connection,
+        metrics: Metrics,
+        *,
+        pace: Pace,
+        quality: ApiQuality,
+        observe: Observe,
+        replicas: Replicas,
+    ) -> None:
+        """
+        Args:
+            settings: of the operator.
+            client: of the cluster it is in, with its own rights.
+            connection: that it uses.
+            metrics: of the process.
+            pace: how many objects of this cluster are written at a time.
+            quality: counts the requests to it.
+            observe: told of every request.
+            replicas: who shares the work.
+        """
         self._settings = settings
         self._client = client
         self._metrics = metrics
-        self._index = LiveIndex(self._touched, now=SystemClock().now)
-        self._index.claims.hurry = self.look_now
-        self._cluster = Cluster(client, self._index, doubtful=self._heard)
+        self.traces: Traces | None = None
+        """Where passes are told of; None: tracing is off. To be set before the first ClusterState comes."""
+        self._replicas = replicas
         self._children = Children(settings.cache / "children", preload=TASKS)
         self._git_cache = GitCache(settings.cache / "git")
         self._store = Store(settings.cache / "rendered")
-        insecure = settings.allow_insecure_sources
+        insecure, required = settings.allow_insecure_sources, settings.require_service_account
         policy = AddressPolicy(
             files=settings.allow_file_urls,
             insecure=not in_cluster() if insecure is None else insecure,
@@ -102,27 +101,49 @@ class Engine:
         )
         self._source = GitSources(self._git_cache, self._children, policy)
         self._renderer = Renderer(self._store, self._children, tools=tools.find())
-        self._references = References(client)
         asked = replace(policy, hosts=settings.allow_prometheus_hosts, flag="--allow-prometheus-host", only=settings.prometheus_hosts)
-        prometheus = PrometheusClient(asked, observe=metrics.observe_question, waited=metrics.observe_wait)
-        self._telemetry = Telemetry(prometheus, ClusterVitals(client, quality), asked)
-        self._causes = WorkloadChildren(client)
+        self._prometheus = PrometheusClient(asked, observe=self._asked, waited=metrics.observe_wait)
+        self._targets = Targets(
+            settings,
+            client,
+            connection,
+            ears=Ears(
+                touched=lambda place, owner, ref: self.roster.touched(place, owner, ref),
+                freed=lambda owner, ref: self.roster.freed(owner, ref),
+                hurry=lambda owner: self.roster.look_now(owner),
+                doubtful=lambda place, kinds: self.roster.heard(place, kinds),
+            ),
+            pace=pace,
+            quality=quality,
+            prometheus=self._prometheus,
+            addresses=replace(policy, files=False, hosts=(), flag="--allow-insecure-sources"),
+            prometheus_addresses=asked,
+            observe=observe,
+            fence=replicas.fenced,
+            is_required=in_cluster() if required is None else required,
+        )
+        self.notices = Notices(
+            settings.notices, replace(asked, only=()), count=lambda result, number: metrics.notices.labels(result).inc(number)
+        )
+        """Who is told of incidents."""
         self._collector: asyncio.Task[None] | None = None
         self._relister: asyncio.Task[None] | None = None
-        self._pace = pace
-        self._companions = Companions(self._reconsider)
-        self._actors: dict[str, Actor] = {}
-        """By ApplySet id."""
-        self._names: dict[str, str] = {}
-        """ApplySet id to `ClusterState namespace/name`."""
-        self._edges: dict[str, dict[str, tuple[str, ...]]] = {}
-        """By namespace and name: names of the ClusterStates that each depends on."""
-        self._subscriptions: dict[str, Subscription] = {}
-        """By ApplySet id: those that take part in the push webhook."""
-        self._noted: dict[str, int | None] = {}
-        """By ApplySet id: the generation whose spec was noted."""
-        self._closing: set[asyncio.Task[None]] = set()
+        self._companions = Companions(lambda namespace: self.roster.reconsider(namespace))
+        self.roster = Roster(
+            client,
+            self._targets,
+            replicas,
+            make=self._make,
+            repository=self._git_cache.repository,
+            close_seconds=settings.shutdown_seconds,
+            ended=self.notices.forget,
+        )
+        """Which ClusterStates there are, and their actors."""
         self._announcements = TokenBucket(burst=ANNOUNCEMENTS, per_second=1, now=time.monotonic())
+        # Asked whenever metrics are written out, in another thread.
+        metrics.queue.labels("write").set_function(lambda: self._targets.waiting)
+        metrics.queue.labels("look").set_function(lambda: sum(actor.backlog for actor in self.roster.actors))
+        metrics.owned.set_function(lambda: len(self.roster.actors))
 
     async def start(self) -> None:
         """Learn what the API server serves.
@@ -130,8 +151,9 @@ class Engine:
         Raises:
             CvstateError: it cannot be asked.
         """
+        self.notices.start()
         await self._children.warm()
-        await self._cluster.discover()
+        await self._targets.discovery.refresh()
         await self._companions.load(self._client)
         self._collector = asyncio.create_task(self._collect(), name="collect the cache")
         self._relister = asyncio.create_task(self._relist(), name="list companions")
@@ -141,101 +163,37 @@ class Engine:
         """What keeps every ClusterState from being carried out; empty if nothing does."""
         return self._children.fault
 
-    def subscriptions(self) -> Collection[Subscription]:
-        """Who wants to be told of pushes. Anybody can have this asked, so nothing is worked out here."""
-        return self._subscriptions.values()
+    @property
+    def remote_clusters(self) -> Mapping[bool, int]:
+        """How many target clusters there are besides this one, by whether they can be reached now."""
+        return self._targets.remote()
 
     async def webhook_token(self, subscription: Subscription) -> bytes | None:
         """The token of a subscription's Secret; None if there is none."""
+        # Also that of one that another replica has: a delivery is passed on only if it is signed.
+        target = self._targets.take(subscription.place)
         try:
-            data = await self._references.read("Secret", subscription.namespace, subscription.secret_name, max_age=0.0)
+            data = await target.references.read("Secret", subscription.namespace, subscription.secret_name, max_age=0.0)
         except errors.ReferenceMissingError:
             return None
+        finally:
+            self._targets.leave(target)
         return data.get("token")
-
-    def look_now(self, owner: str) -> None:
-        """Have one ClusterState ask its source at once."""
-        if actor := self._actors.get(owner):
-            actor.look_now()
 
     @property
     def companions(self) -> Companions:
         """What is known of the kinds that go with ClusterStates."""
         return self._companions
 
-    def _reconsider(self, namespace: str) -> None:
-        """What may be written in a namespace, or everywhere if it is empty, may have changed."""
-        for actor in self._actors.values():
-            if namespace in ("", actor.namespace):
-                actor.reconsider()
-
-    def observed(self, body: Mapping[str, Any]) -> None:
-        """A ClusterState exists in this state."""
-        meta = body["metadata"]
-        owner = _owner(meta)
-        actor = self._actors.get(owner)
-        if actor and actor.uid != meta["uid"] and not is_newer(meta["resourceVersion"], actor.version):
-            return  # of a namesake that is gone: events about two objects come in any order
-        if meta.get("deletionTimestamp") and names.FINALIZER not in (meta.get("finalizers") or ()):
-            self.deleted(body)
-            return
-        if actor and actor.uid == meta["uid"]:
-            actor.update(body)
-        else:
-            self._drop(body)
-            self._index.claims.join(owner, time.monotonic())
-            self._actors[owner] = self._make(owner, body)
-            self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
-        if owner not in self._noted or self._noted[owner] != meta.get("generation"):
-            self._noted[owner] = meta.get("generation")
-            self._note(owner, meta, _parsed(body))
-
-    def _note(self, owner: str, meta: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
-        """Remember what others ask of a new spec: which pushes concern it, and what it depends on.
-
-        If its dependencies are news, others may be in a circle with it, or not any more.
-        """
-        if spec and spec.source.git.webhook:
-            git, secret = spec.source.git, spec.source.git.webhook.secret_ref.name
-            self._subscriptions[owner] = Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, secret)
-        else:
-            self._subscriptions.pop(owner, None)
-        edges = tuple(one.name for one in spec.depends_on if one.is_cluster_state) if spec else ()
-        known = self._edges.setdefault(meta["namespace"], {})
-        if known.get(meta["name"], ()) != edges:
-            known[meta["name"]] = edges
-            self._reconsider(meta["namespace"])
-
-    def deleted(self, body: Mapping[str, Any]) -> None:
-        """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
-        actor = self._actors.get(_owner(body["metadata"]))
-        if actor is None or actor.uid == body["metadata"]["uid"]:
-            self._drop(body)
-
-    def _drop(self, body: Mapping[str, Any]) -> None:
-        """Forget whatever ClusterState has this name."""
-        owner = _owner(body["metadata"])
-        self._names.pop(owner, None)
-        self._subscriptions.pop(owner, None)
-        self._noted.pop(owner, None)
-        self._edges.get(body["metadata"]["namespace"], {}).pop(body["metadata"]["name"], None)
-        self._index.claims.leave(owner)
-        if actor := self._actors.pop(owner, None):
-            task = asyncio.create_task(actor.close(seconds=self._settings.shutdown_seconds))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-
     async def close(self) -> None:
         """Finish the objects in hand, then stop."""
         for task in (self._collector, self._relister):
             if task:
                 task.cancel()
-        closing = [actor.close(seconds=self._settings.shutdown_seconds) for actor in self._actors.values()]
-        for result in await asyncio.gather(*closing, *self._closing, return_exceptions=True):
-            if isinstance(result, BaseException):
-                _log.error("a ClusterState did not end well", exc_info=result)
-        await self._telemetry.close()
-        await self._cluster.close()
+        await self.roster.close()
+        await self.notices.close(seconds=NOTICES_END_SECONDS)
+        await self._targets.close()
+        await self._prometheus.close()
         await self._children.close()
 
     async def _relist(self) -> None:
@@ -253,7 +211,7 @@ class Engine:
             await asyncio.sleep(pause)
             pause = COLLECT_SECONDS
             self._source.tidy()
-            used = frozenset().union(*(actor.store_keys for actor in self._actors.values()))
+            used = frozenset().union(*(actor.store_keys for actor in self.roster.actors))
             try:
                 left = {
                     "git": await asyncio.to_thread(self._git_cache.collect),
@@ -265,63 +223,60 @@ class Engine:
             for kind, size in left.items():
                 self._metrics.cache_bytes.labels(kind).set(size)
 
-    def _make(self, owner: str, body: Mapping[str, Any]) -> Actor:
+    def _asked(self, result: str, seconds: float) -> None:
+        """A question to Prometheus ended."""
+        self._metrics.observe_question(result, seconds)
+        called("prometheus", "query", result=result, seconds=seconds)
+
+    def _make(self, owner: str, body: Mapping[str, Any], target: Target) -> Actor:
         meta = body["metadata"]
         meter = ClusterStateMeter(self._metrics, namespace=meta["namespace"], name=meta["name"])
         reporter = KubernetesReporter(self._client, namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
-        self._edges.setdefault(meta["namespace"], {})
+        edges = self.roster.edges.setdefault(meta["namespace"], {})
         consents = partial(self._companions.consents, meta["namespace"], meta["uid"])
+        tracer = NO_TRACES
+        if self.traces:
+            place = target.place
+            tracer = self.traces.of(
+                namespace=meta["namespace"], name=meta["name"], uid=meta["uid"], account=place.account, target=place.kubeconfig
+            )
         world = World(
             source=self._source,
             renderer=self._renderer,
-            references=self._references,
-            cluster=self._cluster,
-            index=self._index,
-            telemetry=self._telemetry,
-            causes=self._causes,
+            references=target.references,
+            cluster=target.cluster,
+            home=target.home,
+            index=target.index,
+            telemetry=target.telemetry,
+            causes=target.causes,
             reporter=reporter,
             meter=meter,
             clock=SystemClock(),
             stopped=self._companions.stopped,
             consents=consents,
-            writers=self._pace,
+            is_elsewhere=self.roster.is_elsewhere,
+            writers=target.writers,
             parallel=self._settings.writers,
+            tracer=tracer,
         )
-        marked = (meta.get("annotations") or {}).get(ownership.GROUP_KINDS_ANNOTATION, "")
+        annotations = meta.get("annotations") or {}
+        is_marked = (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner
         pipeline = Pipeline(
             world,
             who=Identity(owner, meta["uid"], meta["name"], meta["namespace"]),
-            name_owner=self._name_owner,
-            known_kinds=ownership.parse_group_kinds(marked) if (meta.get("labels") or {}).get(ownership.ID_LABEL) == owner else frozenset(),
+            name_owner=self.roster.name_of,
+            known_kinds=ownership.parse_group_kinds(annotations.get(ownership.GROUP_KINDS_ANNOTATION, "")) if is_marked else frozenset(),
+            known_namespaces=ownership.parse_namespaces(annotations.get(ownership.NAMESPACES_ANNOTATION, "")) if is_marked else frozenset(),
             status=body.get("status") or {},
             generation=meta.get("generation"),
         )
         return Actor(
             body,
             pipeline=pipeline,
-            voice=Voice(reporter, meter, consents, self._announcements),
-            edges=self._edges[meta["namespace"]],
+            voice=Voice(
+                reporter, meter, consents, self._announcements, tracer, partial(self.notices.observe, meta["namespace"], meta["name"])
+            ),
+            edges=edges,
+            permit=lambda spec: self.roster.permit(spec, meta["namespace"]),
+            after=self.roster.closing.get(owner),
         )
-
-    def _touched(self, owner: str, ref: ObjectRef) -> None:
-        if actor := self._actors.get(owner):
-            actor.touch(ref)
-
-    def _heard(self, kinds: Collection[GroupKind]) -> None:
-        for actor in self._actors.values():
-            actor.heard(kinds)
-
-    def _name_owner(self, owner: str) -> str:
-        return self._names.get(owner) or f"ApplySet {owner}"
-
-
-def _parsed(body: Mapping[str, Any]) -> ClusterStateSpec | None:
-    """What a ClusterState says; None if it cannot be meant."""
-    try:
-        return parse_spec(body.get("spec") or {})
-    except errors.InvalidSpecError:
-        return None
-
-
-def _owner(meta: Mapping[str, Any]) -> str:
-    return ownership.applyset_id(name=meta["name"], namespace=meta["namespace"], kind=names.CLUSTER_STATE, group=names.GROUP)

@@ -37,6 +37,7 @@ class KubernetesReporter:
             "annotations": {
                 ownership.TOOLING_ANNOTATION: f"{names.FIELD_MANAGER}/v1",
                 ownership.GROUP_KINDS_ANNOTATION: ownership.format_group_kinds(metadata.group_kinds),
+                **({ownership.NAMESPACES_ANNOTATION: ownership.format_namespaces(metadata.namespaces)} if metadata.namespaces else {}),
             },
         }
         await self._apply(self._path, {"metadata": {**self._meta, **marks}})

@@ -17,7 +17,7 @@ from cvstate_operator.vital.reading import Gap, Reading, gap
 
 
 class Telemetry:
-    """One for the process."""
+    """One for each target."""
 
     def __init__(self, prometheus: PrometheusClient, vitals: ClusterVitals, policy: AddressPolicy) -> None:
         self._prometheus = prometheus
@@ -65,9 +65,8 @@ class Telemetry:
         return await self._vitals.read(indicator, namespaces, owner=owner, max_age_seconds=max_age_seconds)
 
     async def close(self) -> None:
-        """End what is on its way."""
+        """End what is on its way in the cluster; Prometheus is shared."""
         await self._vitals.close()
-        await self._prometheus.close()
 
     def _endpoint(self, server: Server) -> Endpoint:
         reference = server.prometheus.secret_ref

@@ -12,16 +12,20 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cvstate_operator import errors
-from cvstate_operator.api.conditions import ConditionType
+from cvstate_operator.api.conditions import ConditionType, Reason
 from cvstate_operator.operator.reporter import KubernetesReporter
 from cvstate_operator.operator.token_bucket import TokenBucket
-from cvstate_operator.reconcile import conditions, events, report
+from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.history import History
+from cvstate_operator.reconcile import conditions, events, report, wording
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.ports import Consents
 from cvstate_operator.reconcile.teardown_stage import Departure
+from cvstate_operator.reconcile.tracer import NO_TRACES, Tracer
 from cvstate_operator.reconcile.vitals import Vitals
-from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing
-from cvstate_operator.telemetry.vital_metrics import VitalStanding
+from cvstate_operator.telemetry import notices
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Standing, Step
+from cvstate_operator.telemetry.vital_metrics import VitalStanding, compared
 from cvstate_operator.vital.health.lapse import Level
 from cvstate_operator.vital.reading import Gap
 
@@ -55,6 +59,10 @@ class Voice:
     """What people approved and what was shown to them."""
     announcements: TokenBucket
     """How often anybody may say that a pass is under way."""
+    tracer: Tracer = NO_TRACES
+    """Told of passes and their parts."""
+    observe: notices.Observe = notices.unheard
+    """Told of every status: people may have to hear of it."""
 
 
 class Teller:
@@ -73,6 +81,8 @@ class Teller:
         self._events = events.Teller(status)
         self.status: dict[str, Any] = dict(status)
         """As it was written last."""
+        voice.meter.recall(History.read(status).entries)
+        voice.observe(status)
         self._written_at = float("-inf")
         self._held: dict[str, Any] | None = None
         """A status that waits for its turn (STATUS_SECONDS)."""
@@ -102,7 +112,10 @@ class Teller:
         ready = found[ConditionType.READY]
         self._voice.meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
         self._voice.meter.stands(_standing(outcome, ready=ready.status, healthy=found[ConditionType.HEALTHY].status))
+        self._voice.meter.stepped(_step(outcome))
         status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
+        self._voice.meter.conditions(status.get("conditions", ()))
+        self._voice.observe(status, correlation_id=correlation_id)
         due = [await self._write_in_turn(status), await self._show_plan(outcome)]
         return min((at for at in due if at is not None), default=None)
 
@@ -119,17 +132,24 @@ class Teller:
     async def tell_broken(self, error: errors.CvstateError, *, generation: int) -> None:
         """Say why a pass could not be finished; as far as the API server takes it."""
         try:
-            await self._write(report.broken(error, previous=self.status, generation=generation, now=_rfc3339()))
+            await self._tell_now(report.broken(error, previous=self.status, generation=generation, now=_rfc3339()))
         except Exception as exc:  # the loop must go on, and tries again
             _log.warning("status not written", extra={**self._about(), "error": str(exc)})
 
     async def tell_refused(self, error: errors.InvalidSpecError, *, generation: int) -> None:
         """Say what is wrong with a spec."""
-        await self._write(report.invalid_spec(error, previous=self.status, generation=generation, now=_rfc3339()))
+        self._voice.meter.refused(reason=error.reason)
+        await self._tell_now(report.invalid_spec(error, previous=self.status, generation=generation, now=_rfc3339()))
 
     async def tell_leaving(self, departure: Departure, *, generation: int) -> None:
         """Say what is left of a ClusterState that is being deleted."""
-        await self._write(report.leaving(departure, previous=self.status, generation=generation, now=_rfc3339()))
+        await self._tell_now(report.leaving(departure, previous=self.status, generation=generation, now=_rfc3339()))
+
+    def tell_orphaned(self, departure: Departure) -> None:
+        """Say which objects of a ClusterState are left where they are, since nobody may delete them."""
+        message = f"{wording.plural(len(departure.left), 'object')} left where they are ({wording.named(departure.left)}): {departure.why}"
+        self._reporter.event(kind="Warning", reason=Reason.ORPHANED.value, message=message)
+        _log.warning(message, extra={**self._about(), "reason": Reason.ORPHANED.value})
 
     async def close(self, *, seconds: float) -> None:
         """Tell what waits for its turn, as far as there is time: fights that a status tells of would begin anew in the next life."""
@@ -170,6 +190,12 @@ class Teller:
             return _now() + UNSHOWN_SECONDS
         return None
 
+    async def _tell_now(self, status: dict[str, Any]) -> None:
+        """A status that no pass came to: what it says of Ready is measured and told too."""
+        self._voice.meter.conditions(status.get("conditions", ()))
+        self._voice.observe(status)
+        await self._write(status)
+
     async def _write(self, status: dict[str, Any]) -> None:
         """Write the status if it differs from the one in the cluster."""
         self._held = None
@@ -196,7 +222,21 @@ def _standing(outcome: Outcome, *, ready: bool | None, healthy: bool | None) -> 
         drift_since=min((entry.first_seen.timestamp() for entry in entries), default=None),
         breakers=sum(fight.breaker.opened_at is not None for fight in outcome.fights),
         waiting=len(outcome.consent.waits),
+        leaving=len(outcome.pruning.held) + len(outcome.pruning.deferred) + sum(len(one.changes) for one in outcome.pruning.waiting),
+        closed={action.value: block.reason.value for action, block in outcome.blocks.items() if not block.is_brief},
         vital=_vital(outcome.vitals) if outcome.vitals else VitalStanding(),
+    )
+
+
+def _step(outcome: Outcome) -> Step:
+    health = outcome.health
+    return Step(
+        history=outcome.history,
+        committed_at=outcome.artifact.committed_at if outcome.artifact else None,
+        written={one.ref: one.seconds for one in outcome.done if one.action in (Action.CREATE, Action.UPDATE)},
+        gone=[one.ref for one in outcome.done if one.action is Action.PRUNE],
+        unready=lambda: [*outcome.missing, *(ref for ref, found in health.unready if found.holds_up)],
+        blind=tuple(health.blind),
     )
 
 
@@ -208,12 +248,18 @@ def _vital(vitals: Vitals) -> VitalStanding:
         confidence=score.confidence,
         configuration=score.configuration,
         vital=score.vital,
+        compared=compared(vitals.compared),
         accepted=vitals.verdict.status,
         completeness=vitals.completeness.ratio,
         missing=Counter(one.gap.value for one in vitals.completeness.missing if one.gap),
         objects={level.value: number for level in Level if (number := counts.count(level))},
         signals=Counter(state.state.value if state else Gap.NOT_ASKED.value for _, state in vitals.known.signals),
         slos=Counter(state.state.value if state else Gap.NOT_ASKED.value for _, state in vitals.known.slos),
+        indicators={
+            spec.indicator.value: state.value
+            for spec, state in vitals.known.signals
+            if spec.indicator and state and state.gap is None and state.value is not None
+        },
         pods_ready=pods.ready / pods.desired if pods.desired else None,
         budget_left=min((state.budget_left for state in budgets if state.budget_left is not None), default=None),
         burn_rate=max((state.burn_rate for state in budgets if state.burn_rate is not None), default=None),

@@ -24,6 +24,8 @@ from aiohttp import web
 from cvstate_operator import errors
 from cvstate_operator.api.source import GitRef
 from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.operator.forwarder import MARK
+from cvstate_operator.operator.place import OWN, Place
 from cvstate_operator.operator.webhook_limits import Seen, Throttle
 from cvstate_operator.source import push
 from cvstate_operator.source.push import Delivery, Event
@@ -115,6 +117,8 @@ class Subscription:
     ref: GitRef
     secret_name: str
     """Secret in `namespace` with the key `token`."""
+    place: Place = OWN
+    """As whom it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,8 @@ class WebhookServer:
 
     Args:
         subscriptions: who wants to be told now; asked at every delivery.
-        trigger: tells one owner to look at its source now. It may be called often; the owner makes one look of many calls.
+        trigger: tells one owner to look at its source now. It may be called often; the owner makes one look of many calls. False if another replica has it.
+        forward: passes a delivery on to the other replicas.
         secret: reads a token.
         observe: counts every request.
         clock: seconds that only go forward; for the limits.
@@ -149,14 +154,16 @@ class WebhookServer:
         self,
         *,
         subscriptions: Callable[[], Iterable[Subscription]],
-        trigger: Callable[[str], None],
+        trigger: Callable[[str], bool],
         secret: Secret,
         observe: Observe,
+        forward: Callable[[Mapping[str, str], bytes], None] = lambda headers, body: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._subscriptions = subscriptions
         self._trigger = trigger
+        self._forward = forward
         self._tokens = _Tokens(secret, clock)
         self._observe = observe
         self._now = now
@@ -275,7 +282,9 @@ class WebhookServer:
             return _Verdict(Result.STALE, provider)
         if not self._seen.add(delivery.fingerprint):
             return _Verdict(Result.REPLAYED, provider)
-        self._tell(delivery, [one for one in subscribed if (one.namespace, one.secret_name) in signers])
+        are_here = self._tell(delivery, [one for one in subscribed if (one.namespace, one.secret_name) in signers])
+        if not are_here and MARK not in headers:
+            self._forward(headers, body)
         return _Verdict(Result.OK, provider)
 
     def _subscribed(self, delivery: Delivery) -> list[Subscription]:
@@ -299,12 +308,19 @@ class WebhookServer:
         """Do it here, or in the thread if it is about many bytes."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, work) if size > _LARGE else work()
 
-    def _tell(self, delivery: Delivery, signed: Iterable[Subscription]) -> None:
+    def _tell(self, delivery: Delivery, signed: Iterable[Subscription]) -> bool:
+        """Tell whom it concerns; whether all of them are here."""
+        are_here = True
         for one in signed:
             if push.concerns(one.ref, delivery.ref):
                 clusterstate = f"{one.namespace}/{one.name}"
-                _log.info("push delivered", extra={"clusterstate": clusterstate, "ref": one_line(delivery.ref), "commit": delivery.commit})
-                self._trigger(one.owner)
+                if self._trigger(one.owner):
+                    _log.info(
+                        "push delivered", extra={"clusterstate": clusterstate, "ref": one_line(delivery.ref), "commit": delivery.commit}
+                    )
+                else:
+                    are_here = False
+        return are_here
 
 
 class _Tokens:

@@ -51,6 +51,15 @@ class Desired:
         return frozenset(gvk.group_kind for gvk in self.resources)
 
     @cached_property
+    def namespaces(self) -> Mapping[GroupKind, frozenset[str]]:
+        """By kind: the namespaces of its objects; none for cluster-scoped kinds."""
+        found: dict[GroupKind, set[str]] = {}
+        for group, kind, namespace, _ in self.objects:
+            if namespace:
+                found.setdefault(GroupKind(group, kind), set()).add(namespace)
+        return {kind: frozenset(names) for kind, names in found.items()}
+
+    @cached_property
     def waves(self) -> Mapping[int, Sequence[ObjectRef]]:
         """Objects by the number of their wave, in order."""
         numbers = {manifest.directives.wave for manifest in self.objects.values()}

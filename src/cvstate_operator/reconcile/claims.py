@@ -44,8 +44,10 @@ class _Claimant:
 class Claims:
     """See the module."""
 
-    hurry: Callable[[str], None] = lambda owner: None
+    hurry: Callable[[str], object] = lambda owner: None
     """Have a ClusterState look at its source."""
+    freed: Callable[[str, ObjectRef], None] = lambda owner, ref: None
+    """Tell a ClusterState that another one would delete an object that it declares."""
     _claimants: dict[str, _Claimant] = field(default_factory=dict)
     """By ApplySet id."""
     _newest: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
@@ -59,6 +61,24 @@ class Claims:
         """The spec of a ClusterState is another one; until it says what it declares by that, what it declared before stands."""
         if claimant := self._claimants.get(owner):
             claimant.asked, claimant.commit = now, ""
+
+    def elsewhere(self, owner: str, source: tuple[str, str], commit: str, now: float) -> None:
+        """There is a ClusterState that another replica has; what it declares is not known here, but how far it has come, by its status.
+
+        Args:
+            owner: its ApplySet id.
+            source: repository and ref that it follows.
+            commit: that it has come to; empty if its spec is newer than that.
+            now: monotonic seconds.
+        """
+        known = self._claimants.get(owner)
+        if known is None or (known.commit and not commit):
+            known = self._claimants[owner] = _Claimant(now)
+        if (known.source, known.commit) == (source, commit):
+            return
+        known.source, known.commit, known.since = source, commit, now
+        if commit and self._newest.get(source, ("", 0.0))[0] != commit:
+            self._newest[source] = (commit, now)
 
     def leave(self, owner: str) -> None:
         """The ClusterState is gone; its objects are orphaned."""

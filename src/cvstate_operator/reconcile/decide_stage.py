@@ -1,12 +1,12 @@
 """The decide stage of one ClusterState: what to do with each object now, and what has to wait."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.directives import Apply
-from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.manifest import Manifest
 from cvstate_operator.plan import adoption, changes, waves
@@ -14,6 +14,7 @@ from cvstate_operator.plan.changes import Action, Change, Hold
 from cvstate_operator.plan.desired import Desired, is_applied_from
 from cvstate_operator.plan.gates import PASSING, Block
 from cvstate_operator.plan.waves import Frontier
+from cvstate_operator.reconcile import exchange
 from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.orders import Orders
@@ -53,6 +54,7 @@ class DecideStage:
         self._name_owner = name_owner
         self._is_accepted = True
         self._pending: Collection[ObjectRef] = ()
+        self._is_blocked = False
         self._orphans: dict[str, bool] = {}
         """ApplySet ids met in this pass: whether their ClusterState is gone."""
         self.uncompared: set[ObjectRef] = set()
@@ -62,7 +64,7 @@ class DecideStage:
         self,
         wanted: Desired,
         refs: Iterable[ObjectRef],
-        blind: Mapping[GroupKind, errors.CvstateError],
+        unseen: Callable[[ObjectRef], errors.CvstateError | None],
         *,
         rules: str,
         block: Block | None,
@@ -76,7 +78,7 @@ class DecideStage:
         Args:
             wanted: all desired objects.
             refs: those to decide on.
-            blind: kinds that cannot be seen.
+            unseen: why an object cannot be seen; None if it can.
             rules: by which fields are left out of an apply.
             block: what keeps newer manifests from being applied; None if nothing does.
             is_accepted: whether these manifests were ever begun to be applied; if not, what is absent is new, and did not vanish.
@@ -86,7 +88,7 @@ class DecideStage:
         """
         now = self._world.clock.monotonic()
         self._orphans.clear()
-        self._is_accepted, self._pending = is_accepted, pending
+        self._is_accepted, self._pending, self._is_blocked = is_accepted, pending, block is not None
         found = Decision(block=block)
         if self.uncompared:  # a set is compared with each key of a mapping, so that it would cost with the number of all objects
             self.uncompared.intersection_update(wanted.objects)
@@ -101,7 +103,7 @@ class DecideStage:
                 self._set_aside(ref)
             elif not retry_all and self._ledger.is_paused(ref, manifest, now):
                 continue
-            elif error := blind.get(ref.group_kind):
+            elif error := unseen(ref):
                 self._fail(ref, manifest, error)
             elif change := await self._change(ref, manifest, rules, now):
                 self._sort(change, found, wanted, left_as_is)
@@ -185,7 +187,7 @@ class DecideStage:
         ):
             case Hold.OWNER_CONFLICT:
                 claims.catch_up(self._owner, now)
-                self._fail(ref, manifest, adoption.conflict(self._name_owner(live.owner if live else "")))
+                self._fail(ref, manifest, await self._ask_for(ref, live) or adoption.conflict(self._name_owner(live.owner if live else "")))
             case Hold.TERMINATING:
                 self._ledger.remaking.add(ref)
                 self._fail(ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone"))
@@ -194,6 +196,24 @@ class DecideStage:
             case None:
                 self._ledger.done(ref)
                 self._drift.calm(ref, live)
+        return None
+
+    async def _ask_for(self, ref: ObjectRef, live: Live | None) -> errors.CvstateError | None:
+        """Mark an object that a ClusterState of another replica has as wanted; what went wrong with that."""
+        if live is None or live.claimed_by == self._owner or not self._world.is_elsewhere(live.owner):
+            return None
+        if self._is_blocked or self._world.stopped():
+            return None
+        cluster = self._world.cluster
+        try:
+            found = await cluster.read(live.resource, ref)
+            if found:
+                has_annotations = bool(found["metadata"].get("annotations"))
+                await cluster.edit(live.resource, ref, exchange.request(live, self._owner, has_annotations=has_annotations))
+        except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
+            return None  # it changed hands meanwhile; the event about it brings us back
+        except errors.CvstateError as exc:
+            return exc
         return None
 
     def _was_there(self, ref: ObjectRef) -> bool:

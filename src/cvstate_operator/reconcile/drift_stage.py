@@ -313,7 +313,7 @@ class DriftStage:
 
     def _close(self, entry: Entry) -> None:
         seconds = (self._world.clock.now() - entry.first_seen).total_seconds()
-        self._world.meter.remedied(action=entry.action.value, seconds=max(0.0, seconds))
+        self._world.meter.remedied(action=entry.action.value, severity=entry.severity.value, seconds=max(0.0, seconds))
 
 
 def item_of(change: Change, drift: FieldDrift, *, first_seen: datetime) -> Item:

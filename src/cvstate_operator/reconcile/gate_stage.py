@@ -85,7 +85,7 @@ class GateStage:
 
     async def _lacks(self, dependency: Dependency) -> str:
         """What a dependency lacks to be ready, for people; empty if nothing."""
-        cluster, gvk = self._world.cluster, Gvk.parse(dependency.api_version, dependency.kind)
+        cluster, gvk = self._world.home, Gvk.parse(dependency.api_version, dependency.kind)
         resource = cluster.resource(gvk)
         if resource is None:
             await cluster.discover()

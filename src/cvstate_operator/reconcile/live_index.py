@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
+from cvstate_operator.api.names import CLAIMED_BY, DIGEST, FIELD_MANAGER
 from cvstate_operator.drift.field_set import FieldTree, fingerprint, ownership
 from cvstate_operator.objects.directives import of_live
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
@@ -32,11 +32,12 @@ Touched = Callable[[str, ObjectRef], None]
 class LiveIndex:
     """Labelled objects of one cluster."""
 
-    def __init__(self, touched: Touched, *, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, touched: Touched, *, now: Callable[[], datetime] | None = None, claims: Claims | None = None) -> None:
         """
         Args:
             touched: is told.
             now: tells the time, UTC: when objects went forward; None if nobody asks for that.
+            claims: shared by all who see the same cluster, each as another account; None: nobody else does.
         """
         self._touched = touched
         self._objects: dict[ObjectRef, Live] = {}
@@ -50,7 +51,7 @@ class LiveIndex:
         """What was observed last of objects that are being written."""
         self.readiness = ReadinessIndex(now)
         """What members say of themselves."""
-        self.claims = Claims()
+        self.claims = claims if claims is not None else Claims(freed=touched)
         """Who declares which objects."""
 
     def get(self, ref: ObjectRef) -> Live | None:
@@ -97,14 +98,16 @@ class LiveIndex:
         news = [ref for ref in refs if not self.claims.is_free(ref, owner)]
         self.claims.let_go(owner, refs)
         for ref in news:
-            self._tell(ref, *(claimant for claimant in self.claims.claimants(ref) if claimant != owner))
+            for claimant in self.claims.claimants(ref):
+                if claimant != owner:
+                    self.claims.freed(claimant, ref)
 
     # -- what informers tell ---------------------------------------------------------------------------------------
 
-    def known(self, resource: ApiResource) -> frozenset[ObjectRef]:
-        """Objects of one kind that are in the index as of this version."""
+    def known(self, resource: ApiResource, namespace: str = "") -> frozenset[ObjectRef]:
+        """Objects of one kind that are in the index as of this version; those of one namespace if there is one."""
         refs = self._kinds.get(resource.gvk.group_kind, ())
-        return frozenset(ref for ref in refs if self._objects[ref].resource.gvk == resource.gvk)
+        return frozenset(ref for ref in refs if self._objects[ref].resource.gvk == resource.gvk and namespace in ("", ref.namespace))
 
     def observed(self, resource: ApiResource, live: dict[str, Any]) -> None:
         """An object exists in this state."""
@@ -148,6 +151,7 @@ class LiveIndex:
             or not before.is_settled
             or before.terminating != now.terminating
             or before.digest != now.digest
+            or before.claimed_by != now.claimed_by
         ):
             # Copies of labels come and go with what they are copied from; they matter only to who declares such an object.
             self._tell(ref, *((now.owner,) if now.is_member or (before and before.is_member) else self.claims.claimants(ref)))
@@ -261,6 +265,7 @@ def _live(
         applied=is_applied_by(live, FIELD_MANAGER),
         is_labelled_by_us=_is_labelled(held.ours),
         directives=of_live(meta.get("annotations"), meta.get("labels")),
+        claimed_by=sys.intern((meta.get("annotations") or {}).get(CLAIMED_BY, "")),
         controller=controller_of(live),
     )
 

@@ -48,6 +48,7 @@ class Pipeline:
         who: Identity,
         name_owner: adoption.NameOwner,
         known_kinds: frozenset[GroupKind],
+        known_namespaces: frozenset[str] = frozenset(),
         status: Mapping[str, Any],
         generation: int | None = None,
     ) -> None:
@@ -57,6 +58,7 @@ class Pipeline:
             who: the ClusterState.
             name_owner: names other ApplySets for people.
             known_kinds: kinds that members may be of, from before this process.
+            known_namespaces: other namespaces that members may be in, likewise.
             status: of an earlier life of the operator; what was going on is taken up from it.
             generation: of the ClusterState as it is now; None: the one that the status told of.
         """
@@ -67,6 +69,7 @@ class Pipeline:
             who,
             name_owner=name_owner,
             known_kinds=known_kinds,
+            known_namespaces=known_namespaces,
             status=status,
             generation=generation,
             is_superseded=lambda: self._is_outdated or self._is_superseded,
@@ -130,7 +133,11 @@ class Pipeline:
 
     async def ask(self, spec: ClusterStateSpec) -> bool:
         """Ask for everything that is due of signals, SLOs and causes; True if a pass would have something new to tell."""
-        return await self._stages.vital.ask(spec)
+        with self._world.tracer.span("telemetry") as span:
+            is_news = await self._stages.vital.ask(spec)
+            if is_news:
+                span.keep()
+            return is_news
 
     @property
     def _is_superseded(self) -> bool:
@@ -147,6 +154,11 @@ class Pipeline:
     def store_keys(self) -> frozenset[str]:
         """What this ClusterState uses of the render store."""
         return self._stages.render.store_keys | self._stages.left.store_keys
+
+    @property
+    def revision(self) -> str:
+        """Of the commit that the last pass was about; empty if there is none."""
+        return self._attempted.revision if self._attempted else ""
 
     @property
     def correlation_id(self) -> str:
@@ -204,16 +216,18 @@ class Pipeline:
         self._looked_over = None
         age = 0.0 if asked or not self._stages.observe.seen_all else tolerated_age(parse_seconds(spec.interval))
         is_listed = full or is_judged_anew or not self._stages.observe.seen_all
-        visible = await self._stages.observe.observe(
-            wanted, resync_before=started - (0.0 if is_judged_anew else age) if is_listed else None
-        )
+        with self._world.tracer.span("observe", listed=is_listed):
+            visible = await self._stages.observe.observe(
+                wanted, resync_before=started - (0.0 if is_judged_anew else age) if is_listed else None
+            )
         looked_at = self._due(visible, wanted.objects if everything else news or ())
         done = await self._apply(
             wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._stages.consent.is_news
         )
         if everything or self._stages.prune.is_open or any(ref not in wanted.objects for ref in looked_at):
             keeps = partial(self._stages.revision.leaves, spec)
-            done += await self._stages.prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
+            with self._world.tracer.span("prune"):
+                done += await self._stages.prune.prune(wanted, self._guard(wanted, orders), orders, keeps=keeps, retry_all=full)
         await self._stages.recreations.look(self._stages.writer.waiting, wanted)
         if not self._stages.writer.was_cut_short:
             self._looked_over = self._basis(orders), wanted
@@ -228,8 +242,12 @@ class Pipeline:
 
     async def tear_down(self, spec: ClusterStateSpec) -> Departure:
         """The ClusterState is being deleted, and its objects with it: delete what may go now. Observing goes on until nothing is left."""
-        gates, _ = await self._stages.gates.judge(spec, is_settled=True)
-        return await self._stages.teardown.run(Orders(spec, gates, lambda item: False))
+        with self._world.tracer.span("teardown") as span:
+            gates, _ = await self._stages.gates.judge(spec, is_settled=True)
+            departure = await self._stages.teardown.run(Orders(spec, gates, lambda item: False))
+            span.set(left=len(departure.left))
+            span.keep()
+            return departure
 
     @property
     def _is_settled(self) -> bool:
@@ -239,6 +257,8 @@ class Pipeline:
 
     async def _renew(self, orders: Orders, *, full: bool) -> bool:
         """Turn the commit to work with into desired objects; True if they are new."""
+        if not self._world.cluster.capabilities().kube_version:
+            await self._world.cluster.discover()  # a remote one was not asked at the start; charts depend on what it serves
         before = self._attempted
         artifact = self._attempted = await self._stages.revision.choose(orders.spec, self._newest, orders.gates)
         if artifact is None:
@@ -248,7 +268,8 @@ class Pipeline:
             self._stages.left.lost()
             self._stages.writer.lost_body = False
         try:
-            await self._stages.render.render(orders.spec, artifact, full=full)
+            with self._world.tracer.span("render", commit=artifact.commit):
+                await self._stages.render.render(orders.spec, artifact, full=full)
         except errors.CacheLostError:
             self._stages.source.lost()
             self._attempted = before  # which is what is desired still
@@ -307,17 +328,18 @@ class Pipeline:
         index, clock = self._world.index, self._world.clock
         index.claims.want(self._who.owner, wanted.objects, None if self._stages.render.error else self._attempted, clock.monotonic())
         block, leaves = self._stages.revision.block(orders.gates), partial(self._stages.revision.leaves, orders.spec)
-        decision = await self._stages.decide.decide(
-            wanted,
-            looked_at,
-            self._stages.observe.blind,
-            rules=orders.rules,
-            block=block,
-            is_accepted=not self._stages.revision.is_unaccepted,
-            pending=frozenset(change.ref for change in (*self._decision.held, *self._decision.later)),
-            left_as_is=leaves,
-            retry_all=retry_all,
-        )
+        with self._world.tracer.span("plan", objects=len(looked_at)):
+            decision = await self._stages.decide.decide(
+                wanted,
+                looked_at,
+                self._stages.observe.error_of,
+                rules=orders.rules,
+                block=block,
+                is_accepted=not self._stages.revision.is_unaccepted,
+                pending=frozenset(change.ref for change in (*self._decision.held, *self._decision.later)),
+                left_as_is=leaves,
+                retry_all=retry_all,
+            )
         if self._attempted and not block and not self._stages.render.error:
             is_new = self._stages.revision.begin(orders.spec, self._attempted, wanted)
             self._stages.revision.history.describe(digest=wanted.digest, uid=self._who.uid)
@@ -327,10 +349,14 @@ class Pipeline:
         self._decision = decision = self._stages.decide.advance(wanted, decision, orders, left_as_is=leaves)
         while decision.plan:
             batch, decision.plan = decision.plan, []
-            done += await self._stages.writer.apply(batch, looked_at, orders)
+            with self._world.tracer.span("apply", objects=len(batch)) as span:
+                written = await self._stages.writer.apply(batch, looked_at, orders)
+                span.set(changed=len(written))
+            done += written
             decision = self._stages.decide.advance(wanted, decision, orders, left_as_is=leaves)
         if orders.spec.mode is Mode.OBSERVE and is_thorough:
-            await self._stages.writer.survey(decision.held, orders)
+            with self._world.tracer.span("drift", objects=len(decision.held)):
+                await self._stages.writer.survey(decision.held, orders)
         return done
 
     def _guard(self, wanted: Desired, orders: Orders) -> PruneGuard:
@@ -341,12 +367,16 @@ class Pipeline:
             fresh=self._stages.source.error(orders.spec) is None,
             applied=self._stages.ledger.failures.keys().isdisjoint(wanted.objects.keys())
             and not (decision.held or decision.later or self._stages.writer.was_cut_short),
-            observed=not self._stages.observe.unseen and self._stages.observe.seen_all,
+            observed=not self._stages.observe.unseen and not self._stages.observe.closed and self._stages.observe.seen_all,
         )
 
     # -- outcome ---------------------------------------------------------------------------------------------------
 
     def _outcome(self, orders: Orders, done: Iterable[Done]) -> Outcome:
+        with self._world.tracer.span("vital"):
+            return self._judged(orders, done)
+
+    def _judged(self, orders: Orders, done: Iterable[Done]) -> Outcome:
         stages = self._stages
         missing = stages.drift.missing
         found = Pass(self._attempted, self._decision, tuple(done), self._look(orders, missing), missing)

@@ -1,6 +1,6 @@
 """Ports: what the pipeline needs of the world, as narrow interfaces. Adapters in source, render, kube and telemetry fill them; tests fill them too."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +19,7 @@ from cvstate_operator.objects.recipe import Capabilities, Recipe
 from cvstate_operator.plan.adoption import NameOwner, Terms
 from cvstate_operator.plan.changes import Change
 from cvstate_operator.reconcile.live_index import LiveIndex
+from cvstate_operator.reconcile.tracer import NO_TRACES, Tracer
 from cvstate_operator.vital.health.children import Child
 from cvstate_operator.vital.objectives.slo_queries import Answer, BudgetQuery
 from cvstate_operator.vital.reading import Reading
@@ -101,8 +102,22 @@ class Cluster(Protocol):
     def capabilities(self) -> Capabilities:
         """Its version and everything it serves, as of the last time it was asked."""
 
-    async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, CvstateError]:
-        """Watch these kinds from now on, and wait until each was listed once. Returns those that cannot be seen, with the reason."""
+    async def observe(
+        self, resources: Sequence[ApiResource], *, within: Callable[[GroupKind], Collection[str]]
+    ) -> Mapping[GroupKind, CvstateError]:
+        """Watch these kinds from now on, and wait until each was listed once. Returns those that cannot be seen, with the reason.
+
+        Args:
+            resources: the kinds.
+            within: the namespaces in which objects of a kind are, or are to be: nowhere else is looked by an account that may not look everywhere.
+        """
+
+    def closed(self) -> Mapping[tuple[GroupKind, str], CvstateError]:
+        """Kinds in namespaces that the account may not see, where it sees others, and why."""
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the account sees some namespaces only."""
 
     def unheard(self) -> Mapping[GroupKind, CvstateError]:
         """Kinds of which the API server has told nothing for too long, and why: nobody knows whether they still are as the index says. The refused ones are among them."""
@@ -179,6 +194,23 @@ class Cluster(Protocol):
         """
 
 
+class Home(Protocol):
+    """The cluster that the ClusterState itself is in, for what it depends on; the target is another one if its spec says so."""
+
+    def resource(self, gvk: Gvk) -> ApiResource | None:
+        """How a kind is served; None if it is not, as far as is known."""
+
+    async def discover(self) -> None:
+        """Ask anew which kinds are served."""
+
+    async def read(self, resource: ApiResource, ref: ObjectRef) -> dict[str, Any] | None:
+        """One object as it is now; None if it does not exist.
+
+        Raises:
+            CvstateError: it could not be read.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Consents:
     """What people wrote about plans, as it is in the cluster: JSON that anybody may have written."""
@@ -196,6 +228,8 @@ class ParentMetadata:
     applyset_id: str
     group_kinds: frozenset[GroupKind]
     """Every kind that members may be of; written before the first object of a new kind is."""
+    namespaces: frozenset[str] = frozenset()
+    """Namespaces besides that of the ClusterState that members may be in, if its account has to look for them one by one; else nobody asks."""
 
 
 class Reporter(Protocol):
@@ -296,7 +330,7 @@ class Meter(Protocol):
     def drifted(self, *, kind: str, severity: str) -> None:
         """A field was found drifted."""
 
-    def remedied(self, *, action: str, seconds: float) -> None:
+    def remedied(self, *, action: str, severity: str, seconds: float) -> None:
         """A field that drifted is as declared again, whoever did it, so long after it was first seen."""
 
     def repaired(self, *, kind: str, seconds: float) -> None:
@@ -314,6 +348,7 @@ class World:
     renderer: Renderer
     references: References
     cluster: Cluster
+    home: Home
     index: LiveIndex
     telemetry: Telemetry
     causes: Causes
@@ -324,7 +359,11 @@ class World:
     """Why nothing may be written in the whole cluster; empty if it may. Asked before each write."""
     consents: Callable[[], Consents]
     """What people agreed to."""
+    is_elsewhere: Callable[[str], bool]
+    """Whether an ApplySet is a ClusterState's that another replica of the operator has."""
     writers: AbstractAsyncContextManager[object]
     """Limits how many objects are written at a time, over all ClusterStates of the process."""
     parallel: int
     """How many of one ClusterState at most."""
+    tracer: Tracer = NO_TRACES
+    """Told of the parts of passes and looks."""

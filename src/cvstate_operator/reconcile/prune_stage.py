@@ -1,6 +1,6 @@
 """The prune stage of one ClusterState: deletes what left Git, if everything that has to be sure is, and lets others have what they declare now."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +10,13 @@ from cvstate_operator.api.conditions import Reason
 from cvstate_operator.api.prune import Prune
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.objects.live import Live
 from cvstate_operator.plan import adoption, backoff, prune
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.prune import PruneGuard, Pruning
+from cvstate_operator.reconcile import exchange
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Waits
@@ -104,7 +106,7 @@ class PruneStage:
         waiting = [change for found in self.pruning.waiting for change in found.changes]
         self._lingering.clear()
         agreed = self._agreed(self.pruning.doomed, waiting)
-        done = [] if self._hand_over() else await self._delete(agreed, orders.spec.prune, retry_all=retry_all)
+        done = [] if await self._hand_over(members, orders) else await self._delete(agreed, orders.spec.prune, retry_all=retry_all)
         gone = {item.ref for item in done} - self._lingering
         self.pending = tuple(ref for ref in doomed if ref not in gone and ref not in self._ledger.failures)
         return done
@@ -156,16 +158,35 @@ class PruneStage:
 
     def _claimant(self, ref: ObjectRef) -> str:
         """Another ClusterState that declares the object; empty if there is none."""
-        return next((self._name_owner(owner) for owner in self._world.index.claims.claimants(ref) if owner != self._owner), "")
+        here = (self._name_owner(owner) for owner in self._world.index.claims.claimants(ref) if owner != self._owner)
+        return next(here, "") or self._asker(self._world.index.get(ref))
 
-    def _hand_over(self) -> bool:
+    def _asker(self, live: Live | None) -> str:
+        """The ClusterState of another replica that asked for an object of ours; empty if there is none."""
+        if live is None or live.claimed_by in ("", self._owner) or not self._world.is_elsewhere(live.claimed_by):
+            return ""
+        return self._name_owner(live.claimed_by)
+
+    async def _hand_over(self, members: Mapping[ObjectRef, Live], orders: Orders) -> bool:
         """Let others have what left Git; True if nothing may be deleted yet, since one of them may come to declare it."""
         index, now = self._world.index, self._world.clock.monotonic()
         index.let_go(self._owner, self.pruning.free)
+        for ref in self.pruning.handed_over:
+            if (live := members.get(ref)) and self._asker(live) and not orders.block(WindowAction.PRUNE) and not self._world.stopped():
+                await self._grant(ref, live)
         is_waiting = bool(self.pruning.doomed) and index.claims.catch_up(self._owner, now)
         if is_waiting or self.pruning.handed_over:
             self._run_again(now + (WAITING_SECONDS if is_waiting else HANDED_OVER_SECONDS))
         return is_waiting
+
+    async def _grant(self, ref: ObjectRef, live: Live) -> None:
+        """Give an object to the ClusterState of another replica that asked for it."""
+        try:
+            await self._world.cluster.edit(live.resource, ref, exchange.grant(live))
+        except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
+            return  # another one's by now, or gone: the event about it says so
+        except errors.CvstateError as exc:
+            self._writer.fail(ref, None, exc)
 
     def _run_again(self, at: float) -> None:
         self.again_at = at if self.again_at is None else min(at, self.again_at)

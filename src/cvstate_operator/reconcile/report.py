@@ -13,7 +13,7 @@ from cvstate_operator.api.conditions import Condition, ConditionType, Reason, me
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.drift.breaker import to_json
 from cvstate_operator.drift.ledger import Entry, State
-from cvstate_operator.errors import CvstateError
+from cvstate_operator.errors import CvstateError, TargetUnreachableError
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
@@ -42,6 +42,8 @@ _LASTING: Final = (
     ConditionType.TELEMETRY_COMPLETE,
     ConditionType.ACCEPTED,
 )
+_OF_TARGET: Final = (ConditionType.DRIFTED, ConditionType.HEALTHY, ConditionType.ACCEPTED)
+"""Those that say something of the target cluster."""
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
 
@@ -101,7 +103,11 @@ def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int,
     """The status after a pass that an error ended half-way: what else it said before may still be so, but Ready is not."""
     message = f"the last pass was not finished and is repeated: {error.message}"
     ready = Condition(ConditionType.READY, False, error.reason, message)
-    return _underway(previous, ready, Reason.PROGRESSING_WITH_RETRY, _lasting(previous), generation=generation, now=now)
+    kept = _lasting(previous)
+    if isinstance(error, TargetUnreachableError):
+        # What was found out there may be otherwise by now, and nobody can look.
+        kept = [Condition(c.type, None, error.reason, error.message) if c.type in _OF_TARGET else c for c in kept]
+    return _underway(previous, ready, Reason.PROGRESSING_WITH_RETRY, kept, generation=generation, now=now)
 
 
 def progressing(previous: Mapping[str, Any], *, generation: int, message: str, now: str) -> dict[str, Any]:

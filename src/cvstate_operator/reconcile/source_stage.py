@@ -99,6 +99,17 @@ class SourceStage:
             spec: the ClusterState.
             fresh: ask the server now and read Secrets anew; else what is known since half an interval will do.
         """
+        with self._world.tracer.span("source", repository=spec.source.git.url, fresh=fresh) as span:
+            is_news = await self._look(spec, fresh=fresh)
+            if self.artifact:
+                span.set(commit=self.artifact.commit, revision=self.artifact.revision)
+            if self._error:
+                span.fail(self._error)
+            if is_news:
+                span.keep()
+            return is_news
+
+    async def _look(self, spec: ClusterStateSpec, *, fresh: bool) -> bool:
         clock, started = self._world.clock, self._world.clock.monotonic()
         before = (self.artifact, self._message)
         result = "ok"

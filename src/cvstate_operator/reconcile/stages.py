@@ -65,6 +65,7 @@ def assemble(
     *,
     name_owner: adoption.NameOwner,
     known_kinds: frozenset[GroupKind],
+    known_namespaces: frozenset[str] = frozenset(),
     status: Mapping[str, Any],
     generation: int | None,
     is_superseded: Callable[[], bool],
@@ -76,6 +77,7 @@ def assemble(
         who: the ClusterState.
         name_owner: names other ApplySets for people.
         known_kinds: kinds that members may be of, from before this process.
+        known_namespaces: other namespaces that members may be in, likewise.
         status: of an earlier life of the operator; what was going on is taken up from it.
         generation: of the ClusterState as it is now; None: the one that the status told of.
         is_superseded: whether the pass in progress is to end with the objects in hand.
@@ -83,7 +85,7 @@ def assemble(
     owner, name, namespace = who.owner, who.name, who.namespace
     baseline, ledger = baseline_of(status), Ledger()
     revision = RevisionStage(world, namespace=namespace, status=status)
-    observe = ObserveStage(world, owner=owner, known_kinds=known_kinds)
+    observe = ObserveStage(world, owner=owner, namespace=namespace, known_kinds=known_kinds, known_namespaces=known_namespaces)
     drift = DriftStage(world, owner=owner, status=status)
     writer = Writer(world, ledger, drift, owner=owner, name_owner=name_owner, is_superseded=is_superseded)
     return Stages(

@@ -35,6 +35,8 @@ class Departure:
     """What is being waited for, for people."""
     kept: int
     """Objects that stay."""
+    is_refused: bool = False
+    """Whether what stands in the way is that the account may not do it, or that nobody may act as it: most likely it was deleted together with the ClusterState."""
 
 
 class TeardownStage:
@@ -57,9 +59,12 @@ class TeardownStage:
         members = dict(index.members(self._owner))
         going = {ref: live for ref, live in members.items() if live.terminating or self._may_go(ref, live, orders)}
         kept = len(members) - len(going)
-        if self._observe.blind:
+        if (
+            self._observe.blind
+        ):  # nothing is declared, so no namespace is closed: what is there and may not be seen was never made by this account
             kind, error = next(iter(self._observe.blind.items()))
-            return Departure(tuple(going) or (ObjectRef(kind.group, kind.kind, "", ""),), f"{kind} cannot be seen: {error.message}", kept)
+            left = tuple(going) or (ObjectRef(kind.group, kind.kind, "", ""),)
+            return Departure(left, f"{kind} cannot be seen: {error.message}", kept, isinstance(error, errors.ForbiddenError))
         if not going:
             return Departure((), "", kept)
         if index.claims.catch_up(self._owner, now) or not self._is_agreed(now):
@@ -67,31 +72,32 @@ class TeardownStage:
         if block := orders.block(WindowAction.PRUNE):
             return Departure(tuple(sorted(going)), block.message, kept)
         last = max(_change(ref, live).wave for ref, live in going.items())
-        problem = await self._delete({ref: live for ref, live in going.items() if _change(ref, live).wave == last}, orders)
+        problem, is_refused = await self._delete({ref: live for ref, live in going.items() if _change(ref, live).wave == last}, orders)
         waiting = [ref for ref, live in going.items() if live.terminating]
         why = problem or (f"their finalizers, first of {wording.named(sorted(waiting))}" if waiting else "the API server")
-        return Departure(tuple(sorted(going)), why, kept)
+        return Departure(tuple(sorted(going)), why, kept, is_refused)
 
     def _is_agreed(self, now: float) -> bool:
         """Whether the first look is long enough ago (S3 of RELIABILITY: two observations that agree)."""
         self._since = now if self._since is None else self._since
         return now >= self._since + AGREEING_SECONDS
 
-    async def _delete(self, doomed: Mapping[ObjectRef, Live], orders: Orders) -> str:
-        """Delete these; returns what went wrong with the first that could not be, for people."""
-        problem = ""
+    async def _delete(self, doomed: Mapping[ObjectRef, Live], orders: Orders) -> tuple[str, bool]:
+        """Delete these; returns what went wrong with the first that could not be, for people, and whether it was all refused."""
+        problem, tried, refused = "", 0, 0
         for ref, live in sorted(doomed.items()):
             if live.terminating or self._world.stopped():
                 continue
-            result = "ok"
+            result, tried = "ok", tried + 1
             try:
                 await self._world.cluster.prune(_change(ref, live), propagation=prune.propagation(live, orders.spec.prune))
             except errors.StaleError as exc:
                 result = exc.reason
             except errors.CvstateError as exc:
                 result, problem = exc.reason, problem or f"{ref}: {exc.message}"
+                refused += isinstance(exc, errors.ForbiddenError)
             self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result=result)
-        return problem
+        return problem, tried > 0 and refused == tried
 
     def _may_go(self, ref: ObjectRef, live: Live, orders: Orders) -> bool:
         protected = orders.spec.prune.protected_kinds

@@ -88,7 +88,7 @@ class VitalStage:
         self._was_ready |= is_made and not objects.progressing
         self._verdict = verdict.judge(found, spec.vital.acceptance, before=self._verdict, now=now, is_made=is_made and self._was_ready)
         whole = completeness.evaluate([*known.sources, *self._kinds(outcome)])
-        return Vitals(known, found, whole, self._verdict, objects, hidden, total(pods), causes)
+        return Vitals(known, found, whole, self._verdict, objects, hidden, total(pods), causes, configuration)
 
     def next_change(self, now: datetime) -> datetime | None:
         """When time alone changes something; None: never."""

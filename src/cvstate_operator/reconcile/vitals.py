@@ -15,6 +15,7 @@ from cvstate_operator.vital.objectives.slo import SloState
 from cvstate_operator.vital.reading import Gap
 from cvstate_operator.vital.signals import SignalState
 from cvstate_operator.vital.verdicts.completeness import Completeness, Source, SourceKind
+from cvstate_operator.vital.verdicts.compliance import Configuration
 from cvstate_operator.vital.verdicts.score import Score
 from cvstate_operator.vital.verdicts.verdict import Verdict
 
@@ -83,6 +84,8 @@ class Vitals:
     """Of all workloads."""
     causes: Mapping[ObjectRef, str] = field(default_factory=dict)
     """Which Pods and containers keep objects from being ready, for people; of the worst ones, as far as it was looked for."""
+    compared: Configuration = field(default_factory=lambda: Configuration(0, is_evaluated=False))
+    """How the declared objects compare with the cluster, as the score counts them."""
 
 
 def _is_near(spec: Slo, state: SloState) -> bool:

@@ -157,7 +157,13 @@ class Writer:
             await clock.sleep(pause)
             pause = min(pause * 2, 1.0)
             await self._discover()
-        await cluster.observe([resource for gvk in missing if (resource := cluster.resource(gvk))])
+        places = {
+            kind: {change.ref.namespace for change in batch if change.ref.group_kind == kind}
+            for kind in (gvk.group_kind for gvk in missing)
+        }
+        await cluster.observe(
+            [resource for gvk in missing if (resource := cluster.resource(gvk))], within=lambda kind: places.get(kind, ())
+        )
 
     async def _discover(self) -> None:
         with suppress(errors.CvstateError):
@@ -212,7 +218,8 @@ class Writer:
         """Apply one object; None if it turned out to be as desired already, or is to be left alone."""
         assert change.manifest is not None  # prunes go another way  # noqa: S101
         body = self._world.renderer.body(change.manifest)
-        look = await self._drift.look(change, body, orders)
+        with self._world.tracer.batch("drift"):
+            look = await self._drift.look(change, body, orders)
         if look.remedy.again_at:
             self._ledger.defer(change.ref, self._world.clock.monotonic() + self._seconds_until(look.remedy.again_at))
         if change.action in (Action.VERIFY, Action.REPAIR) and not (look.remedy.repaired or look.remedy.removed):

@@ -6,7 +6,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
-_OWNER: Final = ("namespace", "name")
+from cvstate_operator.telemetry.owned_series import OwnedSeries, Owner
+from cvstate_operator.vital.verdicts.compliance import Configuration, Fault
+
+AS_DECLARED: Final = "AsDeclared"
+"""What objects count as that no fault is known of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,8 @@ class VitalStanding:
     confidence: int = 0
     configuration: int | None = None
     vital: int | None = None
+    compared: Mapping[str, int] = field(default_factory=dict)
+    """Declared objects by how they compare with Git: AsDeclared, or a `Fault` of `vital/verdicts/compliance.py`; empty as long as nothing was compared."""
     accepted: bool | None = None
     completeness: float | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
@@ -27,6 +33,8 @@ class VitalStanding:
     """By state."""
     slos: Mapping[str, int] = field(default_factory=dict)
     """By state."""
+    indicators: Mapping[str, float] = field(default_factory=dict)
+    """Last values of the indicators that signals name (`api/vital.py`, Indicator); only of those that are known now."""
     pods_ready: float | None = None
     """0 to 1."""
     budget_left: float | None = None
@@ -37,49 +45,67 @@ class VitalStanding:
     """Seconds, of the SLO that is used up first."""
 
 
+def compared(configuration: Configuration) -> Mapping[str, int]:
+    """Declared objects by how they compare with Git, for `VitalStanding.compared`; all of them together are those that Git declares."""
+    if not configuration.is_evaluated:
+        return {}
+    counts = {fault.value: configuration.count(fault) for fault in Fault} | {Fault.HELD.value: max(0, configuration.held)}
+    found = {word: number for word, number in counts.items() if number}
+    return {AS_DECLARED: max(0, configuration.desired - sum(found.values())), **found}
+
+
 class VitalMetrics:
     """Of all ClusterStates of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
-            return Gauge(f"cvstate_{name}", meaning, (*_OWNER, *labels), registry=registry)
-
-        self.score = gauge("score", "How well the whole is, 0 to 100, as status.cv.score; absent as long as nothing was compared.")
-        self.confidence = gauge("confidence", "How much of the evidence for the score is there now, 0 to 100, as status.cv.confidence.")
-        self.configuration = gauge("configuration_score", "How far the cluster is as Git declares, 0 to 100.")
-        self.vital = gauge("vital_score", "How well what runs is doing, 0 to 100.")
-        self.accepted = gauge("accepted", "1 if the whole is acceptable by spec.vital.acceptance, 0 if it is not, -1 if that is not known.")
-        self.completeness = gauge(
+        self.own = own = OwnedSeries(registry)
+        self.score = own.gauge("score", "How well the whole is, 0 to 100, as status.cv.score; absent as long as nothing was compared.")
+        self.confidence = own.gauge("confidence", "How much of the evidence for the score is there now, 0 to 100, as status.cv.confidence.")
+        self.configuration = own.gauge("configuration_score", "How far the cluster is as Git declares, 0 to 100.")
+        self.vital = own.gauge("vital_score", "How well what runs is doing, 0 to 100.")
+        self.compared = own.gauge(
+            "objects_by_configuration",
+            "Declared objects by how they compare with Git, each by its worst: AsDeclared; LowDrift, MediumDrift, HighDrift, CriticalDrift; "
+            "Held; NotApplied; Unjudged. Those that cannot be seen count as they were found last.",
+            "result",
+        )
+        self.accepted = own.gauge(
+            "accepted", "1 if the whole is acceptable by spec.vital.acceptance, 0 if it is not, -1 if that is not known."
+        )
+        self.completeness = own.gauge(
             "telemetry_completeness_ratio", "Sources of telemetry that tell something, of those that are expected to, 0 to 1."
         )
-        self.missing = gauge("telemetry_missing_sources", "Sources of telemetry that tell nothing now, by why.", "reason")
-        self.objects = gauge(
+        self.missing = own.gauge("telemetry_missing_sources", "Sources of telemetry that tell nothing now, by why.", "reason")
+        self.objects = own.gauge(
             "objects_by_health", "Declared objects by how they count: Ready, Progressing, Degraded, Failed, Missing, Unknown.", "result"
         )
-        self.signals = gauge("signals", "Signals by state: Passing, Pending, Breached, Unknown; NotAsked at the start.", "result")
-        self.slos = gauge("slos", "Service level objectives by state: Met, Burning, Exhausted, Unknown; NotAsked at the start.", "result")
-        self.pods_ready = gauge(
+        self.signals = own.gauge("signals", "Signals by state: Passing, Pending, Breached, Unknown; NotAsked at the start.", "result")
+        self.slos = own.gauge(
+            "slos", "Service level objectives by state: Met, Burning, Exhausted, Unknown; NotAsked at the start.", "result"
+        )
+        self.indicators = own.gauge(
+            "indicator",
+            "What the operator counts in the cluster for signals that name an indicator, which is the kind; units as in indicators.md. "
+            "Absent while it is not known.",
+            "kind",
+        )
+        self.pods_ready = own.gauge(
             "pods_ready_ratio", "Ready Pods of those that the workloads of the ClusterState ask for, 0 to 1; absent without workloads."
         )
-        self.budget_left = gauge(
+        self.budget_left = own.gauge(
             "slo_error_budget_remaining_ratio",
             "Of the SLO with the least: the share of its error budget that is left; below 0 it is overdrawn.",
         )
-        self.burn_rate = gauge(
+        self.burn_rate = own.gauge(
             "slo_burn_rate_ratio",
             "Of the SLO with the highest: how many times faster than evenly its error budget was used up in the last hour.",
         )
-        self.exhausted_in = gauge(
+        self.exhausted_in = own.gauge(
             "slo_error_budget_exhaustion_seconds",
             "When the first error budget is used up if it burns on as in the last hour; absent if none is.",
         )
 
-        self._told: dict[tuple[Gauge, str, str], set[str]] = {}
-        """Words that were told of, by metric and ClusterState."""
-        self._set_once: set[tuple[Gauge, str, str]] = set()
-        """Metrics that have a value, by ClusterState. To look for one among all series takes as long as there are series."""
-
-    def tell(self, owner: tuple[str, str], standing: VitalStanding) -> None:
+    def tell(self, owner: Owner, standing: VitalStanding) -> None:
         """Where a ClusterState stands; `owner` is its namespace and name."""
         numbers = {
             self.score: standing.score,
@@ -89,45 +115,32 @@ class VitalMetrics:
             self.accepted: -1 if standing.accepted is None else int(standing.accepted),
             self.completeness: standing.completeness,
             self.pods_ready: standing.pods_ready,
-            self.budget_left: standing.budget_left,
-            self.burn_rate: standing.burn_rate,
-            self.exhausted_in: standing.exhausted_in,
         }
         for gauge, value in numbers.items():
-            self._set(gauge, owner, value)
-        counted = {self.missing: standing.missing, self.objects: standing.objects, self.signals: standing.signals, self.slos: standing.slos}
+            self.own.set(gauge, owner, value)
+        self.tell_budgets(owner, left=standing.budget_left, burn_rate=standing.burn_rate, exhausted_in=standing.exhausted_in)
+        counted = {
+            self.compared: standing.compared,
+            self.missing: standing.missing,
+            self.objects: standing.objects,
+            self.signals: standing.signals,
+            self.slos: standing.slos,
+        }
         for gauge, counts in counted.items():
-            told = self._told.setdefault((gauge, *owner), set())
-            told.update(counts)
-            for word in told:  # what is not counted any more is none, and not as many as it was
-                gauge.labels(*owner, word).set(counts.get(word, 0))
+            self.own.counts(gauge, owner, counts)
+        self.own.only(self.indicators, owner, {(word,): value for word, value in standing.indicators.items()})
 
-    def tell_budgets(self, owner: tuple[str, str], *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
+    def tell_budgets(self, owner: Owner, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
         """The error budgets of a ClusterState, which move with every answer."""
-        self._set(self.budget_left, owner, left)
-        self._set(self.burn_rate, owner, burn_rate)
-        self._set(self.exhausted_in, owner, exhausted_in)
+        self.own.set(self.budget_left, owner, left)
+        self.own.set(self.burn_rate, owner, burn_rate)
+        self.own.set(self.exhausted_in, owner, exhausted_in)
 
-    def _set(self, gauge: Gauge, owner: tuple[str, str], value: float | None) -> None:
-        if value is not None:
-            self._set_once.add((gauge, *owner))
-            gauge.labels(*owner).set(value)
-        elif (gauge, *owner) in self._set_once:
-            self._set_once.discard((gauge, *owner))
-            gauge.remove(*owner)
-
-    def forget(self, owner: tuple[str, str]) -> None:
+    def forget(self, owner: Owner) -> None:
         """A ClusterState is gone."""
-        for gauge in self.all:
-            gauge.remove_by_labels(_named(owner))
-            self._told.pop((gauge, *owner), None)
-            self._set_once.discard((gauge, *owner))
+        self.own.forget(owner)
 
     @property
     def all(self) -> Iterator[Gauge]:
         """Every metric."""
         return (each for each in vars(self).values() if isinstance(each, Gauge))
-
-
-def _named(owner: tuple[str, str]) -> dict[str, str]:
-    return dict(zip(_OWNER, owner, strict=True))

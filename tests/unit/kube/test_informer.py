@@ -670,7 +670,7 @@ async def test_a_version_that_is_not_served_any_more_leaves_its_objects_to_anoth
     script = ByVersion([applied_as("a", "v1"), applied_as("b", "v2")])
     watching, index, discovery = await versions(script, CONFIG_MAP, OTHER)
     del discovery.served[CONFIG_MAP.gvk]
-    watching._informers[CONFIG_MAP.gvk].failure = errors.KindUnknownError("404")
+    watching._informers[CONFIG_MAP.gvk, ""].failure = errors.KindUnknownError("404")
     assert await watching.want([CONFIG_MAP, OTHER]) == {}
     assert index.known(OTHER) == {ref("a"), ref("b")}
     assert index.known(CONFIG_MAP) == frozenset()
@@ -680,7 +680,7 @@ async def test_a_version_that_is_not_served_any_more_leaves_its_objects_to_anoth
 async def test_a_kind_that_is_not_served_any_more_holds_nothing_and_is_not_blind() -> None:
     watching, index, discovery = await versions(ByVersion([applied_as("a", "v1")]), CONFIG_MAP)
     discovery.served.clear()
-    watching._informers[CONFIG_MAP.gvk].failure = errors.KindUnknownError("404")
+    watching._informers[CONFIG_MAP.gvk, ""].failure = errors.KindUnknownError("404")
     assert await watching.want([CONFIG_MAP]) == {}
     assert index.get(ref("a")) is None
     assert watching.version_of(GroupKind("", "ConfigMap")) is None
@@ -722,7 +722,7 @@ async def test_who_made_the_watches_is_told_when_a_kind_comes_into_doubt_and_whe
 async def test_a_kind_is_in_doubt_if_one_of_its_versions_is(later: Later) -> None:
     watching, _, _ = await versions(ByVersion([]), CONFIG_MAP, OTHER)
     later.seconds += KNOWN_SECONDS + 5
-    watching._informers[OTHER.gvk]._heard_at = later.now()
+    watching._informers[OTHER.gvk, ""]._heard_at = later.now()
     assert set(watching.unheard()) == {CONFIG_MAP.gvk.group_kind}
     await watching.close()
 

@@ -65,6 +65,18 @@ class Meter(FakeMeter):
     def stands(self, standing: Standing) -> None:
         self.standings.append(standing)
 
+    def recall(self, history: object) -> None:
+        return
+
+    def stepped(self, step: object) -> None:
+        return
+
+    def conditions(self, told: object) -> None:
+        return
+
+    def refused(self, *, reason: str) -> None:
+        self.counted.append(("refused", reason))
+
     def close(self) -> None:
         return
 

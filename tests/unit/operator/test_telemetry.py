@@ -10,6 +10,8 @@ import pytest
 from cvstate_operator.api.vital import Prometheus, Slo
 from cvstate_operator.kube.api_quality import ApiQuality
 from cvstate_operator.operator.engine import Engine
+from cvstate_operator.operator.members import Alone
+from cvstate_operator.operator.place import OWN
 from cvstate_operator.operator.telemetry import Telemetry
 from cvstate_operator.reconcile.ports import Server
 from cvstate_operator.settings import Settings
@@ -22,8 +24,17 @@ SLO = Slo.model_validate({"name": "availability", "objective": "99.9", "good": "
 
 def telemetry(directory: Path, **settings: tuple[str, ...]) -> Telemetry:
     """Of an operator that was started so."""
-    made = Engine(Settings(cache=directory, **settings), None, Metrics(), None, ApiQuality())  # type: ignore[arg-type]
-    return made._telemetry
+    made = Engine(
+        Settings(cache=directory, **settings),  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        Metrics(),
+        pace=None,  # type: ignore[arg-type]
+        quality=ApiQuality(),
+        observe=lambda **_: None,
+        replicas=Alone("this"),
+    )
+    return made._targets.take(OWN).telemetry
 
 
 def server(url: str) -> Server:

@@ -25,6 +25,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.api.source import GitRef
 from cvstate_operator.operator import webhook, webhook_limits
+from cvstate_operator.operator.forwarder import MARK
 from cvstate_operator.operator.webhook import Subscription, WebhookServer
 from tests.unit.operator import deliveries
 from tests.unit.operator.deliveries import Sent
@@ -58,6 +59,9 @@ class Hook:
     told: list[str] = field(default_factory=list)
     counted: list[tuple[str, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    elsewhere: set[str] = field(default_factory=set)
+    """Owners that another replica has."""
+    forwarded: list[bytes] = field(default_factory=list)
     clock: float = 1000.0
     now: float = NOW
     address: str = ""
@@ -68,12 +72,19 @@ class Hook:
     def __post_init__(self) -> None:
         self.server = WebhookServer(
             subscriptions=lambda: self.subscriptions,
-            trigger=self.told.append,
+            trigger=self._trigger,
+            forward=lambda headers, body: self.forwarded.append(body),
             secret=self._secret,
             observe=self._observe,
             clock=lambda: self.clock,
             now=lambda: self.now,
         )
+
+    def _trigger(self, owner: str) -> bool:
+        if owner in self.elsewhere:
+            return False
+        self.told.append(owner)
+        return True
 
     def _observe(self, result: str, provider: str) -> None:
         self.counted.append((result, provider))
@@ -545,3 +556,26 @@ class TestPage:
             f"counts after {webhook.SECRET_SECONDS:.0f} seconds",
         ):
             assert told in PAGE
+
+
+class TestOtherReplicas:
+    async def test_what_concerns_another_replica_is_passed_on_as_it_came(self, hook: Hook) -> None:
+        hook.elsewhere.add("id-web")
+        sent = deliveries.github(TOKEN)
+        assert (await hook.post(sent)).status == 202
+        assert (hook.told, hook.forwarded) == ([], [sent.body])
+
+    async def test_what_concerns_nobody_elsewhere_stays_here(self, hook: Hook) -> None:
+        await hook.post(deliveries.github(TOKEN))
+        assert (hook.told, hook.forwarded) == (["id-web"], [])
+
+    async def test_what_is_not_signed_is_not_passed_on(self, hook: Hook) -> None:
+        hook.elsewhere.add("id-web")
+        assert (await hook.post(deliveries.github(OTHER))).status == 401
+        assert hook.forwarded == []
+
+    async def test_what_was_passed_on_goes_no_further(self, hook: Hook) -> None:
+        hook.elsewhere.add("id-web")
+        sent = deliveries.github(TOKEN)
+        await hook.post(Sent({**sent.headers, MARK: "1"}, sent.body))
+        assert hook.forwarded == []

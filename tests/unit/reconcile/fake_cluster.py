@@ -7,7 +7,7 @@ holds it to the real one.
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from cvstate_operator import errors
@@ -96,6 +96,12 @@ class FakeCluster:
         """Kinds that cannot be listed."""
         self.silent: dict[GroupKind, errors.CvstateError] = {}
         """Kinds of which the API server tells nothing any more; writes go on."""
+        self.shut: dict[tuple[GroupKind, str], errors.CvstateError] = {}
+        """Kinds in namespaces that the account may not see."""
+        self.narrow = False
+        """Whether the account sees some namespaces only."""
+        self.within: dict[GroupKind, frozenset[str]] = {}
+        """Where each kind was to be looked for the last time."""
         self.discover_errors: list[errors.CvstateError] = []
         """What the next discoveries fail with."""
         self.resync_errors: list[errors.CvstateError] = []
@@ -139,7 +145,17 @@ class FakeCluster:
     def capabilities(self) -> Capabilities:
         return Capabilities("v1.36.0", tuple(sorted({resource.gvk.api_version for resource in self._known})))
 
-    async def observe(self, resources: Sequence[ApiResource]) -> Mapping[GroupKind, errors.CvstateError]:
+    def closed(self) -> Mapping[tuple[GroupKind, str], errors.CvstateError]:
+        return self.shut
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.narrow
+
+    async def observe(
+        self, resources: Sequence[ApiResource], *, within: Callable[[GroupKind], Collection[str]]
+    ) -> Mapping[GroupKind, errors.CvstateError]:
+        self.within.update({resource.gvk.group_kind: frozenset(within(resource.gvk.group_kind)) for resource in resources})
         for resource in resources:
             kind = resource.gvk.group_kind
             if kind not in self._watched and kind not in self.forbidden:
@@ -243,11 +259,8 @@ class FakeCluster:
                 if value_at(live, names) != operation["value"]:
                     raise errors.InvalidError("the server rejected our request due to an error in our request")
                 continue
-            assert operation["op"] == "remove", "no other operation is needed yet"
-            put_at(live, names, None)
-            for entry in live["metadata"]["managedFields"]:
-                entry["fieldsV1"] = without(entry["fieldsV1"], [f"f:{name}" for name in names])
-        live["metadata"]["managedFields"] = [entry for entry in live["metadata"]["managedFields"] if entry["fieldsV1"]]
+            assert operation["op"] in ("add", "replace", "remove"), "no other operation is needed yet"
+            self._put(live, names, operation.get("value"), manager=FIELD_MANAGER)
         self.writes.append(("edit", ref.name))
         return self._store(ref, live)
 
@@ -284,7 +297,11 @@ class FakeCluster:
     def set_field(self, ref: ObjectRef, path: str, value: Any, *, manager: str = "kubectl-edit") -> None:
         """Somebody sets a field, by its path of names; the field is theirs from now on. None takes it away."""
         live = copy.deepcopy(self.objects[ref])
-        names = path.split("/")
+        self._put(live, path.split("/"), value, manager=manager)
+        self._store(ref, live)
+
+    def _put(self, live: Body, names: Sequence[str], value: Any, *, manager: str) -> None:
+        """Set a field as a plain update does: it is that manager's from now on, and nobody else's. None takes it away."""
         put_at(live, names, value)
         elements = [f"f:{name}" for name in names]
         entries = live["metadata"]["managedFields"]
@@ -296,7 +313,6 @@ class FakeCluster:
                 theirs = {element: theirs}
             entries.append({"manager": manager, "operation": "Update", "fieldsV1": theirs, "time": self.time()})
         live["metadata"]["managedFields"] = [entry for entry in entries if entry["fieldsV1"]]
-        self._store(ref, live)
 
     def tell(self, ref: ObjectRef, status: Mapping[str, Any], *, manager: str = "controller") -> None:
         """A controller writes the status of an object."""

@@ -203,7 +203,7 @@ class FakeMeter:
     def drifted(self, *, kind: str, severity: str) -> None:
         self.counted.append(("drifted", kind, severity))
 
-    def remedied(self, *, action: str, seconds: float) -> None:
+    def remedied(self, *, action: str, severity: str, seconds: float) -> None:
         self.counted.append(("remedied", action, seconds))
 
     def repaired(self, *, kind: str, seconds: float) -> None:
@@ -298,6 +298,8 @@ class Stage:
         self.cluster = FakeCluster(self.index)
         self.stop_reason = ""
         """Of an EmergencyStop; empty if there is none."""
+        self.elsewhere: set[str] = set()
+        """ApplySets of ClusterStates that another replica has."""
         self.approvals: list[Body] = []
         self.plans: list[Body] = []
         self.status: dict[str, Any] = {}
@@ -309,7 +311,12 @@ class Stage:
         self.restart(known_kinds=known_kinds)
 
     def restart(
-        self, *, known_kinds: frozenset[GroupKind] = frozenset(), status: Mapping[str, Any] | None = None, generation: int | None = None
+        self,
+        *,
+        known_kinds: frozenset[GroupKind] = frozenset(),
+        known_namespaces: frozenset[str] = frozenset(),
+        status: Mapping[str, Any] | None = None,
+        generation: int | None = None,
     ) -> None:
         """The operator starts anew: it remembers nothing but `status`, and the cluster is as it was. `generation`: of the ClusterState by now."""
         self.index = LiveIndex(self._touched, now=self.clock.now)
@@ -321,6 +328,7 @@ class Stage:
             renderer=self.git,
             references=self.references,
             cluster=self.cluster,
+            home=self.cluster,
             index=self.index,
             telemetry=self.telemetry,
             causes=self.causes,
@@ -329,6 +337,7 @@ class Stage:
             clock=self.clock,
             stopped=lambda: self.stop_reason,
             consents=lambda: Consents(tuple(self.approvals), tuple(self.plans)),
+            is_elsewhere=self.elsewhere.__contains__,
             writers=asyncio.Semaphore(self._writers),
             parallel=8,
         )
@@ -338,6 +347,7 @@ class Stage:
             who=Identity(OWNER, UID, "state", "default"),
             name_owner=lambda owner: f"ClusterState {owner}",
             known_kinds=known_kinds,
+            known_namespaces=known_namespaces,
             status=status or {},
             generation=generation,
         )

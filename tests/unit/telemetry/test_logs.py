@@ -1,15 +1,17 @@
 """Logs.
 
-Aspects: one event is one line, whatever it holds · fields · exceptions.
+Aspects: one event is one line, whatever it holds · fields, and whom they are for · exceptions · levels. The ids of traces: `test_traces.py`.
 """
 
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 
+from cvstate_operator.telemetry import logs
 from cvstate_operator.telemetry.logs import MAX_FIELD, JsonFormatter, TextFormatter
 
 HOSTILE = 'a\nb\x1b[31m"\r\u2028{'
@@ -72,3 +74,44 @@ def test_a_traceback_is_a_field_of_the_same_line() -> None:
     assert "\n" not in line
     assert "Traceback" in orjson.loads(line)["exception"]
     assert "Traceback" in TextFormatter().format(found)
+
+
+def test_what_every_line_has_is_not_hidden_by_a_field_of_that_name() -> None:
+    found = orjson.loads(JsonFormatter().format(record("applied", level="high", time="now")))
+    assert (found["level"], found["level_"], found["time"], found["time_"]) == ("info", "high", "1970-01-01T00:00:00.000+00:00", "now")
+
+
+def test_a_person_is_not_shown_what_only_programs_follow() -> None:
+    applied = record("applied", clusterstate="team/shop", uid="u1", correlation_id="c1")
+    assert TextFormatter().format(applied) == "00:00:00 info    applied  clusterstate=team/shop  correlation_id=c1"
+    assert orjson.loads(JsonFormatter().format(applied))["uid"] == "u1"
+
+
+@pytest.fixture
+def untouched() -> Iterator[None]:
+    """Logging is as before afterwards."""
+    names = (None, "kopf", "asyncio", "aiohttp")
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = logging.getLogger().handlers[:]
+    logging.getLogger().handlers = []  # `configure` closes those that it finds
+    yield
+    logging.getLogger().handlers = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_another_level_takes_effect_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for level in ("warning", "debug", "error"):
+        logs.configure(level=level, as_json=False)
+        logging.getLogger("cvstate_operator.x").info("said at %s", level)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("info    said at debug")
+
+
+@pytest.mark.usefixtures("untouched")
+def test_what_kopf_says_of_every_event_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level="debug", as_json=True)
+    logging.getLogger("kopf.objects").info("handler is invoked")
+    logging.getLogger("kopf.objects").warning("handler failed")
+    assert [orjson.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == ["handler failed"]

@@ -1,21 +1,45 @@
 """Metrics.
 
-Aspects: names and labels · what a ClusterState leaves behind · unknown is not zero · the reference page.
+Aspects: names and labels · what a ClusterState leaves behind · what is there from the beginning · unknown is not zero · the reference page.
 """
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from cvstate_operator.telemetry.metrics import ClusterStateMeter, Described, Metrics, Standing
+from cvstate_operator.api.conditions import Condition, ConditionType, merge
+from cvstate_operator.kube import api_quality
+from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.plan.history import Entry, Stage
+from cvstate_operator.telemetry.metrics import ClusterStateMeter, Described, Metrics, Standing, Step
+from cvstate_operator.telemetry.process_metrics import API_FAILURES
 from cvstate_operator.telemetry.reference import page
+from cvstate_operator.telemetry.rollout_metrics import MAX_KINDS
 
 ALL = Metrics().described()
 STANDING = Standing(
-    ready=True, healthy=True, objects=3, desired=3, problems=0, drift={"High": 2}, drift_since=1_767_225_600.0, breakers=1, waiting=4
+    ready=True,
+    healthy=True,
+    objects=3,
+    desired=3,
+    problems=0,
+    drift={"High": 2},
+    drift_since=1_767_225_600.0,
+    breakers=1,
+    waiting=4,
+    leaving=2,
+    closed={"Prune": "WindowClosed"},
 )
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STEP = Step(
+    history=(Entry("main@sha1:" + "a" * 40, "a" * 40, BEGAN, Stage.HEALTHY, 30.0),),
+    committed_at=BEGAN,
+    written={ObjectRef("", "ConfigMap", "default", "one"): 0.1},
+)
+CONDITIONS = merge((), [Condition(ConditionType.READY, False, "PruneHeld")], generation=1, now="2026-01-01T12:00:00Z")
 LABELS = {"namespace", "name", "kind", "reason", "action", "severity", "result", "version"}
 
 
@@ -27,13 +51,16 @@ def lines(metrics: Metrics, *, about: str) -> list[str]:
 def used(metrics: Metrics, name: str) -> ClusterStateMeter:
     """A meter with every metric touched."""
     meter = ClusterStateMeter(metrics, namespace="default", name=name)
+    meter.recall(())
     meter.fetched(result="ok", seconds=0.1)
     meter.reconciled(result="ok", seconds=0.1)
     meter.changed(kind="ConfigMap", action="create", result="ok")
     meter.drifted(kind="ConfigMap", severity="High")
-    meter.remedied(action="Auto", seconds=0.1)
+    meter.remedied(action="Auto", severity="High", seconds=0.1)
     meter.repaired(kind="ConfigMap", seconds=0.1)
     meter.stands(STANDING)
+    meter.stepped(STEP)
+    meter.conditions(CONDITIONS)
     return meter
 
 
@@ -88,8 +115,63 @@ def test_writes_are_counted_by_kind_action_and_result() -> None:
     assert counted == ["2.0", "1.0", "1.0"]
 
 
-def test_closing_what_never_counted_anything_is_fine() -> None:
-    ClusterStateMeter(Metrics(), namespace="default", name="new").close()
+def test_one_that_never_counted_anything_leaves_nothing() -> None:
+    metrics = Metrics()
+    ClusterStateMeter(metrics, namespace="default", name="new").close()
+    assert lines(metrics, about="new") == []
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        'drift_events_total{name="new",namespace="default",severity="Critical"}',
+        'policy_denials_total{name="new",namespace="default"}',
+        'reconcile_results_total{name="new",namespace="default",result="Persistent"}',
+        'rollouts_total{action="NewRevision",name="new",namespace="default",result="Unhealthy"}',
+    ],
+)
+def test_what_an_increase_is_asked_of_is_zero_from_the_beginning(series: str) -> None:
+    metrics = Metrics()
+    ClusterStateMeter(metrics, namespace="default", name="new")
+    assert f"cvstate_{series} 0.0" in metrics.expose().decode()
+
+
+def test_a_spec_that_is_refused_counts_without_a_duration() -> None:
+    metrics = Metrics()
+    ClusterStateMeter(metrics, namespace="default", name="new").refused(reason="InvalidSpec")
+    exposed = metrics.expose().decode()
+    assert 'cvstate_reconcile_total{name="new",namespace="default",result="InvalidSpec"} 1.0' in exposed
+    assert 'cvstate_reconcile_results_total{name="new",namespace="default",result="Invalid"} 1.0' in exposed
+    assert 'cvstate_reconcile_duration_seconds_count{name="new"' not in exposed
+
+
+def test_a_write_that_admission_refuses_is_a_denial_and_no_other_is() -> None:
+    metrics = Metrics()
+    meter = ClusterStateMeter(metrics, namespace="default", name="new")
+    for result in ("ok", "AdmissionDenied", "Forbidden", "Invalid", "AdmissionDenied"):
+        meter.changed(kind="Pod", action="create", result=result)
+    assert 'cvstate_policy_denials_total{name="new",namespace="default"} 2.0' in metrics.expose().decode()
+
+
+def test_kinds_beyond_the_limit_are_one() -> None:
+    metrics = Metrics()
+    meter = ClusterStateMeter(metrics, namespace="default", name="new")
+    for number in range(MAX_KINDS + 50):
+        meter.changed(kind=f"Kind{number}", action="create", result="ok")
+        meter.drifted(kind=f"Kind{number}", severity="Low")
+    found = [line for line in lines(metrics, about="new") if "_changes_total" in line]
+    assert len(found) == MAX_KINDS + 1
+    assert any('kind="Other"' in line and line.endswith(" 50.0") for line in found)
+    assert len([line for line in lines(metrics, about="new") if "_drift_opened_total" in line]) == MAX_KINDS + 1
+
+
+def test_remedies_are_told_by_severity_for_all_together() -> None:
+    metrics = Metrics()
+    for name in ("shop", "bank"):
+        used(metrics, name)
+    exposed = metrics.expose().decode()
+    assert 'cvstate_drift_remediation_by_severity_seconds_count{action="Auto",severity="High"} 2.0' in exposed
+    assert 'cvstate_drift_remediation_by_severity_seconds_count{action="Approve",severity="Critical"} 0.0' in exposed
 
 
 def standing(standing: Standing) -> str:
@@ -118,6 +200,11 @@ def test_without_open_drift_nothing_is_said_of_its_age() -> None:
     assert 'cvstate_drift_oldest_timestamp_seconds{name="shop"' not in standing(replace(STANDING, drift={}, drift_since=None))
 
 
+def test_a_standing_that_says_nothing_of_gates_has_them_all_open() -> None:
+    assert 'cvstate_gate_closed{action="Prune",name="shop",namespace="default",reason="WindowClosed"} 1.0' in standing(STANDING)
+    assert "cvstate_gate_closed{action=" not in standing(replace(STANDING, closed={}))
+
+
 def test_requests_are_counted_by_action_and_result() -> None:
     metrics = Metrics()
     for action, result in (("apply", "Throttled"), ("apply", "ok"), ("apply", "ok"), ("get", "ok")):
@@ -127,6 +214,26 @@ def test_requests_are_counted_by_action_and_result() -> None:
     assert 'cvstate_api_requests_total{action="apply",result="ok"} 2.0' in exposed
     assert 'cvstate_api_request_duration_seconds_count{action="apply"} 3.0' in exposed
     assert 'cvstate_api_request_duration_seconds_count{action="get"} 1.0' in exposed
+
+
+def test_failures_of_the_api_server_are_zero_until_there_are_any() -> None:
+    metrics = Metrics()
+    metrics.observe_request(action="apply", result="ok", seconds=0.2)
+    assert 'cvstate_api_requests_total{action="apply",result="ServerError"} 0.0' in metrics.expose().decode()
+    assert set(API_FAILURES) == api_quality._FAILED
+
+
+@pytest.mark.parametrize("name", ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"])
+def test_the_process_tells_of_itself(name: str) -> None:
+    assert f"\nprocess_{name} " in Metrics().expose().decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [("config_reloads", "failed"), ("notices", "failed"), ("traces_exported", "dropped"), ("webhook_forwards", "failed")],
+)
+def test_counters_without_an_owner_begin_with_their_words(name: str, result: str) -> None:
+    assert f'cvstate_{name}_total{{result="{result}"}} 0.0' in Metrics().expose().decode()
 
 
 def test_the_reference_page_is_in_step() -> None:

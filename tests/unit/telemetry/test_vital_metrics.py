@@ -1,11 +1,13 @@
-"""Metrics of vital state. Aspects: series only with data · what goes with a ClusterState · counts fall to zero · cardinality."""
+"""Metrics of vital state. Aspects: series only with data · what goes with a ClusterState · counts fall to zero · how objects compare · cardinality."""
 
 import time
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from cvstate_operator.telemetry.vital_metrics import VitalMetrics, VitalStanding
+from cvstate_operator.api.drift import Severity
+from cvstate_operator.telemetry.vital_metrics import VitalMetrics, VitalStanding, compared
+from cvstate_operator.vital.verdicts.compliance import Configuration
 
 SHOP, OTHER = ("team", "shop"), ("team", "other")
 FULL = VitalStanding(
@@ -13,12 +15,14 @@ FULL = VitalStanding(
     confidence=90,
     configuration=100,
     vital=94,
+    compared={"AsDeclared": 3, "HighDrift": 1},
     accepted=True,
     completeness=0.5,
     missing={"NoData": 1},
     objects={"Ready": 3, "Degraded": 1},
     signals={"Passing": 2},
     slos={"Met": 1},
+    indicators={"Evictions": 2.0},
     pods_ready=0.75,
     budget_left=0.4,
     burn_rate=1.5,
@@ -67,7 +71,8 @@ def test_every_metric_is_told_of(registry: CollectorRegistry, metrics: VitalMetr
 def test_what_is_not_known_any_more_has_no_series_any_more(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
     metrics.tell(SHOP, FULL)
     metrics.tell(SHOP, VitalStanding())
-    assert names(registry) - ALWAYS == {"cvstate_telemetry_missing_sources", "cvstate_objects_by_health", "cvstate_signals", "cvstate_slos"}
+    counted = {"telemetry_missing_sources", "objects_by_configuration", "objects_by_health", "signals", "slos"}
+    assert names(registry) - ALWAYS == {f"cvstate_{name}" for name in counted}
 
 
 def test_counts_fall_to_zero(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
@@ -76,6 +81,32 @@ def test_counts_fall_to_zero(registry: CollectorRegistry, metrics: VitalMetrics)
     found = series(registry)
     assert (found['cvstate_signals{,result="Breached"}'], found['cvstate_signals{,result="Passing"}']) == (0, 2)
     assert found['cvstate_objects_by_health{,result="Failed"}'] == 0
+
+
+def test_an_indicator_that_is_not_known_any_more_has_no_series(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    metrics.tell(SHOP, VitalStanding(indicators={"Evictions": 0.0, "Restarts": 4.0}))
+    metrics.tell(SHOP, VitalStanding(indicators={"Restarts": 5.0}))
+    assert {one: value for one, value in series(registry).items() if "indicator" in one} == {'cvstate_indicator{kind="Restarts",}': 5.0}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "counts"),
+    [
+        pytest.param(Configuration(0), {"AsDeclared": 0}, id="nothing is declared"),
+        pytest.param(Configuration(4), {"AsDeclared": 4}, id="all is well"),
+        pytest.param(
+            Configuration(9, drift={Severity.CRITICAL: 1, Severity.LOW: 2}, failed=1, held=1, unjudged=1),
+            {"AsDeclared": 3, "CriticalDrift": 1, "LowDrift": 2, "NotApplied": 1, "Held": 1, "Unjudged": 1},
+            id="each counts once",
+        ),
+        pytest.param(Configuration(4, leaving=3), {"AsDeclared": 4}, id="what left Git is not declared"),
+        pytest.param(Configuration(4, unseen=4), {"AsDeclared": 4}, id="a gap breaks nothing"),
+        pytest.param(Configuration(1, failed=2), {"AsDeclared": 0, "NotApplied": 2}, id="a mistake of the counting is no negative number"),
+        pytest.param(Configuration(4, is_evaluated=False), {}, id="never compared"),
+    ],
+)
+def test_declared_objects_are_counted_by_how_they_compare(configuration: Configuration, counts: dict[str, int]) -> None:
+    assert compared(configuration) == counts
 
 
 def test_one_that_is_gone_leaves_nothing_and_takes_nothing_from_others(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
@@ -106,7 +137,7 @@ def test_series_grow_with_clusterstates_and_not_with_time(registry: CollectorReg
 
 
 def test_labels_are_a_closed_set(metrics: VitalMetrics) -> None:
-    assert {label for each in metrics.all for label in each._labelnames} == {"namespace", "name", "reason", "result"}
+    assert {label for each in metrics.all for label in each._labelnames} == {"namespace", "name", "kind", "reason", "result"}
 
 
 def cost(clusterstates: int) -> float:

@@ -30,8 +30,9 @@ from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.manifest import Body
+from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.companions import Companions
-from cvstate_operator.operator.engine import TASKS, SystemClock
+from cvstate_operator.operator.engine import TASKS
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile import inputs, telemetry_stage
 from cvstate_operator.reconcile.consent_stage import ConsentStage
@@ -87,7 +88,7 @@ class Bench:
         self.owner = ownership.applyset_id(name=self.name, namespace=self.namespace, kind=names.CLUSTER_STATE, group=names.GROUP)
         self.tell = tell
         self.index = LiveIndex(lambda owner, ref: None)
-        self.cluster = Cluster(client, self.index)
+        self.cluster = Cluster(client, self.index, owners=client)
         self.unseen: dict[GroupKind, errors.CvstateError] = {}
         """Kinds whose objects may not be listed, and why."""
         self._client = client
@@ -104,6 +105,7 @@ class Bench:
             renderer=Renderer(Store(scratch / "rendered"), self._children, tools=tools.find()),
             references=_OwnRights(References(client)),
             cluster=self.cluster,
+            home=self.cluster,
             index=self.index,
             telemetry=_NotAsked(),
             causes=_NotAsked(),
@@ -112,6 +114,7 @@ class Bench:
             clock=SystemClock(),
             stopped=self._companions.stopped,
             consents=lambda: self._companions.consents(self.namespace, self.uid),
+            is_elsewhere=lambda owner: False,
             writers=_no_limit(),
             parallel=PARALLEL,
         )

@@ -101,7 +101,7 @@ class Comparison:
         decided = await self._decide.decide(
             self._wanted,
             [ref for ref in self._wanted.objects if ref in self._only and ref not in self._ledger.failures],
-            {},
+            lambda ref: None,
             rules=self._orders.rules,
             block=None,
             is_accepted=True,

@@ -1,0 +1,118 @@
+"""`cvstate backup`: writes everything of ours that is in a cluster into one file."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cvstate_operator import __version__, errors
+from cvstate_operator.api import names
+from cvstate_operator.cli import lookup
+from cvstate_operator.cli.backup import document
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+
+if TYPE_CHECKING:
+    from cvstate_operator.kube.client import Client
+
+
+def backup(
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="Only what is in this namespace; EmergencyStops are in none. Default: the whole cluster."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write, replaced if it is there. Default: standard output.", dir_okay=False),
+    ] = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Write all ClusterStates, what became of their revisions, approvals, plans and EmergencyStops into one file.
+
+    Secrets are not in it; those that are needed are named. What is in Git is not in it either: see docs/backup.md.
+
+    Ends with 0, with 2 on an error; then no file was written.
+
+    Examples:
+
+      cvstate backup -o cvstate.yaml
+
+      cvstate backup -n team-a -o team-a.yaml
+
+      cvstate backup | gpg -e -r ops > cvstate.yaml.gpg
+    """
+    found = with_client(kubeconfig, context, lambda client: _gather(client, namespace))
+    staying = [body for body in found if "deletionTimestamp" not in body["metadata"]]
+    documents = [document.kept(body) for body in staying]
+    about = f"Backup of {f'namespace {namespace}' if namespace else 'the whole cluster'}, {_now()}, by cvstate {__version__}"
+    text = document.written(documents, about=about)
+    if output:
+        _write(output, text)
+    else:
+        typer.echo(text, nl=False)
+    for line in _summary(documents, leaving=len(found) - len(staying), needs=[document.told(need) for need in document.needs(documents)]):
+        typer.echo(line, err=True)
+
+
+async def _gather(client: "Client", namespace: str | None) -> list[dict[str, Any]]:
+    """All objects of our kinds.
+
+    Raises:
+        CvstateError: one of the lists cannot be read; half a backup would be taken for a whole one.
+    """
+    found: list[dict[str, Any]] = []
+    for kind, plural in document.PLURALS.items():
+        if namespace and kind == names.EMERGENCY_STOP:
+            continue
+        with lookup.explained("list", plural, namespace or ""):
+            pages = client.pages(lookup.path(plural, namespace=namespace or ""))
+            # Items of a list do not say what they are.
+            found += [{**item, "kind": kind} async for page in pages for item in page["items"]]
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the file as a whole or not at all: an older backup is not lost to one that breaks off. For nobody else to
+    read: no Secret is in it, but people write into a ClusterState what they should not.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    new: Path | None = None
+    try:
+        target = file.resolve()
+        if target.exists() and not target.is_file():  # a pipe or a terminal: nothing to replace
+            target.write_text(text, encoding="utf-8")
+            return
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        new = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(target)
+    except OSError as exc:
+        if new:
+            new.unlink(missing_ok=True)
+        raise errors.SettingsError(f"cannot write {file}: {exc.strerror}; name another file with --output") from exc
+
+
+def _summary(documents: Sequence[Mapping[str, Any]], *, leaving: int, needs: Sequence[str]) -> list[str]:
+    """What was written, what was left out, and what has to be kept elsewhere."""
+    counts = Counter(one["kind"] for one in documents)
+    told = ", ".join(f"{number} {kind}{'s' if number != 1 else ''}" for kind, number in counts.items()) or "nothing"
+    lines = [f"Written: {told}."]
+    if leaving:
+        lines.append(f"Left out: {leaving} that {'is' if leaving == 1 else 'are'} being deleted.")
+    if needs:
+        lines += ["Not in it, and needed to restore it:", *(f"  {need}" for need in needs)]
+    return lines
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

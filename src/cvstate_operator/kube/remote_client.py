@@ -1,0 +1,122 @@
+"""The client of a remote cluster: its kubeconfig is read when it is needed, and again when it may have changed.
+
+To whoever asks it is a client like any other. That the cluster cannot be reached, whatever the reason, is `TargetUnreachableError`: it concerns those alone whose objects
+are there.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from cvstate_operator import errors
+from cvstate_operator.kube import kubeconfig, remote
+from cvstate_operator.kube.client import Client, Observe, Params
+from cvstate_operator.kube.connection import USER_AGENT, Connection
+from cvstate_operator.kube.pace import Pace
+from cvstate_operator.kube.wire import Fence, not_fenced
+from cvstate_operator.objects.address import AddressPolicy
+from cvstate_operator.objects.manifest import Body
+
+READ_SECONDS: Final = 60.0
+"""How old the kubeconfig may be that a request goes by: tokens are rotated, and a rotated one works for a while beside the new one."""
+
+ReadKubeConfig = Callable[[], Awaitable[bytes]]
+"""Gives the kubeconfig as it is in its Secret now; raises CvstateError."""
+
+
+class RemoteClient(Client):
+    """See the module."""
+
+    def __init__(
+        self,
+        read: ReadKubeConfig,
+        *,
+        where: str,
+        policy: AddressPolicy,
+        observe: Observe,
+        pace: Pace | None = None,
+        fence: Fence = not_fenced,
+        user_agent: str = USER_AGENT,
+    ) -> None:
+        """
+        Args:
+            read: the kubeconfig.
+            where: it stands, for messages: `Secret team-a/prod, key value`.
+            policy: which addresses may be connected to.
+            observe: told of every finished request.
+            pace: told how requests that write went.
+            fence: as of any client.
+            user_agent: as for our own API server.
+        """
+        super().__init__(None, observe=observe, pace=pace, fence=fence)
+        self._read = read
+        self._where = where
+        self._policy = policy
+        self._user_agent = user_agent
+        self._digest = b""
+        self._read_at = float("-inf")
+        self._connecting = asyncio.Lock()
+        self._former: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Close everything; whatever was opened belongs to this client."""
+        connection = self._connection
+        await super().close()
+        if connection:
+            await connection.close()
+        await asyncio.gather(*self._former, return_exceptions=True)
+
+    async def watch(self, path: str, *, params: Params, opened: Callable[[], None] = lambda: None) -> AsyncIterator[Body]:
+        """As of any client."""
+        await self._connect()
+        try:
+            async for event in super().watch(path, params=params, opened=opened):
+                yield event
+        except (errors.NetworkError, errors.ServerTimeoutError) as exc:
+            raise self._unreachable(exc) from exc
+
+    async def _exchange(self, method: str, path: str, target: str, accept: str, content_type: str, body: bytes) -> Body:
+        await self._connect()
+        try:
+            return await super()._exchange(method, path, target, accept, content_type, body)
+        except (errors.NetworkError, errors.ServerTimeoutError) as exc:
+            raise self._unreachable(exc) from exc
+        except errors.UnauthorizedError:
+            self._read_at = float("-inf")  # the token may have been replaced since: the next request goes by what the Secret says then
+            raise
+
+    async def _connect(self) -> None:
+        """Have a connection by the kubeconfig as it is.
+
+        Raises:
+            CvstateError: the kubeconfig cannot be read or used.
+        """
+        if asyncio.get_running_loop().time() < self._read_at + READ_SECONDS:
+            return
+        async with self._connecting:
+            now = asyncio.get_running_loop().time()
+            if now < self._read_at + READ_SECONDS:
+                return
+            data = await self._read()
+            if (digest := hashlib.sha256(data).digest()) != self._digest:
+                found = kubeconfig.read(data, where=self._where, policy=self._policy)
+                await self._use(remote.connect(found, self._policy, user_agent=self._user_agent))
+                self._digest = digest
+            self._read_at = now
+
+    async def _use(self, connection: Connection) -> None:
+        """Go by this connection from now on; what is under way on another one is broken off, and begun anew by whoever needs it."""
+        before = self._connection
+        await self._attach(connection)
+        if before:
+            task = asyncio.create_task(before.close(), name="close a connection")
+            self._former.add(task)
+            task.add_done_callback(self._former.discard)
+
+    def _unreachable(self, error: errors.CvstateError) -> errors.TargetUnreachableError:
+        seconds = error.retry_after_seconds if isinstance(error, errors.TransientError) else None
+        return errors.TargetUnreachableError(
+            f"the cluster of {self._where} cannot be reached: {error.message}; see whether its API server answers at that address",
+            retry_after_seconds=seconds,
+        )

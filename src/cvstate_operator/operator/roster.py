@@ -1,0 +1,339 @@
+"""The roster: which ClusterStates there are, which of them this replica has, and their actors.
+
+Every replica hears of every ClusterState. What another one has is remembered as far as it concerns ours: its name, what it depends on, which pushes it waits for, and how far it has
+come. Which is whose `members.py` says; where and as whom one acts, its spec.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from cvstate_operator import errors
+from cvstate_operator.api import names, restoring
+from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
+from cvstate_operator.kube.client import Client
+from cvstate_operator.objects import ownership
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.live import is_newer
+from cvstate_operator.operator.actor import Actor
+from cvstate_operator.operator.members import Replicas
+from cvstate_operator.operator.place import OWN, Place
+from cvstate_operator.operator.targets import Target, Targets
+from cvstate_operator.operator.webhook import Subscription
+from cvstate_operator.plan.history import commit_of
+
+SHARE_AGAIN_SECONDS: Final = 1.0
+"""Pause before ClusterStates are listed again that could not be."""
+_CLUSTER_STATES: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
+
+_log = logging.getLogger(__name__)
+
+
+class Ended(Protocol):
+    """Told of a ClusterState that is looked after here no more."""
+
+    def __call__(self, namespace: str, name: str, *, is_gone: bool) -> None: ...
+
+
+Make = Callable[[str, Mapping[str, Any], Target], Actor]
+"""Makes the actor of an ApplySet id, for a ClusterState as it is, in a target."""
+
+
+class Roster:
+    """Of one process. Events about ClusterStates come in by `observed` and `deleted`."""
+
+    def __init__(
+        self,
+        client: Client,
+        targets: Targets,
+        replicas: Replicas,
+        *,
+        make: Make,
+        repository: Callable[[str, str], Path],
+        close_seconds: float,
+        ended: Ended = lambda namespace, name, *, is_gone: None,
+    ) -> None:
+        """
+        Args:
+            client: lists ClusterStates.
+            targets: where they act.
+            replicas: whose they are.
+            make: makes actors.
+            repository: where the repository of a URL and a Secret (`namespace/name`, or empty) is kept.
+            close_seconds: how long an actor may take to end.
+            ended: told of each ClusterState that is looked after here no more: whether there is none any more, or another replica has it.
+        """
+        self._client = client
+        self._targets = targets
+        self._replicas = replicas
+        self._make = make
+        self._repository = repository
+        self._close_seconds = close_seconds
+        self._ended = ended
+        self._sharing: asyncio.Task[None] | None = None
+        self._share_again = False
+        self._actors: dict[str, Actor] = {}
+        """By ApplySet id."""
+        self._placed: dict[str, Target] = {}
+        """By ApplySet id of an actor: where it acts."""
+        self._sources: dict[str, tuple[Place, str, str]] = {}
+        """By ApplySet id of those that another replica has: where it acts, and which ref of which repository it follows."""
+        self._others: dict[str, Mapping[str, Any]] = {}
+        """By ApplySet id: ClusterStates that belong to other replicas, as they were last."""
+        self._names: dict[str, str] = {}
+        """ApplySet id to `ClusterState namespace/name`."""
+        self.edges: dict[str, dict[str, tuple[str, ...]]] = {}
+        """By namespace and name: names of the ClusterStates that each depends on."""
+        self.subscriptions: dict[str, Subscription] = {}
+        """By ApplySet id: those that take part in the push webhook."""
+        self._noted: dict[str, int | None] = {}
+        """By ApplySet id: the generation whose spec was noted."""
+        self.closing: dict[str, asyncio.Task[None]] = {}
+        """By ApplySet id: the actor that it had last, as long as it is not at its end."""
+
+    @property
+    def actors(self) -> Sequence[Actor]:
+        """Of the ClusterStates that this replica has."""
+        return tuple(self._actors.values())
+
+    def is_elsewhere(self, owner: str) -> bool:
+        """Whether an ApplySet is a ClusterState's that another replica has."""
+        return owner in self._others
+
+    def name_of(self, owner: str) -> str:
+        """An ApplySet for people: `ClusterState default/shop`, or its id if nobody knows it."""
+        return self._names.get(owner) or f"ApplySet {owner}"
+
+    def permit(self, spec: ClusterStateSpec, namespace: str) -> None:
+        """See whether the operator's owner allows what a spec asks for.
+
+        Raises:
+            ServiceAccountRequiredError: it has to name an account.
+        """
+        self._targets.place(spec, namespace)
+
+    # -- what happens to ClusterStates -----------------------------------------------------------------------------
+
+    def observed(self, body: Mapping[str, Any]) -> None:
+        """A ClusterState exists in this state."""
+        meta = body["metadata"]
+        owner = _owner(meta)
+        actor = self._actors.get(owner)
+        uid, version = (actor.uid, actor.version) if actor else _identity(self._others.get(owner))
+        if uid not in ("", meta["uid"]) and not is_newer(meta["resourceVersion"], version):
+            return  # of a namesake that is gone: events about two objects come in any order
+        if meta.get("deletionTimestamp") and names.FINALIZER not in (meta.get("finalizers") or ()):
+            self.deleted(body)
+            return
+        if restoring.is_marked(body) and not (actor and actor.uid == meta["uid"]):
+            self._drop(body)  # of the same name, if there was one: this one is looked at when it is whole
+            return
+        self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
+        is_news = owner not in self._noted or self._noted[owner] != meta.get("generation")
+        spec = _parsed(body) if is_news else None
+        if not self._replicas.is_mine(owner):
+            self._others[owner] = body
+            if actor:
+                self._hand_over(owner)
+            self._note_elsewhere(owner, body, spec)
+        elif actor and actor.uid == meta["uid"] and not (is_news and self._place(spec, meta["namespace"]) != self._placed[owner].place):
+            actor.update(body)
+        else:
+            self._begin(owner, body, spec if is_news else _parsed(body))
+        if is_news:
+            self._noted[owner] = meta.get("generation")
+            self._note(owner, meta, spec)
+
+    def _note_elsewhere(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
+        """Remember how far a ClusterState of another replica has come: nothing is deleted here before it said what it declares.
+
+        Args:
+            owner: its ApplySet id.
+            body: as it is now.
+            spec: if it is news; None: as before.
+        """
+        meta, status = body["metadata"], body.get("status") or {}
+        if spec is None and owner not in self._sources:
+            spec = _parsed(body)
+        if spec:
+            secret = spec.source.git.secret_ref
+            repository = self._repository(spec.source.git.url, f"{meta['namespace']}/{secret.name}" if secret else "")
+            self._sources[owner] = self._place(spec, meta["namespace"]), str(repository), spec.source.git.ref.selector
+        if owner not in self._sources:
+            return
+        place, repository_path, selector = self._sources[owner]
+        followed = str((status.get("source") or {}).get("ref") or selector)
+        is_answered = status.get("observedGeneration") == meta.get("generation")
+        commit = commit_of(str(status.get("lastAttemptedRevision") or "")) if is_answered else ""
+        self._targets.of_cluster(place).elsewhere(owner, (repository_path, followed), commit, time.monotonic())
+
+    def _begin(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
+        """Take a ClusterState up: a new one, one that is to act elsewhere from now on, or one that another replica had."""
+        if owner in self._actors:
+            self._end(owner, seconds=self._close_seconds)
+        self._others.pop(owner, None)
+        self._sources.pop(owner, None)
+        place = self._place(spec, body["metadata"]["namespace"])
+        for claims in self._targets.claims():
+            claims.leave(owner)
+        self._targets.of_cluster(place).join(owner, time.monotonic())
+        self._placed[owner] = target = self._targets.take(place)
+        self._actors[owner] = self._make(owner, body, target)
+
+    def _place(self, spec: ClusterStateSpec | None, namespace: str) -> Place:
+        """Where a ClusterState acts. One whose spec cannot be carried out acts nowhere: what it says is told, and nothing more."""
+        try:
+            return self._targets.place(spec, namespace) if spec else OWN
+        except errors.ServiceAccountRequiredError:
+            return OWN
+
+    def _note(self, owner: str, meta: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
+        """Remember what others ask of a new spec: which pushes concern it, and what it depends on.
+
+        If its dependencies are news, others may be in a circle with it, or not any more.
+        """
+        if spec and spec.source.git.webhook:
+            git, secret = spec.source.git, spec.source.git.webhook.secret_ref.name
+            place = self._place(spec, meta["namespace"])._replace(kubeconfig="")
+            self.subscriptions[owner] = Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, secret, place)
+        else:
+            self.subscriptions.pop(owner, None)
+        edges = tuple(one.name for one in spec.depends_on if one.is_cluster_state) if spec else ()
+        known = self.edges.setdefault(meta["namespace"], {})
+        if known.get(meta["name"], ()) != edges:
+            known[meta["name"]] = edges
+            self.reconsider(meta["namespace"])
+
+    def deleted(self, body: Mapping[str, Any]) -> None:
+        """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
+        owner = _owner(body["metadata"])
+        actor = self._actors.get(owner)
+        uid = actor.uid if actor else _identity(self._others.get(owner))[0]
+        if uid in ("", body["metadata"]["uid"]):
+            self._drop(body)
+
+    def _drop(self, body: Mapping[str, Any]) -> None:
+        """Forget whatever ClusterState has this name."""
+        owner = _owner(body["metadata"])
+        self._names.pop(owner, None)
+        self.subscriptions.pop(owner, None)
+        self._noted.pop(owner, None)
+        self._others.pop(owner, None)
+        self._sources.pop(owner, None)
+        self.edges.get(body["metadata"]["namespace"], {}).pop(body["metadata"]["name"], None)
+        for claims in self._targets.claims():
+            claims.leave(owner)
+        if owner in self._actors:
+            self._end(owner, seconds=self._close_seconds, is_gone=True)
+
+    def _end(self, owner: str, *, seconds: float, is_gone: bool = False) -> None:
+        """End an actor beside everything else; its target stays open until it is at its end."""
+        actor, target = self._actors.pop(owner), self._placed.pop(owner)
+
+        async def end() -> None:
+            try:
+                await actor.close(seconds=seconds)
+            finally:
+                self._targets.leave(target)
+                if owner not in self._actors:  # it may have been taken up again, to act elsewhere
+                    self._ended(actor.namespace, actor.name, is_gone=is_gone)
+
+        task = self.closing[owner] = asyncio.create_task(end(), name=f"end {actor.namespace}/{actor.name}")
+        task.add_done_callback(lambda done: self.closing.pop(owner, None) if self.closing.get(owner) is done else None)
+
+    # -- the share of this replica ---------------------------------------------------------------------------------
+
+    def shares_changed(self) -> None:
+        """Other ClusterStates may belong to this replica than before."""
+        self._share_again = True
+        if self._sharing is None or self._sharing.done():
+            self._sharing = asyncio.create_task(self._share(), name="share the work")
+
+    async def _share(self) -> None:
+        """Give up what belongs to others now, and take up what they had."""
+        while self._share_again:
+            self._share_again = False
+            for owner in [owner for owner in self._actors if not self._replicas.is_mine(owner)]:
+                self._hand_over(owner)
+            if not any(self._replicas.is_mine(owner) for owner in self._others):
+                continue
+            try:
+                # As they are now, in one request: who had them wrote their status to the end, and no event may have told yet.
+                async for page in self._client.pages(_CLUSTER_STATES):
+                    for item in page.get("items", ()):
+                        if _owner(item["metadata"]) in self._others and self._replicas.is_mine(_owner(item["metadata"])):
+                            self.observed({"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **item})
+            except errors.CvstateError as exc:
+                _log.warning("ClusterStates not listed, trying again", extra={"reason": exc.reason, "error": exc.message})
+                await asyncio.sleep(SHARE_AGAIN_SECONDS)
+                self._share_again = True
+
+    def _hand_over(self, owner: str) -> None:
+        """Let another replica have a ClusterState: the objects in hand are finished, in less time than it waits."""
+        actor = self._actors[owner]
+        self._others.setdefault(
+            owner, {"metadata": {"uid": actor.uid, "resourceVersion": actor.version, "namespace": actor.namespace, "name": actor.name}}
+        )
+        for claims in self._targets.claims():
+            claims.leave(owner)
+        self._end(owner, seconds=min(self._replicas.hand_over_seconds(owner), self._close_seconds))
+
+    async def close(self) -> None:
+        """Finish the objects in hand of all, and end them."""
+        if self._sharing:
+            self._sharing.cancel()
+        closing = [actor.close(seconds=self._close_seconds) for actor in self._actors.values()]
+        for result in await asyncio.gather(*closing, *self.closing.values(), return_exceptions=True):
+            if isinstance(result, BaseException):
+                _log.error("a ClusterState did not end well", exc_info=result)
+
+    # -- what happens to their objects -----------------------------------------------------------------------------
+
+    def look_now(self, owner: str) -> bool:
+        """Have one ClusterState ask its source at once; False if another replica has it, or nobody."""
+        if actor := self._actors.get(owner):
+            actor.look_now()
+        return actor is not None
+
+    def touched(self, place: Place, owner: str, ref: ObjectRef) -> None:
+        """An object of an ApplySet changed in a way that matters, as seen from a place."""
+        # Others see the object from where they are.
+        if (actor := self._actors.get(owner)) and self._placed[owner].place == place:
+            actor.touch(ref)
+
+    def freed(self, owner: str, ref: ObjectRef) -> None:
+        """Another ClusterState would delete an object that this ApplySet declares."""
+        if actor := self._actors.get(owner):
+            actor.touch(ref)
+
+    def heard(self, place: Place, kinds: Collection[GroupKind]) -> None:
+        """Kinds came into doubt at a place, or are heard again."""
+        for owner, actor in self._actors.items():
+            if self._placed[owner].place == place:
+                actor.heard(kinds)
+
+    def reconsider(self, namespace: str) -> None:
+        """What may be written in a namespace, or everywhere if it is empty, may have changed."""
+        for actor in self._actors.values():
+            if namespace in ("", actor.namespace):
+                actor.reconsider()
+
+
+def _parsed(body: Mapping[str, Any]) -> ClusterStateSpec | None:
+    """What a ClusterState says; None if it cannot be meant."""
+    try:
+        return parse_spec(body.get("spec") or {})
+    except errors.InvalidSpecError:
+        return None
+
+
+def _identity(body: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Uid and resourceVersion; empty without a body."""
+    return (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) if body else ("", "")
+
+
+def _owner(meta: Mapping[str, Any]) -> str:
+    return ownership.applyset_id(name=meta["name"], namespace=meta["namespace"], kind=names.CLUSTER_STATE, group=names.GROUP)

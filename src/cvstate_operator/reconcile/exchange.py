@@ -1,0 +1,52 @@
+"""The exchange: how an object passes from one ClusterState to another that a different replica of the operator has, without being deleted.
+
+Within one replica `Claims` are all it takes. Two replicas know nothing of each other but what stands in the cluster, so the object itself carries the request:
+
+1. The replica that declares an object of somebody else's marks it: an annotation with the id of who wants it. One write, once.
+2. The other one, when it would delete the object, puts it under the label of who wants it, in place of deleting it. From then on it is the other's, and is updated as any
+   object of its own.
+
+Neither deletes before those elsewhere that follow the same ref of the same repository have come to the same commit, or for as long as `claims.CATCH_UP_SECONDS`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cvstate_operator.api.names import CLAIMED_BY
+from cvstate_operator.objects.live import Live
+from cvstate_operator.objects.ownership import PART_OF_LABEL
+
+Operations = Sequence[Mapping[str, Any]]
+"""A JSON patch (RFC 6902)."""
+
+
+def request(live: Live, owner: str, *, has_annotations: bool) -> Operations:
+    """Mark an object as wanted by an ApplySet.
+
+    Args:
+        live: the object, which is another's.
+        owner: who wants it.
+        has_annotations: whether it has any; a patch cannot add to what is not there.
+    """
+    mark: Mapping[str, Any] = {"op": "add", "path": f"/metadata/annotations/{_escaped(CLAIMED_BY)}", "value": owner}
+    if not has_annotations:
+        mark = {"op": "add", "path": "/metadata/annotations", "value": {CLAIMED_BY: owner}}
+    return [*_as_it_is(live), mark]
+
+
+def grant(live: Live) -> Operations:
+    """Put an object of ours under the label of who wants it."""
+    return [*_as_it_is(live), {"op": "replace", "path": f"/metadata/labels/{_escaped(PART_OF_LABEL)}", "value": live.claimed_by}]
+
+
+def _as_it_is(live: Live) -> Operations:
+    """Only this very object, and only as long as it is the one's that we think."""
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": live.uid},
+        {"op": "test", "path": f"/metadata/labels/{_escaped(PART_OF_LABEL)}", "value": live.owner},
+    ]
+
+
+def _escaped(name: str) -> str:
+    """A name in a JSON pointer. Source: RFC 6901, section 3."""
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,1 @@
+"""Unit tests of cvstate_operator.cli.backup."""

@@ -1,0 +1,111 @@
+"""Dashboards of the chart, as files and as queries.
+
+Aspects: in step with their generator · Grafana can place every panel · people can read every panel · queries are PromQL about metrics and labels that exist ·
+every metric is shown somewhere · links lead somewhere. tests/integration/test_dashboards.py asks a real Prometheus.
+"""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from cvstate_operator.telemetry.metrics import Metrics
+from cvstate_operator.telemetry.process_metrics import API_FAILURES
+from tests.support.dashboards import BOARDS, COLUMNS, FAILURES, IDS, PANELS, ROOT, Panel, asked, file, queries, text
+from tests.support.exposed import LABELS, OF_PROMETHEUS, aggregations, parts, unknown
+
+each_board = pytest.mark.parametrize("name", BOARDS)
+each_panel = pytest.mark.parametrize(("board", "panel"), PANELS, ids=IDS)
+
+
+def panels(name: str) -> list[dict[str, Any]]:
+    """What Grafana reads, rows included."""
+    found: list[dict[str, Any]] = json.loads(file(name).read_text())["panels"]
+    return found
+
+
+@each_board
+def test_a_file_is_as_its_generator_makes_it(name: str) -> None:
+    assert file(name).read_text() == text(name), "run `make dashboards`"
+
+
+def test_there_is_no_file_without_a_generator() -> None:
+    assert {one.stem for one in file("executive").parent.glob("*.json")} == set(BOARDS)
+
+
+def test_dashboards_are_known_by_fixed_ids_that_differ() -> None:
+    assert sorted(json.loads(file(name).read_text())["uid"] for name in BOARDS) == ["cvstate-debug", "cvstate-executive", "cvstate-on-call"]
+
+
+@each_board
+def test_panels_have_ids_of_their_own(name: str) -> None:
+    ids = [one["id"] for one in panels(name)]
+    assert len(set(ids)) == len(ids)
+
+
+@each_board
+def test_panels_lie_within_the_grid_and_not_upon_each_other(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for one in panels(name):
+        place = one["gridPos"]
+        cells = set(itertools.product(range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])))
+        assert place["x"] + place["w"] <= COLUMNS
+        assert taken.isdisjoint(cells), one["title"]
+        taken |= cells
+
+
+@each_board
+def test_every_query_asks_the_chosen_prometheus(name: str) -> None:
+    assert json.loads(file(name).read_text())["templating"]["list"][0]["type"] == "datasource"
+    for one in panels(name):
+        if one["type"] != "row":
+            assert {target["datasource"]["uid"] for target in one["targets"]} == {"${datasource}"}
+
+
+@each_board
+def test_each_dashboard_leads_to_the_others(name: str) -> None:
+    links = {link["url"] for link in json.loads(file(name).read_text())["links"]}
+    assert links == {f"/d/{board.uid}" for other, board in BOARDS.items() if other != name}
+
+
+@each_panel
+def test_a_panel_says_what_it_shows(board: str, panel: Panel) -> None:
+    assert panel.meaning.endswith((".", "%."))
+    assert panel.unit
+    assert not panel.empty or panel.empty.startswith("Empty w")
+    assert panel.kind != "table" or all(query.legend for query in panel.queries)
+    assert len(panel.queries) == 1 or all(query.legend for query in panel.queries)
+
+
+@each_panel
+def test_a_query_is_promql_about_metrics_that_exist(board: str, panel: Panel) -> None:
+    for query in queries(panel):
+        assert unknown(query) == [], query
+
+
+@each_panel
+def test_a_legend_names_labels_that_are_left(board: str, panel: Panel) -> None:
+    for query in panel.queries:
+        named = {part.partition("}}")[0] for part in query.legend.split("{{")[1:]}
+        kept = [set(one.modifier.labels) for one in aggregations(asked(query.expr)) if one.modifier]
+        left = kept[0] if kept else OF_PROMETHEUS.union(*(LABELS[one.name] for one in parts(asked(query.expr))))
+        assert named <= left, query.expr
+
+
+@pytest.mark.parametrize("metric", [*Metrics().described(), *Metrics().described_process()], ids=lambda one: one.name)
+def test_every_metric_is_shown_somewhere(metric: Any) -> None:
+    if metric.name == "process_virtual_memory_bytes":
+        return  # of the address space, of which the isolated children take much and use little: it tells nothing
+    shown = {found.name for _, panel in PANELS for query in queries(panel) for found in parts(query)}
+    assert {metric.name, f"{metric.name}_total", f"{metric.name}_bucket", f"{metric.name}_sum"} & shown
+
+
+def test_failures_of_the_api_server_are_the_same_as_in_the_code() -> None:
+    assert FAILURES.removeprefix("~").split("|") == list(API_FAILURES)
+
+
+@each_panel
+def test_a_runbook_that_is_linked_is_there(board: str, panel: Panel) -> None:
+    for name in panel.runbooks:
+        assert (ROOT / "docs" / "runbooks" / f"{name}.md").exists()

@@ -1,0 +1,299 @@
+"""The roster: which actor an event about a ClusterState concerns. Aspects: events about two objects of one name come in any
+order · kinds that come into doubt are told to every actor there · where a ClusterState acts · what belongs to other replicas."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvstate_operator import errors
+from cvstate_operator.api.clusterstate import parse_spec
+from cvstate_operator.api.restoring import MARK
+from cvstate_operator.kube.api_quality import ApiQuality
+from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.operator.engine import Engine
+from cvstate_operator.operator.members import Alone
+from cvstate_operator.operator.place import OWN, Place
+from cvstate_operator.operator.roster import Roster
+from cvstate_operator.settings import Settings
+from cvstate_operator.telemetry.metrics import Metrics
+
+CLUSTER_STATE = {"apiVersion": "cvstate.io/v1alpha1", "kind": "ClusterState"}
+
+
+class Recorded:
+    """An actor that does nothing but remember what it was told."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.uid, self.namespace, self.name = (body["metadata"][key] for key in ("uid", "namespace", "name"))
+        self.told: list[str] = []
+        self.doubts: list[GroupKind] = []
+        self.update(body)
+        self.is_closed = False
+
+    def update(self, body: dict[str, Any]) -> None:
+        self.version = body["metadata"]["resourceVersion"]
+        self.told.append(self.version)
+
+    def reconsider(self) -> None:
+        pass
+
+    def heard(self, kinds: Collection[GroupKind]) -> None:
+        self.doubts += kinds
+
+    async def close(self, *, seconds: float) -> None:
+        self.is_closed = True
+
+
+def body(uid: str, version: int, **metadata: Any) -> dict[str, Any]:
+    return {**CLUSTER_STATE, "metadata": {"name": "shop", "namespace": "team", "uid": uid, "resourceVersion": str(version), **metadata}}
+
+
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: Any, client: Any = None, **settings: Any) -> Roster:
+    made = Engine(
+        Settings(cache=tmp_path, **settings),
+        client,
+        None,  # type: ignore[arg-type]
+        Metrics(),
+        pace=None,  # type: ignore[arg-type]
+        quality=ApiQuality(),
+        observe=lambda **_: None,
+        replicas=replicas,
+    )
+    monkeypatch.setattr(made.roster, "_make", lambda owner, told, target: Recorded(told))
+    return made.roster
+
+
+@pytest.fixture
+def roster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roster:
+    return make(tmp_path, monkeypatch, Alone("this"))
+
+
+def actor(roster: Roster) -> Any:
+    (found,) = roster._actors.values()
+    return found
+
+
+async def test_events_about_one_clusterstate_go_to_its_actor(roster: Roster) -> None:
+    roster.observed(body("a", 1))
+    roster.observed(body("a", 2))
+    assert actor(roster).told == ["1", "2"]
+    roster.deleted(body("a", 3))
+    assert roster._actors == {}
+
+
+async def test_another_one_of_the_name_has_an_actor_of_its_own(roster: Roster) -> None:
+    roster.observed(body("a", 1))
+    roster.observed(body("b", 3))
+    assert (actor(roster).uid, actor(roster).told) == ("b", ["3"])
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(lambda roster: roster.deleted(body("a", 2)), id="deleted"),
+        pytest.param(lambda roster: roster.observed(body("a", 2)), id="changed"),
+        pytest.param(lambda roster: roster.observed(body("a", 2, deletionTimestamp="2026-01-01T00:00:00Z")), id="going"),
+    ],
+)
+async def test_a_late_event_about_one_that_is_gone_does_not_concern_the_new_one(roster: Roster, late: Any) -> None:
+    roster.observed(body("a", 1))
+    roster.observed(body("b", 3))
+    late(roster)
+    assert (actor(roster).uid, actor(roster).told, actor(roster).is_closed) == ("b", ["3"], False)
+
+
+async def test_a_kind_that_comes_into_doubt_is_told_to_every_actor(roster: Roster) -> None:
+    roster.observed(body("a", 1))
+    roster.heard(OWN, frozenset({GroupKind("", "ConfigMap")}))
+    assert actor(roster).doubts == [GroupKind("", "ConfigMap")]
+
+
+async def test_a_kind_that_comes_into_doubt_elsewhere_concerns_nobody_here(roster: Roster) -> None:
+    roster.observed(body("a", 1))
+    roster.heard(Place("", "team/prod/value"), frozenset({GroupKind("", "ConfigMap")}))
+    assert actor(roster).doubts == []
+
+
+# -- where a ClusterState acts -----------------------------------------------------------------------------------------
+
+
+def stated(version: int, generation: int, **spec: Any) -> dict[str, Any]:
+    found = body("a", version, generation=generation)
+    return {**found, "spec": {"source": {"git": {"url": "https://git.example.com/shop.git"}}, **spec}}
+
+
+def place(roster: Roster) -> Place:
+    (target,) = roster._placed.values()
+    return target.place
+
+
+async def test_another_account_is_another_actor(roster: Roster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    roster.observed(stated(1, 1))
+    before = actor(roster)
+    roster.observed(stated(2, 2, serviceAccountName="applier"))
+    assert (place(roster), before is actor(roster)) == (Place("team/applier", ""), False)
+    await asyncio.sleep(0)
+    assert before.is_closed
+
+
+async def test_another_spec_of_the_same_account_is_the_same_actor(roster: Roster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    roster.observed(stated(1, 1, serviceAccountName="applier"))
+    before = actor(roster)
+    roster.observed(stated(2, 2, serviceAccountName="applier", suspend=True))
+    assert before is actor(roster)
+    assert before.told == ["1", "2"]
+
+
+async def test_one_target_serves_all_of_an_account_and_is_closed_after_the_last(roster: Roster, monkeypatch: pytest.MonkeyPatch) -> None:
+    Closing.closed = 0
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    other = stated(1, 1, serviceAccountName="applier")
+    other["metadata"] = {**other["metadata"], "name": "other", "uid": "b"}
+    roster.observed(stated(1, 1, serviceAccountName="applier"))
+    roster.observed(other)
+    assert len({id(target) for target in roster._placed.values()}) == 1
+    for one in (stated(2, 1), other):
+        roster.deleted(one)
+        await asyncio.gather(*roster.closing.values())
+    await roster._targets.close()
+    assert Closing.closed == 1
+
+
+async def test_where_an_account_is_required_one_without_acts_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roster = make(tmp_path, monkeypatch, Alone("this"), require_service_account=True)
+    roster.observed(stated(1, 1))
+    assert place(roster) == OWN
+    with pytest.raises(errors.ServiceAccountRequiredError, match=r"spec\.serviceAccountName is missing"):
+        roster.permit(parse_spec(stated(1, 1)["spec"]), "team")
+
+
+async def test_the_default_account_is_one_of_the_clusterstates_own_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    roster = make(tmp_path, monkeypatch, Alone("this"), require_service_account=True, default_service_account="applier")
+    roster.observed(stated(1, 1))
+    assert place(roster) == Place("team/applier", "")
+
+
+class Closing:
+    """A client that only counts how often one was closed."""
+
+    closed = 0
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        pass
+
+    async def close(self) -> None:
+        Closing.closed += 1
+
+
+# -- what belongs to other replicas ------------------------------------------------------------------------------------
+
+
+class Shared(Alone):
+    """A replica whose share the test says."""
+
+    def __init__(self) -> None:
+        super().__init__("this")
+        self.mine = False
+
+    def is_mine(self, owner: str) -> bool:
+        return self.mine
+
+
+class Lists:
+    """An API server that lists these ClusterStates."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.asked = 0
+        self.error: errors.CvstateError | None = None
+
+    async def pages(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        self.asked += 1
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+        yield {"items": self.items}
+
+
+async def settled(roster: Roster) -> None:
+    while roster._sharing and not roster._sharing.done():
+        await asyncio.sleep(0)
+
+
+async def test_what_another_replica_has_is_left_alone_and_taken_up_as_it_is_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    assert roster._actors == {}
+    replicas.mine, api.items = True, [stated(7, 1)]
+    roster.shares_changed()
+    await settled(roster)
+    assert (actor(roster).told, api.asked) == (["7"], 1)
+
+
+async def test_what_another_replica_has_from_now_on_is_ended_and_still_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    before = actor(roster)
+    replicas.mine = False
+    roster.shares_changed()
+    await settled(roster)
+    await asyncio.sleep(0)
+    assert (roster._actors, before.is_closed) == ({}, True)
+    replicas.mine, api.items = True, [stated(9, 1)]
+    roster.shares_changed()
+    await settled(roster)
+    assert actor(roster).told == ["9"]
+
+
+async def test_a_share_that_cannot_be_listed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.roster.SHARE_AGAIN_SECONDS", 0)
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    replicas.mine, api.items, api.error = True, [stated(7, 1)], errors.NetworkError("away")
+    roster.shares_changed()
+    await settled(roster)
+    assert (actor(roster).told, api.asked) == (["7"], 2)
+
+
+async def test_one_that_is_gone_while_another_replica_had_it_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    roster.deleted(stated(2, 1))
+    replicas.mine = True
+    roster.shares_changed()
+    await settled(roster)
+    assert (roster._actors, api.asked) == ({}, 0)
+
+
+# -- what is being restored --------------------------------------------------------------------------------------------
+
+
+def restored(version: int, *, is_whole: bool) -> dict[str, Any]:
+    found = stated(version, 1)
+    if not is_whole:
+        found["metadata"] = {**found["metadata"], "annotations": {MARK: "2026-01-01T00:00:00Z"}}
+    return found
+
+
+async def test_what_is_being_restored_is_looked_at_when_it_is_whole(roster: Roster) -> None:
+    roster.observed(restored(1, is_whole=False))
+    assert roster.actors == ()
+    roster.observed(restored(2, is_whole=True))
+    assert actor(roster).told == ["2"]
+
+
+async def test_one_that_is_at_work_already_is_not_stopped_by_the_mark(roster: Roster) -> None:
+    roster.observed(restored(1, is_whole=True))
+    roster.observed(restored(2, is_whole=False))
+    assert actor(roster).told == ["1", "2"]

@@ -1,0 +1,522 @@
+"""Incidents.
+
+Aspects: opened, updated, resolved · minimum duration · flapping: few messages whatever the rhythm · updates and reminders · windows · gaps · what an earlier life
+told · receivers that keep alerts · who is told of what · the end of a ClusterState · other targets · what is kept in memory.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cvstate_operator.api.notices import NoticeTarget, parse_targets
+from cvstate_operator.plan.incident_course import (
+    CALM_SECONDS,
+    FIRST_UPDATE_SECONDS,
+    FLAP_QUIET_SECONDS,
+    KEEP_SECONDS,
+    RECALL_SECONDS,
+    Phase,
+)
+from cvstate_operator.plan.incidents import Incidents, Notice
+from tests.unit.plan.test_troubles import status
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+MINUTE = 60.0
+HOUR = 3600.0
+DAY = 86400.0
+FAILED = ("SourceReady", "False", "FetchFailed")
+OPENED, UPDATED, RESOLVED = Phase.OPENED, Phase.UPDATED, Phase.RESOLVED
+
+
+def target(name: str = "ops", kind: str = "Webhook", **more: Any) -> NoticeTarget:
+    (found,) = parse_targets([{"name": name, "type": kind, "url": "https://example.com", **more}])
+    return found
+
+
+def wrong(*told: tuple[str, str, str], text: str = "", since: float = 0.0, **more: Any) -> dict[str, Any]:
+    """A status with trouble whose conditions have been as they are since then, seconds after START."""
+    found = status(*(told or (FAILED,)), **more)
+    for condition in found["conditions"]:
+        condition["lastTransitionTime"] = _at(since).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition["message"] = text or condition["message"]
+    return found
+
+
+def _at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+class Life:
+    """One life of the operator: time goes on, statuses are told, and notices come out at the very moment that they are due."""
+
+    def __init__(self, *targets: NoticeTarget, at: float = 0.0, first: dict[str, Any] | None = None) -> None:
+        self.incidents = Incidents(targets or (target(),))
+        self.now = at
+        self.sent: list[tuple[float, Notice]] = []
+        self.tell(first if first is not None else {})
+
+    def tell(self, told: dict[str, Any], name: str = "web") -> None:
+        self.incidents.observe("shop", name, told, now=_at(self.now))
+        self.take()
+
+    def take(self) -> None:
+        while (at := self.incidents.next_at) is not None and at <= _at(self.now):
+            self.sent += [(self.now, notice) for notice in self.incidents.due(_at(self.now))]
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (at := self.incidents.next_at) is not None and (at - START).total_seconds() <= end:
+            self.now = max(self.now, (at - START).total_seconds())
+            self.take()
+        self.now = end
+
+    def trouble(self, seconds: float, told: dict[str, Any] | None = None) -> None:
+        self.tell(told or wrong())
+        self.wait(seconds)
+
+    def well(self, seconds: float) -> None:
+        self.tell(status())
+        self.wait(seconds)
+
+    @property
+    def open(self) -> int:
+        """Courses of incidents that were told and are not over."""
+        known = (one for some in self.incidents._known.values() for one in some.values())
+        return sum(course.is_open for one in known for course in one.courses.values())
+
+    @property
+    def phases(self) -> list[Phase]:
+        return [notice.phase for _, notice in self.sent]
+
+    @property
+    def times(self) -> list[float]:
+        return [at for at, _ in self.sent]
+
+
+# -- opened, resolved ---------------------------------------------------------------------------------------------------
+
+
+def test_trouble_that_lasts_is_opened_after_its_minimum_duration_and_resolved_after_as_much_well_being() -> None:
+    life = Life()
+    life.wait(10)
+    life.trouble(HOUR)
+    life.well(HOUR)
+    assert (life.phases, life.times) == ([OPENED, RESOLVED], [70.0, 10 + HOUR + 60])
+    opened, resolved = (notice for _, notice in life.sent)
+    assert str(opened.key) == "shop/web/FetchFailed"
+    assert (opened.started_at, opened.ended_at) == (_at(10), None)
+    assert (resolved.started_at, resolved.ended_at) == (_at(10), _at(10 + HOUR))
+
+
+def test_trouble_that_is_over_before_its_minimum_duration_is_told_to_nobody() -> None:
+    life = Life()
+    life.trouble(59)
+    life.well(DAY)
+    assert life.phases == []
+
+
+def test_without_a_minimum_duration_everything_is_told_at_once() -> None:
+    life = Life(target(minDuration="0s"))
+    life.trouble(5)
+    life.well(5)
+    assert (life.phases, life.times) == ([OPENED, RESOLVED], [0.0, 5.0])
+
+
+def test_each_reason_is_an_incident_of_its_own() -> None:
+    life = Life()
+    life.trouble(HOUR, wrong(FAILED, ("Healthy", "False", "Degraded")))
+    life.trouble(HOUR, wrong(("Healthy", "False", "Degraded")))
+    assert [(notice.key.reason, notice.phase) for _, notice in life.sent] == [
+        ("Degraded", OPENED),
+        ("FetchFailed", OPENED),
+        ("FetchFailed", RESOLVED),
+    ]
+
+
+def test_each_clusterstate_has_incidents_of_its_own() -> None:
+    life = Life()
+    for name in ("a", "b"):
+        life.tell({}, name)
+        life.tell(wrong(), name)
+    life.wait(HOUR)
+    life.tell(status(), "a")
+    life.wait(HOUR)
+    assert [(notice.key.name, notice.phase) for _, notice in life.sent] == [("a", OPENED), ("b", OPENED), ("a", RESOLVED)]
+
+
+# -- flapping -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_look_in_sixty_that_fails_is_not_told() -> None:
+    life = Life()
+    for _ in range(1000):
+        life.trouble(1)
+        life.well(59)
+    assert life.phases == []
+
+
+def test_trouble_that_prevails_is_told_although_it_comes_and_goes() -> None:
+    life = Life()
+    for _ in range(1000):
+        life.trouble(50)
+        life.well(10)
+    assert life.phases == [OPENED]
+    assert life.times[0] < 2 * MINUTE
+
+
+@pytest.mark.parametrize("bad", [1.0, 30.0, 61.0, 80.0])
+@pytest.mark.parametrize("good", [1.0, 5.0])
+def test_a_thousand_flaps_in_a_day_are_five_messages_at_most(bad: float, good: float) -> None:
+    life = Life()
+    for _ in range(1000):
+        life.trouble(bad)
+        life.well(good)
+    life.wait(DAY)
+    assert len(life.sent) <= 5
+    if bad > good:
+        assert (life.phases[0], life.phases[-1]) == (OPENED, RESOLVED)
+
+
+def test_what_comes_back_is_opened_anew_and_then_taken_for_one_incident() -> None:
+    life = Life()
+    for _ in range(1000):
+        life.trouble(2 * MINUTE)
+        life.well(2 * MINUTE)
+    assert life.phases[:3] == [OPENED, RESOLVED, OPENED]
+    assert set(life.phases[3:]) <= {UPDATED}
+    assert len(life.phases[3:]) <= 1000 * 4 * MINUTE / DAY
+    life.well(HOUR)
+    assert life.phases[-1] is RESOLVED
+    assert life.sent[2][1].returns == 1
+
+
+def flaps(longest_good: float) -> st.SearchStrategy[list[tuple[float, float]]]:
+    """Rhythms of trouble and well-being, repeated to 1,000 flaps."""
+    rhythm = st.lists(st.tuples(st.floats(1, 9 * MINUTE), st.floats(1, longest_good)), min_size=1, max_size=20)
+    return rhythm.map(lambda some: (some * 1000)[:1000])
+
+
+@settings(max_examples=25)  # each is a thousand flaps
+@given(flaps(FLAP_QUIET_SECONDS - 1), st.sampled_from(["0s", "1m", "10m"]), st.booleans())
+def test_flaps_in_any_rhythm_are_four_messages_and_reminders(rhythm: Sequence[tuple[float, float]], least: str, has_texts: bool) -> None:
+    life = Life(target(minDuration=least))
+    for number, (bad, good) in enumerate(rhythm):
+        life.trouble(bad, wrong(text=f"attempt {number}" if has_texts else ""))
+        life.well(good)
+    life.wait(2 * FLAP_QUIET_SECONDS)
+    assert len(life.sent) <= 4 + life.now / DAY
+    assert life.open == 0
+    assert life.phases.count(OPENED) == life.phases.count(RESOLVED) <= 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 3 * HOUR), st.floats(0, 3 * HOUR)), max_size=30))
+def test_messages_of_an_incident_come_in_order_and_end_with_how_it_is(rhythm: Sequence[tuple[float, float]]) -> None:
+    life = Life(target(repeatInterval="0s"))
+    for bad, good in rhythm:
+        life.trouble(bad)
+        life.well(good)
+    life.wait(DAY)
+    assert life.phases == [OPENED, RESOLVED] * (len(life.phases) // 2)
+    assert life.open == 0
+
+
+def test_after_hours_of_well_being_an_incident_is_a_new_one() -> None:
+    life = Life()
+    life.trouble(HOUR)
+    life.well(CALM_SECONDS + MINUTE)
+    life.trouble(HOUR)
+    life.well(2 * MINUTE)
+    assert life.phases == [OPENED, RESOLVED, OPENED, RESOLVED]
+    assert life.sent[2][1].returns == 0
+
+
+# -- updates and reminders ----------------------------------------------------------------------------------------------
+
+
+def test_a_higher_severity_is_told_at_once_and_a_lower_one_is_not() -> None:
+    life = Life()
+    drift = ("Drifted", "True", "DriftDetected")
+    life.trouble(2 * MINUTE, wrong(drift, drift={"highest": "High"}))
+    life.trouble(MINUTE, wrong(drift, drift={"highest": "Critical"}))
+    life.trouble(HOUR, wrong(drift, drift={"highest": "Low"}))
+    assert (life.phases, life.times) == ([OPENED, UPDATED], [60.0, 120.0])
+    assert life.sent[1][1].severity.value == "Critical"
+
+
+def test_another_text_is_told_more_and_more_rarely() -> None:
+    life = Life()
+    for number in range(int(8 * HOUR / 10)):
+        life.trouble(10, wrong(text=f"{number} fields drifted"))
+    assert set(life.phases[1:]) == {UPDATED}
+    gaps = [later - earlier for earlier, later in pairwise(life.times)]
+    assert gaps[0] >= FIRST_UPDATE_SECONDS
+    assert all(later >= 2 * earlier - 10 for earlier, later in pairwise(gaps))
+
+
+def test_a_text_that_stays_is_told_again_only_as_a_reminder() -> None:
+    life = Life(target(repeatInterval="6h"))
+    life.trouble(DAY - 1)
+    assert (life.phases, life.times) == ([OPENED, UPDATED, UPDATED, UPDATED], [60.0, 6 * HOUR, 12 * HOUR, 18 * HOUR])
+
+
+def test_without_a_repeat_interval_there_are_no_reminders() -> None:
+    life = Life(target(repeatInterval="0s"))
+    life.trouble(30 * DAY)
+    assert life.phases == [OPENED]
+
+
+# -- windows and gaps ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_closed_window_holds_is_told_when_it_opens_if_it_still_is() -> None:
+    life = Life()
+    drift, closed = ("Drifted", "True", "DriftDetected"), {"state": "Closed", "blocks": ["DriftRepair"]}
+    life.trouble(10 * HOUR, wrong(drift, window=closed))
+    assert life.phases == []
+    life.trouble(HOUR, wrong(drift, window={"state": "Open"}))
+    assert (life.phases, life.times) == ([OPENED], [10 * HOUR])
+    assert life.sent[0][1].started_at == START
+
+
+def test_what_began_and_ended_while_a_window_was_closed_is_told_to_nobody() -> None:
+    life = Life(target(muteInWindows="All"))
+    life.trouble(10 * HOUR, wrong(window={"state": "Closed", "blocks": ["Prune"]}))
+    life.well(DAY)
+    assert life.phases == []
+
+
+def test_a_closed_window_holds_no_resolved_back_and_no_incident_of_health() -> None:
+    life = Life(target(muteInWindows="All"), target("page"))
+    closed = {"state": "Closed", "blocks": ["NewRevision", "DriftRepair", "Prune", "Rollback"]}
+    degraded = ("Healthy", "False", "Degraded")
+    life.trouble(HOUR, wrong(degraded))
+    life.trouble(2 * DAY, wrong(degraded, window=closed))
+    life.tell(status(window=closed))
+    life.wait(HOUR)
+    assert [notice.phase for _, notice in life.sent if notice.target == "ops"] == [OPENED, RESOLVED]
+    assert [notice.phase for _, notice in life.sent if notice.target == "page"] == [OPENED, UPDATED, UPDATED, RESOLVED]
+
+
+@pytest.mark.parametrize("gap", [("SourceReady", "Unknown", "Progressing"), ("SourceReady", "Unknown", "NotEvaluated")])
+def test_a_condition_that_says_nothing_ends_nothing(gap: tuple[str, str, str]) -> None:
+    life = Life()
+    life.trouble(HOUR)
+    life.trouble(HOUR, status(gap))
+    life.trouble(HOUR)
+    assert life.phases == [OPENED]
+    life.trouble(HOUR, status(gap))
+    life.well(HOUR)
+    assert life.phases == [OPENED, RESOLVED]
+
+
+def test_a_condition_that_says_nothing_begins_nothing() -> None:
+    life = Life()
+    life.trouble(DAY, status(("SourceReady", "Unknown", "Progressing")))
+    assert life.phases == []
+
+
+# -- earlier lives ------------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_opens_nothing_that_was_told_before() -> None:
+    life = Life(at=10 * HOUR, first=wrong())
+    life.trouble(13 * HOUR)
+    assert life.phases == []
+    life.wait(2 * HOUR)
+    assert (life.phases, life.times) == ([UPDATED], [DAY])
+    life.well(HOUR)
+    assert life.phases == [UPDATED, RESOLVED]
+    assert life.sent[-1][1].started_at == START
+
+
+def test_restarts_move_no_reminder() -> None:
+    times: list[float] = []
+    for hour in range(1, 72):
+        life = Life(at=hour * HOUR, first=wrong())
+        life.wait(HOUR)
+        times += life.times
+    assert times == [DAY, 2 * DAY, 3 * DAY]
+
+
+def test_a_roll_out_that_is_announced_after_a_restart_makes_an_incident_no_younger() -> None:
+    life = Life(at=10 * HOUR, first=wrong(("Ready", "False", "ApplyFailed")))
+    life.trouble(MINUTE / 2, status(("Ready", "Unknown", "Progressing")))
+    life.trouble(HOUR, wrong(("Ready", "False", "ApplyFailed"), since=10 * HOUR + MINUTE / 2))
+    assert life.phases == []
+
+
+def test_trouble_that_nobody_may_have_told_of_is_opened_although_it_began_before() -> None:
+    life = Life(at=RECALL_SECONDS, first=wrong())
+    life.wait(HOUR)
+    assert (life.phases, life.times) == ([OPENED], [RECALL_SECONDS + MINUTE])
+    assert life.sent[0][1].started_at == START
+
+
+def test_an_operator_that_restarts_all_the_time_does_not_open_again_and_again() -> None:
+    sent = 0
+    for number in range(20):
+        life = Life(at=number * 30.0, first=wrong())
+        life.wait(29)
+        sent += len(life.sent)
+    assert sent == 0
+
+
+def test_an_incident_that_ended_while_nobody_was_here_is_resolved() -> None:
+    life = Life(at=10 * HOUR, first=wrong())
+    life.well(HOUR)
+    assert life.phases == [RESOLVED]
+
+
+# -- Alertmanager -------------------------------------------------------------------------------------------------------
+
+
+def test_a_receiver_that_keeps_alerts_is_told_of_them_every_minute_all_together() -> None:
+    life = Life(target(kind="Alertmanager"))
+    life.tell({}, "other")
+    life.wait(10)
+    life.tell(wrong())
+    life.wait(13)
+    life.tell(wrong(), "other")
+    life.wait(MINUTE * 5 - 23 + 1)
+    later = [at for at, notice in life.sent if notice.phase is UPDATED]
+    assert later == [120.0, 120.0, 180.0, 180.0, 240.0, 240.0, 300.0, 300.0]
+    assert {notice.started_at for _, notice in life.sent} == {_at(10), _at(23)}
+    life.well(2 * MINUTE)
+    assert [notice.key.name for _, notice in life.sent if notice.phase is RESOLVED] == ["web"]
+
+
+def test_after_a_restart_a_receiver_that_keeps_alerts_is_told_at_once() -> None:
+    life = Life(target(kind="Alertmanager"), at=10 * HOUR, first=wrong())
+    assert (life.phases, life.times) == ([UPDATED], [10 * HOUR])
+    life.wait(KEEP_SECONDS)
+    assert life.phases == [UPDATED, UPDATED]
+
+
+def test_an_alert_that_is_open_goes_on_while_a_window_is_closed() -> None:
+    life = Life(target(kind="Alertmanager", muteInWindows="All"))
+    life.trouble(2 * MINUTE)
+    life.trouble(2 * MINUTE, wrong(window={"state": "Closed", "blocks": ["Prune"]}))
+    assert life.phases == [OPENED, UPDATED, UPDATED, UPDATED]
+
+
+# -- targets ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        pytest.param({"severities": ["Warning"]}, True, id="its-severity"),
+        pytest.param({"severities": ["Critical", "Info"]}, False, id="another-severity"),
+        pytest.param({"namespaces": ["sh*"]}, True, id="its-namespace"),
+        pytest.param({"namespaces": ["team-a"]}, False, id="another-namespace"),
+    ],
+)
+def test_a_target_is_told_what_it_wants(more: dict[str, Any], is_told: bool) -> None:
+    life = Life(target(**more))
+    life.trouble(DAY)
+    life.well(HOUR)
+    assert bool(life.sent) is is_told
+
+
+def test_an_incident_that_grows_into_a_severity_is_opened_then() -> None:
+    life = Life(target(severities=["Critical"]))
+    drift = ("Drifted", "True", "DriftDetected")
+    life.trouble(HOUR, wrong(drift, drift={"highest": "High"}))
+    life.trouble(HOUR, wrong(drift, drift={"highest": "Critical"}))
+    assert (life.phases, life.times) == ([OPENED], [HOUR])
+
+
+def test_targets_are_told_each_in_its_own_time() -> None:
+    life = Life(target(), target("late", minDuration="1h"))
+    life.trouble(2 * HOUR)
+    life.well(2 * HOUR)
+    assert [(notice.target, at) for at, notice in life.sent] == [
+        ("ops", 60.0),
+        ("late", HOUR),
+        ("ops", 2 * HOUR + 60),
+        ("late", 3 * HOUR),
+    ]
+
+
+def test_other_targets_are_told_of_what_lasts_and_the_same_ones_nothing_twice() -> None:
+    life = Life(target(), target("old"))
+    life.trouble(HOUR)
+    life.incidents.replace((target(repeatInterval="12h"), target("new")), _at(life.now))
+    life.wait(HOUR)
+    assert [(notice.target, notice.phase) for _, notice in life.sent] == [("old", OPENED), ("ops", OPENED), ("new", OPENED)]
+    life.well(HOUR)
+    assert sorted(notice.target for _, notice in life.sent if notice.phase is RESOLVED) == ["new", "ops"]
+
+
+# -- the end ------------------------------------------------------------------------------------------------------------
+
+
+def test_incidents_of_a_clusterstate_that_is_deleted_are_over() -> None:
+    life = Life()
+    life.trouble(HOUR)
+    life.incidents.forget("shop", "web", is_gone=True, now=_at(life.now))
+    life.take()
+    assert (life.phases, life.times[-1]) == ([OPENED, RESOLVED], HOUR)
+    life.wait(DAY)
+    assert life.phases == [OPENED, RESOLVED]
+
+
+def test_a_clusterstate_that_goes_to_another_replica_is_not_resolved_here_nor_opened_there() -> None:
+    here = Life()
+    here.trouble(HOUR)
+    here.incidents.forget("shop", "web", is_gone=False, now=_at(here.now))
+    here.wait(DAY)
+    there = Life(at=HOUR, first=wrong())
+    there.wait(HOUR)
+    assert (here.phases, there.phases) == ([OPENED], [])
+
+
+def test_one_that_was_never_seen_can_be_forgotten() -> None:
+    life = Life()
+    life.incidents.forget("shop", "nobody", is_gone=True, now=START)
+    life.wait(DAY)
+    assert life.sent == []
+
+
+# -- memory -------------------------------------------------------------------------------------------------------------
+
+
+def due_entries(incidents: Incidents) -> int:
+    return len(incidents._due)
+
+
+def test_nothing_is_remembered_of_what_is_long_over() -> None:
+    life = Life()
+    for _ in range(3):
+        life.trouble(HOUR)
+        life.well(2 * CALM_SECONDS)
+    life.wait(DAY)
+    assert (life.incidents.next_at, life.open) == (None, 0)
+    assert life.incidents._known == {("shop", "web"): {}}
+
+
+def test_flaps_leave_nothing_behind() -> None:
+    life = Life(target(repeatInterval="8784h"))
+    for number in range(20_000):
+        life.tell(wrong() if number % 2 else status())
+        life.now += 1
+    assert due_entries(life.incidents) < 1000
+
+
+def notices_at_once(names: Iterable[str]) -> list[Notice]:
+    life = Life()
+    for name in names:
+        life.tell({}, name)
+        life.tell(wrong(), name)
+    life.wait(MINUTE)
+    return [notice for _, notice in life.sent]
+
+
+def test_many_incidents_come_sorted() -> None:
+    found = notices_at_once(["c", "a", "b"])
+    assert [notice.key.name for notice in found] == ["a", "b", "c"]

@@ -1,0 +1,174 @@
+"""Troubles.
+
+Aspects: which conditions are trouble, and which are not · their severity · what says nothing · what Ready hides · what is another word for the same · windows.
+"""
+
+from typing import Any
+
+import pytest
+
+from cvstate_operator.api.notices import MuteInWindows, NoticeSeverity
+from cvstate_operator.plan.troubles import Sight, read
+
+AT = "2026-05-01T10:00:00Z"
+WELL = {"Ready": "True", "SourceReady": "True", "Healthy": "True", "Drifted": "False", "Accepted": "True"}
+
+
+def status(*told: tuple[str, str, str], **more: Any) -> dict[str, Any]:
+    """A status in which all is well but for what is told: type, status and reason."""
+    by_type = {kind: (word, "Well") for kind, word in WELL.items()} | {kind: (word, reason) for kind, word, reason in told}
+    conditions = [
+        {"type": kind, "status": word, "reason": reason, "message": f"{kind} is {word}", "lastTransitionTime": AT}
+        for kind, (word, reason) in by_type.items()
+    ]
+    return {"conditions": conditions, **more}
+
+
+def reasons(sight: Sight) -> set[str]:
+    return set(sight.troubles)
+
+
+def test_a_status_in_which_all_is_well_tells_of_none() -> None:
+    sight = read(status())
+    assert (reasons(sight), sight.unknown) == (set(), frozenset())
+
+
+def test_an_empty_status_says_nothing() -> None:
+    sight = read({})
+    assert (reasons(sight), sight.unknown, sight.revision) == (set(), frozenset(WELL), "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "reason", "severity"),
+    [
+        pytest.param("Ready", "False", "ApplyFailed", NoticeSeverity.WARNING, id="cannot-be-applied"),
+        pytest.param("SourceReady", "False", "FetchFailed", NoticeSeverity.WARNING, id="no-source"),
+        pytest.param("Ready", "False", "InternalError", NoticeSeverity.CRITICAL, id="a-fault-of-ours"),
+        pytest.param("Healthy", "False", "Degraded", NoticeSeverity.CRITICAL, id="degraded"),
+        pytest.param("Healthy", "False", "SignalBreached", NoticeSeverity.CRITICAL, id="a-signal"),
+        pytest.param("Healthy", "Unknown", "TargetUnreachable", NoticeSeverity.CRITICAL, id="no-api-server"),
+        pytest.param("Healthy", "Unknown", "TelemetryGap", NoticeSeverity.WARNING, id="a-gap"),
+        pytest.param("Drifted", "True", "DriftDetected", NoticeSeverity.WARNING, id="drift"),
+        pytest.param("Accepted", "False", "ScoreBelowMinimum", NoticeSeverity.WARNING, id="a-bad-score"),
+        pytest.param("Ready", "False", "PruneHeld", NoticeSeverity.WARNING, id="a-prune-that-is-held"),
+        pytest.param("Ready", "False", "AwaitingApproval", NoticeSeverity.INFO, id="a-person-is-asked"),
+        pytest.param("Ready", "False", "DependencyNotReady", NoticeSeverity.INFO, id="another-comes-first"),
+        pytest.param("Ready", "False", "SomethingNew", NoticeSeverity.WARNING, id="a-reason-of-the-future"),
+    ],
+)
+def test_what_is_wrong_has_a_severity(kind: str, word: str, reason: str, severity: NoticeSeverity) -> None:
+    sight = read(status((kind, word, reason)))
+    (trouble,) = sight.troubles.values()
+    assert (trouble.reason, trouble.condition, trouble.severity, trouble.message) == (reason, kind, severity, f"{kind} is {word}")
+    assert trouble.since is not None
+    assert trouble.since.isoformat() == "2026-05-01T10:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "reason", ["Suspended", "ObserveOnly", "EmergencyStop", "WindowClosed", "SourceChanged", "WaveNotReady", "Deleting"]
+)
+def test_what_somebody_wants_is_no_trouble_and_ends_one(reason: str) -> None:
+    sight = read(status(("Ready", "False", reason)))
+    assert (reasons(sight), sight.unknown) == (set(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "reason"),
+    [
+        pytest.param("Ready", "Unknown", "Progressing", id="a-roll-out"),
+        pytest.param("Healthy", "False", "Progressing", id="objects-on-their-way"),
+        pytest.param("Drifted", "Unknown", "NotEvaluated", id="nothing-compared"),
+        pytest.param("Accepted", "False", "Settling", id="a-verdict-that-settles"),
+    ],
+)
+def test_what_says_nothing_is_neither_trouble_nor_its_end(kind: str, word: str, reason: str) -> None:
+    sight = read(status((kind, word, reason)))
+    assert (reasons(sight), sight.unknown) == (set(), frozenset({kind}))
+
+
+def test_two_conditions_of_one_reason_are_one_trouble_as_ready_tells_it() -> None:
+    sight = read(status(("SourceReady", "False", "FetchFailed"), ("Ready", "False", "FetchFailed")))
+    (trouble,) = sight.troubles.values()
+    assert trouble.message == "Ready is False"
+
+
+def test_a_condition_that_is_absent_says_nothing() -> None:
+    told = status(("Ready", "False", "InvalidSpec"))
+    told["conditions"] = [one for one in told["conditions"] if one["type"] == "Ready"]
+    sight = read(told)
+    assert reasons(sight) == {"InvalidSpec"}
+    assert sight.unknown == frozenset(WELL) - {"Ready"}
+
+
+@pytest.mark.parametrize(
+    ("highest", "severity"),
+    [
+        pytest.param("Low", NoticeSeverity.INFO, id="low"),
+        pytest.param("Medium", NoticeSeverity.WARNING, id="medium"),
+        pytest.param("High", NoticeSeverity.WARNING, id="high"),
+        pytest.param("Critical", NoticeSeverity.CRITICAL, id="critical"),
+    ],
+)
+def test_drift_matters_as_much_as_the_field_that_matters_most(highest: str, severity: NoticeSeverity) -> None:
+    sight = read(status(("Drifted", "True", "DriftDetected"), drift={"highest": highest}))
+    assert sight.troubles["DriftDetected"].severity is severity
+
+
+def test_what_waits_is_not_over_because_ready_tells_of_something_else() -> None:
+    sight = read(status(("Ready", "False", "ApplyFailed"), plan={"held": "PruneHeld", "prune": 12, "update": 1}))
+    assert reasons(sight) == {"ApplyFailed", "PruneHeld"}
+    assert sight.troubles["PruneHeld"].message == "waiting: 1 to update, 12 to prune"
+
+
+def test_a_fight_is_not_over_because_ready_tells_of_something_else() -> None:
+    fights = [{"object": "a", "openedAt": AT}]
+    sight = read(status(("Ready", "False", "ApplyFailed"), ("Drifted", "True", "DriftDetected"), breakers=fights))
+    assert reasons(sight) == {"ApplyFailed", "BreakerOpen"}
+
+
+def test_a_breaker_that_is_closed_is_no_fight() -> None:
+    sight = read(status(("Drifted", "True", "DriftDetected"), breakers=[{"object": "a", "repairs": [AT]}]))
+    assert reasons(sight) == {"DriftDetected"}
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        pytest.param([("Ready", "False", "BreakerOpen"), ("Drifted", "True", "DriftDetected")], {"BreakerOpen"}, id="a-fight-is-drift"),
+        pytest.param(
+            [("Healthy", "False", "SignalBreached"), ("Accepted", "False", "CriticalBreached")], {"SignalBreached"}, id="a-signal"
+        ),
+        pytest.param([("Accepted", "False", "CriticalBreached")], {"CriticalBreached"}, id="alone-it-counts"),
+    ],
+)
+def test_another_word_for_the_same_is_left_out(told: list[tuple[str, str, str]], found: set[str]) -> None:
+    assert reasons(read(status(*told))) == found
+
+
+def closed(*blocks: str) -> Sight:
+    return read(status(window={"state": "Closed", "blocks": list(blocks)}))
+
+
+@pytest.mark.parametrize(
+    ("sight", "reason", "mute", "is_muted"),
+    [
+        pytest.param(closed("DriftRepair"), "DriftDetected", MuteInWindows.CHANGES, True, id="repairs-are-held"),
+        pytest.param(closed("NewRevision"), "DriftDetected", MuteInWindows.CHANGES, False, id="repairs-are-not"),
+        pytest.param(closed("NewRevision"), "AwaitingApproval", MuteInWindows.CHANGES, False, id="some-of-it-may-be-written"),
+        pytest.param(closed("NewRevision", "DriftRepair"), "AwaitingApproval", MuteInWindows.CHANGES, True, id="none-of-it"),
+        pytest.param(
+            closed("NewRevision", "DriftRepair", "Prune", "Rollback"), "Degraded", MuteInWindows.CHANGES, False, id="health-is-no-change"
+        ),
+        pytest.param(closed("Prune"), "Degraded", MuteInWindows.ALL, True, id="everything"),
+        pytest.param(closed("DriftRepair"), "DriftDetected", MuteInWindows.NOTHING, False, id="nothing"),
+        pytest.param(read(status()), "DriftDetected", MuteInWindows.ALL, False, id="no-windows"),
+        pytest.param(read(status(window={"state": "Open"})), "DriftDetected", MuteInWindows.ALL, False, id="open"),
+    ],
+)
+def test_closed_windows_mute(sight: Sight, reason: str, mute: MuteInWindows, is_muted: bool) -> None:
+    assert sight.is_muted(reason, mute) is is_muted
+
+
+def test_the_revision_is_the_one_attempted_last() -> None:
+    assert read(status(lastAttemptedRevision="main@sha1:b", source={"revision": "main@sha1:c"})).revision == "main@sha1:b"
+    assert read(status(source={"revision": "main@sha1:c"})).revision == "main@sha1:c"
