@@ -7,7 +7,7 @@ RUFF_PATHS := src tests bench deploy
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit nightly bench lint format crds docs charts dashboards install-manifest schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit nightly bench lint format crds docs alerts charts dashboards install-manifest schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -64,6 +64,10 @@ docs: setup  ## Write docs/metrics.md from the metrics
 
 dashboards: setup  ## Write the Grafana dashboards of the chart
 	$(BIN)/python deploy/monitoring/dashboards.py
+
+alerts: programs  ## Check the rules for Prometheus, and run their tests
+	$$($(BIN)/python -m tests.cluster path promtool) check rules --lint=all --lint-fatal deploy/charts/cvstate-operator/rules/*.yaml
+	$$($(BIN)/python -m tests.cluster path promtool) test rules deploy/monitoring/tests/*.yaml
 
 charts: setup  ## Write the charts' copies of the CRDs and their tables of values
 	$(BIN)/python deploy/charts.py

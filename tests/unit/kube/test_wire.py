@@ -1,9 +1,10 @@
 """How an answer is read from what comes over the wire.
 
-Aspects: a length · chunks, in whatever pieces they come · the end of the connection · gzip · what only says to wait · what is no HTTP.
+Aspects: a length · chunks, in whatever pieces they come · the end of the connection · gzip · what only says to wait · what is no HTTP · more than a server may send that a tenant chose.
 """
 
 import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -116,3 +117,60 @@ def test_of_a_long_answer_in_chunks_nothing_is_lost() -> None:
     answer = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + data + b"0\r\n\r\n", piece=16_384)
     assert answer
     assert answer.body == b"".join(chunks)
+
+
+# -- an answer of a server that somebody chose -------------------------------------------------------------------------
+
+LIMIT = 1000
+
+
+def limited(data: bytes, *, piece: int = 100) -> Answer | None:
+    answering = Answering(max_bytes=LIMIT)
+    found = None
+    for at in range(0, len(data), piece):
+        found = answering.feed(data[at : at + piece])
+    return found or answering.end()
+
+
+def gzipped(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    packed = packer.compress(body) + packer.flush()
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
+
+
+def plain(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def open_ended(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("form", [plain, open_ended])
+@pytest.mark.parametrize("piece", [1, 100, 100_000])
+def test_an_answer_as_long_as_it_may_be_is_taken(form: Callable[[bytes], bytes], piece: int) -> None:
+    answer = limited(form(b"x" * LIMIT), piece=piece)
+    assert answer
+    assert len(answer.body) == LIMIT
+
+
+@pytest.mark.parametrize("form", [plain, open_ended, gzipped])
+@pytest.mark.parametrize("piece", [1, 100, 100_000])
+def test_a_longer_one_is_refused_also_when_it_is_packed(form: Callable[[bytes], bytes], piece: int) -> None:
+    with pytest.raises(WireError, match="larger than"):
+        limited(form(b"x" * (100 * LIMIT)), piece=piece)
+
+
+def test_a_packed_one_that_is_cut_off_is_none() -> None:
+    packed = gzipped(b"text " * 100)
+    _, _, body = packed.partition(b"\r\n\r\n")
+    cut = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % (len(body) - 8) + body[:-8]
+    with pytest.raises(WireError):
+        limited(cut)
+
+
+@pytest.mark.parametrize("form", [plain, gzipped])
+def test_of_our_own_server_any_length_is_taken(form: Callable[[bytes], bytes]) -> None:
+    answer = read(form(b"x" * (100 * LIMIT)), piece=10_000)
+    assert answer
+    assert len(answer.body) == 100 * LIMIT
