@@ -3,6 +3,8 @@
 Aspects: hosts that the operator's owner did not list.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ from cvstate_operator.vital.reading import Gap
 SLO = Slo.model_validate({"name": "availability", "objective": "99.9", "good": "good_total", "total": "all_total"})
 
 
-def telemetry(directory: Path, **settings: tuple[str, ...]) -> Telemetry:
+@asynccontextmanager
+async def telemetry(directory: Path, **settings: tuple[str, ...]) -> AsyncIterator[Telemetry]:
     """Of an operator that was started so."""
     made = Engine(
         Settings(cache=directory, **settings),  # type: ignore[arg-type]
@@ -34,7 +37,11 @@ def telemetry(directory: Path, **settings: tuple[str, ...]) -> Telemetry:
         observe=lambda **_: None,
         replicas=Alone("this"),
     )
-    return made._targets.take(OWN).telemetry
+    try:
+        yield made._targets.take(OWN).telemetry
+    finally:
+        await made._targets.close()
+        await made._prometheus.close()
 
 
 def server(url: str) -> Server:
@@ -48,17 +55,15 @@ async def gap_and_message(asked: Telemetry, url: str) -> tuple[Gap | None, str]:
 
 @pytest.mark.parametrize("url", ["http://another.invalid:9090", "http://10.0.0.1:9090", "https://prometheus.invalid.example.org"])
 async def test_a_host_that_is_not_listed_is_refused_for_signals_and_slos(tmp_path: Path, url: str) -> None:
-    asked = telemetry(tmp_path, prometheus_hosts=("prometheus.invalid",))
-    why, message = await gap_and_message(asked, url)
-    assert (why, "--prometheus-host" in message) == (Gap.REFUSED, True)
-    (query, *_) = slo_queries.queries(SLO)
-    answer = await asked.answer(server(url), query, timeout_seconds=5)
-    assert (answer.gap, answer.message) == (Gap.REFUSED, message)
-    await asked.close()
+    async with telemetry(tmp_path, prometheus_hosts=("prometheus.invalid",)) as asked:
+        why, message = await gap_and_message(asked, url)
+        assert (why, "--prometheus-host" in message) == (Gap.REFUSED, True)
+        (query, *_) = slo_queries.queries(SLO)
+        answer = await asked.answer(server(url), query, timeout_seconds=5)
+        assert (answer.gap, answer.message) == (Gap.REFUSED, message)
 
 
 async def test_a_host_that_is_listed_is_asked_and_without_a_list_every_one_is(tmp_path: Path) -> None:
     for settings in ({"prometheus_hosts": ("prometheus.invalid",)}, {}):
-        asked = telemetry(tmp_path, **settings)
-        assert (await gap_and_message(asked, "http://prometheus.invalid:9090"))[0] is Gap.UNREACHABLE, "nobody has that name"
-        await asked.close()
+        async with telemetry(tmp_path, **settings) as asked:
+            assert (await gap_and_message(asked, "http://prometheus.invalid:9090"))[0] is Gap.UNREACHABLE, "nobody has that name"
