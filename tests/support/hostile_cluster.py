@@ -69,6 +69,7 @@ class HostileCluster(LoopbackServer):
         self._tls = tls
         self.asked = 0
         """Requests so far."""
+        self._lines: set[asyncio.Transport] = set()
 
     @property
     def url(self) -> str:
@@ -85,8 +86,13 @@ class HostileCluster(LoopbackServer):
             self._bound.set()
             await self._stopped.wait()
         finally:
+            for line in self._lines:  # to close one takes as long as the other end likes
+                line.abort()
             await runner.cleanup()
+            await asyncio.sleep(0.1)
 
     async def _receive(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
+        if request.transport:
+            self._lines.add(request.transport)
         return await self._answer(request)
