@@ -90,5 +90,6 @@ def test_three_replicas_divide_the_work(git: GitServer, tmp_path: Path, record_p
     with capsys.disabled():
         print(f"\n{UNITS} ClusterStates of ten objects: {told}")
     assert most <= MOST_OF_ONE
-    if "CVSTATE_SHARD_UNITS" in os.environ:  # of fewer the share that each replica has for itself tells nothing, and a busy machine tells even less
+    # Of fewer the share that each replica has for itself tells nothing, and a busy machine tells even less.
+    if "CVSTATE_SHARD_UNITS" in os.environ:
         assert max(three.cpu_seconds) <= MOST_OF_ALONE * one.cpu_seconds[0]

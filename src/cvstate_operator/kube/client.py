@@ -32,6 +32,10 @@ MAX_PAGES: Final = 4000
 """Two million objects of a kind; a list that goes on is none. Here and below: who writes a ClusterState chooses the server of a remote cluster."""
 MAX_LINE_BYTES: Final = 16 * 2**20
 """Longest event of a watch. An object has 3 MiB at most, the API server's own limit of a request."""
+MAX_PIECES: Final = 1000
+"""So many pieces of a line are put together: a server may send it byte by byte, and a piece takes 34 bytes besides."""
+MAX_VALUES: Final = 1_000_000
+"""Most values in an answer of a server that a tenant chose: 500 objects of 2,000 each. As Python objects they take 50 bytes and more, however little they take on the wire."""
 MAX_REFUSAL_BYTES: Final = 2**20
 """So much is read of the answer that refuses a watch."""
 PROBES: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
@@ -235,6 +239,8 @@ class Client:
             raise self._error(answer.status, answer.body, answer.headers.get("retry-after"))
         if answer.status >= 300:
             raise errors.NetworkError(f"{method} {path} is answered by a redirect; give the API server's own URL")
+        if self._connection and self._connection.max_answer_bytes and _values(answer.body) > MAX_VALUES:
+            raise errors.NetworkError(f"the answer to {method} {path} holds more than {MAX_VALUES} values")
         try:
             found: Body = nesting.read(answer.body)
         except orjson.JSONDecodeError as exc:
@@ -270,6 +276,11 @@ def _probe(response: aiohttp.ClientResponse) -> None:
                 line.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
+def _values(text: bytes) -> int:
+    """Values in JSON text, at most: each comes after one of these. Counting takes 1 ms for a MiB."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
 async def _beginning(stream: aiohttp.StreamReader) -> bytes:
     """The answer to a watch that is refused, or as much of it as is of interest."""
     found = b""
@@ -281,12 +292,24 @@ async def _beginning(stream: aiohttp.StreamReader) -> bytes:
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length; aiohttp's own iterator stops at 64 KiB, and one object may have 1.5 MiB."""
-    rest = b""
+    """Lines of any length up to MAX_LINE_BYTES; aiohttp's own iterator stops at 64 KiB, and one object may have 1.5 MiB.
+
+    Raises:
+        NetworkError: one is longer.
+    """
+    rest: list[bytes] = []
+    held = 0
     async for chunk in stream.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > MAX_LINE_BYTES:
-            raise errors.NetworkError(f"the watch broke: a line of it is longer than {MAX_LINE_BYTES // 2**20} MiB")
-        for line in lines:
+        *ends, tail = chunk.split(b"\n")
+        for end in ends:
+            line = b"".join((*rest, end)) if rest else end
+            rest, held = [], 0
             if line:
                 yield line
+        if tail:
+            rest.append(tail)
+            held += len(tail)
+        if held > MAX_LINE_BYTES:
+            raise errors.NetworkError(f"the watch broke: a line of it is longer than {MAX_LINE_BYTES // 2**20} MiB")
+        if len(rest) > MAX_PIECES:
+            rest = [b"".join(rest)]

@@ -50,6 +50,8 @@ DOUBTFUL_SECONDS: Final = 300.0
 """A list that is older does not count while the stream is down or silent: half of the interval that a ClusterState has by default."""
 RETRY_SECONDS: Final = (0.05, 5.0)
 """First and longest pause before a stream is resumed. The longest is the time after which drift is noticed at last when an API server was away."""
+REFUSED_SECONDS: Final = 60.0
+"""The same where the API server says that the account may not: in a moment it may, when it has just begun and reads its roles; else only when somebody grants it."""
 HEALTHY_SECONDS: Final = 5.0
 """A stream that was open so long was a good one: the next pause is the first one again. A stream may be agreed to, and end at once with an error."""
 BREATH_OBJECTS: Final = 50
@@ -206,10 +208,10 @@ class Informer:
     # -- the stream ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        pause, longest = RETRY_SECONDS
+        pause = RETRY_SECONDS[0]
         patient_until = _now() + PATIENCE_SECONDS
         while True:
-            begun, asked = _now(), 0.0
+            begun, asked, longest = _now(), 0.0, RETRY_SECONDS[1]
             try:
                 if not self._version or self._is_doubted:
                     async with self._listing:
@@ -219,6 +221,7 @@ class Informer:
                 self._version = ""
             except errors.CvstateError as exc:
                 asked = _asked(exc)
+                longest = REFUSED_SECONDS if isinstance(exc, errors.ForbiddenError) else longest
                 self._meet(exc)
                 if not isinstance(exc, errors.TransientError) or (not self._settled.is_set() and _now() >= patient_until):
                     self._settle(exc)

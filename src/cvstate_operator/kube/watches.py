@@ -132,6 +132,10 @@ class Watches:
             # One closed namespace says nothing of the others.
             return failures[0] if failures and all(failures) else next((one for one in failures if one and not _closes(one)), None)
         everywhere = self._informers.get(_Watched(resource.gvk, ""))
+        if everywhere is None and kind in self._narrowed_at:
+            return await self._sync(
+                resource, within
+            )  # somebody else, who waited for the same, found that it is to be looked at in namespaces
         if failures[0] is None:
             if self._narrowed_at.pop(kind, None) is not None:
                 for watched in [one for one in self._informers if one.gvk.group_kind == kind and one.namespace]:

@@ -219,8 +219,9 @@ class _Process:
         await asyncio.wait({self._kopf, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         _log.info("stopping: finishing the objects in hand")
+        await self._engine.roster.close()
+        await self._replicas.leave()  # as soon as nothing is written any more: others take over from here
         await self._engine.close()
-        await self._replicas.leave()
         # What is in hand is finished while the ClusterStates are still watched: kopf goes last.
         self._stop_kopf.set()
         why = ""

@@ -20,8 +20,8 @@ JUDGE_SECONDS: Final = 0.5
 """How often it is looked whether time alone changed what we may write: a fence that was reached, a wait that is over."""
 LINGER_SECONDS: Final = 3.0
 """How long a Lease that was given up is left to be seen before it is deleted: longer than from one look of the others to the next."""
-DELETED_AT_ONCE: Final = 10
-"""Old Leases that are deleted after one look, so that the next one is not late."""
+DELETED_AT_ONCE: Final = 1
+"""Old Leases that are deleted after one look, so that the next one is hardly late."""
 
 _log = logging.getLogger(__name__)
 
@@ -221,6 +221,7 @@ class Members:
         begun = self._clock()
         found = await self._leases.look(self._group)
         self._known = self._known.looked(found, begun=begun, ended=self._clock())
+        self._judge()  # before anything else is waited for
         for old in self._known.garbage(self._clock())[:DELETED_AT_ONCE]:
             try:
                 await self._leases.delete(old)

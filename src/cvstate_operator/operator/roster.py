@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from cvstate_operator import errors
 from cvstate_operator.api import names, restoring
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
+from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
@@ -25,6 +26,8 @@ from cvstate_operator.operator.targets import Target, Targets
 from cvstate_operator.operator.webhook import Subscription
 from cvstate_operator.plan.history import commit_of
 
+LONGEST_WAIT_SECONDS: Final = 600.0
+"""How long at most nothing is deleted because a ClusterState of another replica, which looks more seldom than that, has not come to the commit."""
 SHARE_AGAIN_SECONDS: Final = 1.0
 """Pause before ClusterStates are listed again that could not be."""
 _CLUSTER_STATES: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
@@ -75,22 +78,23 @@ class Roster:
         self._ended = ended
         self._sharing: asyncio.Task[None] | None = None
         self._share_again = False
+        self._is_closing = False
         self._actors: dict[str, Actor] = {}
         """By ApplySet id."""
         self._placed: dict[str, Target] = {}
         """By ApplySet id of an actor: where it acts."""
-        self._sources: dict[str, tuple[Place, str, str]] = {}
-        """By ApplySet id of those that another replica has: where it acts, and which ref of which repository it follows."""
-        self._others: dict[str, Mapping[str, Any]] = {}
-        """By ApplySet id: ClusterStates that belong to other replicas, as they were last."""
+        self._sources: dict[str, tuple[Place, str, str, float]] = {}
+        """By ApplySet id of those that another replica has: where it acts, which ref of which repository it follows, and how often it looks, seconds."""
+        self._others: dict[str, tuple[str, str]] = {}
+        """By ApplySet id: uid and resourceVersion of ClusterStates that other replicas have, as they were last."""
         self._names: dict[str, str] = {}
         """ApplySet id to `ClusterState namespace/name`."""
         self.edges: dict[str, dict[str, tuple[str, ...]]] = {}
         """By namespace and name: names of the ClusterStates that each depends on."""
         self.subscriptions: dict[str, Subscription] = {}
         """By ApplySet id: those that take part in the push webhook."""
-        self._noted: dict[str, int | None] = {}
-        """By ApplySet id: the generation whose spec was noted."""
+        self._noted: dict[str, tuple[str, int | None]] = {}
+        """By ApplySet id: uid and generation whose spec was noted."""
         self.closing: dict[str, asyncio.Task[None]] = {}
         """By ApplySet id: the actor that it had last, as long as it is not at its end."""
 
@@ -115,6 +119,13 @@ class Roster:
         """
         self._targets.place(spec, namespace)
 
+    def _is_permitted(self, spec: ClusterStateSpec, namespace: str) -> bool:
+        try:
+            self.permit(spec, namespace)
+        except errors.InvalidSpecError:
+            return False
+        return True
+
     # -- what happens to ClusterStates -----------------------------------------------------------------------------
 
     def observed(self, body: Mapping[str, Any]) -> None:
@@ -122,9 +133,11 @@ class Roster:
         meta = body["metadata"]
         owner = _owner(meta)
         actor = self._actors.get(owner)
-        uid, version = (actor.uid, actor.version) if actor else _identity(self._others.get(owner))
+        uid, version = (actor.uid, actor.version) if actor else self._others.get(owner, ("", ""))
         if uid not in ("", meta["uid"]) and not is_newer(meta["resourceVersion"], version):
             return  # of a namesake that is gone: events about two objects come in any order
+        if actor and actor.uid == meta["uid"] and meta["resourceVersion"] != version and not is_newer(meta["resourceVersion"], version):
+            return  # what a list told already, when the ClusterState was taken up
         if meta.get("deletionTimestamp") and names.FINALIZER not in (meta.get("finalizers") or ()):
             self.deleted(body)
             return
@@ -132,10 +145,10 @@ class Roster:
             self._drop(body)  # of the same name, if there was one: this one is looked at when it is whole
             return
         self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
-        is_news = owner not in self._noted or self._noted[owner] != meta.get("generation")
+        is_news = self._noted.get(owner) != (meta["uid"], meta.get("generation"))
         spec = _parsed(body) if is_news else None
-        if not self._replicas.is_mine(owner):
-            self._others[owner] = body
+        if not self._replicas.is_mine(owner) or (self._is_closing and actor is None):
+            self._others[owner] = meta["uid"], meta["resourceVersion"]
             if actor:
                 self._hand_over(owner)
             self._note_elsewhere(owner, body, spec)
@@ -144,7 +157,7 @@ class Roster:
         else:
             self._begin(owner, body, spec if is_news else _parsed(body))
         if is_news:
-            self._noted[owner] = meta.get("generation")
+            self._noted[owner] = meta["uid"], meta.get("generation")
             self._note(owner, meta, spec)
 
     def _note_elsewhere(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
@@ -161,14 +174,15 @@ class Roster:
         if spec:
             secret = spec.source.git.secret_ref
             repository = self._repository(spec.source.git.url, f"{meta['namespace']}/{secret.name}" if secret else "")
-            self._sources[owner] = self._place(spec, meta["namespace"]), str(repository), spec.source.git.ref.selector
+            looks = min(parse_seconds(spec.source.git.interval), LONGEST_WAIT_SECONDS)
+            self._sources[owner] = self._place(spec, meta["namespace"]), str(repository), spec.source.git.ref.selector, looks
         if owner not in self._sources:
             return
-        place, repository_path, selector = self._sources[owner]
+        place, repository_path, selector, looks = self._sources[owner]
         followed = str((status.get("source") or {}).get("ref") or selector)
         is_answered = status.get("observedGeneration") == meta.get("generation")
         commit = commit_of(str(status.get("lastAttemptedRevision") or "")) if is_answered else ""
-        self._targets.of_cluster(place).elsewhere(owner, (repository_path, followed), commit, time.monotonic())
+        self._targets.of_cluster(place).elsewhere(owner, (repository_path, followed), commit, time.monotonic(), looks_each=looks)
 
     def _begin(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
         """Take a ClusterState up: a new one, one that is to act elsewhere from now on, or one that another replica had."""
@@ -180,8 +194,13 @@ class Roster:
         for claims in self._targets.claims():
             claims.leave(owner)
         self._targets.of_cluster(place).join(owner, time.monotonic())
-        self._placed[owner] = target = self._targets.take(place)
-        self._actors[owner] = self._make(owner, body, target)
+        target = self._targets.take(place)
+        try:
+            self._actors[owner] = self._make(owner, body, target)
+        except BaseException:
+            self._targets.leave(target)
+            raise
+        self._placed[owner] = target
 
     def _place(self, spec: ClusterStateSpec | None, namespace: str) -> Place:
         """Where a ClusterState acts. One whose spec cannot be carried out acts nowhere: what it says is told, and nothing more."""
@@ -195,7 +214,7 @@ class Roster:
 
         If its dependencies are news, others may be in a circle with it, or not any more.
         """
-        if spec and spec.source.git.webhook:
+        if spec and spec.source.git.webhook and self._is_permitted(spec, meta["namespace"]):
             git, secret = spec.source.git, spec.source.git.webhook.secret_ref.name
             place = self._place(spec, meta["namespace"])._replace(kubeconfig="")
             self.subscriptions[owner] = Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, secret, place)
@@ -211,7 +230,7 @@ class Roster:
         """A ClusterState is gone, or going; its objects stay (they are orphaned)."""
         owner = _owner(body["metadata"])
         actor = self._actors.get(owner)
-        uid = actor.uid if actor else _identity(self._others.get(owner))[0]
+        uid = actor.uid if actor else self._others.get(owner, ("", ""))[0]
         if uid in ("", body["metadata"]["uid"]):
             self._drop(body)
 
@@ -247,42 +266,57 @@ class Roster:
     # -- the share of this replica ---------------------------------------------------------------------------------
 
     def shares_changed(self) -> None:
-        """Other ClusterStates may belong to this replica than before."""
+        """Other ClusterStates may belong to this replica than before: what belongs to others now is given up at once, what they had is taken up beside everything else."""
+        for owner in [owner for owner in self._actors if not self._replicas.is_mine(owner)]:
+            self._hand_over(owner)
+        if self._is_closing:
+            return
         self._share_again = True
         if self._sharing is None or self._sharing.done():
             self._sharing = asyncio.create_task(self._share(), name="share the work")
 
     async def _share(self) -> None:
-        """Give up what belongs to others now, and take up what they had."""
+        """Take up what others had."""
         while self._share_again:
             self._share_again = False
-            for owner in [owner for owner in self._actors if not self._replicas.is_mine(owner)]:
-                self._hand_over(owner)
             if not any(self._replicas.is_mine(owner) for owner in self._others):
                 continue
             try:
                 # As they are now, in one request: who had them wrote their status to the end, and no event may have told yet.
                 async for page in self._client.pages(_CLUSTER_STATES):
                     for item in page.get("items", ()):
-                        if _owner(item["metadata"]) in self._others and self._replicas.is_mine(_owner(item["metadata"])):
-                            self.observed({"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **item})
+                        self._take_up({"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **item})
             except errors.CvstateError as exc:
                 _log.warning("ClusterStates not listed, trying again", extra={"reason": exc.reason, "error": exc.message})
                 await asyncio.sleep(SHARE_AGAIN_SECONDS)
                 self._share_again = True
 
+    def _take_up(self, body: Mapping[str, Any]) -> None:
+        """Begin with a ClusterState that another replica had, if it is ours now."""
+        owner = _owner(body["metadata"])
+        if owner not in self._others or not self._replicas.is_mine(owner):
+            return
+        try:
+            self.observed(body)
+        except Exception:  # one that cannot be taken up must not stop the others
+            _log.exception("a ClusterState could not be taken up", extra={"clusterstate": self.name_of(owner)})
+            self._others[owner] = body["metadata"]["uid"], ""
+
     def _hand_over(self, owner: str) -> None:
         """Let another replica have a ClusterState: the objects in hand are finished, in less time than it waits."""
         actor = self._actors[owner]
-        self._others.setdefault(
-            owner, {"metadata": {"uid": actor.uid, "resourceVersion": actor.version, "namespace": actor.namespace, "name": actor.name}}
-        )
+        self._others.setdefault(owner, (actor.uid, actor.version))
         for claims in self._targets.claims():
             claims.leave(owner)
+        # Until an event tells how far it is there: it may declare what we would delete.
+        self._targets.of_cluster(self._placed[owner].place).elsewhere(owner, ("", ""), "", time.monotonic())
         self._end(owner, seconds=min(self._replicas.hand_over_seconds(owner), self._close_seconds))
 
     async def close(self) -> None:
-        """Finish the objects in hand of all, and end them."""
+        """Finish the objects in hand of all, and end them; nothing is taken up any more. A second call does nothing."""
+        if self._is_closing:
+            return
+        self._is_closing = True
         if self._sharing:
             self._sharing.cancel()
         closing = [actor.close(seconds=self._close_seconds) for actor in self._actors.values()]
@@ -328,11 +362,6 @@ def _parsed(body: Mapping[str, Any]) -> ClusterStateSpec | None:
         return parse_spec(body.get("spec") or {})
     except errors.InvalidSpecError:
         return None
-
-
-def _identity(body: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Uid and resourceVersion; empty without a body."""
-    return (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) if body else ("", "")
 
 
 def _owner(meta: Mapping[str, Any]) -> str:

@@ -38,6 +38,8 @@ class _Claimant:
     """ApplySet ids of the ClusterStates among `wanted`."""
     hurried: str = ""
     """The commit it was last hurried to."""
+    patience: float = CATCH_UP_SECONDS
+    """How long it may take to come to a commit, seconds."""
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Claims:
         if claimant := self._claimants.get(owner):
             claimant.asked, claimant.commit = now, ""
 
-    def elsewhere(self, owner: str, source: tuple[str, str], commit: str, now: float) -> None:
+    def elsewhere(self, owner: str, source: tuple[str, str], commit: str, now: float, *, looks_each: float = 0.0) -> None:
         """There is a ClusterState that another replica has; what it declares is not known here, but how far it has come, by its status.
 
         Args:
@@ -70,14 +72,17 @@ class Claims:
             source: repository and ref that it follows.
             commit: that it has come to; empty if its spec is newer than that.
             now: monotonic seconds.
+            looks_each: how often it looks at the repository by itself, seconds: nobody here can hurry it.
         """
         known = self._claimants.get(owner)
         if known is None or (known.commit and not commit):
             known = self._claimants[owner] = _Claimant(now)
+        known.patience = CATCH_UP_SECONDS + looks_each
         if (known.source, known.commit) == (source, commit):
             return
         known.source, known.commit, known.since = source, commit, now
-        if commit and self._newest.get(source, ("", 0.0))[0] != commit:
+        # Which commit is the newest, those say who were there: this one may tell of its last one, with a spec that is newer.
+        if commit and source not in self._newest:
             self._newest[source] = (commit, now)
 
     def leave(self, owner: str) -> None:
@@ -128,8 +133,8 @@ class Claims:
             if name == owner:
                 continue
             if not other.commit:
-                waiting = waiting or now < other.asked + CATCH_UP_SECONDS
-            elif other.source == ours.source and other.commit != newest and now < since + CATCH_UP_SECONDS:
+                waiting = waiting or now < other.asked + other.patience
+            elif other.source == ours.source and other.commit != newest and now < since + other.patience:
                 waiting = True
                 if other.hurried != newest:
                     other.hurried = newest

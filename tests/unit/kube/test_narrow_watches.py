@@ -192,3 +192,28 @@ async def test_the_same_rights_as_before_leave_it_at_the_namespaces() -> None:
     assert await want(found, "team") == {}
     assert found.is_narrow
     await found.close()
+
+
+async def test_many_that_begin_together_all_see_their_namespaces() -> None:
+    found, _ = watching(Tenant("team"))
+    assert await asyncio.gather(*(want(found, "team") for _ in range(5))) == [{}] * 5
+    await found.close()
+
+
+async def test_a_namespace_that_is_closed_is_asked_more_and_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant, pauses = Tenant("team"), list[float]()
+    sleep = asyncio.sleep
+
+    async def slept(seconds: float) -> None:
+        if seconds:
+            pauses.append(seconds)
+        await sleep(0)
+
+    found, _ = watching(tenant)
+    await want(found, "team", "kube-system")
+    monkeypatch.setattr("cvstate_operator.kube.informer.asyncio.sleep", slept)
+    while len(pauses) < 30:
+        await sleep(0)
+    monkeypatch.undo()
+    assert max(pauses) > 40
+    await found.close()

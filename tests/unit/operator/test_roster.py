@@ -276,6 +276,68 @@ async def test_one_that_is_gone_while_another_replica_had_it_is_not_taken_up(tmp
     assert (roster._actors, api.asked) == ({}, 0)
 
 
+async def test_what_belongs_to_another_is_given_up_at_once_whatever_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    roster._sharing = asyncio.create_task(asyncio.sleep(60))  # a list that the API server takes its time for
+    replicas.mine = False
+    roster.shares_changed()
+    assert roster.actors == ()
+    roster._sharing.cancel()
+
+
+async def test_who_is_closing_takes_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    await roster.close()
+    replicas.mine, api.items = True, [stated(7, 1)]
+    roster.shares_changed()
+    roster.observed(stated(8, 1))
+    assert (roster.actors, api.asked) == ((), 0)
+
+
+async def test_a_late_event_does_not_undo_what_the_list_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    roster.observed(stated(1, 1))
+    replicas.mine, api.items = True, [stated(50, 2, suspend=True)]
+    roster.shares_changed()
+    await settled(roster)
+    roster.observed(stated(40, 1))
+    assert actor(roster).told == ["50"]
+
+
+async def test_one_that_cannot_be_taken_up_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api)
+    other = stated(2, 1)
+    other["metadata"] = {**other["metadata"], "name": "other", "uid": "b"}
+    for one in (stated(1, 1), other):
+        roster.observed(one)
+
+    def broken_for_one(owner: str, told: dict[str, Any], target: Any) -> Recorded:
+        if told["metadata"]["name"] == "shop":
+            raise TypeError("nobody foresaw this")
+        return Recorded(told)
+
+    monkeypatch.setattr(roster, "_make", broken_for_one)
+    replicas.mine, api.items = True, [stated(7, 1), other]
+    roster.shares_changed()
+    await settled(roster)
+    assert [one.uid for one in roster.actors] == ["b"]
+
+
+async def test_a_namesake_with_the_same_generation_is_noted_anew(roster: Roster) -> None:
+    roster.observed({**stated(1, 1, dependsOn=[{"name": "infra"}])})
+    again = stated(3, 1)
+    again["metadata"] = {**again["metadata"], "uid": "b"}
+    roster.observed(again)
+    assert roster.edges["team"]["shop"] == ()
+
+
 # -- what is being restored --------------------------------------------------------------------------------------------
 
 

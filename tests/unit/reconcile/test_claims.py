@@ -141,3 +141,37 @@ def test_who_is_gone_or_never_joined_has_no_say(claims: Claims) -> None:
     assert not claims.is_free(A, "one")
     assert not claims.catch_up("two", LATE)
     assert not claims.catch_up("one", LATE)
+
+
+# -- ClusterStates of other replicas -----------------------------------------------------------------------------------
+
+
+def test_one_elsewhere_that_is_behind_is_waited_for_as_long_as_it_takes_to_look(claims: Claims) -> None:
+    claims.want("one", set(), NEW, LATE)
+    claims.want("two", {B}, NEW, LATE)
+    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE, looks_each=60.0)
+    assert claims.catch_up("one", LATE + CATCH_UP_SECONDS + 59)
+    assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS + 61)
+
+
+def test_one_elsewhere_that_came_to_the_commit_is_not_waited_for(claims: Claims) -> None:
+    claims.want("one", set(), NEW, LATE)
+    claims.want("two", {B}, NEW, LATE)
+    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE, looks_each=60.0)
+    claims.elsewhere("three", (OLD.repository, OLD.ref), NEW.commit, LATE + 1, looks_each=60.0)
+    assert not claims.catch_up("one", LATE + 1)
+
+
+def test_what_one_elsewhere_told_last_does_not_make_an_old_commit_the_newest(claims: Claims) -> None:
+    claims.want("one", set(), NEW, LATE)
+    claims.want("two", {B}, NEW, LATE)
+    claims.elsewhere("three", (OLD.repository, OLD.ref), NEW.commit, LATE)
+    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE + 1)
+    assert claims.catch_up("one", LATE + 2)
+
+
+def test_one_that_was_handed_over_is_waited_for_until_it_is_known_how_far_it_is(claims: Claims) -> None:
+    claims.leave("two")
+    claims.elsewhere("two", ("", ""), "", LATE)
+    assert claims.catch_up("one", LATE + 1)
+    assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS + 1)
