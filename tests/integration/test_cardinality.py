@@ -105,7 +105,7 @@ def live(meter: ClusterStateMeter, number: int, *, passes: int) -> None:
         if number % 5 == 0:
             meter.drifted(kind=KINDS[turn % 3], severity="High")
             meter.remedied(action="Auto", severity="High", seconds=1.0)
-            meter.repaired(kind=KINDS[turn % 3], seconds=0.05)
+            meter.repaired(seconds=0.05)
         meter.reconciled(result=("ok", "Progressing", "ServerError")[turn % 3], seconds=0.2)
         meter.stands(standing(number))
         meter.stepped(Step((Entry(f"main@sha1:{commit}", commit, began, Stage.HEALTHY, 30.0),), began, written))

@@ -12,8 +12,11 @@ class _Skipping(selectors.SelectSelector):
     """Waits for nothing: what would have been waited is added to the time."""
 
     now = 0.0
+    rounds = 0
+    """How often the loop went round: one that waits busily never stops counting."""
 
     def select(self, timeout: float | None = None) -> Any:
+        self.rounds += 1
         assert timeout is not None, "everybody waits for ever"
         self.now += timeout
         return super().select(0)
@@ -23,11 +26,11 @@ class Loop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only while everybody waits; it begins at 0."""
 
     def __init__(self) -> None:
-        self._skipping = _Skipping()
-        super().__init__(self._skipping)
+        self.skipping = _Skipping()
+        super().__init__(self.skipping)
 
     def time(self) -> float:
-        return self._skipping.now
+        return self.skipping.now
 
 
 def play(work: Callable[[Loop], Awaitable[Result]]) -> Result:

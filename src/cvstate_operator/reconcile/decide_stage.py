@@ -204,12 +204,8 @@ class DecideStage:
             return None
         if self._is_blocked or self._world.stopped():
             return None
-        cluster = self._world.cluster
         try:
-            found = await cluster.read(live.resource, ref)
-            if found:
-                has_annotations = bool(found["metadata"].get("annotations"))
-                await cluster.edit(live.resource, ref, exchange.request(live, self._owner, has_annotations=has_annotations))
+            await self._world.cluster.edit(live.resource, ref, exchange.request(live, self._owner))
         except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
             return None  # it changed hands meanwhile; the event about it brings us back
         except errors.CvstateError as exc:

@@ -20,18 +20,14 @@ Operations = Sequence[Mapping[str, Any]]
 """A JSON patch (RFC 6902)."""
 
 
-def request(live: Live, owner: str, *, has_annotations: bool) -> Operations:
-    """Mark an object as wanted by an ApplySet.
+def request(live: Live, owner: str) -> Operations:
+    """Mark an object as wanted by an ApplySet. It has annotations, since who applied it left the digest there; the patch is refused for one that only bears a copied label.
 
     Args:
         live: the object, which is another's.
         owner: who wants it.
-        has_annotations: whether it has any; a patch cannot add to what is not there.
     """
-    mark: Mapping[str, Any] = {"op": "add", "path": f"/metadata/annotations/{_escaped(CLAIMED_BY)}", "value": owner}
-    if not has_annotations:
-        mark = {"op": "add", "path": "/metadata/annotations", "value": {CLAIMED_BY: owner}}
-    return [*_as_it_is(live), mark]
+    return [*_as_it_is(live), {"op": "add", "path": f"/metadata/annotations/{_escaped(CLAIMED_BY)}", "value": owner}]
 
 
 def grant(live: Live) -> Operations:

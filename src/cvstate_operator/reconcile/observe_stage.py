@@ -124,10 +124,10 @@ class ObserveStage:
 
     def _within(self, wanted: Desired) -> Callable[[GroupKind], frozenset[str]]:
         """Where objects of a kind are, or are to be. Of a kind that is not declared any more there may be some wherever there may be any."""
-        noted = self._namespaces | self._home | self._world.index.namespaces(self._owner)
 
         def within(kind: GroupKind) -> frozenset[str]:
-            return noted | wanted.namespaces.get(kind, frozenset())
+            # Worked out only if somebody asks: it costs with the number of objects, and an account that may look everywhere is never asked about.
+            return self._namespaces | self._home | self._world.index.namespaces(self._owner) | wanted.namespaces.get(kind, frozenset())
 
         return within
 

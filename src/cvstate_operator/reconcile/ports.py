@@ -333,7 +333,7 @@ class Meter(Protocol):
     def remedied(self, *, action: str, severity: str, seconds: float) -> None:
         """A field that drifted is as declared again, whoever did it, so long after it was first seen."""
 
-    def repaired(self, *, kind: str, seconds: float) -> None:
+    def repaired(self, *, seconds: float) -> None:
         """A drifted object is as desired again, so long after it was noticed."""
 
     def budgets(self, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:

@@ -240,7 +240,7 @@ class Writer:
         seconds = self._world.clock.monotonic() - since
         self._drift.finished(change)
         if action is Action.REPAIR:
-            self._world.meter.repaired(kind=change.ref.kind, seconds=seconds)
+            self._world.meter.repaired(seconds=seconds)
         return Done(change.ref, action, (*look.remedy.repaired, *look.remedy.removed), seconds)
 
     async def _send(self, change: Change, body: Body, look: Look, orders: Orders) -> dict[str, Any] | None:

@@ -112,7 +112,7 @@ class ClusterStateMeter:
         work.own.of(work.remedy_seconds, self._owner, action).observe(seconds)
         work.remedy_seconds_by_severity.labels(action, severity).observe(seconds)
 
-    def repaired(self, *, kind: str, seconds: float) -> None:
+    def repaired(self, *, seconds: float) -> None:
         """A drifted object is as desired again, so long after it was noticed."""
         work = self._metrics.work
         work.own.of(work.repair_seconds, self._owner).observe(seconds)

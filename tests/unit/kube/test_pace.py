@@ -5,58 +5,14 @@ Aspects: turns and their order · cancelling · growing and halving · slow answ
 
 import asyncio
 import random
-import selectors
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.kube.pace import SLOW_ANSWERS, Pace
 from cvstate_operator.plan.backoff import JITTER, LONGEST_ASKED_SECONDS
-
-Result = TypeVar("Result")
-
-
-# -- a time of our own -------------------------------------------------------------------------------------------------
-
-
-class _Skipping(selectors.SelectSelector):
-    """Waits for nothing: what would have been waited is added to the time."""
-
-    now = 0.0
-    rounds = 0
-    """How often the loop went round: one that waits busily never stops counting."""
-
-    def select(self, timeout: float | None = None) -> Any:
-        self.rounds += 1
-        assert timeout is not None, "everybody waits for ever"
-        self.now += timeout
-        return super().select(0)
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only while everybody waits."""
-
-    def __init__(self) -> None:
-        self.skipping = _Skipping()
-        super().__init__(self.skipping)
-
-    def time(self) -> float:
-        return self.skipping.now
-
-
-def play(work: Callable[[Loop], Awaitable[Result]]) -> Result:
-    """Run `work` to its end; nothing may be left over."""
-    loop = Loop()
-
-    async def whole() -> Result:
-        result = await work(loop)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return result
-
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(whole())
+from tests.support.own_time import Loop, play
 
 
 def pace(loop: Loop, initial: int, limit: int = 64, *, chance: Callable[[], float] = lambda: 0.5) -> Pace:

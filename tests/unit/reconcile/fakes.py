@@ -206,8 +206,8 @@ class FakeMeter:
     def remedied(self, *, action: str, severity: str, seconds: float) -> None:
         self.counted.append(("remedied", action, seconds))
 
-    def repaired(self, *, kind: str, seconds: float) -> None:
-        self.counted.append(("repaired", kind, seconds))
+    def repaired(self, *, seconds: float) -> None:
+        self.counted.append(("repaired", seconds))
 
     def budgets(self, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
         self.counted.append(("budgets", left, burn_rate, exhausted_in))

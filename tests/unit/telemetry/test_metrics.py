@@ -57,7 +57,7 @@ def used(metrics: Metrics, name: str) -> ClusterStateMeter:
     meter.changed(kind="ConfigMap", action="create", result="ok")
     meter.drifted(kind="ConfigMap", severity="High")
     meter.remedied(action="Auto", severity="High", seconds=0.1)
-    meter.repaired(kind="ConfigMap", seconds=0.1)
+    meter.repaired(seconds=0.1)
     meter.stands(STANDING)
     meter.stepped(STEP)
     meter.conditions(CONDITIONS)
