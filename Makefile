@@ -42,7 +42,7 @@ nightly: programs  ## What takes hours: every write killed, a million prune stat
 	CVSTATE_PRUNE_STATES=1000000 CVSTATE_WORLDS=20000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 CVSTATE_FAILOVERS=200 \
 		$(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/unit/plan/test_membership.py tests/faults
 
-bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about three and a half hours (docs/benchmarking.md)
+bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about four hours (docs/benchmarking.md)
 	$(BIN)/python -m bench all --runs 5
 
 lint: setup  ## ruff, mypy --strict, layer contracts

@@ -29,7 +29,7 @@ examples:
   python -m bench S1                                   1000 objects, every tool, one run each
   python -m bench S1 --n 1000,5000,10000 --runs 5
   python -m bench S2 --tools cvstate,bound --width 4 --rounds 20
-  python -m bench all --runs 5                         every cell of the goals (bench/plan.py), then the report; three and a half hours
+  python -m bench all --runs 5                         every cell of the goals (bench/plan.py), then the report; four hours
   python -m bench all --runs 5 --resume 20260131T235959Z     what that session does not have yet
   python -m bench plan --runs 5                        what `all` would measure, and how long it takes
   python -m bench report                               docs/benchmark.md from bench/results

@@ -99,11 +99,21 @@ GOALS: Final = (
     Goal("S7", 10000, "seconds", 30),
     Goal("S7", 10000, "status_writes_per_unit", 2),
     Goal("S7", 10000, "one_seconds", 0.5),
+    Goal("S8", 10000, "seconds", 30, variant="all alive"),
+    Goal("S8", 10000, "seconds", 30, variant="one dead"),
+    Goal("S8", 10000, "pss_bytes", 250e6, variant="all alive"),
 )
 FOREIGN_MOST: Final = 100_000
 FOREIGN_BYTES: Final = 5 * MEGABYTE
 """How much memory FOREIGN_MOST foreign objects may take."""
-EXPONENTS: Final = (("S1", "", 1.05), ("S2", "", 0.15), ("S4", "20 per second", 0.1), ("S5", "unchanged", 1.0), ("S7", "", 1.05))
+EXPONENTS: Final = (
+    ("S1", "", 1.05),
+    ("S2", "", 0.15),
+    ("S4", "20 per second", 0.1),
+    ("S5", "unchanged", 1.0),
+    ("S7", "", 1.05),
+    ("S8", "all alive", 1.0),
+)
 """Scenario, form, limit of the exponent of its main figure."""
 
 

@@ -40,7 +40,7 @@ _METHOD: Final = """\
   with the bootstrap's 95 % interval, which holds the truth in about 93 of 100 cases at five turns; below, with the least and the most of the single turns.
 - API server, etcd (without fsync) and tools share the machine, so nothing here compares with figures of other machines. *Quiet*: only etcd and the API
   server run. *Live*: the controllers too.
-- **Many clusters** (S8) are not measured yet: a ClusterState cannot name another cluster so far.
+- **Many clusters** (S8) are stubs in one process beside the tool; real ones are tried in tests, two at a time.
 - **Not measured** either: commits that change one in a hundred objects or rename one, and commits that no webhook tells (S2); kustomize overlays (S1); drift at
   0.1 and 1 a second, and of many ClusterStates (S4); a restart after commits, and beside 50,000 foreign objects (S5).
 """

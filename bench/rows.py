@@ -121,6 +121,19 @@ ROWS: Final[Mapping[str, Sequence[Row]]] = {
         *_cpu("", ", cold"),
         _PEAK,
     ),
+    "S8": (
+        Row("seconds", "declared → last object right in the last cluster", "s"),
+        Row("median_seconds", "declared → last object right, median of the clusters", "s"),
+        Row("one_seconds", "commit to one object → right in the last cluster", "s"),
+        Row("clusters", "clusters", is_cost=False),
+        Row("far_requests_per_object", "requests to the clusters per object, cold"),
+        Row("surplus_writes", "writes beyond the necessary"),
+        Row("cluster_bytes", "memory for each cluster", "MB", 1e-6),
+        Row("sockets_per_cluster", "open sockets for each cluster"),
+        *_cpu("", ", cold"),
+        _STEADY,
+        _PEAK,
+    ),
 }
 """Scenario → its rows, the figure that it is about first."""
 

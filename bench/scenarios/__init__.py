@@ -29,6 +29,7 @@ MODULES: Final[Mapping[str, str]] = {
     "S5": "bench.scenarios.s5",
     "S6": "bench.scenarios.s6",
     "S7": "bench.scenarios.s7",
+    "S8": "bench.scenarios.s8",
 }
 """Name → module with ``run``; `all` runs them in this order."""
 DEFAULT_TOOLS: Final = ("cvstate", "flux", "flux-tuned", "bound")

@@ -60,6 +60,7 @@ class Cvstate:
         """Where the programs are that it renders with, as a search path."""
         self._generation = 0
         """The spec that is to be carried out."""
+        self._options: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -96,7 +97,7 @@ class Cvstate:
             "python": sys.version.split()[0],
             "--webhook-listen": "on",
             "prune": "true",
-            "others": "defaults",
+            "others": " ".join(self._options) or "defaults",
         }
 
     def start(self, ground: Ground) -> None:
@@ -114,7 +115,7 @@ class Cvstate:
         listen = ("--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                (_PROGRAM, "run", "--kubeconfig", self._ground.kubeconfig, "--cache", directory / "cache", *listen),
+                (_PROGRAM, "run", "--kubeconfig", self._ground.kubeconfig, "--cache", directory / "cache", *listen, *self._options),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -128,6 +129,25 @@ class Cvstate:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": {"token": self._token}}
         ground.api.create(f"/api/v1/namespaces/{HOME}/secrets", secret)
         bulk.create(ground.cluster.admin_kubeconfig, ((CLUSTER_STATES.format(HOME), _state(ground.url, path)) for path in paths))
+
+    def reach_loopback(self) -> None:
+        """Before `start`: other clusters may be on this machine, which is what the option is for."""
+        self._options = ("--allow-insecure-sources",)
+
+    def declare_far(self, ground: Ground, kubeconfigs: Sequence[str]) -> None:
+        """As `declare`, the directory once for each of the clusters that these lead to."""
+        self.declare(ground, ())
+        secrets_path = f"/api/v1/namespaces/{HOME}/secrets"
+        named = [(f"far-{number:04d}", kubeconfig) for number, kubeconfig in enumerate(kubeconfigs)]
+        admin = ground.cluster.admin_kubeconfig
+        bulk.create(
+            admin,
+            (
+                (secrets_path, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"value": text}})
+                for name, text in named
+            ),
+        )
+        bulk.create(admin, ((CLUSTER_STATES.format(HOME), _state(ground.url, Ground.PATH, target=name)) for name, _ in named))
 
     def push(self, ground: Ground, files: Mapping[str, str | None]) -> Push:
         """See `bench.tools.Tool`."""
@@ -196,13 +216,17 @@ class Cvstate:
         return ""
 
 
-def _state(url: str, path: str) -> Json:
-    """The ClusterState of a directory of the repository."""
+def _state(url: str, path: str, *, target: str = "") -> Json:
+    """The ClusterState of a directory of the repository, about the cluster of a Secret if one is named."""
+    spec: Json = {"source": {"git": {"url": url, "path": path, "webhook": {"secretRef": {"name": SECRET}}}}, "prune": {"enabled": True}}
+    if target:
+        spec["target"] = {"kubeConfig": {"secretRef": {"name": target}}}
+    name = target or (STATE if path == Ground.PATH else path.replace("/", "-"))
     return {
         "apiVersion": "cvstate.io/v1alpha1",
         "kind": "ClusterState",
-        "metadata": {"name": STATE if path == Ground.PATH else path.replace("/", "-"), "namespace": HOME},
-        "spec": {"source": {"git": {"url": url, "path": path, "webhook": {"secretRef": {"name": SECRET}}}}, "prune": {"enabled": True}},
+        "metadata": {"name": name, "namespace": HOME},
+        "spec": spec,
     }
 
 

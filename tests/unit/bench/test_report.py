@@ -261,5 +261,5 @@ def test_pictures_of_an_earlier_report_go(tmp_path: Path):
 def test_every_picture_that_the_page_shows_is_there(tmp_path: Path):
     report.write(invented.records(2), tmp_path)
     shown = re.findall(r"\]\((benchmark/.+?)\)", (tmp_path / report.PAGE).read_text())
-    assert len(shown) == len(set(shown)) == 10
+    assert len(shown) == len(set(shown)) == 12
     assert {str(path.relative_to(tmp_path)) for path in (tmp_path / report.PICTURES).iterdir()} == set(shown)
