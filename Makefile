@@ -7,7 +7,7 @@ RUFF_PATHS := src tests bench deploy
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit nightly bench lint format crds docs alerts charts dashboards install-manifest schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit runbooks new-user nightly bench lint format crds docs alerts charts dashboards dashboard-pictures install-manifest schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -38,9 +38,17 @@ test: lint programs  ## Everything: lint, unit, integration, fault and end-to-en
 test-unit: setup  ## Tests that need no cluster; a minute or two
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
 
-nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault, 200 failovers
+runbooks: programs  ## Follow every runbook: make its fault, see the alert, mend it by the page; about ten minutes
+	CVSTATE_RUNBOOKS=1 $(BIN)/python -m pytest tests/e2e/test_runbooks.py -n 0 -q
+
+new-user: programs  ## Follow the quick start word for word: install, drift, release, dashboards, an alert, a replica killed; about three minutes
+	$(BIN)/python -m pytest tests/e2e/test_new_user.py -n 0 -q -s
+
+nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault, 200 failovers, Flux itself
 	CVSTATE_PRUNE_STATES=1000000 CVSTATE_WORLDS=20000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 CVSTATE_FAILOVERS=200 \
 		$(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/unit/plan/test_membership.py tests/faults
+	$(BIN)/python -m tests.cluster build kustomize-controller
+	$(BIN)/python -m pytest tests/integration/test_migrate_from_flux.py
 
 bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about four hours (docs/benchmarking.md)
 	$(BIN)/python -m bench all --runs 5
@@ -64,6 +72,9 @@ docs: setup  ## Write docs/metrics.md from the metrics
 
 dashboards: setup  ## Write the Grafana dashboards of the chart
 	$(BIN)/python deploy/monitoring/dashboards.py
+
+dashboard-pictures: programs  ## Draw the dashboards into docs/pictures, with Chromium; about seven minutes
+	$(BIN)/python -m tests.e2e.dashboard_pictures docs/pictures
 
 alerts: programs  ## Check the rules for Prometheus, and run their tests
 	$$($(BIN)/python -m tests.cluster path promtool) check rules --lint=all --lint-fatal deploy/charts/cvstate-operator/rules/*.yaml

@@ -191,7 +191,7 @@ def _settings(dest: Path) -> None:
     if not default.exists():
         default.parent.mkdir(parents=True, exist_ok=True)
         default.symlink_to(CERTIFICATES)
-    for directory in ("dev", "proc", "sys", "run", "tmp", "etc/cvstate-operator", "var/cache/cvstate-operator"):
+    for directory in ("dev", "proc", "sys", "run", "tmp", "etc/cvstate-operator", "etc/cvstate-operator-tls", "var/cache/cvstate-operator"):
         (dest / directory).mkdir(parents=True, exist_ok=True)
     (dest / "tmp").chmod(0o1777)
 

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from grafana import FEW_ARE_FINE, Board, Row, Variable, at_least, at_most, bars, lines, stat, table
-from promql_pieces import PROCESS, counted, each, grown, mean, quantile, rate, share
+from colors import RESULTS, ROLLOUTS
+from grafana import FEW_ARE_FINE, YES_NO, Board, Row, Variable, at_least, at_most, bars, lines, stat, table
+from promql_pieces import PROCESS, counted, each, grown, mean, per_minute, quantile, rate, share
 
 NAMESPACES: Final = Variable("namespace", "label_values(cvstate_ready, namespace)", is_multi=True)
 FAILURES: Final = "~NetworkError|Timeout|ServerError|WebhookUnavailable"
@@ -12,9 +13,12 @@ NOTHING_ROLLED_OUT: Final = "Empty where nothing was rolled out in that time."
 NOTHING_DRIFTED: Final = "Empty where nothing drifted in that time."
 
 _SCORE: Final = each("cvstate_score")
-_WORST: Final = f"bottomk(10, {_SCORE})"
+_WORST: Final = f"bottomk(10, {_SCORE} or {each('cvstate_ready')} * 0 - 1)"
+"""Those without a score come first: of them nobody can tell."""
 _LEFT: Final = each("cvstate_slo_error_budget_remaining_ratio")
 _ACCEPTED: Final = each("cvstate_accepted")
+_KNOWN: Final = f"{each('cvstate_confidence')} > bool 0"
+"""0 for those of which nothing can be relied on now: a target that does not answer, a spec that was refused."""
 _COMPARED: Final = each("cvstate_objects_by_configuration", "result")
 _AS_DECLARED: Final = each("cvstate_objects_by_configuration", result="AsDeclared")
 _DRIFTED: Final = each("cvstate_objects_by_configuration", "result", result="~.+Drift")
@@ -44,8 +48,19 @@ NOW: Final = Row(
             steps=FEW_ARE_FINE,
             runbooks=("CvstateTelemetryGap",),
         ),
-        stat("Lowest score", "Score of the worst ClusterState, 0 to 100.", f"min({_SCORE})", steps=at_least(90, 70)),
-        stat("Mean score", "Over all ClusterStates, 0 to 100.", f"avg({_SCORE})", decimals=1, steps=at_least(95, 90)),
+        stat(
+            "Lowest score",
+            "Score of the worst ClusterState, 0 to 100; 0 where nothing can be known now.",
+            f"min({_SCORE} * on (namespace, name) ({_KNOWN}))",
+            steps=at_least(90, 70),
+        ),
+        stat(
+            "Mean score",
+            "Over all ClusterStates, 0 to 100; 0 where nothing can be known now.",
+            f"avg({_SCORE} * on (namespace, name) ({_KNOWN}))",
+            decimals=1,
+            steps=at_least(95, 90),
+        ),
         stat(
             "Lowest confidence",
             "How much of the evidence is there, 0 to 100, where least of it is.",
@@ -55,8 +70,8 @@ NOW: Final = Row(
         stat("ClusterStates", "How many there are.", f"count({each('cvstate_ready')})"),
         stat(
             "Configuration compliance",
-            "Declared objects that are exactly as Git declares, of all. Target: 99 %.",
-            share(f"sum({_AS_DECLARED})", f"sum({_COMPARED})"),
+            "Declared objects that are exactly as Git declares, of all; where nothing can be known now none counts as such. Target: 99 %.",
+            share(f"sum({_AS_DECLARED} * on (namespace, name) ({_KNOWN}))", f"sum({_COMPARED})"),
             unit="percentunit",
             decimals=2,
             steps=at_least(0.99, 0.95),
@@ -116,6 +131,7 @@ DELIVERY: Final = Row(
                 grown("cvstate_rollouts_total", action="NewRevision", result="Healthy"),
                 grown("cvstate_rollouts_total", action="NewRevision", result="~Healthy|Unhealthy"),
             ),
+            tall=7,
             unit="percentunit",
             decimals=1,
             steps=at_least(0.99, 0.9),
@@ -125,12 +141,14 @@ DELIVERY: Final = Row(
             "Lead time, median",
             f"From a commit until the cluster is as it declares and healthy; all namespaces, in the chosen time. {NOTHING_ROLLED_OUT}",
             quantile(0.5, "cvstate_change_lead_time_seconds", window="$__range"),
+            tall=7,
             unit="s",
         ),
         stat(
             "Lead time, 95 %",
             f"The same for all but the slowest twentieth. {NOTHING_ROLLED_OUT}",
             quantile(0.95, "cvstate_change_lead_time_seconds", window="$__range"),
+            tall=7,
             unit="s",
         ),
         lines(
@@ -138,6 +156,8 @@ DELIVERY: Final = Row(
             "Ends within an hour: Healthy, Unhealthy (given up), Superseded (overtaken by a newer commit before it was healthy).",
             (grown("cvstate_rollouts_total", "action", "result", window="1h"), "{{action}} {{result}}"),
             width=12,
+            decimals=0,
+            colors=ROLLOUTS,
         ),
         bars(
             "Convergence by kind",
@@ -146,6 +166,7 @@ DELIVERY: Final = Row(
             (quantile(0.95, "cvstate_convergence_seconds", "kind", window="$__range"), "95 % {{kind}}"),
             (quantile(0.99, "cvstate_convergence_seconds", "kind", window="$__range"), "99 % {{kind}}"),
             unit="s",
+            steps=(("blue", None),),
             width=12,
         ),
         table(
@@ -153,6 +174,7 @@ DELIVERY: Final = Row(
             f"From the last commit that became healthy to then. {NOTHING_ROLLED_OUT}",
             (f"topk(10, {each('cvstate_last_change_lead_time_seconds')})", "Lead time"),
             unit="s",
+            sorted_by="Lead time",
             width=12,
         ),
     ),
@@ -207,8 +229,11 @@ RECONCILING: Final = Row(
         ),
         stat(
             "API errors",
-            "Requests that the API server failed (no connection, no answer in time, 5xx), of all, in the chosen time. Target: below 0.1 %.",
-            share(grown("cvstate_api_requests_total", of=PROCESS, result=FAILURES), grown("cvstate_api_requests_total", of=PROCESS)),
+            "Requests that our own API server failed (no connection, no answer in time, 5xx), of all, in the chosen time. Target: below 0.1 %.",
+            share(
+                grown("cvstate_api_requests_total", of=PROCESS, result=FAILURES, target="home"),
+                grown("cvstate_api_requests_total", of=PROCESS, target="home"),
+            ),
             unit="percentunit",
             decimals=3,
             steps=at_most(0.001, 0.01),
@@ -216,10 +241,11 @@ RECONCILING: Final = Row(
         ),
         lines(
             "Passes by result",
-            "Passes in a second: Succeeded; Waiting for a person or a gate; Invalid, what was refused by checking it; Transient and Persistent failures.",
-            (rate("cvstate_reconcile_results_total", "result"), "{{result}}"),
-            unit="reqps",
+            "Passes in a minute: Succeeded; Waiting for a person or a gate; Invalid, what was refused by checking it; Transient and Persistent failures.",
+            (per_minute("cvstate_reconcile_results_total", "result"), "{{result}}"),
+            unit="opm",
             width=12,
+            colors=RESULTS,
             is_stacked=True,
         ),
         lines(
@@ -237,7 +263,7 @@ WORST_TEN: Final = Row(
     (
         table(
             "The ten lowest scores",
-            "Look at one of them on the dashboard cvstate debug.",
+            "Those without one first. The name leads to the dashboard cvstate debug.",
             (_WORST, "Score"),
             (_of_worst("cvstate_confidence"), "Confidence"),
             (_of_worst("cvstate_configuration_score"), "Configuration"),
@@ -245,6 +271,9 @@ WORST_TEN: Final = Row(
             (_of_worst("cvstate_accepted"), "Accepted"),
             (_of_worst("cvstate_ready"), "Ready"),
             width=14,
+            tall=9,
+            sorted_by="-Score",
+            worded=(("Score", ((-1, "none", "orange"),)), ("Accepted", YES_NO), ("Ready", YES_NO)),
         ),
         table(
             "The ten with the least error budget",
@@ -253,6 +282,8 @@ WORST_TEN: Final = Row(
             (f"{each('cvstate_slo_burn_rate_ratio')} and on (namespace, name) bottomk(10, {_LEFT})", "Burn rate"),
             decimals=2,
             width=10,
+            tall=9,
+            sorted_by="-Left",
             runbooks=("CvstateSloBurning",),
         ),
         lines(

@@ -3,23 +3,45 @@
 Source: Grafana documentation, "Dashboard JSON model"; schemaVersion 41 is that of Grafana 12, older ones read it too.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from colors import Colors
 
 SCHEMA_VERSION: Final = 41
 COLUMNS: Final = 24
 DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 RUNBOOKS: Final = "https://github.com/cvstate/cvstate-operator/blob/main/docs/runbooks"
 
-_HEIGHTS: Final = {"stat": 4, "timeseries": 7, "bargauge": 8, "table": 8}
+_HEIGHTS: Final = {"stat": 4, "timeseries": 7, "bargauge": 7, "table": 7}
 _COLUMNS_OF_QUERIES: Final = {"Time": True, "__name__": True}
+_ORDER: Final = ("namespace", "name", "kind", "action", "reason")
+"""Of the columns of a table that are labels: whom it concerns first."""
+_DEBUG: Final = (
+    "/d/cvstate-debug?var-namespace=${__data.fields.namespace}&var-name=${__data.fields.name}&${datasource:queryparam}&${__url_time_range}"
+)
+"""The debug dashboard about the ClusterState of a row."""
 
 Json = dict[str, Any]
 Steps = tuple[tuple[str, float | None], ...]
 """Colours, each from a value on; the first from everything below."""
 
+Words = tuple[tuple[int, str, str], ...]
+"""Numbers that are shown as a word, each with its colour."""
+
+DOWN: Final = -999
+"""What tiles and tables get while no operator is scraped, a number that none of them has otherwise. By itself no answer looks like 0, or like nothing to be told: all well."""
+_TOLD: Final = ("stat", "table")
+"""Panels that say what is so now; lines and bars end where nothing is known any more."""
+_DOWN_WORD: Final[Words] = ((DOWN, "operator down", "red"),)
+
 PLAIN: Final[Steps] = (("text", None),)
+CLOSED: Final[Words] = ((1, "yes", "purple"),)
+"""Of gates."""
+YES_NO: Final[Words] = ((1, "yes", "green"), (0, "no", "red"), (-1, "not known", "orange"))
+"""Of conditions."""
 
 
 def at_least(good: float, bad: float) -> Steps:
@@ -62,6 +84,16 @@ class Panel:
     decimals: int | None = None
     most: float | None = None
     """Upper end of the scale."""
+    words: Words = ()
+    """Shown in place of numbers."""
+    worded: tuple[tuple[str, Words], ...] = ()
+    """The same for columns of a table, by their names."""
+    colors: Colors = ()
+    """Of lines by their legend; those that nothing fits have colours by their place."""
+    sorted_by: str = ""
+    """Column that a table is sorted by at first, the largest on top; with a minus the smallest."""
+    tall: int = 0
+    """Height in units of the grid; 0: as all of its kind."""
     is_stacked: bool = False
     empty: str = ""
     """When it shows nothing, and why that is well; empty if it always shows something."""
@@ -71,7 +103,7 @@ class Panel:
     @property
     def height(self) -> int:
         """In units of the grid."""
-        return _HEIGHTS[self.kind]
+        return self.tall or _HEIGHTS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -181,7 +213,7 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
     found: Json = {
         "datasource": DATASOURCE,
         "description": f"{panel.meaning} {panel.empty}".strip(),
-        "fieldConfig": {"defaults": _field(panel), "overrides": []},
+        "fieldConfig": {"defaults": _field(panel), "overrides": list(_overrides(panel))},
         "gridPos": place,
         "id": number,
         "links": [_link(f"Runbook {name}", f"{RUNBOOKS}/{name}.md", keeps=False) for name in panel.runbooks],
@@ -196,16 +228,49 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
         names = named if len(panel.queries) > 1 else {"Value": panel.queries[0].legend}
         found["transformations"] = [
             *([{"id": "merge", "options": {}}] if len(panel.queries) > 1 else []),
-            {"id": "organize", "options": {"excludeByName": _COLUMNS_OF_QUERIES, "renameByName": names}},
+            {"id": "organize", "options": {"excludeByName": _COLUMNS_OF_QUERIES, "indexByName": _places(names), "renameByName": names}},
         ]
     return found
+
+
+def _places(numbers: Iterable[str]) -> Json:
+    """Labels first, numbers last; without that Grafana sorts labels by the alphabet."""
+    return {name: place for place, name in enumerate((*_ORDER, *numbers))}
+
+
+def _overrides(panel: Panel) -> Iterator[Json]:
+    for pattern, color in panel.colors:
+        mode = "shades" if re.search(r"[|]", pattern) or pattern == ".*" else "fixed"
+        yield _override("byRegexp", f"/^(?:{pattern})$/", color={"mode": mode, "fixedColor": color})
+    for column, words in panel.worded:
+        yield _override("byName", column, mappings=_mappings((*words, *_DOWN_WORD)), **{"custom.cellOptions": {"type": "color-text"}})
+    if panel.kind == "table" and any("name" in query.expr for query in panel.queries):
+        yield _override("byName", "name", links=[{"title": "cvstate debug", "url": _DEBUG}])
+
+
+def _override(matcher: str, options: str, **properties: Any) -> Json:
+    return {
+        "matcher": {"id": matcher, "options": options},
+        "properties": [{"id": name, "value": value} for name, value in properties.items()],
+    }
+
+
+def told(expr: str) -> str:
+    """A query that gives DOWN, and nothing else, while no operator is scraped: counters and what Prometheus recorded go on without one."""
+    return f"{DOWN} * absent(cvstate_build_info) or on () ({expr})"
+
+
+def _mappings(words: Words) -> list[Json]:
+    """None for no words."""
+    options = {str(value): {"color": color, "index": place, "text": text} for place, (value, text, color) in enumerate(words)}
+    return [{"type": "value", "options": options}] if words else []
 
 
 def _target(query: Query, ref: str, kind: str, *, is_now: bool) -> Json:
     return {
         "datasource": DATASOURCE,
         "editorMode": "code",
-        "expr": query.expr,
+        "expr": told(query.expr) if kind in _TOLD else query.expr,
         "format": "table" if kind == "table" else "time_series",
         "instant": is_now,
         "legendFormat": query.legend or "__auto",
@@ -221,6 +286,8 @@ def _field(panel: Panel) -> Json:
         "thresholds": {"mode": "absolute", "steps": [{"color": color, "value": value} for color, value in panel.steps]},
         "unit": panel.unit,
     }
+    if panel.kind in _TOLD:
+        found["mappings"] = _mappings((*panel.words, *_DOWN_WORD))
     if panel.decimals is not None:
         found["decimals"] = panel.decimals
     if panel.most is not None:
@@ -238,6 +305,9 @@ def _field(panel: Panel) -> Json:
             "stacking": stacking,
             "thresholdsStyle": {"mode": "dashed" if has_limit else "off"},
         }
+        if has_limit:
+            # Else a line at 0 has a scale up to 1, and the limits lie upon it.
+            found["custom"]["axisSoftMax"] = panel.steps[-1][1]
     if panel.kind == "table":
         found["custom"] = {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True}
     return found
@@ -257,7 +327,9 @@ def _options(panel: Panel) -> Json:
                 "valueMode": "color",
             }
         case "table":
-            return {"cellHeight": "sm", "footer": {"show": False}, "showHeader": True}
+            column = panel.sorted_by
+            order = [{"displayName": column.removeprefix("-"), "desc": not column.startswith("-")}] if column else []
+            return {"cellHeight": "sm", "footer": {"show": False}, "showHeader": True, "sortBy": order}
         case _:
             return {
                 "legend": {"calcs": ["lastNotNull"], "displayMode": "list", "placement": "bottom", "showLegend": True},

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from colors import HEALTH, READY, SEVERITIES, SIGNALS
 from executive import FAILURES, NAMESPACES
-from grafana import FEW_ARE_FINE, NONE_IS_GOOD, Board, Row, at_most, lines, stat, table
-from promql_pieces import PROCESS, counted, each, grown, quantile, rate, share
+from grafana import CLOSED, FEW_ARE_FINE, NONE_IS_GOOD, Board, Row, at_most, lines, stat, table
+from promql_pieces import PROCESS, counted, each, grown, per_minute, quantile, rate, share
 
+_UNMET: Final = "cvstate_condition_unmet_timestamp_seconds"
 _AGO: Final = "dateTimeFromNow"
 """Of milliseconds since 1970."""
 
@@ -13,9 +15,18 @@ BROKEN: Final = Row(
     "What is broken now",
     (
         stat(
+            "Operators",
+            "Replicas that tell Prometheus something; without one, nothing below is true any more.",
+            "count(cvstate_build_info)",
+            width=3,
+            steps=(("red", None), ("green", 1)),
+            runbooks=("CvstateOperatorDown",),
+        ),
+        stat(
             "Not ready",
             "ClusterStates that are not as Git declares.",
             counted(f"{each('cvstate_ready')} == 0"),
+            width=3,
             steps=NONE_IS_GOOD,
             runbooks=("CvstateNotReady", "CvstateStuck"),
         ),
@@ -23,6 +34,7 @@ BROKEN: Final = Row(
             "Not healthy",
             "ClusterStates with an object that is not ready, or a signal outside its range.",
             counted(f"{each('cvstate_healthy')} == 0"),
+            width=3,
             steps=NONE_IS_GOOD,
             runbooks=("CvstateUnhealthy", "CvstateUnhealthyAfterChange"),
         ),
@@ -30,13 +42,23 @@ BROKEN: Final = Row(
             "Not known",
             "ClusterStates of which nobody can tell whether they are ready or healthy.",
             counted(f"{each('cvstate_ready')} == -1 or {each('cvstate_healthy')} == -1"),
+            width=3,
             steps=FEW_ARE_FINE,
             runbooks=("CvstateTelemetryGap",),
+        ),
+        stat(
+            "Critical drift",
+            "Fields that give power (rights, admission, APIs) and are not as Git declares.",
+            f"sum({each('cvstate_drift_open_fields', severity='Critical')})",
+            width=3,
+            steps=NONE_IS_GOOD,
+            runbooks=("CvstateCriticalDrift",),
         ),
         stat(
             "Fights",
             "Fields left alone since somebody undoes every repair.",
             f"sum({each('cvstate_drift_breakers_open')})",
+            width=3,
             steps=NONE_IS_GOOD,
             runbooks=("CvstateBreakerOpen",),
         ),
@@ -44,6 +66,7 @@ BROKEN: Final = Row(
             "Waiting for approval",
             "Changes that a person has to approve.",
             f"sum({each('cvstate_plan_waiting')})",
+            width=3,
             steps=FEW_ARE_FINE,
             runbooks=("CvstatePlanWaiting",),
         ),
@@ -51,15 +74,21 @@ BROKEN: Final = Row(
             "Prunes held",
             "Objects that left Git and are kept until somebody approves, or what holds them ends.",
             f"sum({each('cvstate_prune_waiting')})",
+            width=3,
             steps=FEW_ARE_FINE,
             runbooks=("CvstatePruneHeld",),
         ),
         table(
             "Conditions that are not as they should be",
-            "Which, why, and since when.",
-            (f"{each('cvstate_condition_unmet_timestamp_seconds', 'kind', 'reason')} * 1000", "Since"),
+            "Which, why, and since when, the newest first; without those that only follow from another one.",
+            (
+                f"({each(_UNMET, 'kind', 'reason', kind='!Stalled')} unless {each(_UNMET, 'kind', 'reason', kind='!Ready', reason='NotEvaluated')}) * 1000",
+                "Since",
+            ),
             unit=_AGO,
             width=14,
+            tall=11,
+            sorted_by="Since",
             empty="Empty while all is well.",
             runbooks=("CvstateNotReady", "CvstateUnhealthy"),
         ),
@@ -68,6 +97,8 @@ BROKEN: Final = Row(
             "Closed change windows, suspended ClusterStates, dependencies, error budgets, emergency stops: by class of changes and reason.",
             (each("cvstate_gate_closed", "action", "reason"), "Closed"),
             width=10,
+            tall=11,
+            worded=(("Closed", CLOSED),),
             empty="Empty while everything may be written.",
             runbooks=("CvstateEmergencyStop",),
         ),
@@ -76,6 +107,7 @@ BROKEN: Final = Row(
             "ClusterStates by the reason of their condition Ready.",
             (f"count by (reason) ({each('cvstate_ready_reason', 'reason')})", "{{reason}}"),
             width=12,
+            colors=READY,
             is_stacked=True,
         ),
         lines(
@@ -83,6 +115,7 @@ BROKEN: Final = Row(
             "Declared objects by how they count.",
             (f"sum by (result) ({each('cvstate_objects_by_health', 'result')})", "{{result}}"),
             width=12,
+            colors=HEALTH,
             is_stacked=True,
         ),
     ),
@@ -96,37 +129,41 @@ CHANGE: Final = Row(
             "Which are not healthy yet, and since when. One that stays here does not get on.",
             (f"{each('cvstate_rollout_began_timestamp_seconds')} * 1000", "Began"),
             unit=_AGO,
+            sorted_by="-Began",
             empty="Empty while nothing is rolled out.",
             runbooks=("CvstateUnhealthyAfterChange",),
         ),
         table(
-            "Sources that were not read lately",
-            "The ten that were read successfully longest ago.",
-            (f"topk(10, time() - {each('cvstate_source_last_success_timestamp_seconds')})", "Read ago"),
-            unit="s",
-            runbooks=("CvstateSourceStale",),
+            "Sources that cannot be read",
+            "Since when every look at them has failed, whatever their interval, and why the last one did.",
+            (f"{each('cvstate_source_failing_timestamp_seconds', 'reason')} * 1000", "Since"),
+            unit=_AGO,
+            sorted_by="-Since",
+            empty="Empty while all can be read.",
+            runbooks=("CvstateSourceStale", "CvstateSourceRefused"),
         ),
         lines(
             "Looks at sources that failed",
-            "In a second, by why.",
-            (rate("cvstate_source_fetch_total", "result", result="!ok"), "{{result}}"),
-            unit="reqps",
+            "Within an hour, by why.",
+            (grown("cvstate_source_fetch_total", "result", window="1h", result="!ok"), "{{result}}"),
+            decimals=0,
             empty="Empty while none failed since the start.",
             runbooks=("CvstateSourceStale", "CvstateSourceRefused"),
         ),
         lines(
             "Passes by why they are not ready",
-            "In a second; what is well is left out.",
-            (rate("cvstate_reconcile_total", "result", result="!ok"), "{{result}}"),
-            unit="reqps",
+            "Within an hour; what is well is left out.",
+            (grown("cvstate_reconcile_total", "result", window="1h", result="!ok"), "{{result}}"),
+            colors=READY,
+            decimals=0,
             empty="Empty while all were well since the start.",
             runbooks=("CvstateReconcileFailingWithImpact",),
         ),
         lines(
             "Writes that failed",
-            "Objects that could not be written, in a second, by why.",
-            (rate("cvstate_object_changes_total", "result", result="!ok"), "{{result}}"),
-            unit="reqps",
+            "Objects that could not be written, in a minute, by why.",
+            (per_minute("cvstate_object_changes_total", "result", result="!ok"), "{{result}}"),
+            unit="opm",
             empty="Empty while none failed since the start.",
         ),
     ),
@@ -140,12 +177,15 @@ DRIFT: Final = Row(
             "Fields that drifted and are not repaired, by severity.",
             (f"sum by (severity) ({each('cvstate_drift_open_fields', 'severity')})", "{{severity}}"),
             is_stacked=True,
+            colors=SEVERITIES,
             runbooks=("CvstateDriftUnattended",),
         ),
         lines(
             "Drift found",
             "Fields within 5 minutes, by severity.",
             (grown("cvstate_drift_events_total", "severity", window="5m"), "{{severity}}"),
+            decimals=0,
+            colors=SEVERITIES,
         ),
         table(
             "Oldest drift",
@@ -153,6 +193,7 @@ DRIFT: Final = Row(
             (f"{each('cvstate_drift_oldest_timestamp_seconds')} * 1000", "Since"),
             unit=_AGO,
             width=8,
+            sorted_by="-Since",
             empty="Empty while nothing is drifted.",
             runbooks=("CvstateCriticalDrift", "CvstateDriftUnattended"),
         ),
@@ -162,13 +203,21 @@ DRIFT: Final = Row(
 VITAL: Final = Row(
     "Signals, objectives and evidence",
     (
-        lines("Signals", "By state.", (f"sum by (result) ({each('cvstate_signals', 'result')})", "{{result}}"), width=6, is_stacked=True),
+        lines(
+            "Signals",
+            "By state.",
+            (f"sum by (result) ({each('cvstate_signals', 'result')})", "{{result}}"),
+            width=6,
+            is_stacked=True,
+            colors=SIGNALS,
+        ),
         lines(
             "Objectives",
             "SLOs by state.",
             (f"sum by (result) ({each('cvstate_slos', 'result')})", "{{result}}"),
             width=6,
             is_stacked=True,
+            colors=SIGNALS,
             runbooks=("CvstateSloBurning", "CvstateSloBudgetGone"),
         ),
         lines(
@@ -183,8 +232,9 @@ VITAL: Final = Row(
         table(
             "Budgets that run out",
             "When the first error budget is used up if it burns on as in the last hour.",
-            (f"sort({each('cvstate_slo_error_budget_exhaustion_seconds')})", "Used up in"),
+            (each("cvstate_slo_error_budget_exhaustion_seconds"), "Used up in"),
             unit="s",
+            sorted_by="-Used up in",
             width=6,
             empty="Empty while none runs out within its window.",
             runbooks=("CvstateSloBurning",),
@@ -196,19 +246,30 @@ OPERATOR: Final = Row(
     "The operator and its API server",
     (
         stat(
-            "Replicas",
-            "Operators that tell Prometheus something.",
-            "count(cvstate_build_info)",
-            steps=(("red", None), ("green", 1)),
-            runbooks=("CvstateOperatorDown",),
-        ),
-        stat(
             "Live members",
             "Replicas that share the work, as the one sees it that sees fewest; 0 for one that is alone.",
             'min(cvstate_members{result="live"})',
+            width=3,
             runbooks=("CvstateReplicasUnsettled",),
         ),
-        stat("Owned", "ClusterStates that replicas carry out, all together.", "sum(cvstate_owned_clusterstates)"),
+        stat("Owned", "ClusterStates that replicas carry out, all together.", "sum(cvstate_owned_clusterstates)", width=3),
+        stat(
+            "Longest undone",
+            "For how long nothing was done for the ClusterState that has waited longest for what is due; 0 if nothing is due.",
+            "max(cvstate_overdue_seconds)",
+            width=3,
+            unit="s",
+            steps=at_most(300, 1800),
+            runbooks=("CvstateNotReconciling",),
+        ),
+        stat(
+            "Not let in",
+            "Operators whose credentials the API server does not know any more.",
+            counted("cvstate_api_unauthorized_timestamp_seconds > 0"),
+            width=3,
+            steps=NONE_IS_GOOD,
+            runbooks=("CvstateApiUnauthorized",),
+        ),
         stat(
             "Remote clusters away",
             "Clusters of kubeconfig Secrets that do not answer.",
@@ -226,17 +287,19 @@ OPERATOR: Final = Row(
         ),
         stat(
             "Settings refused",
-            "Changes of the settings file in the last hour that were wrong; the old settings stay.",
-            'sum(increase(cvstate_config_reloads_total{result="failed"}[1h]))',
-            decimals=0,
+            "Operators whose settings file was changed and is wrong; they go on with the settings before, and would not start with these.",
+            counted("cvstate_config_last_reload_successful == 0"),
             steps=NONE_IS_GOOD,
             runbooks=("CvstateConfigReloadFailed",),
         ),
         lines(
             "Requests that the API server failed",
-            "Share of all: no connection, no answer in time, 5xx. Target: below 0.1 %.",
+            "Share of all to our own: no connection, no answer in time, 5xx. Target: below 0.1 %.",
             (
-                share(rate("cvstate_api_requests_total", of=PROCESS, result=FAILURES), rate("cvstate_api_requests_total", of=PROCESS)),
+                share(
+                    rate("cvstate_api_requests_total", of=PROCESS, result=FAILURES, target="home"),
+                    rate("cvstate_api_requests_total", of=PROCESS, target="home"),
+                ),
                 "failed",
             ),
             unit="percentunit",
@@ -246,7 +309,7 @@ OPERATOR: Final = Row(
         lines(
             "Time of requests",
             "Within which 99 % were answered, by what was asked.",
-            (quantile(0.99, "cvstate_api_request_duration_seconds", "action"), "{{action}}"),
+            (quantile(0.99, "cvstate_api_request_duration_seconds", "action", target="home"), "{{action}}"),
             unit="s",
         ),
         lines(

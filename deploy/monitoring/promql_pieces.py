@@ -37,6 +37,11 @@ def rate(metric: str, *by: str, of: str = OF, **labels: str) -> str:
     return f"sum{_by(by)}(rate({selector(metric, of, **labels)}[$__rate_interval]))"
 
 
+def per_minute(metric: str, *by: str, of: str = OF, **labels: str) -> str:
+    """The same in a minute: what happens every few seconds or minutes reads better so."""
+    return f"60 * {rate(metric, *by, of=of, **labels)}"
+
+
 def quantile(rank: float, histogram: str, *by: str, of: str = PROCESS, window: str = "$__rate_interval", **labels: str) -> str:
     """A quantile of a histogram; nothing, and not NaN, where nothing was counted."""
     buckets = f"sum by ({', '.join(('le', *by))}) (rate({selector(f'{histogram}_bucket', of, **labels)}[{window}]))"

@@ -27,7 +27,8 @@
         ├── ImmutableError          a field that cannot be changed would have to
         ├── AdmissionDeniedError    an admission webhook or policy says no
         ├── ForbiddenError          RBAC says no
-        │   └── ImpersonationRefusedError   the operator may not act as the ClusterState's account
+        │   ├── ImpersonationRefusedError   the operator may not act as the ClusterState's account
+    │   └── TooManyNamespacesError      the account may look in some namespaces only, and they are too many
         ├── KubeConfigInvalidError          the kubeconfig of a target cluster cannot be used
         ├── UnauthorizedError       the API server does not know us (401)
         ├── OwnerConflictError      somebody else owns the object
@@ -234,6 +235,12 @@ class ImpersonationRefusedError(ForbiddenError):
     """The operator may not act in the name of the account that the ClusterState names."""
 
     reason = "ImpersonationRefused"
+
+
+class TooManyNamespacesError(ForbiddenError):
+    """The account may not see a kind in the whole cluster, and the namespaces in which it would be looked for one by one are too many."""
+
+    reason = "TooManyNamespaces"
 
 
 class KubeConfigInvalidError(TerminalError):

@@ -48,6 +48,9 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     """Namespaces whose ClusterStates are acted on; empty: all."""
     cache: Path = field(default_factory=default_cache)
+    cache_bytes: int = 10 * 2**30
+    """What the cache directory may hold at most, bytes; 64 MiB at least. Of an emptyDir with a sizeLimit take 80 %: the kubelet evicts a Pod that has more, and counts
+    what is being removed too."""
     allow_file_urls: bool = False
     """Whether sources may be file:// URLs; they reach whatever the operator's user can read."""
     allow_insecure_sources: bool | None = None
@@ -57,6 +60,8 @@ class Settings:
     """Hosts that are allowed as sources whatever they resolve to."""
     allow_prometheus_hosts: tuple[str, ...] = ()
     """Hosts that are allowed for Prometheus whatever they resolve to."""
+    allow_notice_hosts: tuple[str, ...] = ()
+    """Hosts that are allowed for notices whatever they resolve to."""
     prometheus_hosts: tuple[str, ...] = ()
     """If there are any: no other hosts are asked for signals and SLOs, but for those that are allowed whatever they resolve to. Empty: any, since a ClusterState that
     names its own Prometheus is of use to most."""
@@ -65,6 +70,8 @@ class Settings:
     listen: str | None = None
     """HOST:PORT of /metrics, /healthz and /readyz. None: port 8080, on all addresses in a Pod and on 127.0.0.1 elsewhere; a free port if 8080 is
     taken elsewhere than in a Pod."""
+    tls_directory: Path | None = None
+    """Where `tls.crt` and `tls.key` of that are, read again when they change; None: it is plain HTTP."""
     writers: int = 16
     """Objects written at a time, 1 to 256. 16 keeps a 2-core API server busy (615 creates/s); more only makes each slower."""
     shutdown_seconds: float = 20.0
@@ -83,6 +90,10 @@ class Settings:
     """Replicas of the same group share the ClusterStates among them."""
     advertise: str = ""
     """URL at which other replicas reach the webhook of this one, without a slash at its end; empty: they do not."""
+
+    cluster_id: str = ""
+    """What tells this cluster from others, in the labels of objects in remote clusters; empty: the uid of its namespace kube-system. For a cluster that takes the place
+    of one that is lost."""
 
     otlp_endpoint: str = ""
     """Base URL that traces are sent to by OTLP/HTTP, without a slash at its end; empty: tracing is off."""

@@ -117,12 +117,28 @@ SETTINGS: Final = (
         "port 8080, outside a Pod on 127.0.0.1 only",
     ),
     _setting(
+        "tls_directory",
+        settings_values.path,
+        "--tls-directory",
+        "tlsDirectory",
+        "Directory with tls.crt and tls.key, to serve --listen by TLS.",
+        "none; plain HTTP",
+    ),
+    _setting(
         "cache",
         settings_values.directory,
         "--cache",
         "cache",
         "Directory for repositories and rendered objects.",
         "~/.cache/cvstate-operator/operator",
+    ),
+    _setting(
+        "cache_bytes",
+        settings_values.size(64 * 2**20),
+        "--cache-bytes",
+        "cacheBytes",
+        "What that directory may hold at most, in bytes or as 4Gi: what was used least recently goes first.",
+        "10Gi",
     ),
     _setting(
         "allow_file_urls",
@@ -154,6 +170,14 @@ SETTINGS: Final = (
         "--allow-prometheus-host",
         "allowPrometheusHosts",
         "Allow this host for spec.vital.prometheus, whatever address it has; may be repeated.",
+        "none",
+    ),
+    _setting(
+        "allow_notice_hosts",
+        settings_values.each(settings_values.host),
+        "--allow-notice-host",
+        "allowNoticeHosts",
+        "Allow this host for notices, whatever address it has; may be repeated.",
         "none",
     ),
     _setting(
@@ -220,6 +244,14 @@ SETTINGS: Final = (
         "advertise",
         "URL at which other replicas reach the webhook of this one.",
         "none",
+    ),
+    _setting(
+        "cluster_id",
+        settings_values.or_empty(settings_values.text),
+        "--cluster-id",
+        "clusterId",
+        "What tells this cluster from others, on objects in remote clusters: see docs/remote-clusters.md.",
+        "the uid of its namespace kube-system",
     ),
     _setting(
         "otlp_endpoint",

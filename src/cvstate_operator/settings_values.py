@@ -25,6 +25,9 @@ _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _BARE_IPV6: Final = re.compile(r"(https?://)([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*):([0-9]+)")
 """A URL whose host is an IPv6 address without brackets."""
 _MAX_PORT: Final = 65535
+_UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_SIZE: Final = re.compile(f"([0-9]{{1,18}})({'|'.join(_UNITS)})")
+_MOST_BYTES: Final = 2**50
 
 
 def text(told: Any) -> str:
@@ -79,6 +82,21 @@ def seconds(most: float) -> Read:
             number = math.nan
         if not 0 < number <= most:
             raise ValueError(f"{_shown(told)} is no number of seconds above 0 and up to {most:g}; write the number alone, such as 20")
+        return number
+
+    return read
+
+
+def size(least: int) -> Read:
+    """A number of bytes from `least` up to 1 PiB, alone or with a unit: 3276Mi, 4Gi, 500M. Source: Kubernetes, "Resource Management for Pods and Containers"."""
+
+    def read(told: Any) -> int:
+        found = None if isinstance(told, bool) else _SIZE.fullmatch(str(told).strip())
+        number = int(found[1]) * _UNITS[found[2]] if found else -1
+        if not least <= number <= _MOST_BYTES:
+            raise ValueError(
+                f"{_shown(told)} is no size from {least // 2**20}Mi to {_MOST_BYTES // 2**40}Ti; write a number and a unit, such as 4Gi"
+            )
         return number
 
     return read

@@ -16,6 +16,9 @@ SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
 """The address of the Service `kubernetes`: the first of the range."""
 
+SIMULATED = "type=kwok"
+"""Label of the nodes that kwok brings to life. Source: kwok's documentation, "Manage nodes"."""
+
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "cronjob-controller",
@@ -149,10 +152,13 @@ def scheduler(layout: Layout) -> list[str]:
 
 
 def kwok(layout: Layout, stage_files: tuple[Path, ...]) -> list[str]:
-    """Return kwok's flags. Without stage files given explicitly it simulates nothing."""
+    """Return kwok's flags. Without stage files given explicitly it simulates nothing.
+
+    It keeps its hands off nodes without its label, and off their Pods: a test may play the kubelet of those.
+    """
     return [
         f"--kubeconfig={layout.file('kwok.kubeconfig')}",
-        "--manage-all-nodes=true",
+        f"--manage-nodes-with-label-selector={SIMULATED}",
         "--cidr=10.128.0.0/16",  # addresses of simulated pods
         *(f"--config={path}" for path in stage_files),
     ]

@@ -154,6 +154,7 @@ _KUSTOMIZE = Module("kustomize", _KUSTOMIZE_PATH)
 _HELM = Module("helm", _HELM_PATH)
 _PROMETHEUS = Module("prometheus", "github.com/prometheus/prometheus", tags="netgo,remove_all_sd")
 _FLUX = Module("flux", "github.com/fluxcd/kustomize-controller")
+_BUILDKIT = Module("buildkit", "github.com/moby/buildkit")
 
 CATALOGUE: Mapping[str, Program] = {
     program.name: program
@@ -169,6 +170,7 @@ CATALOGUE: Mapping[str, Program] = {
         Program("promtool", "github.com/prometheus/prometheus/cmd/promtool", _PROMETHEUS, 77),
         Program("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", _PROMETHEUS, 35),
         Program("kustomize-controller", "github.com/fluxcd/kustomize-controller", _FLUX, 300),  # measured on a busy machine
+        Program("dockerfile2llb", "github.com/moby/buildkit/examples/dockerfile2llb", _BUILDKIT, 90),  # measured on a busy machine
     )
 }
 """Every program by name, in the order they are built: the API server first, since the ones after it share most of its packages."""
@@ -183,7 +185,8 @@ RENDERERS = ("kustomize", "helm")
 """What renders sources that are no plain YAML."""
 
 DEFAULT = (*FULL, "kubectl", *RENDERERS, "promtool")
-"""What ``build`` builds when no program is named: all that tests use. `prometheus` and `kustomize-controller` are built on request only."""
+"""What ``build`` builds when no program is named: all that tests use. `prometheus`, `kustomize-controller` and `dockerfile2llb` are built on request
+only."""
 
 
 def get(name: str) -> Program:

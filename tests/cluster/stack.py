@@ -255,5 +255,6 @@ def _operator_binding() -> dict[str, Any]:
 
 def _node(name: str) -> dict[str, Any]:
     """Return a Node for kwok to bring to life; it fills in status, with room for any number of pods."""
-    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "type": "kwok"}
+    label, _, value = command_lines.SIMULATED.partition("=")
+    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", label: value}
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}

@@ -199,3 +199,15 @@ def test_a_deployment_becomes_available_on_simulated_nodes_and_can_be_made_to_fa
 
         cluster.kubectl("delete", "namespace", "shop", "--timeout=30s")
         assert "shop" not in cluster.kubectl("get", "namespaces", "-o", "name")
+
+
+def test_a_node_that_is_not_simulated_and_its_pods_are_left_alone() -> None:
+    with Cluster.start(nodes=1) as cluster:
+        cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}))
+        for name, node in (("left-alone", "mine"), ("simulated", "node-0")):
+            spec = {"nodeName": node, "containers": [{"name": "web", "image": "web"}]}
+            body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+            cluster.kubectl("apply", "-f", "-", input=json.dumps(body))
+        cluster.kubectl("wait", "--for=condition=Ready", "pod/simulated", "--timeout=30s")
+        assert cluster.kubectl("get", "pod", "left-alone", "-o", "jsonpath={.status.phase}") == "Pending"
+        assert cluster.kubectl("get", "node", "mine", "-o", "jsonpath={.status.allocatable}") == ""

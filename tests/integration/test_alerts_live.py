@@ -6,29 +6,24 @@ alert ends · what each runbook has one look at can be looked at.
 An alert that waits for minutes has to wait for a second here; everything else of the rules is as it is installed. The story is told once (`story`), and the tests look at its pages.
 """
 
-import json
 import os
-import re
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster import builds
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd, remove_clusterstates
-from tests.support.alert_rules import ADDRESS, FILES, RECORDS, Runbook, runbooks
+from tests.support.alert_rules import ADDRESS, RECORDS, Runbook, runbooks
 from tests.support.api import Api, Json
 from tests.support.objects import RBAC, config_map, manifest, text
 from tests.support.operator import CVSTATE, Operator
-from tests.support.prometheus import Prometheus
 from tests.support.waiting import never, until
+from tests.support.watcher import Watcher
 from tests.support.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -39,36 +34,8 @@ RULE: Final[Json] = {"verbs": ["get"], "apiGroups": [""], "resources": ["configm
 MORE: Final[Json] = {"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"]}
 QUIET_SECONDS: Final = 3.0
 """Three evaluations; what is wrong fires with the second one."""
-INSTALLED: Final = "cvstate-system"
+INSTALLED: Final = "OPERATOR_NAMESPACE"
 """Lines with this are about the Pods of an installation, and there are none here."""
-
-
-class Watcher(Prometheus):
-    """A Prometheus with our rules, evaluated each second."""
-
-    def __init__(self, directory: Path, target: str) -> None:
-        super().__init__(directory, targets=[target])
-        for file in FILES:
-            shortened = re.sub(r"^( +for:) \d+[mh]$", r"\1 1s", file.read_text(), flags=re.MULTILINE)
-            (directory / file.name).write_text(re.sub(r"^( +interval:) 2m$", r"\1 1s", shortened, flags=re.MULTILINE))
-        config = yaml.safe_load((directory / "prometheus.yml").read_text())
-        config["rule_files"] = [file.name for file in FILES]
-        (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-
-    def _get(self, path: str) -> Json:
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=10) as answer:
-            return dict(json.load(answer)["data"])
-
-    def alerts(self, name: str = "Cvstate.+") -> list[Json]:
-        """Those of that name that fire, but for that of a process that gets too little CPU: here all share a few cores."""
-        found = [
-            one for one in self._get("alerts")["alerts"] if one["state"] == "firing" and re.fullmatch(name, one["labels"]["alertname"])
-        ]
-        return [one for one in found if one["labels"]["alertname"] != "CvstateEventLoopLag"]
-
-    def rules(self) -> list[Json]:
-        """As they were evaluated last."""
-        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
 
 @dataclass

@@ -1,24 +1,27 @@
 """`cvstate backup` and `cvstate restore` between two clusters.
 
 Aspects: into an empty cluster: what was quarantined stays so, also under a running operator, and nothing foreign is touched · into the cluster it came from: nothing is
-written again · an EmergencyStop and a suspension stay · Secrets stay where they are, and are named · what lacks a namespace · nothing by a dry run · rights.
+written again · an EmergencyStop and a suspension stay · Secrets stay where they are, and are named · what lacks a namespace · a restore that is killed · nothing by a
+dry run · rights.
 """
 
 import base64
 import copy
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.api import names
+from cvstate_operator.api import names, restoring
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd, remove_clusterstates
 from tests.integration.test_rollback import healthy, image, web
 from tests.integration.test_waves import roll_out
 from tests.support import accounts, commands
-from tests.support.api import CLUSTER_STATES, Api
+from tests.support.api import CLUSTER_STATES, Api, Json
 from tests.support.objects import config_map, manifest, text
 from tests.support.operator import Operator
 from tests.support.waiting import never, until
@@ -159,8 +162,7 @@ def test_what_stood_still_stands_still(own: World, elsewhere: Elsewhere, tmp_pat
     there.api.delete(f"{CLUSTER_STATES.format(there.name)}/moving")
     there.api.delete(there.path("configmaps", "a"))
     code, output = restore(there, tmp_path / "b.yaml")
-    assert code == 1, "the one that rests is there already"
-    assert "1 EmergencyStop, 1 ClusterState" in output.splitlines()[0]
+    assert (code, *output.splitlines()[:2]) == (0, "Restored: 1 EmergencyStop, 1 ClusterState.", "Restored before: 1 ClusterState.")
     there.wait_failed("EmergencyStop", "moving", mentions="INC-42")
     assert there.api.get(there.path("configmaps", "a")) is None
 
@@ -234,6 +236,44 @@ def test_what_lacks_its_namespace_is_left_out_and_restored_later(own: World, emp
     code, output = commands.run(own, "restore", str(tmp_path / "b.yaml"), user=empty.admin_kubeconfig)
     assert code == 1
     assert f"there is no namespace {own.name}; create it, and restore again" in output
+
+
+@pytest.mark.parametrize("made", [1, 4])
+def test_a_restore_that_is_killed_is_run_again_and_comes_to_its_end(own: World, elsewhere: Elsewhere, tmp_path: Path, made: int):
+    """Whatever the moment, nothing is carried out of what is half-way, and the second run needs no other help."""
+    names_of = [f"state{number}" for number in range(6)]
+    commit = own.commit({f"{name}/a.yaml": text(config_map(name, k="v")) for name in names_of})
+    for name in names_of:
+        own.declare(name, git={"path": f"apps/{name}"})
+    backup(own, tmp_path / "b.yaml")
+    there = elsewhere(own)
+    there.operator.start()
+    program = "from cvstate_operator.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "restore", str(tmp_path / "b.yaml"), "--kubeconfig", str(there.cluster.admin_kubeconfig)]
+    everything = CLUSTER_STATES.format(there.name)
+
+    def found() -> list[Json]:
+        return there.api.request("GET", everything)[1]["items"]
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while len(found()) < made and process.poll() is None:
+            pass
+        process.kill()
+    half = [one for one in found() if restoring.is_marked(one)]
+    assert half, "it was killed too late to show anything"
+    assert all(one["spec"]["suspend"] for one in half)
+    code, output = commands.run(there, "status", "-n", there.name)
+    assert code == 1
+    assert output.count("half restored") == len(half)
+    with pytest.raises(errors.SettingsError, match="half restored"):
+        commands.run(there, "resume", half[0]["metadata"]["name"], "-n", there.name)
+    never("anything is made of it", lambda: there.api.request("GET", there.path("configmaps"))[1]["items"], seconds=1)
+    assert restore(there, tmp_path / "b.yaml")[0] == 0
+    for name in names_of:
+        there.wait_applied(commit, name)
+        assert there.api.get(there.path("configmaps", name))
+    assert not any(one["spec"].get("suspend") or restoring.is_marked(one) for one in found())
+    assert restore(there, tmp_path / "b.yaml") == (0, "Restored: nothing.\nRestored before: 6 ClusterStates.\n")
 
 
 def test_a_field_that_an_older_crd_does_not_know_is_not_lost_in_silence(own: World, tmp_path: Path):

@@ -240,6 +240,47 @@ def test_what_users_add_reaches_the_pod(home: Path):
     assert values["extraVolumeMounts"][0] in container["volumeMounts"]
 
 
+def test_an_account_that_somebody_else_made_gets_the_rights(home: Path):
+    objects = charts.rendered(OPERATOR, {"serviceAccount": {"create": False, "name": "ours"}, "tenants": TENANTS}, home=home)
+    assert "ServiceAccount" not in {one["kind"] for one in objects}
+    assert template(objects)["spec"]["serviceAccountName"] == "ours"
+    subjects = [subject["name"] for one in objects if one["kind"].endswith("Binding") for subject in one["subjects"]]
+    assert set(subjects) == {"ours"}
+
+
+def test_of_two_values_for_one_label_that_of_the_object_counts(home: Path):
+    objects = charts.rendered(OPERATOR, {"commonLabels": {"team": "platform"}, "podLabels": {"team": "gitops"}}, home=home)
+    assert template(objects)["metadata"]["labels"]["team"] == "gitops"
+    assert charts.one(objects, "Deployment")["metadata"]["labels"]["team"] == "platform"
+
+
+@pytest.mark.parametrize(
+    ("cache", "cache_bytes", "requested", "limited"),
+    [
+        ({}, 4 * 2**30 * 4 // 5, "4160Mi", "4672Mi"),
+        ({"sizeLimit": "500M"}, 400_000_000, "541Mi", "1053Mi"),
+        ({"sizeLimit": "1.5Gi"}, 3 * 2**29 * 4 // 5, "1600Mi", "2112Mi"),
+        ({"sizeLimit": "200Mi", "medium": "Memory"}, 160 * 2**20, "64Mi", "576Mi"),
+    ],
+    ids=["default", "decimal", "fraction", "in-memory"],
+)
+def test_the_bound_of_the_cache_and_the_storage_of_the_pod_follow_from_the_volume(
+    home: Path, cache: Json, cache_bytes: int, requested: str, limited: str
+):
+    (container,) = template(charts.rendered(OPERATOR, {"cache": cache}, home=home))["spec"]["containers"]
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    assert told["CVSTATE_CACHE_BYTES"] == str(cache_bytes)
+    assert container["resources"]["requests"]["ephemeral-storage"] == requested
+    assert container["resources"]["limits"]["ephemeral-storage"] == limited
+
+
+def test_storage_that_is_told_is_taken(home: Path):
+    values = {"resources": {"limits": {"ephemeral-storage": "9Gi"}}}
+    (container,) = template(charts.rendered(OPERATOR, values, home=home))["spec"]["containers"]
+    assert container["resources"]["limits"]["ephemeral-storage"] == "9Gi"
+    assert container["resources"]["limits"]["memory"] == "1Gi"
+
+
 @pytest.mark.parametrize(
     ("values", "mentions"),
     [
@@ -252,6 +293,15 @@ def test_what_users_add_reaches_the_pod(home: Path):
         ({"networkPolicy": {"git": {"cidrs": ["fe80::/64"]}}}, "link-local"),
         ({"networkPolicy": {"git": {"cidrs": ["fd00::/16"]}}}, "link-local"),
         ({"monitoring": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "scraped twice"),
+        ({"serviceAccount": {"create": False}}, "name the account to use"),
+        ({"webhook": {"enabled": True, "port": 8080}}, "give the webhook another port"),
+        ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels: app.kubernetes.io/name is set by the chart"),
+        ({"commonLabels": {"app.kubernetes.io/instance": "mine"}}, "commonLabels: app.kubernetes.io/instance is set by the chart"),
+        ({"monitoring": {"rules": {"labels": {"cvstate.io/service": "a"}}}}, "monitoring.rules.labels: cvstate.io/service is set"),
+        ({"podAnnotations": {"checksum/config": "mine"}}, "podAnnotations: checksum/config is set by the chart"),
+        ({"tenants": TENANTS, "config": {"namespaces": ["team-a"]}}, "namespace team-b, which is not in config.namespaces"),
+        ({"cache": {"sizeLimit": "100Mi"}}, "give it 128Mi at least"),
+        ({"cache": {"medium": "Memory"}}, "of which it may be a quarter"),
     ],
     ids=[
         "unknown",
@@ -263,6 +313,15 @@ def test_what_users_add_reaches_the_pod(home: Path):
         "ipv6",
         "ipv6-range-around-it",
         "two-monitors",
+        "default-account",
+        "one-port-twice",
+        "label-of-the-selector",
+        "label-of-the-selector-everywhere",
+        "label-of-a-service",
+        "annotation-of-the-chart",
+        "tenant-out-of-reach",
+        "cache-too-small",
+        "cache-in-too-little-memory",
     ],
 )
 def test_values_that_cannot_be_meant_are_refused_with_a_reason(home: Path, values: Json, mentions: str):

@@ -20,7 +20,7 @@ from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
 from tests.support.api import Api, Json
-from tests.support.dashboards import IDS, PANELS, Panel, queries
+from tests.support.dashboards import BOARDS, DOWN, IDS, PANELS, Panel, queries, written
 from tests.support.exporter import Exporter
 from tests.support.objects import config_map, deployment, manifest, text
 from tests.support.operator import Operator
@@ -40,6 +40,7 @@ QUIET: Final = (
     "Oldest drift",
     "Unmet conditions",
     "Closed gates",
+    "Sources that cannot be read",
 )
 """Panels that are empty while all is well, whatever happened before."""
 
@@ -176,6 +177,19 @@ def ill(play: Play) -> Play:
 def test_a_panel_shows_something_while_all_is_well(play: Play, panel: Panel) -> None:
     for query in queries(panel):
         until(query, lambda query=query: play.shows(query), seconds=SECONDS, every=0.2)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_tile_shows_the_same_as_its_query_while_an_operator_is_scraped(play: Play, board: str) -> None:
+    for title, query in written(board):
+        until(f"{title} is answered", lambda query=query: all(one["value"][1] != str(DOWN) for one in play.prometheus.ask(query)))
+
+
+def test_every_tile_and_table_says_that_the_operator_is_down_while_none_is_scraped(tmp_path: Path) -> None:
+    with Prometheus(tmp_path / "alone") as prometheus:
+        for board in BOARDS:
+            for title, query in written(board):
+                assert [one["value"][1] for one in prometheus.ask(query)] == [str(DOWN)], title
 
 
 @each_panel(lambda panel: panel.title in QUIET)

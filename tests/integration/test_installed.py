@@ -5,7 +5,7 @@ There is no container engine where tests run. What is the same as in a node, and
 
 Aspects: user, capabilities, privileges and mounts are those of the Deployment · there is no shell · its probes · a tenant's ClusterState from plain
 files, a chart and a kustomization · drift is repaired · every write is the tenant's account · who names no account, or one that is not the operator's
-to use, is refused · settings are read anew · it ends within its grace period.
+to use, is refused · settings are read anew · it ends within its grace period · metrics by https.
 """
 
 import json
@@ -24,8 +24,10 @@ from tests.support import charts, container, image, tenants
 from tests.support.api import Api, Json
 from tests.support.charts import CRDS, NAMESPACE, OPERATOR, RELEASE
 from tests.support.container import Container
+from tests.support.credentials import Authority
 from tests.support.objects import config_map, manifest, text
 from tests.support.operator import Operator
+from tests.support.prometheus import Prometheus
 from tests.support.waiting import until
 from tests.support.world import World
 
@@ -237,7 +239,8 @@ def test_it_ends_within_its_grace_period(installed: Installed):
 
 def test_an_operator_of_one_namespace_works_there_and_nowhere_else(installed: Installed, tenant: World, git: GitServer, tmp_path: Path):
     elsewhere = World(installed.cluster, installed.api, git, tenant.operator)
-    allow(installed, elsewhere.name)
+    # Tenants whose namespaces are none of the operator's are refused by the chart.
+    installed.values["tenants"] = [one for one in installed.values["tenants"] if one["namespace"] == tenant.name]
     installed.upgrade(namespaces=[tenant.name])
     deployment = installed.api.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}")
     assert deployment is not None
@@ -252,3 +255,30 @@ def test_an_operator_of_one_namespace_works_there_and_nowhere_else(installed: In
         tenant.wait_applied(commit)
         assert "status" not in elsewhere.state()
         assert refused(installed, mark) == []
+
+
+def test_prometheus_scrapes_by_https_as_the_service_monitor_says(installed: Installed, tmp_path: Path):
+    tls = {**installed.values, "http": {**installed.values["http"], "tls": {"secretName": "metrics-tls"}}}
+    monitored = {**tls, "monitoring": {"serviceMonitor": {"enabled": True}}}
+    (endpoint,) = charts.one(charts.rendered(OPERATOR, monitored, home=installed.home), "ServiceMonitor")["spec"]["endpoints"]
+    authority = Authority()
+    (tmp_path / "authority").write_text(authority.certificate)
+    pair = authority.issue(endpoint["tlsConfig"]["serverName"])
+    data = {"tls.crt": pair.certificate, "tls.key": pair.key}
+    installed.api.create(
+        f"/api/v1/namespaces/{NAMESPACE}/secrets", manifest("Secret", "metrics-tls", type="kubernetes.io/tls", stringData=data)
+    )
+    install(installed.cluster, tls, installed.home)
+    deployment = installed.api.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}")
+    assert deployment is not None
+    # As the Prometheus operator writes it.
+    judged = {"server_name": endpoint["tlsConfig"]["serverName"], "ca_file": str(tmp_path / "authority")}
+    scrape = {"scheme": endpoint["scheme"], "tls_config": judged, "honor_labels": endpoint["honorLabels"]}
+    if installed.pod.is_running:
+        installed.pod.end()
+    tree = installed.home / "tree" / "image"
+    with Container(installed.api, deployment["spec"]["template"], namespace=NAMESPACE, root=tree, directory=tmp_path / "pod") as pod:
+        until(f"its readiness probe passes; log: {pod.log}", lambda: pod.probe("readinessProbe"), seconds=60)
+        assert pod.probe("livenessProbe")
+        with Prometheus(tmp_path / "prometheus", targets=[f"{container.IP}:{pod.port('http')}"], scrape=scrape) as prometheus:
+            prometheus.knows("cvstate_build_info")

@@ -174,7 +174,8 @@ def test_trouble_is_told_to_everybody_and_so_is_its_end(telling: World, receiver
         "namespace": telling.name,
         "name": "plain",
         "reason": "PathNotFound",
-        "severity": "warning",
+        "severity": "ticket",
+        "area": "source",
     }
     assert datetime.fromisoformat(alert["endsAt"]) > datetime.now(UTC)
     mended(telling, "plain")

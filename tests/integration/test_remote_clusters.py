@@ -19,7 +19,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench import count
+from cvstate_operator.api.names import DIGEST, FIELD_MANAGER
 from cvstate_operator.cli.demo.git_server import GitServer
+from cvstate_operator.objects.ownership import PART_OF_LABEL, applyset_id, has_hub
 from tests.cluster import builds
 from tests.cluster.audit import complete_lines, parse
 from tests.cluster.control_plane import Cluster
@@ -57,6 +59,7 @@ SECRETS: Final = (
     "hostile-bomb",
     "hostile-announced",
     "hostile-garbage",
+    "hostile-generous",
     *(f"crowd{number}" for number in range(CROWD)),
 )
 HARM_BYTES: Final = 400 * 2**20
@@ -171,6 +174,20 @@ def test_an_object_without_a_namespace_goes_into_that_of_the_clusterstate(remote
     assert f'namespace "{HOME}"' in told["message"], "there, where that user may do nothing"
 
 
+def test_what_was_applied_there_before_labels_told_the_hub_is_taken_over_without_a_delete(remotes: Remotes):
+    name = "former"
+    former = applyset_id(name=name, namespace=HOME, kind="ClusterState", group="cvstate.io")
+    body = in_shop(config_map(name, k="v"))
+    body["metadata"] |= {"labels": {PART_OF_LABEL: former}, "annotations": {DIGEST: "of-before"}}
+    path = f"/api/v1/namespaces/{SHOP}/configmaps/{name}"
+    assert remotes.far_api.apply(path, body, manager=FIELD_MANAGER)[0] == 201
+    before = remotes.far_api.get(path)["metadata"]["uid"]
+    remotes.declare(name, in_shop(config_map(name, k="v")), secret="far")
+    remotes.home.wait(HOME, name, "True")
+    found = remotes.far_api.get(path)["metadata"]
+    assert (found["uid"], has_hub(found["labels"][PART_OF_LABEL])) == (before, True)
+
+
 def test_drift_there_is_repaired_and_health_is_judged_by_what_is_there(remotes: Remotes):
     remotes.declare("lively", in_shop(config_map("lively", k="v")), in_shop(deployment("lively")), secret="far")
     path = f"/apis/apps/v1/namespaces/{SHOP}/deployments/lively"
@@ -231,12 +248,24 @@ def others_go_on(remotes: Remotes) -> None:
         assert remotes.home.condition(HOME, f"outage-{name}")["status"] == "True"
 
 
-def clusters(remotes: Remotes) -> dict[str, float]:
-    """Remote clusters by whether they can be reached, as the metrics tell."""
+def samples(remotes: Remotes, name: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and values of a metric's series, as they are told."""
     code, text = remotes.home.operator.http("/metrics")
     assert code == 200
-    found = [family for family in text_string_to_metric_families(text) if family.name == "cvstate_target_clusters"]
-    return {sample.labels["result"]: sample.value for family in found for sample in family.samples}
+    return [
+        (sample.labels, sample.value) for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == name
+    ]
+
+
+def clusters(remotes: Remotes) -> dict[str, float]:
+    """Remote clusters by whether they can be reached, as the metrics tell."""
+    return {labels["result"]: value for labels, value in samples(remotes, "cvstate_target_clusters")}
+
+
+def away(remotes: Remotes) -> dict[str, str]:
+    """ClusterStates whose cluster is away, as the metrics tell: by name, whose cluster it is."""
+    found = samples(remotes, "cvstate_ready_reason")
+    return {labels["name"]: labels["target"] for labels, _ in found if labels["reason"] == "TargetUnreachable"}
 
 
 def test_clusters_that_are_gone_or_frozen_are_unknown_and_the_others_go_on(remotes: Remotes):
@@ -259,6 +288,11 @@ def test_clusters_that_are_gone_or_frozen_are_unknown_and_the_others_go_on(remot
             remotes.unknown(f"outage-{name}")
         others_go_on(remotes)
         until("the metrics tell it", lambda: clusters(remotes)["unreachable"] >= 2)
+        until("and whose clusters they are", lambda: away(remotes) == {"outage-far": "remote", "outage-other": "remote"})
+        failed = [
+            labels for labels, value in samples(remotes, "cvstate_api_requests_total") if labels["result"] == "TargetUnreachable" and value
+        ]
+        assert {labels["target"] for labels in failed} <= {"remote"}, "our own API server failed nothing"
     finally:
         remotes.far.restart("kube-apiserver")
         remotes.other.resume("kube-apiserver")
@@ -324,7 +358,13 @@ def test_a_rotated_token_is_taken_up(remotes: Remotes):
 # -- servers that mean harm ----------------------------------------------------------------------------------------
 
 
-HARM: Final = (hostile_cluster.endless, hostile_cluster.bomb, hostile_cluster.announced, hostile_cluster.garbage)
+HARM: Final = (
+    hostile_cluster.endless,
+    hostile_cluster.bomb,
+    hostile_cluster.announced,
+    hostile_cluster.garbage,
+    hostile_cluster.generous,
+)
 
 
 @pytest.mark.parametrize("answer", HARM, ids=lambda answer: answer.__name__)

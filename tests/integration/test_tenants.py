@@ -1,6 +1,7 @@
 """Tenants: the operator acts as their accounts, with the chart's own rights, and nothing of its own beyond them.
 
-Aspects: the operator's rights, to the last verb · they suffice · whose name is on each request · an account that sees its namespace only · two tenants side by side ·
+Aspects: the operator's rights, to the last verb · they suffice · whose name is on each request · an account that sees its namespace only, and several ClusterStates of it · two
+tenants side by side ·
 rights that come and go · another account in the spec · a default account · constrained impersonation.
 """
 
@@ -199,6 +200,32 @@ def test_an_account_that_sees_its_namespace_only_is_watched_there(ground: Tenanc
     path = f"/api/v1/namespaces/{HOME}/services/narrow"
     ground.api.merge(path, {"spec": {"publishNotReadyAddresses": True, "ports": [{"port": 81}]}}, manager="somebody")
     until("its drift is repaired", lambda: [p["port"] for p in (ground.api.get(path) or {})["spec"]["ports"]] == [80])
+
+
+def test_several_clusterstates_of_an_account_that_sees_its_namespace_only_work_side_by_side(ground: Tenancy):
+    """They share watches: what one of them declares, loses or leaves behind concerns no other."""
+    names, path = ("side-one", "side-two", "side-three"), f"/api/v1/namespaces/{HOME}/configmaps"
+    for name in names:
+        ground.commit(name, {"apps/a.yaml": text(config_map(name, k="v"), config_map(f"{name}-more", k="v"))})
+        ground.declare(HOME, name, serviceAccountName=APPLIER, deletionPolicy="Delete" if name == "side-one" else "Orphan")
+    for name in names:
+        ground.wait(HOME, name, "True")
+
+    def repairs(*of: str) -> None:
+        for name in of:
+            ground.api.merge(f"{path}/{name}", {"data": {"k": "drifted"}}, manager="somebody")
+        for name in of:
+            until(f"drift of {name} is repaired", lambda name=name: (ground.api.get(f"{path}/{name}") or {})["data"] == {"k": "v"})
+
+    repairs(*names)
+    for name in names[:2]:
+        ground.api.delete(f"{CLUSTER_STATES.format(HOME)}/{name}")
+    for name in names[:2]:
+        until(f"{name} is gone", lambda name=name: ground.api.get(f"{CLUSTER_STATES.format(HOME)}/{name}") is None, seconds=45)
+    left = {name for name in names if ground.api.get(f"{path}/{name}") and ground.api.get(f"{path}/{name}-more")}
+    assert left == {"side-two", "side-three"}, "the first took its objects with it, the second left them"
+    repairs("side-three")
+    assert ground.condition(HOME, "side-three")["status"] == "True"
 
 
 def test_two_tenants_with_the_same_names_do_not_meet(ground: Tenancy):

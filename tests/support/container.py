@@ -6,9 +6,11 @@ with what they refer to, the projected token, user and group, no capabilities, n
 seccomp profile, limits of memory and CPU, and a network of its own: it shares the machine's.
 """
 
+import base64
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -90,11 +92,18 @@ class Container:
         asked = self._container[which]["httpGet"]
         return self.http(asked["path"], asked["port"])[0] == 200
 
+    def port(self, name: str) -> int:
+        """Number of a named port."""
+        return int(next(one["containerPort"] for one in self._container["ports"] if one["name"] == name))
+
     def http(self, path: str, port: str = "http") -> tuple[int, str]:
         """Ask one of its named ports; code 0 if nobody listens there."""
-        number = next(one["containerPort"] for one in self._container["ports"] if one["name"] == port)
+        scheme = self._container["startupProbe"]["httpGet"].get("scheme", "HTTP").lower() if port == "http" else "http"
+        number = self.port(port)
+        anybody = ssl.create_default_context()  # a kubelet does not judge certificates of probes
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
         try:
-            with urllib.request.urlopen(f"http://{IP}:{number}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{scheme}://{IP}:{number}{path}", timeout=5, context=anybody) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -138,6 +147,12 @@ class Container:
             found = self._api.get(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")
             assert found is not None, f"ConfigMap {name} does not exist: the Pod would not start"
             return {**told, "read_only": True, "source": str(self._files(volume["name"], found["data"]))}
+        if "secret" in volume:
+            name = volume["secret"]["secretName"]
+            found = self._api.get(f"/api/v1/namespaces/{self._namespace}/secrets/{name}")
+            assert found is not None, f"Secret {name} does not exist: the Pod would not start"
+            files = {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+            return {**told, "read_only": True, "source": str(self._files(volume["name"], files))}
         raise AssertionError(f"volumes like {volume['name']} are not made here")
 
     def _account(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The dashboards of the chart as their generator knows them, and their queries as Grafana would ask them."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,25 @@ sys.path.append(str(ROOT / "deploy" / "monitoring"))
 
 import dashboards  # noqa: E402
 import executive  # noqa: E402
-from grafana import COLUMNS, Panel  # noqa: E402
+import preview  # noqa: E402
+from grafana import COLUMNS, DOWN, Panel  # noqa: E402
 
-__all__ = ["BOARDS", "COLUMNS", "FAILURES", "IDS", "PANELS", "ROOT", "Panel", "asked", "file", "queries", "text"]
+__all__ = [
+    "BOARDS",
+    "COLUMNS",
+    "DOWN",
+    "FAILURES",
+    "IDS",
+    "PANELS",
+    "ROOT",
+    "Panel",
+    "asked",
+    "file",
+    "preview",
+    "queries",
+    "text",
+    "written",
+]
 
 FAILURES: Final = executive.FAILURES
 BOARDS: Final = dashboards.BOARDS
@@ -40,6 +57,12 @@ def asked(expr: str, *, namespace: str = ".*", name: str = ".*") -> str:
     for variable, value in (("$namespace", namespace), ("$name", name)):
         expr = expr.replace(f'=~"{variable}"', f'=~"{value}"').replace(f'="{variable}"', f'=~"{value}"')
     return expr
+
+
+def written(name: str) -> list[tuple[str, str]]:
+    """The queries of the tiles and tables of a dashboard as Grafana reads them from the chart, each with the title of its panel; every ClusterState chosen."""
+    panels = json.loads(file(name).read_text())["panels"]
+    return [(one["title"], asked(found["expr"])) for one in panels if one["type"] in ("stat", "table") for found in one["targets"]]
 
 
 def queries(panel: Panel) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from cvstate_operator.cli.demo.loopback import HOST, LoopbackServer
 MOST_BYTES: Final = 3 * 2**29
 """What is sent, or unpacked, at most: enough to be seen, and not enough to bring the machine down that tests it."""
 _PIECE: Final = b" " * 2**20
+_VERBS: Final = ["list", "watch", "patch", "delete"]
 _SLOW_PIECES: Final = 300
 """For half a minute: twice as long as the operator waits for an answer."""
 
@@ -43,11 +44,25 @@ async def announced(request: web.Request) -> web.StreamResponse:
         for _ in range(_SLOW_PIECES):
             await response.write(b" ")
             await asyncio.sleep(0.1)
+    return response
 
 
 async def garbage(request: web.Request) -> web.StreamResponse:
     """JSON, and nothing that an API server says."""
     return web.Response(body=b'[{"items": 5, "metadata": [null]}]', headers={"Content-Type": "application/json"})
+
+
+async def generous(request: web.Request) -> web.StreamResponse:
+    """As an API server answers, but lists of ten times what was asked for, again and again, of objects that nobody asked for."""
+    if request.path in ("/api", "/apis"):
+        kind = {"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}, "scope": "Namespaced", "verbs": _VERBS}
+        group = {"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": [kind]}]}
+        return web.json_response({"items": [group] if request.path == "/api" else []})
+    if request.path == "/version":
+        return web.json_response({"gitVersion": "v1.36.0"})
+    asked = int(request.query.get("limit", "1"))
+    items = [{"metadata": {"name": f"a{number}", "uid": "u", "resourceVersion": "1"}} for number in range(10 * asked)]
+    return web.json_response({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": items})
 
 
 def _packed() -> bytes:

@@ -39,7 +39,7 @@ def crashes(api: Api, pod: Json) -> None:
 
 def evicts(api: Api, pod: Json) -> None:
     """The Pod has to make room on its node; its controller makes another one."""
-    _patch(api, _path(pod), {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."})
+    _patch(api, path(pod), {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."})
 
 
 def _tell(api: Api, pod: Json, ready: str, state: Json, **more: Any) -> None:
@@ -50,7 +50,7 @@ def _tell(api: Api, pod: Json, ready: str, state: Json, **more: Any) -> None:
         {"name": one["name"], "image": one["image"], "imageID": "", "ready": ready == "True", "state": state, **more}
         for one in pod["spec"]["containers"]
     ]
-    _patch(api, _path(pod), {"phase": "Running", "conditions": conditions, "containerStatuses": statuses})
+    _patch(api, path(pod), {"phase": "Running", "conditions": conditions, "containerStatuses": statuses})
 
 
 # -- a node of the test's own ----------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def give_up(api: Api, name: str, lost: list[Json]) -> None:
     silent = {"reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
     _patch(api, f"{NODES}/{name}", {"conditions": [{"type": "Ready", "status": "Unknown", **silent}]})
     for pod in lost:
-        _patch(api, _path(pod), {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": _now()}]})
+        _patch(api, path(pod), {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": _now()}]})
 
 
 def come_back(api: Api, name: str, found: list[Json]) -> None:
@@ -113,7 +113,8 @@ def come_back(api: Api, name: str, found: list[Json]) -> None:
         runs(api, pod)
 
 
-def _path(pod: Json) -> str:
+def path(pod: Json) -> str:
+    """Where a Pod is in the API."""
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
 
 

@@ -16,7 +16,7 @@ from tests.support.waiting import until
 CVSTATE = Path(sys.executable).with_name("cvstate")
 
 
-def _tools() -> str:
+def tools() -> str:
     """Where kustomize and Helm are that the project builds itself."""
     return os.pathsep.join(str(path.parent) for path in builds.ensure(programs.RENDERERS).values())
 
@@ -52,7 +52,7 @@ class Operator:
                 stderr=sink,
                 start_new_session=True,
                 cwd=self.log.parent,
-                env={**os.environ, "CVSTATE_TOOLS": _tools()},
+                env={**os.environ, "CVSTATE_TOOLS": tools()},
             )
         if wait:
             until("the operator is ready", lambda: self.http("/readyz")[0] == 200, seconds=30)

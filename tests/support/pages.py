@@ -19,6 +19,7 @@ DOCS: Final = ROOT / "docs"
 _HEREDOC_BEGIN: Final = "<<'END'"
 _HEREDOC_END: Final = "END"
 _PROMISED_CODE: Final = re.compile(r"# ends with (\d)\b[^\n]*$")
+_ASSIGNMENT: Final = re.compile(r"([A-Z_]+)=")
 COMMAND_SECONDS: Final = 360.0
 """Longer than any `--timeout` in the pages, so that it is kubectl's own that ends first, with its words."""
 
@@ -35,6 +36,12 @@ class Command:
         """The exit code that the page promises: what its comment says, as in `# ends with 1: why`, else 0."""
         found = _PROMISED_CODE.search(self.text)
         return int(found[1]) if found else 0
+
+    @property
+    def assigned(self) -> str:
+        """The variable that it gives a value to; empty if it does something else."""
+        found = _ASSIGNMENT.match(self.text)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True)
@@ -145,12 +152,14 @@ class Shell:
         }
 
     def run(self, command: Command) -> str:
-        """Run a command, and return what it printed to standard output.
+        """Run a command, and return what it printed to standard output. A variable that it gives a value to has it for all that come after.
 
         Raises:
             AssertionError: it ended with another code than the page promises.
         """
         text = command.text
+        if command.assigned:
+            text += f'\nprintf %s "${command.assigned}"'
         for beginning, rest in self._more.items():
             if text.startswith(beginning):
                 text += rest
@@ -166,4 +175,7 @@ class Shell:
             check=False,
         )
         assert done.returncode == command.code, f"{text}\nended with {done.returncode}\n{done.stdout}{done.stderr}"
+        if command.assigned:
+            assert done.stdout, f"{command.text}\ngives it no value"
+            self._environment[command.assigned] = done.stdout
         return done.stdout

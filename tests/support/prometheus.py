@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import yaml
@@ -55,11 +56,20 @@ class Door:
 class Prometheus:
     """One server. It may be ended and started again; its port and its data stay."""
 
-    def __init__(self, directory: Path, *, targets: Iterable[str] = (), door: Door | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        targets: Iterable[str] = (),
+        scrape: Mapping[str, Any] = MappingProxyType({}),
+        door: Door | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         """
         Args:
             directory: for its data and files; made.
             targets: HOST:PORT of what it scrapes, each second, at /metrics.
+            scrape: how, if not by http: more fields of its scrape configuration.
             door: who gets in; by default everybody, by http.
             options: more options of its command line, as --query.timeout=1s.
         """
@@ -67,7 +77,7 @@ class Prometheus:
         self._directory = directory
         self._door = door
         (self.port,) = ports.free(1)
-        scrapes = [{"job_name": "app", "static_configs": [{"targets": list(targets)}]}] if targets else []
+        scrapes = [{"job_name": "app", "static_configs": [{"targets": list(targets)}], **scrape}] if targets else []
         interval = f"{SCRAPE_SECONDS}s"
         config = {
             "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},

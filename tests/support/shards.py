@@ -109,22 +109,25 @@ def by_state(log: Iterable[Write]) -> dict[str, list[Write]]:
 
 
 def overlaps(log: Iterable[Write]) -> list[str]:
-    """Where two members wrote the same at a time: before the other's was answered, or by turns.
+    """Where two members wrote the same at a time: before the other's was answered, however long ago that was begun, or by turns.
 
     A ClusterState may come back to whoever had it, but not so soon that it can have been taken for dead, or for a newcomer, in between.
     """
     found = []
     for name, mine in sorted(by_state(log).items()):
         wrote_last: dict[str, datetime] = {}
-        for before, after in itertools.pairwise(mine):
-            wrote_last[before.member] = before.at
-            if before.member == after.member:
-                continue
-            if after.at < before.ended:
-                found.append(f"{name}: {after} came before {before} was answered at {before.ended:%H:%M:%S.%f}")
+        longest: dict[str, Write] = {}
+        """By member: of all its writes so far, the one that was answered last."""
+        before: Write | None = None
+        for after in mine:
+            for other in (write for member, write in longest.items() if member != after.member and after.at < write.ended):
+                found.append(f"{name}: {after} came before {other} was answered at {other.ended:%H:%M:%S.%f}")
             last = wrote_last.get(after.member)
-            if last and (seconds := (after.at - last).total_seconds()) < FENCE_SECONDS:
+            if before and before.member != after.member and last and (seconds := (after.at - last).total_seconds()) < FENCE_SECONDS:
                 found.append(f"{name}: {after} came {seconds:.2f} s after its own last write, with {before} in between")
+            wrote_last[after.member] = after.at
+            longest[after.member] = max(longest.get(after.member, after), after, key=lambda write: write.ended)
+            before = after
     return found
 
 

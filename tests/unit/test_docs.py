@@ -1,7 +1,8 @@
 """Documentation that must not be out of step with the code.
 
 Aspects: every reason has its explanation · every condition its section · every metric its row · every field of spec and status its mention · examples and
-YAML in the pages are valid, and mean every field they name · the example in the README is the file · no link leads nowhere · the README knows every page.
+YAML in the pages are valid, and mean every field they name · the example in the README is the file · no link leads nowhere · files that are named are there · the
+README knows every page.
 """
 
 import inspect
@@ -31,6 +32,10 @@ from cvstate_operator.vital.verdicts import completeness, verdict
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))])
+READMES = sorted(path for folder in ("deploy", "src", "tests") for path in (ROOT / folder).rglob("README.md"))
+FOLDERS = "src|tests|docs|deploy|bench|examples|crds|requirements"
+MADE_LATER = {"docs/benchmark.md", "bench/results/SCENARIO-SESSION.jsonl"}
+"""By `make bench`."""
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SOURCES = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.py")))
 
@@ -148,13 +153,20 @@ def test_the_example_of_the_readme_is_the_file() -> None:
     assert (ROOT / "examples" / "clusterstate.yaml").read_text() in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*PAGES, *READMES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_link_leads_nowhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text()):
         name, _, anchor = target.partition("#")
         linked = (path.parent / name) if name else path
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked.read_text()), target
+
+
+@pytest.mark.parametrize("path", [*PAGES, *READMES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_that_a_page_names_is_there(path: Path) -> None:
+    spans = " ".join(re.findall(r"`([^`\n]+)`", path.read_text()))
+    named = {name.rstrip(".") for name in re.findall(rf"(?<![\w/.~-])((?:{FOLDERS})/[\w./*-]+)", spans)} - MADE_LATER
+    assert [name for name in sorted(named) if not any(ROOT.glob(name.rstrip("/")))] == []
 
 
 @pytest.mark.parametrize("path", sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "runbooks"), ids=lambda path: path.stem)

@@ -2,7 +2,7 @@
 
 Aspects: the index has every page, once · a picture is whole, needs nothing from elsewhere, and no text stands out of its box · it has the stages that its page
 explains · the commands of the quick start and of the migrations can be read.
-tests/integration/test_quick_start.py and test_migrations.py run them.
+tests/e2e/test_new_user.py and tests/integration/test_migrate_from_*.py run them.
 """
 
 import re
@@ -104,7 +104,7 @@ def test_the_picture_of_the_pipeline_has_the_stages_that_the_page_explains_in_th
 )
 def test_a_command_to_follow_can_be_read(name: str, command: Command) -> None:
     first, *arguments = command.text.partition("#")[0].split() if "<<" not in command.text else command.text.splitlines()[0].split()
-    assert first in PROGRAMS, name
+    assert first.partition('="$(')[2] in PROGRAMS if command.assigned else first in PROGRAMS, name
     if first == "cvstate":
         group = typer.main.get_command(app)
         verb, *rest = arguments
@@ -137,3 +137,8 @@ def test_a_command_that_does_not_end_is_refused() -> None:
 )
 def test_a_page_promises_an_exit_code_by_a_comment(text: str, code: int) -> None:
     assert Command(text).code == code
+
+
+@pytest.mark.parametrize(("text", "name"), [('ID="$(kubectl get x)"', "ID"), ("kubectl get x --output name=y", ""), ("export PATH=x", "")])
+def test_a_command_may_give_a_variable_its_value(text: str, name: str) -> None:
+    assert Command(text).assigned == name

@@ -120,11 +120,14 @@ def test_the_values_of_the_chart_are_a_settings_file(write: Write) -> None:
 WHOLE = """
 namespaces: [team-a]
 listen: 0.0.0.0:8080
+tlsDirectory: /etc/cvstate/tls
 cache: /var/cache/cvstate
+cacheBytes: 4Gi
 allowFileUrls: true
 allowInsecureSources: false
 allowGitHosts: [git.internal]
 allowPrometheusHosts: [prometheus.internal]
+allowNoticeHosts: [tickets.internal]
 prometheusHosts: [prometheus.monitoring]
 webhookListen: 0.0.0.0:9292
 writers: 8
@@ -134,6 +137,7 @@ defaultServiceAccount: applier
 leaseNamespace: cvstate-system
 group: blue
 advertise: http://10.0.0.7:9292
+clusterId: hub-1
 otlpEndpoint: http://otel:4318
 notices: [{name: ops, type: Webhook, url: "https://ops.example.com/hook"}]
 logLevel: debug
@@ -152,11 +156,14 @@ def test_every_variable_reaches_its_field() -> None:
     told = {
         "CVSTATE_NAMESPACES": "a b",
         "CVSTATE_LISTEN": "127.0.0.1:1",
+        "CVSTATE_TLS_DIRECTORY": "/t",
         "CVSTATE_CACHE": "/c",
+        "CVSTATE_CACHE_BYTES": "4Gi",
         "CVSTATE_ALLOW_FILE_URLS": "true",
         "CVSTATE_ALLOW_INSECURE_SOURCES": "no",
         "CVSTATE_ALLOW_GIT_HOSTS": "git",
         "CVSTATE_ALLOW_PROMETHEUS_HOSTS": "p",
+        "CVSTATE_ALLOW_NOTICE_HOSTS": "n",
         "CVSTATE_PROMETHEUS_HOSTS": "q",
         "CVSTATE_WEBHOOK_LISTEN": "127.0.0.1:2",
         "CVSTATE_WRITERS": "2",
@@ -166,6 +173,7 @@ def test_every_variable_reaches_its_field() -> None:
         "CVSTATE_LEASE_NAMESPACE": "l",
         "CVSTATE_GROUP": "g",
         "CVSTATE_ADVERTISE": "http://a:1",
+        "CVSTATE_CLUSTER_ID": "c",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://o:1",
         "CVSTATE_LOG_LEVEL": "error",
         "CVSTATE_LOG_FORMAT": "text",

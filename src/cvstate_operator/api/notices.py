@@ -26,7 +26,7 @@ _URL: Final = r"^https?://[^\s]+$"
 _FILE: Final = r"^/[^\x00-\x1f]+$"
 _LABEL: Final = r"^[a-zA-Z_][a-zA-Z0-9_]{0,62}$"
 """Name of a label. Source: Prometheus data model; those that begin with two underscores are its own."""
-_TAKEN_LABELS: Final = frozenset({"alertname", "namespace", "name", "reason", "severity"})
+_TAKEN_LABELS: Final = frozenset({"alertname", "namespace", "name", "reason", "severity", "area"})
 """Labels of every alert that the operator itself sets."""
 _NAMESPACE: Final = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|([a-z0-9][-a-z0-9]{0,62})?\*)$"
 """Of a Namespace, or the beginning of one with a star behind it."""

@@ -20,7 +20,7 @@ TASK: Final = "cvstate_operator.cli.preflight.task"
 CHECK_SECONDS: Final = 120.0
 """Limit of one check; 5,000 objects take about a second."""
 MEMORY_BYTES: Final = 4 * 2**30
-"""Address space, which the programs for kustomize and Helm reserve and do not use."""
+"""Memory of one check, on a machine of whoever runs it; kustomize and Helm have 1 GiB of their own limits."""
 STDIN: Final = "-"
 MAX_STDIN_BYTES: Final = 100 * 2**20
 """Longest standard input; the output of a large `helm template` is a few MB."""

@@ -33,7 +33,8 @@ def with_client(kubeconfig: Path | None, context: str | None, work: "Callable[[C
     """Run `work` with a client, and close it.
 
     Raises:
-        CvstateError: no usable configuration, or whatever `work` raises.
+        NetworkError: the API server cannot be reached; says which one was asked, and how to name another.
+        CvstateError: no usable configuration, or whatever else `work` raises.
     """
     check(kubeconfig, context)
 
@@ -46,6 +47,12 @@ def with_client(kubeconfig: Path | None, context: str | None, work: "Callable[[C
         client = Client(connection, observe=_ignore)
         try:
             return await work(client)
+        except errors.NetworkError as exc:
+            if isinstance(exc, errors.TargetUnreachableError):  # another cluster than the one that the options name
+                raise
+            raise errors.NetworkError(
+                f"{exc.message} at {connection.server}; is it up? name another with --context or --kubeconfig"
+            ) from exc
         finally:
             await client.close()
             await connection.close()

@@ -86,5 +86,5 @@ def explained(verb: str, plural: str, namespace: str = "") -> Iterator[None]:
         raise errors.KindUnknownError(f"the cluster has no {plural}.{names.GROUP}; install them with: kubectl apply -f crds/") from exc
     except errors.ForbiddenError as exc:
         raise errors.ForbiddenError(
-            f"your user may not {verb} {plural}.{names.GROUP}{where}; have it granted (docs/approvals.md), or use another --context"
+            f"your user may not {verb} {plural}.{names.GROUP}{where}; have it granted (docs/cli.md says what each command needs), or use another --context"
         ) from exc

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator import errors
-from cvstate_operator.api import names
-from cvstate_operator.cli import layout, status_detail, status_vital, terminal
+from cvstate_operator.api import names, restoring
+from cvstate_operator.cli import layout, lookup, status_detail, status_vital, terminal
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
 from cvstate_operator.objects.redaction import one_line
 
@@ -30,7 +30,7 @@ _SHORT_REVISION = 8
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(help="One ClusterState, in detail. Default: a table of all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One ClusterState, in detail. Default: a table of all.", metavar="NAME")] = None,
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="Default: all namespaces, or that of the context if NAME is given.")
     ] = None,
@@ -74,21 +74,22 @@ def status(
 
 async def _load(client: "Client", name: str | None, namespace: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
     """The ClusterStates to show, the events of the one that is named, and the reasons of EmergencyStops."""
-    root = f"/apis/{names.API_VERSION}"
+    if name is None:
+        with lookup.explained("list", names.CLUSTER_STATES, namespace or ""):
+            pages = [page async for page in client.pages(lookup.path(names.CLUSTER_STATES, namespace=namespace or ""))]
+        return [item for page in pages for item in page["items"]], [], await _stops(client)
+    where = str(namespace)
+    one = await lookup.cluster_state(client, where, name)
+    return [one], await _about(client, where, one["metadata"]["uid"]), await _stops(client)
+
+
+async def _about(client: "Client", namespace: str, uid: str) -> list[dict[str, Any]]:
+    """Events about one object; empty if this person may not see any: the rest is worth showing."""
     try:
-        if name is None:
-            scope = f"/namespaces/{namespace}" if namespace else ""
-            pages = [page async for page in client.pages(f"{root}{scope}/{names.CLUSTER_STATES}")]
-            return [item for page in pages for item in page["items"]], [], await _stops(client)
-        where = str(namespace)
-        one = await client.get(f"{root}/namespaces/{where}/{names.CLUSTER_STATES}/{name}")
-    except errors.KindUnknownError as exc:
-        raise errors.KindUnknownError("the cluster has no ClusterState resource; install it with: kubectl apply -f crds/") from exc
-    if one is None:
-        raise errors.NotFoundError(f"there is no ClusterState {where}/{name}; see: cvstate status")
-    selector = f"regarding.uid={one['metadata']['uid']}"
-    events = await client.get(f"/apis/events.k8s.io/v1/namespaces/{where}/events", params={"fieldSelector": selector})
-    return [one], (events or {}).get("items", []), await _stops(client)
+        found = await client.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", params={"fieldSelector": f"regarding.uid={uid}"})
+    except errors.ForbiddenError:
+        return []
+    return list((found or {}).get("items", []))
 
 
 async def _stops(client: "Client") -> list[str]:
@@ -106,7 +107,9 @@ async def _stops(client: "Client") -> list[str]:
 
 def _table(items: Sequence[Mapping[str, Any]], *, width: int) -> RenderableType:
     if not items:
-        return Text("No ClusterStates. The README shows a first one; apply it with kubectl apply -f.")
+        return Text(
+            "No ClusterStates found. docs/quick-start.md shows how to make a first one; they may be in another cluster: see --context."
+        )
     rows = [dict(zip(_COLUMNS, _row(item), strict=True)) for item in items]
     table = Table(box=None, pad_edge=False, header_style="bold")
     widths = {title: max(len(title), *(len(row[title]) for row in rows)) for title in _COLUMNS[:-1]}
@@ -144,6 +147,8 @@ def _says(item: Mapping[str, Any]) -> str:
     """Why it is not Ready; else why it is not Healthy; else how it stands. The reason comes first: of a long text there is often room for no more."""
     ready, healthy = _condition(item, "Ready"), _condition(item, "Healthy")
     told = healthy if ready.get("status") == "True" and healthy.get("status", "True") != "True" else ready
+    if restoring.is_marked(item):
+        return "half restored: nobody looks at it until cvstate restore is at its end; run it again if it broke off"
     if not told:
         return "not seen by an operator yet"
     reason = "" if told["status"] == "True" else f"{told['reason']}: "

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cvstate_operator.api import restoring
 from cvstate_operator.api.duration import human
 from cvstate_operator.cli import budget_gate, layout, status_vital
 from cvstate_operator.objects.redaction import one_line
@@ -97,7 +98,9 @@ def _head(item: Mapping[str, Any], state: Mapping[str, Any]) -> Table:
 def switches(item: Mapping[str, Any], state: Mapping[str, Any]) -> list[Text]:
     """What keeps everything, or classes of changes, from being written."""
     spec, found = item["spec"], []
-    if spec.get("suspend"):
+    if restoring.is_marked(item):
+        found.append(Text("none, it is half restored, and nobody looks at it; if cvstate restore broke off, run it again", "red"))
+    elif spec.get("suspend"):
         found.append(Text(f"none, it is suspended; go on with: {layout.command('resume', item)}", "yellow"))
     if spec.get("mode") == "Observe":
         found.append(Text("none, spec.mode is Observe", "yellow"))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator import errors
-from cvstate_operator.api import names
+from cvstate_operator.api import names, restoring
 from cvstate_operator.api.approval import MAX_REASON
 from cvstate_operator.api.duration import human, parse_seconds
 from cvstate_operator.cli import lookup, terminal
@@ -86,9 +86,15 @@ async def _switch(client: "Client", namespace: str, name: str, *, is_suspended: 
     """Set spec.suspend; returns what it was.
 
     Raises:
+        SettingsError: it is half restored, and would not go on by this.
         KindUnknownError: the CRD in the cluster is too old to know the field.
     """
-    was = bool((await lookup.cluster_state(client, namespace, name))["spec"].get("suspend"))
+    found = await lookup.cluster_state(client, namespace, name)
+    if restoring.is_marked(found):
+        raise errors.SettingsError(
+            f"{namespace}/{name} is half restored, and nobody looks at it; bring cvstate restore to its end (--suspend leaves it suspended)"
+        )
+    was = bool(found["spec"].get("suspend"))
     if was is is_suspended:
         return was
     change = {"op": "add", "path": "/spec/suspend", "value": is_suspended}

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -28,6 +28,12 @@ MAX_ANSWER_BYTES: Final = 256 * 2**20
 START_SECONDS: Final = 20.0
 """Longest that the fork server may take to take an order; it loads its modules in 0.3 s on a quiet machine."""
 _CHUNK_BYTES: Final = 2**18
+_HOME: Final = "child-"
+_CRASHES: Final = (signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)
+"""How C and Rust libraries end that do not expect an allocation to fail."""
+_MUCH: Final = 1 / 3
+"""Part of its memory from which on such an end is believed to come of a want of it: one large piece may be refused long before all is in use. orjson ends so when
+its buffer is to be doubled (tried with 3.13)."""
 _NO_AUTHORITIES: Final = {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/"}
 """libgit2 reads the certificate authorities of the machine when it is loaded: 0.8 MB (measured, 140 authorities), for connections that it never makes
 (`source/relay.py`). Children clear their environment (`isolation/task.py`), so what they open themselves is checked against those of the machine."""
@@ -42,7 +48,11 @@ class Limits:
     wall_seconds: float
     """After this the child is killed, with everything it started."""
     memory_bytes: int = 1024 * 2**20
-    """Address space. 120 MB of blobs take 31 MB; 1 GiB leaves room for a large pack."""
+    """Memory of its own, beside what it shares with the fork server (`isolation/memory.py` says who may have how much)."""
+    file_bytes: int = 4 * 2**30
+    """Largest file it may write."""
+    is_most: bool = False
+    """Whether it has as much memory as any child may have: then only what surely comes of a want of it is told so."""
 
 
 class ChildFailedError(errors.CvstateError):
@@ -55,6 +65,17 @@ class ChildTimeoutError(ChildFailedError):
     """The child was killed at its deadline."""
 
     reason = "ChildTimeout"
+
+
+class ChildStarvedError(ChildFailedError):
+    """The child may do better with larger limits: it said so, or a signal ended it, as C libraries end when an allocation fails."""
+
+    reason = "ChildStarved"
+
+    def __init__(self, message: str, *, lacks: Literal["memory", "room", ""] = "") -> None:
+        super().__init__(message)
+        self.lacks = lacks
+        """What it said that it lacks: memory, or room for files; empty if it died without a word."""
 
 
 class Children:
@@ -75,9 +96,14 @@ class Children:
         """Why no child could be given a home the last time, and what to do; empty if one could."""
 
     async def warm(self) -> None:
-        """Start the fork server now, so that the first child need not wait for its imports. What goes wrong is told by whoever needs a child."""
+        """Start the fork server now, so that the first child need not wait for its imports. What goes wrong is told by whoever needs a child.
+
+        Homes of an earlier life are removed: a process that was killed could not, and they would take room for ever.
+        """
         with contextlib.suppress(OSError, ChildFailedError):
             self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._server is None:
+                await asyncio.to_thread(self._sweep)
             await self._running()
 
     async def run(self, task: str, request: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
@@ -85,16 +111,17 @@ class Children:
 
         Raises:
             ChildTimeoutError: not finished in time.
+            ChildStarvedError: it may do better with larger limits.
             ChildFailedError: died without an answer, or could not be started.
             CvstateError: whatever error of our tree the task raised.
         """
         home = self._home()
         try:
             server = await self._running()
-            answer, status = await server.run(task, orjson.dumps(request), home=home, limits=limits)
+            answer, end = await server.run(task, orjson.dumps(request), home=home, limits=limits)
         finally:
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-        return _read(answer, status)
+        return _read(answer, end, limits)
 
     async def close(self) -> None:
         """End the fork server; children that still run are killed, and there are no others."""
@@ -103,10 +130,14 @@ class Children:
             await self._server.close()
             self._server = None
 
+    def _sweep(self) -> None:
+        for left in self._scratch.glob(f"{_HOME}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def _home(self) -> str:
         try:
             self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-            home = tempfile.mkdtemp(dir=self._scratch, prefix="child-")
+            home = tempfile.mkdtemp(dir=self._scratch, prefix=_HOME)
         except OSError as exc:
             self.fault = f"the cache directory cannot be written: {exc.strerror}; free or mend it, or choose another with --cache"
             raise ChildFailedError(self.fault) from exc
@@ -125,6 +156,13 @@ class Children:
             return self._server
 
 
+class _End(NamedTuple):
+    status: int
+    """Exit code; negative: a signal."""
+    grown_bytes: int
+    """Memory that the child had at most, beside what it shares with the fork server."""
+
+
 class _Server:
     """One fork server process."""
 
@@ -132,7 +170,7 @@ class _Server:
         self._process = process
         self._control = control
         self._numbers = itertools.count(1)
-        self._ended: dict[int, asyncio.Future[int]] = {}
+        self._ended: dict[int, asyncio.Future[_End]] = {}
         self.is_dead = False
         asyncio.get_running_loop().add_reader(control, self._hear)
 
@@ -152,14 +190,14 @@ class _Server:
         ours.setblocking(False)
         return cls(process, ours)
 
-    async def run(self, task: str, request: bytes, *, home: str, limits: Limits) -> tuple[bytes, int]:
-        """The answer (empty if there is none) and the exit code (negative: a signal)."""
+    async def run(self, task: str, request: bytes, *, home: str, limits: Limits) -> tuple[bytes, _End]:
+        """The answer (empty if there is none) and how the child ended."""
         number = next(self._numbers)
         ended = self._ended[number] = asyncio.get_running_loop().create_future()
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                order = {"start": number, "task": task, "home": home, "memory": limits.memory_bytes}
+                order = {"start": number, "task": task, "home": home, "limits": [limits.memory_bytes, limits.file_bytes, limits.is_most]}
                 await self._send(orjson.dumps(order), [theirs.fileno()])
             try:
                 async with asyncio.timeout(limits.wall_seconds):
@@ -193,7 +231,7 @@ class _Server:
                 self._lose("the fork server is gone")
                 raise ChildFailedError("the fork server is gone") from exc
 
-    async def _kill(self, number: int, ended: "asyncio.Future[int]") -> None:
+    async def _kill(self, number: int, ended: "asyncio.Future[_End]") -> None:
         """Kill the child and everything it started, and see it gone, so that nothing of it still writes."""
         with contextlib.suppress(ChildFailedError):
             await self._send(orjson.dumps({"kill": number}))
@@ -205,7 +243,7 @@ class _Server:
                 report = orjson.loads(message)
                 future = self._ended.get(report["ended"])
                 if future and not future.done():
-                    future.set_result(report["status"])
+                    future.set_result(_End(report["status"], report["grown"]))
         except BlockingIOError:
             return
         except OSError:
@@ -240,12 +278,17 @@ async def _converse(connection: socket.socket, request: bytes) -> bytes:
     return bytes(answer)
 
 
-def _read(raw: bytes, status: int) -> dict[str, Any]:
+def _read(raw: bytes, end: _End, limits: Limits) -> dict[str, Any]:
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
-        raise ChildFailedError(f"the child process ended with {how}") from exc
+        how = f"signal {signal.Signals(-end.status).name}" if end.status < 0 else f"exit code {end.status}"
+        message = f"the child process ended with {how}"
+        if -end.status not in _CRASHES:
+            raise ChildFailedError(message) from exc
+        raise ChildStarvedError(message, lacks="memory" if end.grown_bytes > limits.memory_bytes * _MUCH else "") from exc
+    if lacks := answer.get("lacks"):
+        raise ChildStarvedError(answer["why"], lacks=lacks)
     if crash := answer.get("crash"):
         raise ChildFailedError(f"the child process failed: {crash}")
     if error := answer.get("error"):

@@ -3,8 +3,8 @@
 Started once by the operator as `python -I -m cvstate_operator.isolation.forkserver FD MODULE …`. A fresh interpreter with pygit2 costs 0.15–0.2 CPU-seconds,
 a fork of a warm one 5 milliseconds (measured), and a poll of Git needs a child each time.
 
-On the control socket (SOCK_SEQPACKET) come `{"start": id, "task", "home", "memory"}` with one stream socket attached, and `{"kill": id}`; back goes
-`{"ended": id, "status"}` once a child and everything it started is gone. Only this process reaps, so a process group is always killed before
+On the control socket (SOCK_SEQPACKET) come `{"start": id, "task", "home", "limits"}` with one stream socket attached, and `{"kill": id}`; back goes
+`{"ended": id, "status", "grown"}` once a child and everything it started is gone. Only this process reaps, so a process group is always killed before
 its number can be used again.
 """
 
@@ -46,13 +46,15 @@ class _Children:
 
     def __init__(self) -> None:
         self._ids: dict[int, int] = {}
+        self._shared_bytes = task.status_bytes("VmRSS")
+        """What every child has from the start."""
 
     def start(self, order: dict[str, Any], connection: socket.socket, inherited: list[int]) -> None:
         pid = os.fork()
         if pid == 0:
             for descriptor in inherited:
                 os.close(descriptor)
-            task.run(connection, order["task"], home=order["home"], memory_bytes=order["memory"])
+            task.run(connection, order["task"], home=order["home"], limits=task.Limits(*order["limits"]))
         self._ids[pid] = order["start"]
 
     def kill(self, number: int) -> None:
@@ -68,9 +70,10 @@ class _Children:
         with contextlib.suppress(ChildProcessError):  # none is left
             while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 _kill_group(found.si_pid)
-                _, status = os.waitpid(found.si_pid, 0)
+                _, status, used = os.wait4(found.si_pid, 0)
                 if found.si_pid in self._ids:
-                    reports.append({"ended": self._ids.pop(found.si_pid), "status": os.waitstatus_to_exitcode(status)})
+                    grown = max(0, used.ru_maxrss * 1024 - self._shared_bytes)  # Linux counts in KiB
+                    reports.append({"ended": self._ids.pop(found.si_pid), "status": os.waitstatus_to_exitcode(status), "grown": grown})
         return reports
 
     def kill_all(self) -> None:

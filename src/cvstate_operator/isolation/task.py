@@ -1,12 +1,14 @@
 """The child's side: limits first, then one task, then the answer on its socket. Forked by `forkserver.py`, never returns."""
 
+import contextlib
 import ctypes
 import importlib
 import os
 import resource
 import signal
 import socket
-from typing import Any, Final, NoReturn
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
@@ -14,8 +16,21 @@ from cvstate_operator import errors
 
 CPU_SECONDS: Final = 600
 OPEN_FILES: Final = 256
-FILE_BYTES: Final = 4 * 2**30
-"""Largest file a child may write: a pack of the largest repository we take."""
+ADDRESS_SPACE_BYTES: Final = 8 * 2**30
+"""What a child may map, files included: packs of the largest repository, and twice what Go programs reserve and do not use."""
+PROGRAM_RESERVE_BYTES: Final = 64 * 2**20
+"""What the kernel counts as private memory of a Go program although it is not used: kustomize v5.8.2 does not start below 76 MiB, Helm v4.3.1 not below 84 MiB,
+while they use 20 (measured). A child leaves so much room above its own limit for a program that it runs."""
+INHERITED_BYTES: Final = 8 * 2**20
+"""What a child writes to of the memory that it shares with the fork server, so that it has a copy of its own: at most so much, and part of its limit."""
+
+_OUT_OF_MEMORY: Final = "out of memory"
+_given_bytes = 0
+"""Memory that this process was given, if another may have more; else 0."""
+_began_bytes = 0
+"""What was resident when it began, most of it shared."""
+_MEMORY: Final = "memory"
+_ROOM: Final = "room"
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -23,11 +38,23 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _LIBC: Final = ctypes.CDLL(None)
 
 
-def run(connection: socket.socket, module: str, *, home: str, memory_bytes: int) -> NoReturn:
+class Limits(NamedTuple):
+    """What the parent says of this process: `child.Limits`, but for what it sees to itself."""
+
+    memory_bytes: int
+    file_bytes: int
+    is_most: bool
+
+
+class OutOfRoomError(Exception):
+    """What is to be written to disk is more than this child may write."""
+
+
+def run(connection: socket.socket, module: str, *, home: str, limits: Limits) -> NoReturn:
     """Confine this process, read the request, let `module.handle` answer it, and end. Errors of our tree travel as data, others as one line."""
     code = 1
     try:
-        _confine(home, memory_bytes)
+        _confine(home, limits)
         with connection.makefile("rb") as stream:
             request = orjson.loads(stream.read())
         connection.sendall(orjson.dumps(_answer(module, request)))
@@ -54,8 +81,10 @@ def _answer(module: str, request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": importlib.import_module(module).handle(request)}
     except errors.CvstateError as exc:
         return {"error": errors.to_data(exc)}
-    except MemoryError:
-        return {"crash": "out of memory"}
+    except MemoryError as exc:
+        return {"lacks": _MEMORY, "why": str(exc) or "out of memory"}
+    except OutOfRoomError as exc:
+        return {"lacks": _ROOM, "why": str(exc) or "out of room"}
     except Exception as exc:  # the parent tells it as a failed stage
         where = exc.__traceback__
         while where and where.tb_next:
@@ -65,7 +94,56 @@ def _answer(module: str, request: dict[str, Any]) -> dict[str, Any]:
         return {"crash": f"{what} in {place}"}
 
 
-def _confine(home: str, memory_bytes: int) -> None:
+def free_memory_bytes() -> int:
+    """How much more memory of its own this process may have; what it may map if nothing else limits it."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return ADDRESS_SPACE_BYTES if limit == resource.RLIM_INFINITY else max(0, limit - _data_bytes())
+
+
+@contextlib.contextmanager
+def restricted(memory_bytes: int) -> Iterator[None]:
+    """Have only so much more memory inside of the `with` statement; an allocation beyond it is a MemoryError."""
+    before, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_least(before, _data_bytes() + memory_bytes), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+
+
+def raise_if_short(error: Exception) -> None:
+    """Raise MemoryError in place of an error of a C library that may come of a want of memory.
+
+    libgit2 says "Out of memory" of large pieces, and anything of small ones ("failed to init zlib stream", tried with 1.9.7). So the error is also doubted if this
+    process had much; who tries again with a larger one loses nothing but time.
+    """
+    if _OUT_OF_MEMORY in str(error).lower() or _has_much():
+        raise MemoryError from error
+
+
+def _has_much() -> bool:
+    """Whether so much was in use that an allocation may have failed: a third of what this process was given, since one large piece may
+    be refused long before all is in use. Source: proc(5), VmHWM."""
+    return _given_bytes > 0 and status_bytes("VmHWM") - _began_bytes > _given_bytes // 3
+
+
+def _least(one: int, other: int) -> int:
+    """The lower of two limits; RLIM_INFINITY is a negative number."""
+    return other if one == resource.RLIM_INFINITY else min(one, other)
+
+
+def _data_bytes() -> int:
+    """Private memory of this process that may be written, used or not."""
+    return status_bytes("VmData")
+
+
+def status_bytes(name: str) -> int:
+    """A size of this process, by its name there: VmRSS, VmHWM, VmData. Source: proc(5), /proc/PID/status."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(f"{name}:"))
+
+
+def _confine(home: str, limits: Limits) -> None:
     parent = os.getppid()
     os.setsid()
     die_with_parent(parent)
@@ -77,10 +155,23 @@ def _confine(home: str, memory_bytes: int) -> None:
     os.environ.update({"HOME": home, "PATH": os.defpath, "LC_ALL": "C.UTF-8", "TMPDIR": home})
     os.chdir(home)
     for limit, value in (
-        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_FSIZE, FILE_BYTES),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
+    _limit_memory(limits)
+
+
+def _limit_memory(limits: Limits) -> None:
+    """Limit the memory that this process may have of its own.
+
+    What is counted is what may be written and is nobody else's (RLIMIT_DATA, which since Linux 4.7 counts what is mapped): unlike address space it is close to
+    what is used, also by Go programs. Files that are only mapped do not count; the kernel drops these when memory is short.
+    """
+    global _given_bytes, _began_bytes
+    limit = _data_bytes() + limits.memory_bytes - INHERITED_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit + PROGRAM_RESERVE_BYTES))
+    _given_bytes, _began_bytes = (0 if limits.is_most else limits.memory_bytes), status_bytes("VmRSS")

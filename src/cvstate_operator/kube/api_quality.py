@@ -23,9 +23,9 @@ SHARE: Final = 0.99
 STEPS: Final = tuple(0.001 * 2 ** (step / 8) for step in range(128))
 """Upper ends of the steps of duration, seconds: from a millisecond to a minute, which is longer than any request may take."""
 
-_FAILED: Final = frozenset(
-    {errors.NetworkError.reason, errors.ServerTimeoutError.reason, errors.ServerError.reason, errors.WebhookUnavailableError.reason}
-)
+_UNCONNECTED: Final = frozenset({errors.NetworkError.reason, errors.TargetUnreachableError.reason})
+"""No connection; of a remote cluster, or no answer in time (`remote_client.py`)."""
+_FAILED: Final = _UNCONNECTED | {errors.ServerTimeoutError.reason, errors.ServerError.reason, errors.WebhookUnavailableError.reason}
 """Results that are the API server's failure: no connection, no answer in time, 5xx. A webhook that cannot be asked is an HTTP 500 too. What it refuses for a
 reason of its own (4xx, and 500 for a field of a wrong type, which is Invalid) is an answer."""
 _CANCELLED: Final = "Cancelled"
@@ -73,7 +73,7 @@ class ApiQuality:
         slot.total += 1
         if result in _FAILED:
             slot.failed += 1
-            if result == errors.NetworkError.reason:
+            if result in _UNCONNECTED:
                 return  # it may end at once, and is no answer
         slot.durations[bisect_left(STEPS, seconds)] += 1
         if seconds > slot.longest:

@@ -20,6 +20,7 @@ from cvstate_operator.kube.watches import Doubtful, Watches, Within
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
 from cvstate_operator.objects.manifest import Body, Manifest, Remade
+from cvstate_operator.objects.ownership import OwnerLabels
 from cvstate_operator.objects.preview import Preview
 from cvstate_operator.objects.recipe import Capabilities
 from cvstate_operator.plan import adoption, takeover
@@ -45,6 +46,7 @@ class Cluster:
         doubtful: Doubtful = lambda kinds: None,
         discovery: Discovery | None = None,
         owners: Client | None = None,
+        labels: OwnerLabels = ownership.HOME,
     ) -> None:
         """
         Args:
@@ -53,8 +55,10 @@ class Cluster:
             doubtful: told of kinds for which `unheard` has another answer.
             discovery: what the API server serves, if others ask it too; None: asked for here.
             owners: who may list ClusterStates there; None: nobody, so that every ApplySet that is met has an owner.
+            labels: how it says whose an object is.
         """
         self._client = client
+        self._labels = labels
         self._owners = owners
         self._discovery = discovery or Discovery(client)
         self._watches = Watches(client, self._discovery, sink, doubtful=doubtful)
@@ -116,9 +120,10 @@ class Cluster:
         manifest = change.manifest
         resource = self._discovery.resource(manifest.gvk) or _missing(manifest.gvk)
         path = resource.path(change.ref.namespace, change.ref.name)
+        label = self._labels.write(owner)
 
         def marked(live: Mapping[str, Any] | None) -> Body:
-            return ownership.marked(remade(live), owner=owner, digest=digest, namespace=change.ref.namespace)
+            return ownership.marked(remade(live), owner=label, digest=digest, namespace=change.ref.namespace)
 
         found = dict(live) if live and not change.live else None
         if found is None:
@@ -137,7 +142,9 @@ class Cluster:
             return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
         if terms.only_if_absent:
             return None
-        force = adoption.may_force(found, owner=owner, manager=FIELD_MANAGER, name_owner=name_owner, terms=terms)
+        force = adoption.may_force(
+            found, owner=label, manager=FIELD_MANAGER, name_owner=lambda label: name_owner(self._labels.read(label)), terms=terms
+        )
         body, condition = marked(found), {"uid": found["metadata"]["uid"]}
         if takeover.is_from_client(found):
             planned, force = await self._trial(path, body, found, force=force)
@@ -169,14 +176,23 @@ class Cluster:
         """Change an object by a JSON patch; the object as it is afterwards."""
         return await self._client.patch(resource.path(ref.namespace, ref.name), operations, manager=FIELD_MANAGER)
 
-    async def owner_exists(self, owner: str) -> bool:
-        """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
-        if self._owners is None:
+    async def owner_exists(self, owner: str, *, asked_by: str) -> bool:
+        """Whether there is a ClusterState, other than `asked_by`, that an object with this owner belongs to; True if that cannot be told.
+
+        Of those in other clusters it never can. In a remote cluster it is asked about one label alone: the one that `asked_by` wrote before labels told their hub, which
+        is that of a ClusterState of the same namespace and name in that cluster as well.
+        """
+        label = self._labels.write(owner)
+        if self._owners is None or ownership.has_hub(label) or (self._labels.hub and not self._labels.is_former(owner, asked_by)):
             return True
         try:
+            if self._labels.hub:
+                await self._discovery.refresh()  # a namesake may have come since, together with its kind
+                if not self._discovery.any_version(names.GROUP, names.CLUSTER_STATE):
+                    return False
             async for page in self._owners.pages(_OWNERS):
                 # By name: the label that says the id may be gone from one that is there.
-                if any(_applyset(item["metadata"]) == owner for item in page.get("items", ())):
+                if any(_applyset(item["metadata"]) == label for item in page.get("items", ())):
                     return True
         except errors.CvstateError:
             return True
@@ -207,7 +223,7 @@ class Cluster:
         meta = live["metadata"]
         if (meta["uid"], meta["resourceVersion"]) != (change.live.uid, change.live.version):
             raise errors.StaleError("the object changed since it was decided to delete it; it is looked at again")
-        if (meta.get("labels") or {}).get(ownership.PART_OF_LABEL) != change.live.owner:
+        if (meta.get("labels") or {}).get(ownership.PART_OF_LABEL) != self._labels.write(change.live.owner):
             raise errors.StaleError("the object has another owner by now; it is looked at again")
         return await self._client.delete(path, uid=meta["uid"], resource_version=meta["resourceVersion"], propagation=propagation)
 
@@ -233,7 +249,7 @@ class Cluster:
         live = nesting.cut(await self._client.get(path))
         meta = live["metadata"] if live else {"resourceVersion": NO_SUCH_VERSION}
         precondition = {key: meta[key] for key in ("resourceVersion", "uid") if key in meta and key not in body["metadata"]}
-        marked = ownership.marked(body, owner=owner, digest=manifest.digest, namespace=manifest.namespace)
+        marked = ownership.marked(body, owner=self._labels.write(owner), digest=manifest.digest, namespace=manifest.namespace)
         try:
             planned = await self._patch(path, marked, precondition, force=True, dry_run=True)
         except errors.CvstateError as exc:

@@ -52,8 +52,13 @@ RETRY_SECONDS: Final = (0.05, 5.0)
 """First and longest pause before a stream is resumed. The longest is the time after which drift is noticed at last when an API server was away."""
 REFUSED_SECONDS: Final = 60.0
 """The same where the API server says that the account may not: in a moment it may, when it has just begun and reads its roles; else only when somebody grants it."""
+PARDON_SECONDS: Final = 180.0
+"""How long whoever could see a kind and is refused is taken to be refused for a moment. An API server that has just begun answers 403 until it has read its roles: for some
+seconds (measured), and longer where it reads thousands of them."""
 HEALTHY_SECONDS: Final = 5.0
 """A stream that was open so long was a good one: the next pause is the first one again. A stream may be agreed to, and end at once with an error."""
+MAX_LEFT_OUT: Final = 100
+"""Objects that are told of in the log, of those that cannot be understood: where there are more, something else is wrong than with the objects."""
 BREATH_OBJECTS: Final = 50
 """After so many objects of a list others get their turn: to understand one takes 0.1 ms (measured)."""
 PATIENCE_SECONDS: Final = 5.0
@@ -127,6 +132,8 @@ class Informer:
         """What went wrong last."""
         self._trouble_at = 0.0
         """When the first thing went wrong since something was heard."""
+        self._refused_at: float | None = None
+        """When the account was refused first since it might watch; None if it was not."""
         self._task = asyncio.create_task(self._run(), name=f"informer {resource.plural}")
 
     @property
@@ -155,9 +162,10 @@ class Informer:
         return trouble or errors.ServerTimeoutError(f"the API server has told nothing of {self._path} for too long")
 
     @property
-    def was_listed(self) -> bool:
-        """Whether the kind could be listed, if only once: who could and is refused now may be refused for a moment, by an API server that has just begun."""
-        return self._listed_at > 0.0
+    def is_pardoned(self) -> bool:
+        """Whether a refusal may still be one for a moment, by an API server that has just begun: the kind could be listed before, and has been refused for less than
+        PARDON_SECONDS."""
+        return self._listed_at > 0.0 and (self._refused_at is None or _now() < self._refused_at + PARDON_SECONDS)
 
     async def synced(self) -> None:
         """Wait until the kind was listed and is watched, or could not be.
@@ -201,9 +209,11 @@ class Informer:
             pause *= 2
 
     async def stop(self) -> None:
-        """End the stream."""
+        """End the stream. Whoever waits for the first list is told that there will be none."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if not self._settled.is_set():
+            self._settle(errors.NetworkError(f"the watch of {self._path} was ended before it had begun"))
 
     # -- the stream ------------------------------------------------------------------------------------------------
 
@@ -271,9 +281,11 @@ class Informer:
         if self._trouble_at <= self.heard_at:
             self._trouble_at = _now()
         self._trouble = error
+        if isinstance(error, errors.ForbiddenError) and self._refused_at is None:
+            self._refused_at = _now()
 
     def _opened(self) -> None:
-        self._is_open, self._opened_at = True, _now()
+        self._is_open, self._opened_at, self._refused_at = True, _now(), None
         self._wait()
         self._settle(None)
 
@@ -344,9 +356,11 @@ class Informer:
                 self._sink.observed(self.resource, live)
             except (TypeError, RecursionError):
                 self._sink.observed(self.resource, nesting.cut(live))
+        except errors.TargetUnreachableError:  # no object is at fault, but who tells of it (kube/intake.py)
+            raise
         except Exception as exc:  # what strangers put into an object may be wrong in ways that nobody foresaw
             ref = self._ref(live)
-            if ref not in self._left_out:
+            if ref not in self._left_out and len(self._left_out) < MAX_LEFT_OUT:
                 self._left_out.add(ref)
                 _log.error("an object is left out: it cannot be understood", exc_info=exc, extra={"object": str(ref)})
 

@@ -12,6 +12,9 @@ from cvstate_operator.kube.client import Client
 _PLURALS: Final = {"Secret": "secrets", "ConfigMap": "configmaps"}
 KEPT: Final = 2000
 """Most of them kept; the one that was read first goes first."""
+KEPT_SECONDS: Final = 3600.0
+"""How long one is kept at most, whoever would do with an older one: what nobody names any more, or is deleted, does not stay in memory. Longer than the 10 minutes that a
+ClusterState looks at everything again by default."""
 
 
 class References:
@@ -22,13 +25,14 @@ class References:
         self._kept: dict[tuple[str, str, str], tuple[float, Mapping[str, bytes]]] = {}
 
     async def read(self, kind: str, namespace: str, name: str, *, max_age: float) -> Mapping[str, bytes]:
-        """The data of one Secret or ConfigMap; read anew if what is kept is older than `max_age` seconds.
+        """The data of one Secret or ConfigMap; read anew if what is kept is older than `max_age` seconds, or than KEPT_SECONDS.
 
         Raises:
             ReferenceMissingError: it does not exist.
             CvstateError: it could not be read.
         """
         key, now = (kind, namespace, name), asyncio.get_running_loop().time()
+        self._forget(now - KEPT_SECONDS)
         read_at, data = self._kept.get(key, (float("-inf"), {}))
         if now - read_at < max_age:
             return data
@@ -47,10 +51,16 @@ class References:
                 f"{kind} {namespace}/{name} does not exist; create it, or correct its name in the ClusterState"
             )
         data = _data(found, kind)
+        self._kept.pop(key, None)  # others may have read it at the same time; the last one comes last
         self._kept[key] = (now, data)
         while len(self._kept) > KEPT:
             self._kept.pop(next(iter(self._kept)))
         return data
+
+    def _forget(self, before: float) -> None:
+        """Keep nothing that was read before then, monotonic seconds."""
+        while self._kept and next(iter(self._kept.values()))[0] < before:
+            self._kept.pop(next(iter(self._kept)))
 
 
 def _data(found: Mapping[str, Mapping[str, str]], kind: str) -> dict[str, bytes]:

@@ -1,26 +1,21 @@
-"""Remote clusters: the way to the API server that a tenant's kubeconfig names.
+"""Remote clusters: the way to the API server that a tenant's kubeconfig names. Where that may lead is judged each time a connection is opened (`network/resolver.py`)."""
 
-Who writes a ClusterState chooses the host, so its addresses are judged each time a connection is opened, and only those that were judged are connected to: a name cannot
-lead elsewhere the second time.
-"""
-
-import asyncio
-import ipaddress
-import socket
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from cvstate_operator import errors
 from cvstate_operator.kube import kubeconfig
-from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Connection, Resolve
+from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Connection
 from cvstate_operator.kube.kubeconfig import RemoteCluster
-from cvstate_operator.objects.address import AddressPolicy, check_address
+from cvstate_operator.network.resolver import Judge, JudgingResolver
+from cvstate_operator.objects.address import AddressPolicy, IPAddress, check_address
 
 MAX_ANSWER_BYTES: Final = 32 * 2**20
 """Longest answer of a remote cluster: a page of 500 objects of 60 KB has 30 MB. A tenant chose the server, and the memory is everybody's."""
+_THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="remote resolver")
+"""Of all remote clusters: of a thousand, few are looked up at a time, and each by one thread at most. They are begun when they are needed."""
 
 
 def connect(cluster: RemoteCluster, policy: AddressPolicy, *, user_agent: str = USER_AGENT) -> Connection:
@@ -39,60 +34,27 @@ def connect(cluster: RemoteCluster, policy: AddressPolicy, *, user_agent: str = 
     async def authorize() -> str | None:
         return cluster.authorization
 
-    async def resolve(host: str, port: int) -> Sequence[str]:
-        return await addresses(host, port, policy=policy)
-
-    connector = aiohttp.TCPConnector(
-        limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_SECONDS, resolver=_Resolver(resolve), use_dns_cache=False
-    )
+    resolver = JudgingResolver(judging(policy), threads=_THREADS)
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_SECONDS, resolver=resolver, use_dns_cache=False)
     return Connection(
         cluster.server,
         connector,
         authorize,
         tls=tls,
         user_agent=user_agent,
-        resolve=resolve,
+        resolve=resolver.addresses,
         max_answer_bytes=MAX_ANSWER_BYTES,
     )
 
 
-async def addresses(host: str, port: int, *, policy: AddressPolicy) -> Sequence[str]:
-    """Where a host may be connected to.
+def judging(policy: AddressPolicy) -> Judge:
+    """What says which addresses the server of a kubeconfig may have."""
 
-    Raises:
-        OSError: it has no address, or no name server answers.
-        URLNotAllowedError: one of its addresses may not be asked.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    plain = [str(place[0]).partition("%")[0] for *_, place in found]
-    for address in plain:
+    def judge(address: IPAddress, host: str) -> None:
         try:
-            check_address(ipaddress.ip_address(address), host.lower().rstrip("."), policy)
+            check_address(address, host, policy)
         except errors.URLNotAllowedError as exc:
             # No option allows a single host here: only the operator's owner may reach what only the operator reaches.
             raise errors.URLNotAllowedError(f"{exc.message.partition(';')[0]}; correct the server of the kubeconfig") from None
-    return list(dict.fromkeys(plain))
 
-
-class _Resolver(AbstractResolver):
-    """The same for aiohttp, which carries the watches."""
-
-    def __init__(self, resolve: Resolve) -> None:
-        self._resolve = resolve
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        """See AbstractResolver."""
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in await self._resolve(host, port)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is kept."""
+    return judge

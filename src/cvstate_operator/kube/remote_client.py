@@ -11,8 +11,9 @@ from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.kube import kubeconfig, remote
-from cvstate_operator.kube.client import Client, Observe, Params
+from cvstate_operator.kube.client import PAGE_OBJECTS, Client, Observe, Params
 from cvstate_operator.kube.connection import USER_AGENT, Connection
+from cvstate_operator.kube.intake import MAX_OBJECTS
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.kube.wire import Fence, not_fenced
 from cvstate_operator.objects.address import AddressPolicy
@@ -20,9 +21,12 @@ from cvstate_operator.objects.manifest import Body
 
 READ_SECONDS: Final = 60.0
 """How old the kubeconfig may be that a request goes by: tokens are rotated, and a rotated one works for a while beside the new one."""
+AGAIN_SECONDS: Final = 5.0
+"""How soon it is read again at the earliest after the cluster refused it, or after it could not be had. Who rotates a token that ends at once waits no longer than that, and a
+cluster with a hundred watches asks for the Secret no oftener: the longest pause of a watch (`informer.RETRY_SECONDS`)."""
 
-ReadKubeConfig = Callable[[], Awaitable[bytes]]
-"""Gives the kubeconfig as it is in its Secret now; raises CvstateError."""
+ReadKubeConfig = Callable[[float], Awaitable[bytes]]
+"""Gives the kubeconfig as it was in its Secret at most so many seconds ago; raises CvstateError."""
 
 
 class RemoteClient(Client):
@@ -55,7 +59,12 @@ class RemoteClient(Client):
         self._policy = policy
         self._user_agent = user_agent
         self._digest = b""
-        self._read_at = float("-inf")
+        self._read_at = self._asked_at = float("-inf")
+        """When the kubeconfig was read last, and when it was since the cluster had refused it."""
+        self._is_refused = False
+        """Whether the cluster refused it since it was read."""
+        self._problem: errors.CvstateError | None = None
+        """Why it could not be had."""
         self._connecting = asyncio.Lock()
         self._former: set[asyncio.Task[None]] = set()
 
@@ -75,6 +84,32 @@ class RemoteClient(Client):
                 yield event
         except (errors.NetworkError, errors.ServerTimeoutError) as exc:
             raise self._unreachable(exc) from exc
+        except errors.UnauthorizedError:
+            self._refuse()
+            raise
+
+    async def pages(self, path: str, *, params: Params | None = None) -> AsyncIterator[Body]:
+        """As of any client, but a server that a tenant chose is held to what was asked.
+
+        Raises:
+            TargetUnreachableError: a page is none, or holds more than was asked for.
+        """
+        listed = 0
+        try:
+            async for page in super().pages(path, params=params):
+                if not isinstance(page, dict) or not isinstance(page.get("items"), list) or not isinstance(page.get("metadata"), dict):
+                    raise errors.NetworkError(f"the list of {path} is answered by something else")
+                if len(page["items"]) > PAGE_OBJECTS:
+                    raise errors.NetworkError(
+                        f"a page of the list of {path} holds more than the {PAGE_OBJECTS} objects that were asked for"
+                    )
+                if (listed := listed + len(page["items"])) > MAX_OBJECTS:
+                    raise errors.NetworkError(f"the list of {path} holds more than {MAX_OBJECTS} objects")
+                yield page
+        except errors.TargetUnreachableError:
+            raise
+        except errors.NetworkError as exc:
+            raise self._unreachable(exc) from exc
 
     async def _exchange(self, method: str, path: str, target: str, accept: str, content_type: str, body: bytes) -> Body:
         await self._connect()
@@ -83,8 +118,12 @@ class RemoteClient(Client):
         except (errors.NetworkError, errors.ServerTimeoutError) as exc:
             raise self._unreachable(exc) from exc
         except errors.UnauthorizedError:
-            self._read_at = float("-inf")  # the token may have been replaced since: the next request goes by what the Secret says then
+            self._refuse()
             raise
+
+    def _refuse(self) -> None:
+        """The cluster does not accept the credentials. They may have been replaced since: the next request goes by what the Secret says then."""
+        self._is_refused = True
 
     async def _connect(self) -> None:
         """Have a connection by the kubeconfig as it is.
@@ -92,18 +131,40 @@ class RemoteClient(Client):
         Raises:
             CvstateError: the kubeconfig cannot be read or used.
         """
-        if asyncio.get_running_loop().time() < self._read_at + READ_SECONDS:
+        if self._is_read():
             return
         async with self._connecting:
-            now = asyncio.get_running_loop().time()
-            if now < self._read_at + READ_SECONDS:
+            if self._is_read():
                 return
-            data = await self._read()
-            if (digest := hashlib.sha256(data).digest()) != self._digest:
-                found = kubeconfig.read(data, where=self._where, policy=self._policy)
-                await self._use(remote.connect(found, self._policy, user_agent=self._user_agent))
-                self._digest = digest
-            self._read_at = now
+            begun = asyncio.get_running_loop().time()
+            is_refused, problem = self._is_refused, None
+            try:
+                await self._take(await self._read(0.0 if is_refused else READ_SECONDS / 2))
+                self._is_refused = False
+            except errors.CvstateError as exc:
+                problem = exc
+            self._problem, self._read_at = problem, begun
+            self._asked_at = begun if is_refused else self._asked_at
+            if problem:
+                raise problem
+
+    def _is_read(self) -> bool:
+        """Whether the kubeconfig need not be read now; raises what went wrong with it if that was a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._read_at + (AGAIN_SECONDS if self._problem else READ_SECONDS):
+            return False
+        if self._is_refused and now >= self._asked_at + AGAIN_SECONDS:
+            return False
+        if self._problem:
+            raise self._problem.with_traceback(None)  # of this one; it would grow with each
+        return True
+
+    async def _take(self, data: bytes) -> None:
+        """Go by this kubeconfig, if it is another one."""
+        if (digest := hashlib.sha256(data).digest()) != self._digest:
+            found = kubeconfig.read(data, where=self._where, policy=self._policy)
+            await self._use(remote.connect(found, self._policy, user_agent=self._user_agent))
+            self._digest = digest
 
     async def _use(self, connection: Connection) -> None:
         """Go by this connection from now on; what is under way on another one is broken off, and begun anew by whoever needs it."""

@@ -8,7 +8,8 @@ What is known of a kind is in doubt as soon as it is for one of its informers (`
 kind comes into doubt, and when it is heard again.
 
 An account that may not list a kind in the whole cluster is one that works in a few namespaces: then each of them has an informer of its own. A namespace in which it may not
-list either is `closed`: nothing is known of the objects there, and nothing of the others is in doubt for that.
+list either is `closed`: nothing is known of the objects there, and nothing of the others is in doubt for that. So is an account that loses its rights in the whole cluster:
+it is blind for some minutes (`informer.PARDON_SECONDS`), and looks in its namespaces from then on. Whoever needs more namespaces than there is room for is blind for that kind.
 """
 
 import asyncio
@@ -30,6 +31,11 @@ IDLE_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = (5.0, 1.0)
 """How often it is looked whether the API server still tells of every kind, and while it does not of some. A look at a hundred kinds takes 0.2 ms (measured)."""
 
+MAX_NAMESPACES: Final = 100
+"""Namespaces in which one kind is watched for one account and cluster: whoever writes a ClusterState names them, and a watch is a connection of its own, here and at the API
+server. Accounts for more have a ClusterRoleBinding as a rule, which takes one watch for a kind."""
+MAX_NARROW: Final = 1000
+"""Such watches of all kinds together, for one account and cluster: ten kinds in each of a hundred namespaces."""
 WIDEN_SECONDS: Final = 3600.0
 """How often an account that may list a kind in some namespaces only is taken to have been given more: one list that is refused."""
 
@@ -99,7 +105,9 @@ class Watches:
         await self._drop_unserved()
         await self._drop_idle(now - IDLE_SECONDS)
         for resource in resources:
-            self._ensure(resource, self._places(resource, within, now), now)
+            places = self._places(resource, within, now)
+            if not self._crowd(resource, places):
+                self._ensure(resource, places, now)
         blind: dict[GroupKind, errors.CvstateError] = {}
         for resource in resources:
             if error := await self._sync(resource, within):
@@ -112,6 +120,20 @@ class Watches:
         if narrowed_at is None:
             return ("",)
         return sorted(within(resource.gvk.group_kind)) if now < narrowed_at + WIDEN_SECONDS else ("",)
+
+    def _crowd(self, resource: ApiResource, places: Collection[str]) -> errors.CvstateError | None:
+        """Why there is no room for watches of a kind in all of these namespaces; None if there is."""
+        if "" in places:
+            return None
+        narrow = [one for one in self._informers if one.namespace]
+        new = sum(_Watched(resource.gvk, place) not in self._informers for place in places)
+        of_kind = sum(one.gvk == resource.gvk for one in narrow)
+        if not new or (of_kind + new <= MAX_NAMESPACES and len(narrow) + new <= MAX_NARROW):
+            return None
+        return errors.TooManyNamespacesError(
+            f"{resource.gvk.kind} would be watched in {of_kind + new} namespaces one by one, and all kinds in {len(narrow) + new}, for an account that may not list it in the "
+            f"whole cluster; at most {MAX_NAMESPACES} and {MAX_NARROW} are: let it list and watch {resource.plural} in the whole cluster, or use several accounts"
+        )
 
     def _ensure(self, resource: ApiResource, places: Collection[str], now: float) -> None:
         """Have informers of a kind in these namespaces, if it is served."""
@@ -126,6 +148,8 @@ class Watches:
         now = asyncio.get_running_loop().time()
         kind = resource.gvk.group_kind
         places = self._places(resource, within, now)
+        if crowd := self._crowd(resource, places):
+            return crowd
         self._ensure(resource, places, now)
         failures = [await self._failure(_Watched(resource.gvk, place)) for place in places]
         if "" not in places:
@@ -142,7 +166,7 @@ class Watches:
                     await self._drop(watched)
             return None
         elsewhere = sorted(within(kind)) if resource.namespaced else []
-        if everywhere is None or everywhere.was_listed or not _refuses(failures[0]) or not elsewhere:
+        if everywhere is None or everywhere.is_pardoned or not _refuses(failures[0]) or not elsewhere:
             return failures[0]
         self._narrowed_at[kind] = now
         for watched in [one for one in self._informers if one.gvk.group_kind == kind and not one.namespace]:
@@ -242,6 +266,7 @@ class Watches:
 
     async def _drop_idle(self, before: float) -> None:
         """Forget what nobody wanted since `before` and what tells of no object, as when every manifest of a kind moved to another version."""
+        self._wanted_at = {watched: at for watched, at in self._wanted_at.items() if at >= before or watched in self._informers}
         for watched, informer in list(self._informers.items()):
             if self._wanted_at[watched] < before and not self._sink.known(informer.resource, watched.namespace):
                 await self._drop(watched)

@@ -19,7 +19,7 @@ class Live:
     digest: str
     """Digest of the manifest that was applied last, by its annotation; empty if there is none."""
     fingerprint: bytes
-    """Digest of the values we own in it now."""
+    """Digest of the values we own in it now; empty in a sketch."""
     terminating: bool = False
     """Being deleted; applying to it would be lost."""
     leaving: str = ""
@@ -48,6 +48,11 @@ class Live:
     def is_certain(self) -> bool:
         """Whether nobody but us made it, so that it may be deleted."""
         return self.applied and not self.controller
+
+    @property
+    def is_sketch(self) -> bool:
+        """Whether nobody asked yet how the object is, only that it is there: another replica has the ClusterState that it belongs to, or had it until just now."""
+        return not self.fingerprint
 
     @property
     def is_settled(self) -> bool:

@@ -2,11 +2,15 @@
 
 A ClusterState is the parent of an ApplySet; its members carry the label `applyset.kubernetes.io/part-of` with the parent's id.
 Source: KEP-3659 (kubectl apply --prune with ApplySet), section "Design Details: ApplySet Specification".
+
+The id is made of names alone, and the KEP knows no members in another cluster than their parent's. There, a ClusterState of the same namespace and name may stand that has
+members of its own; so members in another cluster say besides which cluster their parent is in (`OwnerLabels`).
 """
 
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cvstate_operator.api.names import DIGEST
@@ -41,6 +45,71 @@ def applyset_id(*, name: str, namespace: str, kind: str, group: str) -> str:
     """
     digest = hashlib.sha256(f"{name}.{namespace}.{kind}.{group}".encode()).digest()
     return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
+
+
+HUB_MARK: Final = "."
+"""Comes between an ApplySet id and the hub, in a label. No id has it."""
+HUB_CHARACTERS: Final = 7
+"""So much room is left beside an id of 55 characters and the mark: a label's value has 63. 35 bits tell hubs apart that have a ClusterState of the same namespace and name."""
+_FOREIGN: Final = "!"
+"""What no label can hold (Kubernetes, "Labels and Selectors")."""
+
+
+def hub_of(cluster_id: str) -> str:
+    """What stands for a cluster in the labels of members elsewhere: seven characters of base32, in lower case.
+
+    Args:
+        cluster_id: whatever tells the cluster from all others, such as the uid of its namespace kube-system; not empty.
+    """
+    return base64.b32encode(hashlib.sha256(cluster_id.encode()).digest()).decode().lower()[:HUB_CHARACTERS]
+
+
+def has_hub(label: str) -> bool:
+    """Whether a label is of a member whose parent is in another cluster."""
+    return HUB_MARK in label
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerLabels:
+    """How owners are written on the objects of one cluster, and read from them. Inside, a ClusterState goes by its ApplySet id wherever it acts.
+
+    | the label | in the cluster of the ClusterStates | in one of a kubeconfig |
+    |---|---|---|
+    | `ID` | the ClusterState with this id | of a ClusterState of that cluster: not ours, whatever its name |
+    | `ID.HUB`, with our hub | not ours | the ClusterState with this id |
+    | anything else | not ours | not ours |
+
+    No two labels are read as one owner. Who is not ours is, in the cluster of a kubeconfig, what no label can be.
+    """
+
+    hub: str = ""
+    """What stands for the cluster of the ClusterStates (`hub_of`), in another cluster; empty in that cluster itself."""
+
+    def write(self, owner: str) -> str:
+        """The label of an owner's objects; empty for nobody."""
+        if not self.hub or not owner:
+            return owner
+        return owner.removesuffix(_FOREIGN) if owner.endswith(_FOREIGN) else f"{owner}{HUB_MARK}{self.hub}"
+
+    def read(self, label: str) -> str:
+        """The owner that a label means; empty for nobody."""
+        if not self.hub or not label:
+            return label
+        owner = label.removesuffix(f"{HUB_MARK}{self.hub}")
+        return f"{label}{_FOREIGN}" if owner == label else owner
+
+    def is_former(self, owner: str, of: str) -> bool:
+        """Whether objects with `owner` may be those of the ApplySet id `of`, from before members elsewhere told their hub."""
+        return bool(self.hub) and self.write(owner) == of
+
+
+HOME: Final = OwnerLabels()
+"""Of the cluster that the ClusterStates are in."""
+
+
+def told(owner: str) -> str:
+    """An owner of whom nothing else is known, for people: `ApplySet applyset-…-v1`."""
+    return f"ApplySet {owner.removesuffix(_FOREIGN)}"
 
 
 def format_group_kinds(kinds: Iterable[GroupKind]) -> str:

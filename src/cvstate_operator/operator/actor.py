@@ -6,7 +6,9 @@ questions run beside the passes, so that a slow Git server or Prometheus never d
 
 import asyncio
 import logging
+import math
 import random
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from cvstate_operator.api.clusterstate import ClusterStateSpec, DeletionPolicy, 
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.mode import Mode
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.operator.ending import Ending
 from cvstate_operator.operator.questions import Questions
 from cvstate_operator.operator.teller import Teller, Voice
 from cvstate_operator.operator.wanted import Wanted
@@ -39,8 +42,6 @@ BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
 """Pause before a repository is fetched again that was lost from the cache; a disk that fails must not keep us busy."""
-LAST_WORD_SECONDS: Final = 2.0
-"""What the last status and the last Events have at least, when everything else took all the time there was."""
 ORPHAN_SECONDS: Final = 300.0
 """How long a ClusterState that is being deleted waits for objects that its account may not delete. A namespace that goes takes the account and its rights with it, in any
 order, and would else never be gone (a well-known trap of Flux). Long enough for somebody to grant what is lacking."""
@@ -61,7 +62,7 @@ class Actor:
         voice: Voice,
         edges: Mapping[str, Collection[str]],
         permit: Callable[[ClusterStateSpec], None] = lambda spec: None,
-        after: asyncio.Task[None] | None = None,
+        after: Collection[asyncio.Task[None]] = (),
     ) -> None:
         """
         Args:
@@ -70,7 +71,7 @@ class Actor:
             voice: where it is told of.
             edges: who depends on whom in its namespace.
             permit: raises InvalidSpecError for a spec that the operator's owner does not allow.
-            after: what has to end first: the actor that the same ClusterState had until now.
+            after: what has to end first: the actors that the same ClusterState had until now.
         """
         meta = body["metadata"]
         self.uid: str = meta["uid"]
@@ -94,12 +95,17 @@ class Actor:
         """The spec as it was written and as it was understood: every event asks for it."""
         self._wake = asyncio.Event()
         self._stopping = False
+        self._ending = Ending()
         self._look_at = 0.0
         self._look_fresh = True
         """Somebody waits for what the server says now: a user who asked, a push."""
         self._full_at = 0.0
+        self._began: float | None = None
+        """Since when it is at work, monotonic seconds; None while it waits."""
         self._pass_at: float | None = None
         self._looking: asyncio.Task[News] | None = None
+        self._look_began = 0.0
+        """When the look began that is under way."""
         self._looked_for: Wanted | None = None
         self._questions = Questions(pipeline, wake=self._wake.set, label=self._label, about=lambda: self._about)
         self._news = False
@@ -114,6 +120,7 @@ class Actor:
         """An event about the ClusterState came; our own status writes wake nobody."""
         before, self._wanted, self._teller.is_gone = self._wanted, Wanted.read(body, before=self._wanted), False
         self.version = body["metadata"]["resourceVersion"]
+        self._reporter.seen(body)
         self._pipeline.told(body)
         if before.generation != self._wanted.generation:
             self._pipeline.changed()
@@ -161,31 +168,49 @@ class Actor:
         """Objects that changed, and that no pass has taken up yet."""
         return len(self._pipeline.ledger.touched)
 
+    @property
+    def unwritten(self) -> int:
+        """Objects that a pass is to write and has not taken up yet. May be asked by another thread."""
+        return self._pipeline.unwritten
+
+    @property
+    def overdue_seconds(self) -> float:
+        """For how long nothing was done of what is due or under way; 0 if nothing is. May be asked by another thread."""
+        under_way = self._look_began if self._looking else None
+        due = [at for at in (self._began, under_way, self._pass_at, self._look_at, self._full_at or None) if at is not None]
+        return max(0.0, time.monotonic() - max(self._meter.worked_at, min(due, default=math.inf)))
+
     async def close(self, *, seconds: float) -> None:
-        """Finish the objects in hand and end; after `seconds` the rest is cut off.
+        """Finish the objects in hand and end; what is not finished is cut off, so that nothing at all goes on after `seconds`.
 
         Members stay as they are and keep their label: a ClusterState of the same name takes them over again.
         """
-        end = _now() + seconds
         self._stopping = True
         self._pipeline.stop()
         self._wake.set()
-        _, late = await asyncio.wait({self._task}, timeout=seconds)
-        unfinished = (*late, *(task for task in (self._looking, *self._questions.under_way) if task))
-        for task in unfinished:
-            task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
-        if late:
-            _log.warning("cut off while writing", extra=self._about)
-        await self._teller.close(seconds=max(LAST_WORD_SECONDS, end - _now()))
+        self._ending.hasten(seconds=seconds)
+        try:
+            await self._ending.finish(self._task, others=lambda: self._beside, last_word=self._teller.close, about=self._about)
+        finally:
+            self._teller.end()
+
+    def hasten(self, *, seconds: float) -> None:
+        """Leave no more time than this to an actor that is ending; more than it has changes nothing."""
+        self._ending.hasten(seconds=seconds)
+
+    @property
+    def _beside(self) -> Collection[asyncio.Task[Any]]:
+        """What runs beside the passes."""
+        return tuple(task for task in (self._looking, *self._questions.under_way) if task)
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         if self._after:
-            await asyncio.wait({self._after})
-            self._after = None
+            await asyncio.wait(self._after)
+            self._after = ()
         while not self._stopping:
+            self._began = _now()
             try:
                 await self._step()
                 self._mishaps = 0
@@ -195,6 +220,7 @@ class Actor:
             except Exception:  # the shell catches everything: one ClusterState must never stop another
                 _log.exception("internal error, trying again", extra=self._about)
                 await self._start_over(errors.InternalError("a fault of the operator; its log has the details"))
+            self._began = None
             await self._wait()
 
     async def _start_over(self, error: errors.CvstateError) -> None:
@@ -235,7 +261,7 @@ class Actor:
             self._look_at, fresh, self._look_fresh = float("inf"), self._look_fresh, False
             self._looking = asyncio.create_task(self._pipeline.look(spec, fresh=fresh), name=f"look {self._label}")
             self._looking.add_done_callback(lambda task: self._wake.set())
-            self._looked_for = wanted
+            self._looked_for, self._look_began = wanted, _now()
         full = answering or (_now() >= self._full_at and not asked)
         pending = self._pipeline.ledger.touched or self._news or (self._pass_at is not None and _now() >= self._pass_at)
         if full or pending:
@@ -324,7 +350,9 @@ class Actor:
             outcome = await work
         finally:
             work.cancel()
-        _describe(span, outcome, correlation_id=self._pipeline.correlation_id, is_asked=answered is not None)
+        span.set(**outcome.figures, correlation_id=self._pipeline.correlation_id or None)
+        if outcome.done or answered:  # what changed something, or was waited for, is worth a look
+            span.keep()
         if self._stopping:
             return
         if answered:
@@ -357,24 +385,9 @@ class Actor:
     async def _refuse(self, wanted: Wanted, error: errors.InvalidSpecError) -> None:
         """Nothing of a spec that makes no sense is carried out; what was applied before stays."""
         self._handled = wanted
+        self._pass_at = None
         self._look_at = self._full_at = _later(parse_seconds("10m"))
         await self._teller.tell_refused(error, generation=wanted.generation)
-
-
-def _describe(span: Span, outcome: Outcome, *, correlation_id: str, is_asked: bool) -> None:
-    """Tell what a pass came to. One that changed something, or that somebody waited for, is worth a look."""
-    artifact = outcome.artifact
-    span.set(
-        commit=artifact.commit if artifact else None,
-        revision=artifact.revision if artifact else None,
-        correlation_id=correlation_id or None,
-        objects=outcome.desired,
-        changed=len(outcome.done),
-        drifted=len(outcome.drift),
-        problems=len(outcome.problems),
-    )
-    if outcome.done or is_asked:
-        span.keep()
 
 
 def _now() -> float:

@@ -21,17 +21,20 @@ from cvstate_operator.kube.connection import USER_AGENT, Connection, connect
 from cvstate_operator.kube.informer import SILENCE_SECONDS, WATCH_SECONDS
 from cvstate_operator.kube.leases import Leases
 from cvstate_operator.kube.pace import Pace
+from cvstate_operator.operator import stream
 from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.forwarder import Forwarder
 from cvstate_operator.operator.http import HttpServer
 from cvstate_operator.operator.members import Alone, Members, Replicas, new_member, since_boot
 from cvstate_operator.operator.reload import Reload
+from cvstate_operator.operator.stream import Handler
 from cvstate_operator.operator.unkept import Unkept
 from cvstate_operator.operator.webhook import PATH as WEBHOOK_PATH
 from cvstate_operator.operator.webhook import WebhookServer
 from cvstate_operator.settings import Settings
 from cvstate_operator.telemetry.metrics import Metrics
+from cvstate_operator.telemetry.process_metrics import REMOTE
 from cvstate_operator.telemetry.traces import Traces, called
 
 if TYPE_CHECKING:
@@ -115,13 +118,14 @@ class _Process:
             pace=pace,
             quality=self._quality,
             observe=self._observe,
+            observe_remote=self._observe_remote,
             replicas=self._replicas,
         )
         self._http = HttpServer(self._metrics, alive=self._alive, ready=self._ready)
         self._reload = Reload(
             settings,
             apply=lambda new: self._engine.notices.replace(new.notices),
-            observe=lambda result: self._metrics.config_reloads.labels(result).inc(),
+            observe=self._metrics.observe_reload,
         )
         self._forwarder = Forwarder(
             lambda: self._replicas.peers, path=WEBHOOK_PATH, count=lambda result: self._metrics.forwards.labels(result).inc()
@@ -143,16 +147,21 @@ class _Process:
         self._logged_in_at = float("-inf")
 
     def _observe(self, *, action: str, result: str, seconds: float) -> None:
-        """A request to the API server ended."""
+        """A request to the API server of the cluster that we run in ended."""
         self._metrics.observe_request(action=action, result=result, seconds=seconds)
         called("kubernetes", action, result=result, seconds=seconds)
         self._quality.observe_request(action=action, result=result, seconds=seconds)
+
+    def _observe_remote(self, *, action: str, result: str, seconds: float) -> None:
+        """A request to the API server of another cluster ended; its failures say nothing of ours."""
+        self._metrics.observe_request(action=action, result=result, seconds=seconds, target=REMOTE)
+        called("kubernetes", action, result=result, seconds=seconds)
 
     def _shares_changed(self) -> None:
         """Another replica came or went, or we lost touch with the others."""
         state = self._replicas.state
         self._metrics.members.labels("live").set(state.members)
-        self._metrics.members.labels("settled").set(int(state.settled))
+        self._metrics.members.labels("settled").set(int(state.is_able))
         self._engine.roster.shares_changed()
 
     async def run(self) -> None:
@@ -162,8 +171,8 @@ class _Process:
         exporter = None
         try:
             exporter = self._trace()
-            address = await self._http.start(self._settings.listen)
-            told = {"version": __version__, "server": self._connection.server, "http": f"http://{address}"}
+            address = await self._http.start(self._settings.listen, self._settings.tls_directory)
+            told = {"version": __version__, "server": self._connection.server, "http": address}
             if self._settings.webhook_listen:
                 told["webhook"] = f"http://{await self._webhook.start(self._settings.webhook_listen)}{WEBHOOK_PATH}"
             _log.info("started", extra=told)
@@ -252,19 +261,16 @@ class _Process:
                 server=self._connection.server, aiohttp_session=self._connection.session(), default_namespace="default"
             )
 
-        @kopf.on.event(names.GROUP, names.VERSION, names.CLUSTER_STATES, registry=registry)
-        async def event(event: Any, **_: Any) -> None:
-            roster = self._engine.roster
-            (roster.deleted if event["type"] == "DELETED" else roster.observed)(event["object"])
-
-        companions = self._engine.companions
-        told = {
-            names.STATE_APPROVALS: companions.approval_seen,
-            names.CLUSTER_STATE_PLANS: companions.plan_seen,
-            names.EMERGENCY_STOPS: companions.stop_seen,
+        roster, companions = self._engine.roster, self._engine.companions
+        told: dict[str, Handler] = {
+            names.CLUSTER_STATES: lambda event: (roster.deleted if event["type"] == "DELETED" else roster.observed)(event["object"]),
+            names.STATE_APPROVALS: _teller(companions.approval_seen),
+            names.CLUSTER_STATE_PLANS: _teller(companions.plan_seen),
+            names.EMERGENCY_STOPS: _teller(companions.stop_seen),
         }
-        for plural, seen in told.items():
-            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(_teller(seen))
+        for plural, handler in told.items():
+            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(_told_by_kopf(handler))
+        stream.hand_on(told)
 
         insights = Insights()
         tasks = await kopf.spawn_tasks(
@@ -344,9 +350,15 @@ class _Process:
                 self._metrics.targets.labels("reachable" if is_reachable else "unreachable").set(number)
 
 
-def _teller(seen: Callable[..., None]) -> Any:
+def _teller(seen: Callable[..., None]) -> Handler:
+    return lambda event: seen(event["object"], gone=event["type"] == "DELETED")
+
+
+def _told_by_kopf(handler: Handler) -> Any:
+    """What has kopf watch a kind; it is told by the stream."""
+
     async def tell(event: Any, **_: Any) -> None:
-        seen(event["object"], gone=event["type"] == "DELETED")
+        handler(event)
 
     return tell
 

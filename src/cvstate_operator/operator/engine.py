@@ -4,18 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import Children
+from cvstate_operator.isolation.memory import Memory
+from cvstate_operator.isolation.room import Room
 from cvstate_operator.kube.api_quality import ApiQuality
 from cvstate_operator.kube.client import Client, Observe
 from cvstate_operator.kube.connection import Connection, api_server_address, in_cluster
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.objects import ownership
-from cvstate_operator.objects.address import AddressPolicy
+from cvstate_operator.operator import addresses
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.companions import Companions
@@ -31,13 +32,15 @@ from cvstate_operator.reconcile.ports import World
 from cvstate_operator.reconcile.stages import Identity
 from cvstate_operator.reconcile.tracer import NO_TRACES
 from cvstate_operator.render import tools
+from cvstate_operator.render.journal import Journal
 from cvstate_operator.render.renderer import Renderer
-from cvstate_operator.render.store import Store
+from cvstate_operator.render.store import Shelf, Store
 from cvstate_operator.settings import Settings
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import GitSources
 from cvstate_operator.telemetry.metrics import ClusterStateMeter, Metrics
 from cvstate_operator.telemetry.notices import Notices
+from cvstate_operator.telemetry.process_metrics import HOME, REMOTE
 from cvstate_operator.telemetry.prometheus import PrometheusClient
 from cvstate_operator.telemetry.traces import Traces, called
 
@@ -70,6 +73,7 @@ class Engine:
         pace: Pace,
         quality: ApiQuality,
         observe: Observe,
+        observe_remote: Observe,
         replicas: Replicas,
     ) -> None:
         """
@@ -80,7 +84,8 @@ class Engine:
             metrics: of the process.
             pace: how many objects of this cluster are written at a time.
             quality: counts the requests to it.
-            observe: told of every request.
+            observe: told of every request to this cluster.
+            observe_remote: told of every request to another one.
             replicas: who shares the work.
         """
         self._settings = settings
@@ -92,17 +97,13 @@ class Engine:
         self._children = Children(settings.cache / "children", preload=TASKS)
         self._git_cache = GitCache(settings.cache / "git")
         self._store = Store(settings.cache / "rendered")
-        insecure, required = settings.allow_insecure_sources, settings.require_service_account
-        policy = AddressPolicy(
-            files=settings.allow_file_urls,
-            insecure=not in_cluster() if insecure is None else insecure,
-            hosts=settings.allow_git_hosts,
-            api_server=api_server_address(),
-        )
-        self._source = GitSources(self._git_cache, self._children, policy)
-        self._renderer = Renderer(self._store, self._children, tools=tools.find())
-        asked = replace(policy, hosts=settings.allow_prometheus_hosts, flag="--allow-prometheus-host", only=settings.prometheus_hosts)
-        self._prometheus = PrometheusClient(asked, observe=self._asked, waited=metrics.observe_wait)
+        self._room = Room(settings.cache_bytes, {"git": self._git_cache, "rendered": Shelf(self._store, used=self._used)})
+        memory, journal = Memory(), Journal(settings.cache / "journal")
+        required = settings.require_service_account
+        allowed = addresses.allowed(settings, in_pod=in_cluster(), api_server=api_server_address())
+        self._source = GitSources(self._git_cache, self._children, allowed.git, memory=memory, room=self._room)
+        self._renderer = Renderer(self._store, self._children, tools=tools.find(), memory=memory, room=self._room, journal=journal)
+        self._prometheus = PrometheusClient(allowed.prometheus, observe=self._asked, waited=metrics.observe_wait)
         self._targets = Targets(
             settings,
             client,
@@ -116,15 +117,15 @@ class Engine:
             pace=pace,
             quality=quality,
             prometheus=self._prometheus,
-            addresses=replace(policy, files=False, hosts=(), flag="--allow-insecure-sources"),
-            prometheus_addresses=asked,
+            addresses=allowed.clusters,
+            prometheus_addresses=allowed.prometheus,
             observe=observe,
+            observe_remote=observe_remote,
             fence=replicas.fenced,
             is_required=in_cluster() if required is None else required,
+            is_elsewhere=lambda owner: self.roster.is_elsewhere(owner),
         )
-        self.notices = Notices(
-            settings.notices, replace(asked, only=()), count=lambda result, number: metrics.notices.labels(result).inc(number)
-        )
+        self.notices = Notices(settings.notices, allowed.notices, count=lambda result, number: metrics.notices.labels(result).inc(number))
         """Who is told of incidents."""
         self._collector: asyncio.Task[None] | None = None
         self._relister: asyncio.Task[None] | None = None
@@ -141,9 +142,12 @@ class Engine:
         """Which ClusterStates there are, and their actors."""
         self._announcements = TokenBucket(burst=ANNOUNCEMENTS, per_second=1, now=time.monotonic())
         # Asked whenever metrics are written out, in another thread.
-        metrics.queue.labels("write").set_function(lambda: self._targets.waiting)
+        metrics.queue.labels("write").set_function(lambda: self._targets.waiting + sum(actor.unwritten for actor in self.roster.actors))
         metrics.queue.labels("look").set_function(lambda: sum(actor.backlog for actor in self.roster.actors))
+        for kind in ("git", "rendered"):
+            metrics.cache_bytes.labels(kind).set_function(partial(self._room.used_bytes, kind))
         metrics.owned.set_function(lambda: len(self.roster.actors))
+        metrics.overdue.set_function(lambda: max((actor.overdue_seconds for actor in self.roster.actors), default=0.0))
 
     async def start(self) -> None:
         """Learn what the API server serves.
@@ -153,7 +157,7 @@ class Engine:
         """
         self.notices.start()
         await self._children.warm()
-        await self._targets.discovery.refresh()
+        await self._targets.start()
         await self._companions.load(self._client)
         self._collector = asyncio.create_task(self._collect(), name="collect the cache")
         self._relister = asyncio.create_task(self._relist(), name="list companions")
@@ -211,17 +215,17 @@ class Engine:
             await asyncio.sleep(pause)
             pause = COLLECT_SECONDS
             self._source.tidy()
-            used = frozenset().union(*(actor.store_keys for actor in self.roster.actors))
+            used = self._used()
             try:
-                left = {
-                    "git": await asyncio.to_thread(self._git_cache.collect),
-                    "rendered": await asyncio.to_thread(self._store.collect, used),
-                }
+                await asyncio.to_thread(self._git_cache.collect, max_bytes=self._room.max_bytes)
+                await asyncio.to_thread(self._store.collect, used)
+                await self._room.survey()
             except OSError as exc:
                 _log.warning("the cache could not be looked through", extra={"error": str(exc)})
-                continue
-            for kind, size in left.items():
-                self._metrics.cache_bytes.labels(kind).set(size)
+
+    def _used(self) -> frozenset[str]:
+        """Files of the render store that ClusterStates use now."""
+        return frozenset().union(*(actor.store_keys for actor in self.roster.actors))
 
     def _asked(self, result: str, seconds: float) -> None:
         """A question to Prometheus ended."""
@@ -230,8 +234,9 @@ class Engine:
 
     def _make(self, owner: str, body: Mapping[str, Any], target: Target) -> Actor:
         meta = body["metadata"]
-        meter = ClusterStateMeter(self._metrics, namespace=meta["namespace"], name=meta["name"])
-        reporter = KubernetesReporter(self._client, namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
+        cluster = REMOTE if target.place.kubeconfig else HOME
+        meter = ClusterStateMeter(self._metrics, namespace=meta["namespace"], name=meta["name"], target=cluster)
+        reporter = KubernetesReporter(self._client, body)
         edges = self.roster.edges.setdefault(meta["namespace"], {})
         consents = partial(self._companions.consents, meta["namespace"], meta["uid"])
         tracer = NO_TRACES
@@ -278,5 +283,5 @@ class Engine:
             ),
             edges=edges,
             permit=lambda spec: self.roster.permit(spec, meta["namespace"]),
-            after=self.roster.closing.get(owner),
+            after=tuple(self.roster.closing.get(owner, ())),
         )

@@ -61,15 +61,17 @@ class EventWriter:
             _log.warning("event dropped, too many are waiting", extra={"reason": reason})
 
     async def close(self) -> None:
-        """Write what waits, then end."""
+        """Write what waits, as far as there is time. May be cut off; `end` has to follow."""
         self._is_closing.set()
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 await self._told.join()
         except TimeoutError:
             _log.warning("events dropped at the end", extra={"count": self._told.qsize()})
+
+    def end(self) -> None:
+        """Write nothing any more."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """The forwarder: passes a push on to the other replicas, since whoever has the ClusterState that it concerns may be any of them.
 
-What is passed on is the delivery as it came, so that each replica judges its signature itself and believes nobody. It is passed on once: a delivery that was, is marked.
+What is passed on is the body as it came, with the headers that it is judged by, so that each replica judges its signature itself and believes nobody; a token in clear is
+never among them (`source/push.py`). It is passed on once: a delivery that was, is marked.
 """
 
 import asyncio
@@ -16,10 +17,6 @@ PENDING: Final = 32
 """Deliveries on their way at a time; each is held in memory. What comes then is left to polling."""
 MARK: Final = "X-Cvstate-Forwarded"
 """Header of what was passed on. Whoever sets it himself only keeps his own delivery from being passed on."""
-_NOT_PASSED_ON: Final = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect", MARK.lower()}
-)
-"""Headers that are about the connection. Source: RFC 9110, section 7.6.1."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +41,7 @@ class Forwarder:
         self._under_way: set[asyncio.Task[None]] = set()
 
     def forward(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Pass a delivery on to everybody else, beside everything else."""
+        """Pass a delivery on to everybody else, beside everything else; with these headers and a mark, so nothing secret may be among them."""
         peers = self._peers()
         if not peers:
             return
@@ -52,8 +49,7 @@ class Forwarder:
             for _ in peers:
                 self._count("dropped")
             return
-        kept = {name: value for name, value in headers.items() if name.lower() not in _NOT_PASSED_ON}
-        task = asyncio.create_task(self._send_all(peers, {**kept, MARK: "1"}, body), name="forward a push")
+        task = asyncio.create_task(self._send_all(peers, {**headers, MARK: "1"}, body), name="forward a push")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 

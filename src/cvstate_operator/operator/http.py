@@ -1,4 +1,4 @@
-"""HTTP: /metrics for Prometheus, /healthz and /readyz for the kubelet.
+"""HTTP: /metrics for Prometheus, /healthz and /readyz for the kubelet; by TLS if there is a certificate (`serving_tls.py`).
 
 Neither probe asks the API server: a Pod that is not ready loses its endpoints, and metrics are wanted most while something else is away (docs/failures.md).
 """
@@ -6,6 +6,7 @@ Neither probe asks the API server: a Pod that is not ready loses its endpoints, 
 import asyncio
 import errno
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -13,6 +14,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from cvstate_operator import errors
 from cvstate_operator.kube.connection import in_cluster
+from cvstate_operator.operator.serving_tls import ServingTls
+from cvstate_operator.telemetry.exposition import Exposition
 from cvstate_operator.telemetry.metrics import Metrics
 
 PORT: Final = 8080
@@ -25,39 +28,50 @@ class HttpServer:
     """Serves until closed."""
 
     def __init__(self, metrics: Metrics, *, alive: Check, ready: Check) -> None:
-        self._metrics = metrics
+        self._exposition = Exposition(metrics.expose)
         app = web.Application()
         app.router.add_get("/metrics", self._expose)
         app.router.add_get("/healthz", _probe(alive))
         app.router.add_get("/readyz", _probe(ready))
         self._runner = web.AppRunner(app, access_log=None)
+        self._renewal: asyncio.Task[None] | None = None
 
-    async def start(self, listen: str | None) -> str:
-        """Bind and serve; returns the address as HOST:PORT.
+    async def start(self, listen: str | None, tls_directory: Path | None = None) -> str:
+        """Bind and serve; returns the address as a URL.
+
+        Args:
+            listen: HOST:PORT; None for the default.
+            tls_directory: of certificate and key; None: plain HTTP.
 
         Raises:
-            SettingsError: the address is taken or is no address.
+            SettingsError: the address is taken or is no address, or the certificate cannot be used.
         """
-        await self._runner.setup()
         host, port = _address(listen)
+        tls = None
+        if tls_directory:
+            serving = ServingTls(tls_directory)
+            tls = serving.context
+            self._renewal = asyncio.create_task(serving.run(), name="certificate of the HTTP server")
+        await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, host, port)
+            site = web.TCPSite(self._runner, host, port, ssl_context=tls)
             await site.start()
         except OSError as exc:
             if listen or in_cluster() or exc.errno != errno.EADDRINUSE:
                 raise errors.SettingsError(f"cannot listen on {host}:{port}: {exc.strerror}; choose another address with --listen") from exc
-            await web.TCPSite(self._runner, host, 0).start()
+            await web.TCPSite(self._runner, host, 0, ssl_context=tls).start()
         host, port = self._runner.addresses[0][:2]
-        return f"{host}:{port}"
+        return f"{'https' if tls else 'http'}://{host}:{port}"
 
     async def close(self) -> None:
         """Stop serving."""
+        if self._renewal:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         await self._runner.cleanup()
 
     async def _expose(self, request: web.Request) -> web.Response:
-        # Writing out thousands of series takes tens of milliseconds: not on the event loop.
-        body = await asyncio.to_thread(self._metrics.expose)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await self._exposition.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _address(listen: str | None) -> tuple[str, int]:

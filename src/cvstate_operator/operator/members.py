@@ -37,6 +37,11 @@ class MemberState:
     fenced: str
     """Why it may write nothing now; empty if it may."""
 
+    @property
+    def is_able(self) -> bool:
+        """Whether it carries out what it owns: it has settled, and has not lost touch since."""
+        return self.settled and not self.fenced
+
 
 class Replicas(Protocol):
     """Who shares the work; `Members` or `Alone`."""

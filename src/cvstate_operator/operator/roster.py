@@ -94,9 +94,9 @@ class Roster:
         self.subscriptions: dict[str, Subscription] = {}
         """By ApplySet id: those that take part in the push webhook."""
         self._noted: dict[str, tuple[str, int | None]] = {}
-        """By ApplySet id: uid and generation whose spec was noted."""
-        self.closing: dict[str, asyncio.Task[None]] = {}
-        """By ApplySet id: the actor that it had last, as long as it is not at its end."""
+        """By ApplySet id: uid and generation whose spec was noted; without one while it is being restored."""
+        self.closing: dict[str, dict[asyncio.Task[None], Actor]] = {}
+        """By ApplySet id: the actors that it had, as long as they are not at their end, each with what ends it."""
 
     @property
     def actors(self) -> Sequence[Actor]:
@@ -109,7 +109,7 @@ class Roster:
 
     def name_of(self, owner: str) -> str:
         """An ApplySet for people: `ClusterState default/shop`, or its id if nobody knows it."""
-        return self._names.get(owner) or f"ApplySet {owner}"
+        return self._names.get(owner) or ownership.told(owner)
 
     def permit(self, spec: ClusterStateSpec, namespace: str) -> None:
         """See whether the operator's owner allows what a spec asks for.
@@ -142,7 +142,12 @@ class Roster:
             self.deleted(body)
             return
         if restoring.is_marked(body) and not (actor and actor.uid == meta["uid"]):
+            is_news = self._noted.get(owner) != (meta["uid"], None)
             self._drop(body)  # of the same name, if there was one: this one is looked at when it is whole
+            self._noted[owner] = meta["uid"], None
+            if is_news and self._replicas.is_mine(owner):
+                about = {"clusterstate": f"{meta['namespace']}/{meta['name']}", "annotation": restoring.MARK}
+                _log.info("not looked at while it is being restored; if cvstate restore broke off, run it again", extra=about)
             return
         self._names[owner] = f"{names.CLUSTER_STATE} {meta['namespace']}/{meta['name']}"
         is_news = self._noted.get(owner) != (meta["uid"], meta.get("generation"))
@@ -260,14 +265,20 @@ class Roster:
                 if owner not in self._actors:  # it may have been taken up again, to act elsewhere
                     self._ended(actor.namespace, actor.name, is_gone=is_gone)
 
-        task = self.closing[owner] = asyncio.create_task(end(), name=f"end {actor.namespace}/{actor.name}")
-        task.add_done_callback(lambda done: self.closing.pop(owner, None) if self.closing.get(owner) is done else None)
+        task = asyncio.create_task(end(), name=f"end {actor.namespace}/{actor.name}")
+        self.closing.setdefault(owner, {})[task] = actor
+        task.add_done_callback(lambda done: self._at_end(owner, done))
+
+    def _at_end(self, owner: str, task: asyncio.Task[None]) -> None:
+        del self.closing[owner][task]
+        if not self.closing[owner]:
+            del self.closing[owner]
 
     # -- the share of this replica ---------------------------------------------------------------------------------
 
     def shares_changed(self) -> None:
         """Other ClusterStates may belong to this replica than before: what belongs to others now is given up at once, what they had is taken up beside everything else."""
-        for owner in [owner for owner in self._actors if not self._replicas.is_mine(owner)]:
+        for owner in [owner for owner in {*self._actors, *self.closing} if not self._replicas.is_mine(owner)]:
             self._hand_over(owner)
         if self._is_closing:
             return
@@ -303,14 +314,22 @@ class Roster:
             self._others[owner] = body["metadata"]["uid"], ""
 
     def _hand_over(self, owner: str) -> None:
-        """Let another replica have a ClusterState: the objects in hand are finished, in less time than it waits."""
-        actor = self._actors[owner]
+        """Let another replica have a ClusterState: the objects in hand are finished, in less time than it waits, also by those that were ending before."""
+        seconds = min(self._replicas.hand_over_seconds(owner), self._close_seconds)
+        for ending in self.closing.get(owner, {}).values():
+            ending.hasten(seconds=seconds)
+        actor = self._actors.get(owner)
+        if actor is None:
+            return
+        if self._is_closing:  # it is ending as well, with all the others
+            actor.hasten(seconds=seconds)
+            return
         self._others.setdefault(owner, (actor.uid, actor.version))
         for claims in self._targets.claims():
             claims.leave(owner)
         # Until an event tells how far it is there: it may declare what we would delete.
         self._targets.of_cluster(self._placed[owner].place).elsewhere(owner, ("", ""), "", time.monotonic())
-        self._end(owner, seconds=min(self._replicas.hand_over_seconds(owner), self._close_seconds))
+        self._end(owner, seconds=seconds)
 
     async def close(self) -> None:
         """Finish the objects in hand of all, and end them; nothing is taken up any more. A second call does nothing."""
@@ -320,7 +339,8 @@ class Roster:
         if self._sharing:
             self._sharing.cancel()
         closing = [actor.close(seconds=self._close_seconds) for actor in self._actors.values()]
-        for result in await asyncio.gather(*closing, *self.closing.values(), return_exceptions=True):
+        ending = [task for tasks in self.closing.values() for task in tasks]
+        for result in await asyncio.gather(*closing, *ending, return_exceptions=True):
             if isinstance(result, BaseException):
                 _log.error("a ClusterState did not end well", exc_info=result)
 

@@ -26,13 +26,16 @@ from cvstate_operator.kube.client import Client, Observe
 from cvstate_operator.kube.cluster import Cluster
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.discovery import Discovery
+from cvstate_operator.kube.intake import Intake
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.kube.references import References
-from cvstate_operator.kube.remote_client import READ_SECONDS, RemoteClient
+from cvstate_operator.kube.remote_client import RemoteClient
 from cvstate_operator.kube.vitals import ClusterVitals
 from cvstate_operator.kube.wire import Fence
+from cvstate_operator.objects import ownership
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, ObjectRef
+from cvstate_operator.objects.ownership import OwnerLabels
 from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.place import Place, place_of
 from cvstate_operator.operator.telemetry import Telemetry
@@ -40,6 +43,9 @@ from cvstate_operator.reconcile.claims import Claims
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.settings import Settings
 from cvstate_operator.telemetry.prometheus import PrometheusClient
+
+_SYSTEM: Final = "/api/v1/namespaces/kube-system"
+"""Its uid is what tells a cluster from all others: it is made with the cluster, and cannot be deleted. Source: OpenTelemetry, resource attribute k8s.cluster.uid."""
 
 HERE: Final = ""
 """Claims of this cluster; those of others go by where their kubeconfig stands."""
@@ -121,8 +127,10 @@ class Targets:
         addresses: AddressPolicy,
         prometheus_addresses: AddressPolicy,
         observe: Observe,
+        observe_remote: Observe,
         fence: Fence,
         is_required: bool,
+        is_elsewhere: Callable[[str], bool],
     ) -> None:
         """
         Args:
@@ -135,9 +143,11 @@ class Targets:
             prometheus: shared by all.
             addresses: which remote API servers may be asked.
             prometheus_addresses: which Prometheus may be.
-            observe: told of every request to a remote cluster, and of those in the name of accounts.
+            observe: told of every request to this cluster in the name of accounts.
+            observe_remote: told of every request to another one.
             fence: as of any client.
             is_required: whether ClusterStates have to name an account.
+            is_elsewhere: whether another replica has the ClusterState of an ApplySet id.
         """
         self._settings = settings
         self._client = client
@@ -149,13 +159,38 @@ class Targets:
         self._addresses = addresses
         self._prometheus_addresses = prometheus_addresses
         self._observe = observe
+        self._observe_remote = observe_remote
         self._fence = fence
         self._is_required = is_required
+        self._is_elsewhere = is_elsewhere
         self.discovery = Discovery(client)
         """What this cluster serves; asked by the operator itself, for all accounts."""
+        self._hub = ownership.hub_of(settings.cluster_id) if settings.cluster_id else ""
+        """What this cluster is called in labels in others; empty as long as that is not known."""
+        self._unnamed = "it was not asked for yet"
+        """Why it is not known."""
         self._targets: dict[Place, Target] = {}
         self._claims: dict[str, Claims] = {}
         self._closing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Learn what this cluster serves, and what tells it from others.
+
+        Raises:
+            CvstateError: it cannot be asked. That it does not let us see the latter is the fault of those alone who act in other clusters.
+        """
+        await self.discovery.refresh()
+        if self._hub:
+            return
+        try:
+            found = await self._client.get(_SYSTEM)
+        except errors.ForbiddenError as exc:
+            self._unnamed = exc.message.rpartition("; ")[0]
+            return
+        if found:
+            self._hub = ownership.hub_of(found["metadata"]["uid"])
+        else:
+            self._unnamed = "this cluster has no namespace kube-system"
 
     def place(self, spec: ClusterStateSpec, namespace: str) -> Place:
         """Where a ClusterState acts, and as whom.
@@ -226,13 +261,21 @@ class Targets:
             quality = ApiQuality()
             client = self._remote(place, references, pace, quality)
             opened = (*opened, client)
-        index = LiveIndex(lambda owner, ref: self._ears.touched(place, owner, ref), now=SystemClock().now, claims=self.of_cluster(place))
+        labels = OwnerLabels(self._hub) if place.kubeconfig else ownership.HOME
+        index = LiveIndex(
+            lambda owner, ref: self._ears.touched(place, owner, ref),
+            now=SystemClock().now,
+            claims=self.of_cluster(place),
+            labels=labels,
+            is_elsewhere=self._is_elsewhere,
+        )
         cluster = Cluster(
             client,
-            index,
+            Intake(index) if place.kubeconfig else index,
             doubtful=lambda kinds: self._ears.doubtful(place, kinds),
             discovery=None if place.kubeconfig else self.discovery,
-            owners=None if place.kubeconfig else self._client,
+            owners=client if place.kubeconfig else self._client,
+            labels=labels,
         )
         return Target(
             place,
@@ -258,8 +301,13 @@ class Targets:
         """A client of the cluster of a kubeconfig, read with the rights of the account."""
         namespace, name, key = place.kubeconfig.split("/", 2)
 
-        async def read() -> bytes:
-            data = await references.read("Secret", namespace, name, max_age=READ_SECONDS / 2)
+        async def read(max_age: float) -> bytes:
+            if not self._hub:
+                raise errors.ForbiddenError(
+                    f"nothing tells this cluster's objects in others from those of a namesake: {self._unnamed}; let the operator get namespace kube-system, or give "
+                    "it --cluster-id, and start it again"
+                )
+            data = await references.read("Secret", namespace, name, max_age=max_age)
             if key not in data:
                 raise errors.ReferenceMissingError(
                     f"Secret {namespace}/{name} has no key {key}; add it, or correct spec.target.kubeConfig.secretRef.key"
@@ -267,7 +315,7 @@ class Targets:
             return data[key]
 
         def observe(*, action: str, result: str, seconds: float) -> None:
-            self._observe(action=action, result=result, seconds=seconds)
+            self._observe_remote(action=action, result=result, seconds=seconds)
             quality.observe_request(action=action, result=result, seconds=seconds)
 
         return RemoteClient(

@@ -82,6 +82,8 @@ class Teller:
         self.status: dict[str, Any] = dict(status)
         """As it was written last."""
         voice.meter.recall(History.read(status).entries)
+        if status:  # what an earlier life told is what is known until the first pass ends; of a new one nothing is
+            voice.meter.status(status)
         voice.observe(status)
         self._written_at = float("-inf")
         self._held: dict[str, Any] | None = None
@@ -111,10 +113,10 @@ class Teller:
         found = {one.type: one for one in conditions.conditions(outcome)}
         ready = found[ConditionType.READY]
         self._voice.meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
-        self._voice.meter.stands(_standing(outcome, ready=ready.status, healthy=found[ConditionType.HEALTHY].status))
+        self._voice.meter.stands(_standing(outcome))
         self._voice.meter.stepped(_step(outcome))
         status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
-        self._voice.meter.conditions(status.get("conditions", ()))
+        self._voice.meter.status(status)
         self._voice.observe(status, correlation_id=correlation_id)
         due = [await self._write_in_turn(status), await self._show_plan(outcome)]
         return min((at for at in due if at is not None), default=None)
@@ -124,6 +126,7 @@ class Teller:
         if self._voice.announcements.take(_now()):
             return False
         try:
+            # Metrics go on saying what the last pass came to: an alert that waits half an hour would else begin anew with each commit.
             await self._write(report.progressing(self.status, generation=generation, message=news, now=_rfc3339()))
         except errors.CvstateError as exc:
             _log.warning("status not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
@@ -131,6 +134,7 @@ class Teller:
 
     async def tell_broken(self, error: errors.CvstateError, *, generation: int) -> None:
         """Say why a pass could not be finished; as far as the API server takes it."""
+        self._tell_failure(error)
         try:
             await self._tell_now(report.broken(error, previous=self.status, generation=generation, now=_rfc3339()))
         except Exception as exc:  # the loop must go on, and tries again
@@ -139,6 +143,7 @@ class Teller:
     async def tell_refused(self, error: errors.InvalidSpecError, *, generation: int) -> None:
         """Say what is wrong with a spec."""
         self._voice.meter.refused(reason=error.reason)
+        self._tell_failure(error)
         await self._tell_now(report.invalid_spec(error, previous=self.status, generation=generation, now=_rfc3339()))
 
     async def tell_leaving(self, departure: Departure, *, generation: int) -> None:
@@ -151,22 +156,24 @@ class Teller:
         self._reporter.event(kind="Warning", reason=Reason.ORPHANED.value, message=message)
         _log.warning(message, extra={**self._about(), "reason": Reason.ORPHANED.value})
 
-    async def close(self, *, seconds: float) -> None:
-        """Tell what waits for its turn, as far as there is time: fights that a status tells of would begin anew in the next life."""
+    async def close(self) -> None:
+        """Tell what waits for its turn: fights that a status tells of would begin anew in the next life. May be cut off; `end` has to follow."""
         try:
-            async with asyncio.timeout(seconds):
-                if self._held and not self.is_gone:
-                    await self._reporter.write_status(self._held)
-                await self._reporter.close()
-        except (errors.CvstateError, TimeoutError) as exc:  # the ClusterState may be gone by now, or the API server away
-            _log.info("last status or Events not written", extra={**self._about(), "error": str(exc) or type(exc).__name__})
-        finally:
-            self._voice.meter.close()
+            if self._held and not self.is_gone:
+                await self._reporter.write_status(self._held)
+            await self._reporter.close()
+        except errors.CvstateError as exc:  # the ClusterState may be gone by now, or the API server away
+            _log.info("last status or Events not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
+
+    def end(self) -> None:
+        """Tell nothing any more, wherever it is."""
+        self._reporter.end()
+        self._voice.meter.close()
 
     async def _write_in_turn(self, status: dict[str, Any]) -> float | None:
         """Write a status, or keep it for a moment: if one was written just now, and nobody waits for what is new in this one."""
         turn = self._written_at + STATUS_SECONDS
-        if status == self.status or _now() >= turn or any(status.get(part) != self.status.get(part) for part in _AWAITED):
+        if self._is_told(status) or _now() >= turn or any(status.get(part) != self.status.get(part) for part in _AWAITED):
             await self._write(status)
             return None
         self._held = status
@@ -190,16 +197,21 @@ class Teller:
             return _now() + UNSHOWN_SECONDS
         return None
 
+    def _tell_failure(self, error: errors.CvstateError) -> None:
+        for event in self._events.failed(error):
+            correlation_id = self._about().get("correlation_id", "")
+            self._reporter.event(kind=event.kind, reason=event.reason, message=event.message, correlation_id=correlation_id)
+
     async def _tell_now(self, status: dict[str, Any]) -> None:
-        """A status that no pass came to: what it says of Ready is measured and told too."""
-        self._voice.meter.conditions(status.get("conditions", ()))
+        """A status that no pass came to: what it says is measured and told too."""
+        self._voice.meter.status(status)
         self._voice.observe(status)
         await self._write(status)
 
     async def _write(self, status: dict[str, Any]) -> None:
         """Write the status if it differs from the one in the cluster."""
         self._held = None
-        if status == self.status:
+        if self._is_told(status):
             return
         try:
             await self._reporter.write_status(status)
@@ -209,12 +221,14 @@ class Teller:
             return
         self.status, self._written_at = status, _now()
 
+    def _is_told(self, status: Mapping[str, Any]) -> bool:
+        """Whether the cluster has this status already."""
+        return status == self.status and not self._reporter.is_overwritten
 
-def _standing(outcome: Outcome, *, ready: bool | None, healthy: bool | None) -> Standing:
+
+def _standing(outcome: Outcome) -> Standing:
     entries = [entry for _, found in outcome.drift for entry in found]
     return Standing(
-        ready=ready,
-        healthy=healthy,
         objects=outcome.members,
         desired=outcome.desired,
         problems=len(outcome.problems),
@@ -241,15 +255,10 @@ def _step(outcome: Outcome) -> Step:
 
 
 def _vital(vitals: Vitals) -> VitalStanding:
-    score, counts, pods = vitals.score, vitals.objects, vitals.pods
+    counts, pods = vitals.objects, vitals.pods
     budgets = [state for _, state in vitals.known.slos if state]
     return VitalStanding(
-        score=score.score,
-        confidence=score.confidence,
-        configuration=score.configuration,
-        vital=score.vital,
         compared=compared(vitals.compared),
-        accepted=vitals.verdict.status,
         completeness=vitals.completeness.ratio,
         missing=Counter(one.gap.value for one in vitals.completeness.missing if one.gap),
         objects={level.value: number for level in Level if (number := counts.count(level))},

@@ -143,7 +143,7 @@ class WebhookServer:
     Args:
         subscriptions: who wants to be told now; asked at every delivery.
         trigger: tells one owner to look at its source now. It may be called often; the owner makes one look of many calls. False if another replica has it.
-        forward: passes a delivery on to the other replicas.
+        forward: passes a delivery on to the other replicas, with these headers.
         secret: reads a token.
         observe: counts every request.
         clock: seconds that only go forward; for the limits.
@@ -284,7 +284,7 @@ class WebhookServer:
             return _Verdict(Result.REPLAYED, provider)
         are_here = self._tell(delivery, [one for one in subscribed if (one.namespace, one.secret_name) in signers])
         if not are_here and MARK not in headers:
-            self._forward(headers, body)
+            self._forward(push.passed_on(delivery, headers), body)
         return _Verdict(Result.OK, provider)
 
     def _subscribed(self, delivery: Delivery) -> list[Subscription]:

@@ -10,9 +10,12 @@ from cvstate_operator.api.notices import NoticeSeverity, NoticeTarget, NoticeTyp
 from cvstate_operator.plan.troubles import Trouble
 
 FLAP_QUIET_SECONDS: Final = 3600.0
-"""How long something has to be well that came back: longer than most causes need to show themselves again."""
-CALM_SECONDS: Final = 2 * FLAP_QUIET_SECONDS
-"""After so long without trouble on end, what was is forgotten. Longer than FLAP_QUIET_SECONDS, or that would never count."""
+"""How long something has to be well that came back once within a day: longer than most causes need to show themselves again."""
+DAY_SECONDS: Final = 86400.0
+"""How long something has to be well that came back twice within a day, how long an end is remembered, and the pause between two summaries of what
+flaps. All three are the same time, so that in no stretch of that length more than five notices tell of begins, ends and summaries."""
+LASTING_SECONDS: Final = 3 * FLAP_QUIET_SECONDS
+"""Trouble on end for so long is no flap: neither one of a job that runs every hour, nor one of every second hour."""
 FIRST_UPDATE_SECONDS: Final = 600.0
 """Shortest time until another text is told: counts in it move with every pass."""
 RECALL_SECONDS: Final = 900.0
@@ -59,31 +62,40 @@ class _Told:
 
     severity: NoticeSeverity
     message: str
+    at: datetime
+    """When it was told last."""
+    began: datetime
+    """What reminders are counted from."""
     repeat_at: datetime | None
     update_at: datetime
     has_flapped: bool
+    """It came and went since it was opened, or came back lately."""
     update_seconds: float = FIRST_UPDATE_SECONDS
 
 
 class Course:
     """See the module."""
 
-    __slots__ = ("_at", "_changed_at", "_is_raised", "_told", "_was_resolved", "_weight", "policy", "returns", "since")
+    __slots__ = ("_at", "_changed_at", "_ends", "_is_raised", "_lasted_at", "_told", "_weight", "flaps", "policy", "returns", "since")
 
     def __init__(self, policy: Policy, now: datetime) -> None:
         self.policy = policy
         self.since = now
         """When the trouble began that an open incident tells of, or that may become one."""
         self.returns = 0
-        """How often it was resolved and came back lately."""
+        """How often it was resolved and came back within a day."""
+        self.flaps = 0
+        """How often trouble began again since it was first opened, told or not."""
         self._is_raised = False
         self._changed_at = self._at = now
         self._weight = 0.0
         """Seconds of trouble less those of well-being as of `_at`, from 0 to `policy.min_seconds`."""
         self._told: _Told | None = None
         """None: not open."""
-        self._was_resolved = False
-        """It was open before, and CALM_SECONDS are not over."""
+        self._ends: tuple[datetime, ...] = ()
+        """When it was resolved during the last day."""
+        self._lasted_at: datetime | None = None
+        """When it was told last that what flapped lasts."""
 
     @property
     def is_open(self) -> bool:
@@ -98,9 +110,10 @@ class Course:
     def recall(self, trouble: Trouble, now: datetime, *, is_muted: bool) -> None:
         """Take up trouble that an earlier life saw; if that must have told of it, it is open."""
         self.since = trouble.since or now
-        is_old = (now - self.since).total_seconds() >= self.policy.min_seconds + RECALL_SECONDS
+        unsure = 0.0 if self.policy.is_keeping else RECALL_SECONDS  # who keeps alerts knows what was told; a pause would end them there
+        is_old = (now - self.since).total_seconds() >= self.policy.min_seconds + unsure
         if is_old and self._is_wanted(trouble, is_muted=is_muted):
-            self._begin(trouble, now)
+            self._begin(trouble, now, reminded_from=self.since)
             if self._told and self.policy.is_keeping:
                 self._told.repeat_at = now
 
@@ -112,14 +125,14 @@ class Course:
             self._weight = min(self._weight + passed, self.policy.min_seconds)
         else:
             self._weight = max(self._weight - passed, 0.0)
-            if self._was_resolved and self._told is None and self._well_seconds() >= CALM_SECONDS:
-                self._was_resolved, self.returns = False, 0
+        if self._ends:
+            self._ends = tuple(end for end in self._ends if (now - end).total_seconds() < DAY_SECONDS)
+        elif self._told is None:
+            self.flaps, self._lasted_at = 0, None
         if is_raised is self._is_raised:
             return
-        if is_raised and self._told:
-            self._told.has_flapped = True
-        elif is_raised and self._weight < _CLOSE_SECONDS:
-            self.since = now
+        if is_raised:
+            self._begin_again(now)
         self._is_raised, self._changed_at = is_raised, now
 
     def tell(self, trouble: Trouble, now: datetime, *, is_muted: bool) -> Phase | None:
@@ -127,41 +140,49 @@ class Course:
         self.move(is_raised=self._is_raised, now=now)
         if (told := self._told) is None:
             return self._open(trouble, now) if self._opens(trouble, is_muted=is_muted) else None
-        if not self._is_raised:
-            return self._resolve() if self._well_seconds() + _CLOSE_SECONDS >= self._quiet_seconds else None
-        if is_muted and not self.policy.is_keeping:
-            return None
-        is_worse = trouble.severity.rank > told.severity.rank
+        if not self._is_raised and self._well_seconds() + _CLOSE_SECONDS >= self._quiet_seconds:
+            return self._resolve(now)
         is_reminder = told.repeat_at is not None and now >= told.repeat_at
-        is_other = self._is_other(trouble, told) and now >= told.update_at
-        if not (is_worse or is_reminder or is_other):
-            return None
-        if is_other:
-            told.update_seconds *= 2
-        told.severity, told.message = trouble.severity, trouble.message
+        if not (self.policy.is_keeping and is_reminder):
+            if is_muted or not self._is_raised:
+                return None
+            is_worse = trouble.severity.rank > told.severity.rank
+            is_other = self._is_other(trouble, told) and now >= told.update_at
+            lasts_at = self._lasts_at(told)
+            is_lasting = lasts_at is not None and now >= lasts_at
+            if not (is_worse or is_reminder or is_other or is_lasting):
+                return None
+            if is_other:
+                told.update_seconds *= 2
+            if is_lasting:
+                self._lasted_at, told.began, told.has_flapped = now, now, False
+        told.severity, told.message, told.at = trouble.severity, trouble.message, now
         told.update_at = now + timedelta(seconds=told.update_seconds)
-        told.repeat_at = self._next_repeat(now)
+        told.repeat_at = self._next_repeat(now, told)
         return Phase.UPDATED
 
     def next_at(self, trouble: Trouble, *, is_muted: bool) -> datetime | None:
         """When `tell` may have something to say although nothing changes, or there is something to forget; None if never. As of the last `move`."""
+        if self.is_over():
+            return None
         if (told := self._told) is None:
             if not self._is_raised:
-                return self._changed_at + timedelta(seconds=CALM_SECONDS if self._was_resolved else self.policy.min_seconds)
+                forgotten = [end + timedelta(seconds=DAY_SECONDS) for end in self._ends[-1:]]
+                return max([*forgotten, self._changed_at + timedelta(seconds=self.policy.min_seconds)])
             left = self.policy.min_seconds - self._weight
             return self._at + timedelta(seconds=left) if self._is_wanted(trouble, is_muted=is_muted) else None
+        kept_at = told.repeat_at if self.policy.is_keeping else None
         if not self._is_raised:
-            return self._changed_at + timedelta(seconds=self._quiet_seconds)
-        if is_muted and not self.policy.is_keeping:
-            return None
+            return _earliest(self._changed_at + timedelta(seconds=self._quiet_seconds), kept_at)
+        if is_muted:
+            return kept_at
         if trouble.severity.rank > told.severity.rank:
             return self._at
-        update_at = told.update_at if self._is_other(trouble, told) else None
-        return min((at for at in (told.repeat_at, update_at) if at), default=None)
+        return _earliest(told.repeat_at, told.update_at if self._is_other(trouble, told) else None, self._lasts_at(told))
 
     def is_over(self) -> bool:
         """Whether there is nothing to remember as of the last `move`."""
-        return not (self._is_raised or self._told or self._was_resolved or self._weight >= _CLOSE_SECONDS)
+        return not (self._is_raised or self._told or self._ends or self._weight >= _CLOSE_SECONDS)
 
     def _is_wanted(self, trouble: Trouble, *, is_muted: bool) -> bool:
         return trouble.severity in self.policy.target.severities and not is_muted
@@ -171,22 +192,42 @@ class Course:
         return has_lasted and self._is_wanted(trouble, is_muted=is_muted)
 
     def _open(self, trouble: Trouble, now: datetime) -> Phase:
-        if self._was_resolved:
-            self.returns += 1
-        self._begin(trouble, now)
+        self.returns = len(self._ends)
+        is_late = (now - self.since).total_seconds() > FLAP_QUIET_SECONDS
+        self._begin(trouble, now, reminded_from=now if is_late else self.since)
         return Phase.OPENED
 
-    def _begin(self, trouble: Trouble, now: datetime) -> None:
+    def _begin(self, trouble: Trouble, now: datetime, *, reminded_from: datetime) -> None:
         update_at = now + timedelta(seconds=FIRST_UPDATE_SECONDS)
-        self._told = _Told(trouble.severity, trouble.message, self._next_repeat(now), update_at, has_flapped=self._was_resolved)
+        self._told = _Told(trouble.severity, trouble.message, now, reminded_from, None, update_at, has_flapped=bool(self._ends))
+        self._told.repeat_at = self._next_repeat(now, self._told)
 
-    def _resolve(self) -> Phase:
-        self._told, self._was_resolved, self._weight = None, True, 0.0
+    def _begin_again(self, now: datetime) -> None:
+        """There is trouble again, or for the first time."""
+        if self._told or self._ends:
+            self.flaps += 1
+        if told := self._told:
+            told.has_flapped = True
+            if told.repeat_at is not None and not self.policy.is_keeping:
+                told.repeat_at = max(told.repeat_at, self._next_repeat(told.at, told) or told.repeat_at)
+        elif self._weight < _CLOSE_SECONDS:
+            self.since = now
+
+    def _resolve(self, now: datetime) -> Phase:
+        self._told, self._weight = None, 0.0
+        self._ends = (*self._ends, now)
         return Phase.RESOLVED
 
     def _is_other(self, trouble: Trouble, told: _Told) -> bool:
         """Whether there is another text that may be told in time: one that flaps changes it all the time."""
         return trouble.message != told.message and not told.has_flapped
+
+    def _lasts_at(self, told: _Told) -> datetime | None:
+        """When it is to be told that what flapped before is there to stay: nobody heard of trouble since it was one of many. None if never."""
+        if not told.has_flapped or not self._is_raised or self._changed_at <= told.at:
+            return None
+        at = self._changed_at + timedelta(seconds=LASTING_SECONDS)
+        return max(at, self._lasted_at + timedelta(seconds=DAY_SECONDS)) if self._lasted_at else at
 
     def _well_seconds(self) -> float:
         return 0.0 if self._is_raised else (self._at - self._changed_at).total_seconds()
@@ -194,13 +235,27 @@ class Course:
     @property
     def _quiet_seconds(self) -> float:
         """How long it has to be well until it is over."""
-        return max(self.policy.min_seconds, FLAP_QUIET_SECONDS) if self._was_resolved else self.policy.min_seconds
+        return max(self.policy.min_seconds, (0.0, FLAP_QUIET_SECONDS, DAY_SECONDS)[min(self.returns, 2)])
 
-    def _next_repeat(self, now: datetime) -> datetime | None:
-        """The first whole multiple of the repeat interval that lies ahead; where alerts are kept not since the trouble began, so that all are told together."""
+    def _next_repeat(self, now: datetime, told: _Told) -> datetime | None:
+        """When to remind of it. Of what flaps a day after it was told, as a summary; of what goes on at the first whole multiple of the repeat interval
+        that lies ahead, since it was opened, or, if that was soon after the trouble began, since then: a restart knows of no other moment. Where alerts
+        are kept at the same moment for all."""
         pause = self.policy.repeat_seconds
         if not pause:
             return None
-        began = _EPOCH if self.policy.is_keeping else self.since
-        ahead = began + timedelta(seconds=(max(0.0, (now - began).total_seconds()) // pause + 1) * pause)
-        return ahead if ahead > now else ahead + timedelta(seconds=pause)  # fractions of seconds are not exact
+        if self.policy.is_keeping:
+            return _multiple(_EPOCH, pause, now)
+        if told.has_flapped:
+            return now + timedelta(seconds=max(pause, DAY_SECONDS))
+        return _multiple(told.began, pause, now)
+
+
+def _multiple(began: datetime, pause: float, now: datetime) -> datetime:
+    """The first whole multiple of `pause` seconds since `began` that lies ahead of `now`."""
+    ahead = began + timedelta(seconds=(max(0.0, (now - began).total_seconds()) // pause + 1) * pause)
+    return ahead if ahead > now else ahead + timedelta(seconds=pause)  # fractions of seconds are not exact
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((at for at in moments if at), default=None)

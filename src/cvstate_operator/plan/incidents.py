@@ -6,17 +6,20 @@ An incident has a key: a ClusterState and a reason. For each target its course (
 
 - **Minimum duration.** Time in trouble counts up, time in which it is well counts down. So trouble that comes and goes is told if it prevails, and one look in
   sixty that fails is not.
-- **Flapping.** It is over once it was well for minDuration on end. Unless it stays well for CALM_SECONDS then, it is over the next time only after
-  FLAP_QUIET_SECONDS. So as long as it is never well for an hour, any number of flaps makes at most four messages (opened, resolved, opened, and at last
-  resolved), a reminder for each repeat interval, and one for each time that the severity rises.
-- **Updates.** A higher severity is told at once. Another text is told after FIRST_UPDATE_SECONDS, and then each time after twice as long; not of an incident that
-  flaps. Reminders come at whole multiples of the repeat interval since the trouble began, so that a restart moves none.
+- **Flapping.** It is over once it was well for minDuration on end. If it was resolved once during the day before it came back, it is over only after
+  FLAP_QUIET_SECONDS; if twice, only after DAY_SECONDS. While it comes and goes its reminders are summaries, DAY_SECONDS apart. So in any stretch of a
+  day an incident makes at most five messages, whatever the rhythm: among six that open and resolve it in turn there would be one that opens it after two
+  ends, and one that resolves it less than a day later. Two things come on top: that the severity rose, and, once a day at most, that trouble which
+  flapped lasts for LASTING_SECONDS on end, which is no flap any more.
+- **Updates.** A higher severity is told at once. Another text is told after FIRST_UPDATE_SECONDS, and then each time after twice as long; not of an
+  incident that flaps. Reminders come at whole multiples of the repeat interval since the trouble began, so that a restart moves none; since it was
+  opened, if that was over an hour later.
 - **Windows.** What is muted while a change window is closed is neither opened nor updated; when the window opens, what still lasts is told.
 - **A gap is no end.** Conditions that say nothing change nothing.
 - **After a restart**, or when another replica takes over, the status tells what there was: trouble that is older than minDuration and RECALL_SECONDS was told by
   whoever was here before, and is reminded of when that is due. Younger trouble is told after minDuration: the one before may not have come to it.
-- **Receivers that keep alerts** (Alertmanager) are told of everything that is open every KEEP_SECONDS, and at once after a restart: they know themselves what is
-  new to them.
+- **Receivers that keep alerts** (Alertmanager) are told of everything that is open every KEEP_SECONDS, also while it is well but not over, and after a restart at
+  once of all that is older than minDuration: they know themselves what is new to them.
 """
 
 import heapq
@@ -64,7 +67,9 @@ class Notice:
     at: datetime
     """When it was decided to tell it."""
     returns: int = 0
-    """How often the incident was resolved and came back lately."""
+    """How often the incident was resolved and came back within a day; twice or more: it flaps."""
+    flaps: int = 0
+    """How often trouble began again since the incident was first opened, told or not; counted until it was resolved for a day."""
     revision: str = ""
     """That the ClusterState was about; empty if none was read."""
     correlation_id: str = ""
@@ -121,6 +126,7 @@ class _Incident:
             ended_at=course.changed_at if phase is Phase.RESOLVED else None,
             at=now,
             returns=course.returns,
+            flaps=course.flaps,
             revision=self.revision,
             correlation_id=self.correlation_id,
         )

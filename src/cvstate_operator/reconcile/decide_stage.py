@@ -205,7 +205,7 @@ class DecideStage:
         if self._is_blocked or self._world.stopped():
             return None
         try:
-            await self._world.cluster.edit(live.resource, ref, exchange.request(live, self._owner))
+            await self._world.cluster.edit(live.resource, ref, exchange.request(live, self._owner, self._world.index.labels))
         except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
             return None  # it changed hands meanwhile; the event about it brings us back
         except errors.CvstateError as exc:
@@ -221,7 +221,7 @@ class DecideStage:
         if not (live.digest and live.is_labelled_by_us):
             return False
         if live.owner not in self._orphans:
-            self._orphans[live.owner] = not await self._world.cluster.owner_exists(live.owner)
+            self._orphans[live.owner] = not await self._world.cluster.owner_exists(live.owner, asked_by=self._owner)
         return self._orphans[live.owner]
 
 

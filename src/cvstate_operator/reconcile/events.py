@@ -9,6 +9,7 @@ from typing import Any
 
 from cvstate_operator.api.conditions import ConditionType, Reason
 from cvstate_operator.drift.ledger import State
+from cvstate_operator.errors import CvstateError, InvalidSpecError
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan.changes import Action
 from cvstate_operator.reconcile import wording
@@ -43,9 +44,12 @@ class Teller:
         self._warned: frozenset[str] = frozenset()
         self._health = _bad(status)
         """Reason and message of what was told as bad last; empty if all is well."""
+        self._failure = _failure(status)
+        """Reason of what the last pass ended with, and what is wrong with a spec; empty if it came to its end."""
 
     def tell(self, outcome: Outcome) -> tuple[Event, ...]:
         """What happened in this pass that was not told before; nothing if nothing did."""
+        self._failure = "", ""
         return (
             *_done(outcome),
             *self._new_problems(outcome),
@@ -55,6 +59,14 @@ class Teller:
             *self._new_warnings(outcome),
             *self._new_health(outcome),
         )
+
+    def failed(self, error: CvstateError) -> Iterator[Event]:
+        """A pass ended with an error, or was not begun since the spec makes no sense: told when that is news, not each time it is tried again."""
+        # Of another request that fails for the same reason nobody has to hear; of another mistake in the spec whoever just corrected one does.
+        found = error.reason, error.message if isinstance(error, InvalidSpecError) else ""
+        before, self._failure = self._failure, found
+        if found != before:
+            yield Event("Warning", error.reason, error.message)
 
     def _new_problems(self, outcome: Outcome) -> Iterator[Event]:
         listed, before = listed_problems(outcome), self._problems
@@ -126,6 +138,16 @@ def _bad(previous: Mapping[str, Any]) -> tuple[str, str]:
     found: Mapping[str, Any] = next((c for c in previous.get("conditions") or () if c.get("type") == ConditionType.HEALTHY), {})
     is_bad = found.get("status") == "False" and found.get("reason") != Reason.PROGRESSING
     return (str(found.get("reason", "")), str(found.get("message", ""))) if is_bad else ("", "")
+
+
+def _failure(previous: Mapping[str, Any]) -> tuple[str, str]:
+    """What a pass of an earlier life ended with, as `Teller.failed` remembers it."""
+    found = {c.get("type"): c for c in previous.get("conditions") or ()}
+    stalled, reconciling = found.get(ConditionType.STALLED, {}), found.get(ConditionType.RECONCILING, {})
+    if stalled.get("status") == "True":
+        return str(stalled.get("reason", "")), str(stalled.get("message", ""))
+    is_repeated = reconciling.get("reason") == Reason.PROGRESSING_WITH_RETRY
+    return (str(found.get(ConditionType.READY, {}).get("reason", "")), "") if is_repeated else ("", "")
 
 
 def _message(previous: Mapping[str, Any], kind: ConditionType) -> str:

@@ -14,32 +14,35 @@ from typing import Any
 
 from cvstate_operator.api.names import CLAIMED_BY
 from cvstate_operator.objects.live import Live
-from cvstate_operator.objects.ownership import PART_OF_LABEL
+from cvstate_operator.objects.ownership import PART_OF_LABEL, OwnerLabels
 
 Operations = Sequence[Mapping[str, Any]]
 """A JSON patch (RFC 6902)."""
 
 
-def request(live: Live, owner: str) -> Operations:
+def request(live: Live, owner: str, labels: OwnerLabels) -> Operations:
     """Mark an object as wanted by an ApplySet. It has annotations, since who applied it left the digest there; the patch is refused for one that only bears a copied label.
 
     Args:
         live: the object, which is another's.
         owner: who wants it.
+        labels: of the cluster.
     """
-    return [*_as_it_is(live), {"op": "add", "path": f"/metadata/annotations/{_escaped(CLAIMED_BY)}", "value": owner}]
+    path = f"/metadata/annotations/{_escaped(CLAIMED_BY)}"
+    return [*_as_it_is(live, labels), {"op": "add", "path": path, "value": labels.write(owner)}]
 
 
-def grant(live: Live) -> Operations:
-    """Put an object of ours under the label of who wants it."""
-    return [*_as_it_is(live), {"op": "replace", "path": f"/metadata/labels/{_escaped(PART_OF_LABEL)}", "value": live.claimed_by}]
+def grant(live: Live, labels: OwnerLabels) -> Operations:
+    """Put an object of ours under the label of who wants it, as the labels of the cluster say that."""
+    path = f"/metadata/labels/{_escaped(PART_OF_LABEL)}"
+    return [*_as_it_is(live, labels), {"op": "replace", "path": path, "value": labels.write(live.claimed_by)}]
 
 
-def _as_it_is(live: Live) -> Operations:
+def _as_it_is(live: Live, labels: OwnerLabels) -> Operations:
     """Only this very object, and only as long as it is the one's that we think."""
     return [
         {"op": "test", "path": "/metadata/uid", "value": live.uid},
-        {"op": "test", "path": f"/metadata/labels/{_escaped(PART_OF_LABEL)}", "value": live.owner},
+        {"op": "test", "path": f"/metadata/labels/{_escaped(PART_OF_LABEL)}", "value": labels.write(live.owner)},
     ]
 
 

@@ -1,7 +1,8 @@
 """The live index: what the process knows of every labelled object of one cluster, kept by informers and by the answers to our own writes.
 
 It is told of each change once, drops the echo of our own writes (their resourceVersion is known), compares what we own with the baseline, and says
-whose object needs a look. No I/O.
+whose object needs a look. Of objects of a ClusterState that another replica has it keeps a sketch: that they are there, whose, and in which version, for whoever declares
+one of them as well. What they hold is neither compared nor judged, nor kept; when the ClusterState is taken over they are heard again (`hear_again`). No I/O.
 """
 
 import sys
@@ -18,7 +19,7 @@ from cvstate_operator.drift.field_set import FieldTree, fingerprint, ownership
 from cvstate_operator.objects.directives import of_live
 from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.live import Live, is_newer
-from cvstate_operator.objects.ownership import PART_OF_LABEL, controller_of, is_applied_by
+from cvstate_operator.objects.ownership import HOME, PART_OF_LABEL, OwnerLabels, controller_of, is_applied_by
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.claims import Claims
 from cvstate_operator.reconcile.readiness_index import ReadinessIndex
@@ -32,19 +33,34 @@ Touched = Callable[[str, ObjectRef], None]
 class LiveIndex:
     """Labelled objects of one cluster."""
 
-    def __init__(self, touched: Touched, *, now: Callable[[], datetime] | None = None, claims: Claims | None = None) -> None:
+    def __init__(
+        self,
+        touched: Touched,
+        *,
+        now: Callable[[], datetime] | None = None,
+        claims: Claims | None = None,
+        labels: OwnerLabels = HOME,
+        is_elsewhere: Callable[[str], bool] = lambda owner: False,
+    ) -> None:
         """
         Args:
             touched: is told.
             now: tells the time, UTC: when objects went forward; None if nobody asks for that.
             claims: shared by all who see the same cluster, each as another account; None: nobody else does.
+            labels: of the cluster: how it says whose an object is.
+            is_elsewhere: whether another replica has the ClusterState of an ApplySet id.
         """
         self._touched = touched
+        self._is_elsewhere = is_elsewhere
+        self.labels = labels
+        """How the cluster says whose an object is."""
         self._objects: dict[ObjectRef, Live] = {}
         self._members: dict[str, set[ObjectRef]] = {}
         self._joined: Counter[str] = Counter()
         """By ApplySet id: how often an object came to it, or left it."""
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
+        self._sketches: dict[str, set[ObjectRef]] = {}
+        """By ApplySet id: members of which only a sketch is kept."""
         self._writing: dict[ObjectRef, str | None] = {}
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
         self._echoes: dict[ObjectRef, tuple[ApiResource, dict[str, Any]]] = {}
@@ -53,6 +69,11 @@ class LiveIndex:
         """What members say of themselves."""
         self.claims = claims if claims is not None else Claims(freed=touched)
         """Who declares which objects."""
+
+    @property
+    def size(self) -> int:
+        """How many objects are known."""
+        return len(self._objects)
 
     def get(self, ref: ObjectRef) -> Live | None:
         """What is known of an object; None if it has no owner label, or does not exist."""
@@ -70,6 +91,10 @@ class LiveIndex:
     def judge_by(self, owner: str, rules: Mapping[GroupKind, HealthRule]) -> frozenset[GroupKind]:
         """Judge the readiness of members by these rules from now on; returns the kinds that have to be listed again for that."""
         return self.readiness.judge_by(owner, rules, self._members.get(owner, ()))
+
+    def hear_again(self, owner: str) -> bool:
+        """Whether the kinds of an ApplySet's members have to be listed again, since of some there is only a sketch. To be asked by whoever has the ClusterState."""
+        return owner in self._sketches
 
     def membership_of(self, owner: str) -> int:
         """Another one if an ApplySet may have other members."""
@@ -130,13 +155,18 @@ class LiveIndex:
         before = self._objects.get(ref)
         same = before if before and before.uid == meta["uid"] else None
         is_comparable = same is not None and same.resource.gvk == resource.gvk
-        if same and not is_newer(meta["resourceVersion"], same.version) and (is_comparable or meta["resourceVersion"] != same.version):
-            if meta["resourceVersion"] == same.version and self.readiness.is_doubted(ref) and self._judge(ref, same, live):
-                self._tell(ref, same.owner)
-            return
+        version = meta["resourceVersion"]
+        if same and not is_newer(version, same.version) and (is_comparable or version != same.version):
+            if version != same.version:
+                return
+            if not same.is_sketch or self._is_elsewhere(same.owner):
+                if self.readiness.is_doubted(ref) and self._judge(ref, same, live):
+                    self._tell(ref, same.owner)
+                return
         # A baseline holds in the version it was learned in; the state we know is news if it comes in another one.
-        now = _live(resource, live, baseline=same.baseline if same and is_comparable else None)
-        if now.is_member and not now.is_settled and not now.terminating:
+        is_sketch = self._is_elsewhere(_owner(live, self.labels))
+        now = _live(resource, live, self.labels, baseline=same.baseline if same and is_comparable else None, is_sketch=is_sketch)
+        if now.is_member and not now.is_sketch and not now.is_settled and not now.terminating:
             now = replace(now, snapshot=orjson.dumps(live))
         self._put(ref, now)
         is_news = self._judge(ref, now, live)
@@ -187,7 +217,7 @@ class LiveIndex:
             if seen and not seen.is_settled:
                 self._touched(seen.owner, ref)
             return
-        answer = _live(resource, live, baseline=None, is_baseline=is_final, snapshot=None if is_final else orjson.dumps(live))
+        answer = _live(resource, live, self.labels, baseline=None, is_baseline=is_final, snapshot=None if is_final else orjson.dumps(live))
         if seen is None and gone_at is not None and is_newer(gone_at, answer.version):
             self._touched(answer.owner, ref)
             return
@@ -207,14 +237,14 @@ class LiveIndex:
     def verified(self, ref: ObjectRef, was: Live) -> None:
         """The state `was` was found to be what we applied; what is there now may be newer."""
         live = self._objects.get(ref)
-        if live is None or live.uid != was.uid:
+        if live is None or live.uid != was.uid or live.is_sketch or was.is_sketch:
             return
         is_settled = live.fingerprint == was.fingerprint
         self._objects[ref] = replace(live, baseline=was.fingerprint, snapshot=None if is_settled else live.snapshot)
 
     def _judge(self, ref: ObjectRef, now: Live, live: Mapping[str, Any]) -> bool:
         """Note whether a member is ready; True if that is another answer than before."""
-        if not now.is_member:
+        if not now.is_member or now.is_sketch:
             return self.readiness.forget(ref, now.owner)
         return self.readiness.judge(ref, now.owner, live, has_status=now.resource.has_status)
 
@@ -232,6 +262,17 @@ class LiveIndex:
             members.add(ref)
             self._joined[live.owner] += 1
         self._kinds.setdefault(ref.group_kind, set()).add(ref)
+        if live.is_sketch and live.is_member:
+            self._sketches.setdefault(live.owner, set()).add(ref)
+        else:
+            self._fill_in(ref, live.owner)
+
+    def _fill_in(self, ref: ObjectRef, owner: str) -> None:
+        """There is no sketch of the object any more."""
+        if sketches := self._sketches.get(owner):
+            sketches.discard(ref)
+            if not sketches:
+                del self._sketches[owner]
 
     def _remove(self, ref: ObjectRef) -> None:
         live = self._objects.pop(ref)
@@ -240,34 +281,46 @@ class LiveIndex:
 
     def _leave(self, ref: ObjectRef, owner: str) -> None:
         self.readiness.forget(ref, owner)
+        self._fill_in(ref, owner)
         self._members[owner].discard(ref)
         self._joined[owner] += 1
 
 
 def _live(
-    resource: ApiResource, live: Mapping[str, Any], *, baseline: bytes | None, is_baseline: bool = False, snapshot: bytes | None = None
+    resource: ApiResource,
+    live: Mapping[str, Any],
+    labels: OwnerLabels,
+    *,
+    baseline: bytes | None,
+    is_baseline: bool = False,
+    is_sketch: bool = False,
+    snapshot: bytes | None = None,
 ) -> Live:
-    """What is remembered of an object; if it `is_baseline`, its own fingerprint is."""
+    """What is remembered of an object; if it `is_baseline`, its own fingerprint is. A sketch has none: that takes as long as everything else."""
     meta, held = live["metadata"], ownership(live, FIELD_MANAGER)
-    found = fingerprint(live, held)
+    found = b"" if is_sketch else fingerprint(live, held)
     return Live(
         resource=resource,
         uid=meta["uid"],
         version=meta["resourceVersion"],
         # Shared by all members, and with the manifest: a tenth of what an object takes each.
-        owner=sys.intern((meta.get("labels") or {}).get(PART_OF_LABEL, "")),
+        owner=sys.intern(_owner(live, labels)),
         digest=sys.intern((meta.get("annotations") or {}).get(DIGEST, "")),
         fingerprint=found,
         terminating="deletionTimestamp" in meta,
         leaving=_leaving(meta),
-        baseline=found if is_baseline else baseline,
+        baseline=found if is_baseline else None if is_sketch else baseline,
         snapshot=snapshot,
         applied=is_applied_by(live, FIELD_MANAGER),
         is_labelled_by_us=_is_labelled(held.ours),
         directives=of_live(meta.get("annotations"), meta.get("labels")),
-        claimed_by=sys.intern((meta.get("annotations") or {}).get(CLAIMED_BY, "")),
+        claimed_by=sys.intern(labels.read((meta.get("annotations") or {}).get(CLAIMED_BY, ""))),
         controller=controller_of(live),
     )
+
+
+def _owner(live: Mapping[str, Any], labels: OwnerLabels) -> str:
+    return labels.read((live["metadata"].get("labels") or {}).get(PART_OF_LABEL, ""))
 
 
 def _is_labelled(ours: FieldTree) -> bool:

@@ -205,6 +205,18 @@ class Outcome:
     """Value of the annotation that releases commits, as it was last acted on."""
 
     @property
+    def figures(self) -> dict[str, str | int | None]:
+        """What a trace tells of the pass."""
+        return {
+            "commit": self.artifact.commit if self.artifact else None,
+            "revision": self.artifact.revision if self.artifact else None,
+            "objects": self.desired,
+            "changed": len(self.done),
+            "drifted": len(self.drift),
+            "problems": len(self.problems),
+        }
+
+    @property
     def is_compared(self) -> bool:
         """Whether desired and live objects are known; also while a newer commit cannot be rendered, and an older one is in force."""
         return self.evaluated or bool(self.kinds)

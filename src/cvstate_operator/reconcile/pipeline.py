@@ -86,6 +86,8 @@ class Pipeline:
         """By what every object was judged last; None if a pass ended half-way, so that the next one looks at everything."""
         self._fixes: frozenset[str] = frozenset()
         """Commits that a person lets pass although an error budget burns."""
+        self._begun_at = world.clock.monotonic()
+        """From when on all that concerns its objects is heard; before that another replica may have had it."""
         self._has_told = False
         """Whether what this process found out was told once."""
         self._applied_digest = applied_digest(status)
@@ -95,6 +97,11 @@ class Pipeline:
     def ledger(self) -> Ledger:
         """What waits to be looked at."""
         return self._stages.ledger
+
+    @property
+    def unwritten(self) -> int:
+        """Objects of the pass in progress that are to be written and that nobody has taken up yet; 0 between passes."""
+        return self._stages.writer.unwritten
 
     def stop(self) -> None:
         """Finish the objects in hand and start no others; the pass in progress then ends."""
@@ -215,11 +222,12 @@ class Pipeline:
         everything = news is None or full or is_other or self._stages.consent.is_news or (is_new and self._stages.revision.is_rollback)
         self._looked_over = None
         age = 0.0 if asked or not self._stages.observe.seen_all else tolerated_age(parse_seconds(spec.interval))
-        is_listed = full or is_judged_anew or not self._stages.observe.seen_all
+        is_sketched = self._world.index.hear_again(self._who.owner)
+        is_listed = full or is_judged_anew or is_sketched or not self._stages.observe.seen_all
+        # What is taken over together is listed together: a list that was begun since is new enough.
+        listed_since = started if is_judged_anew else max(started - age, self._begun_at if is_sketched else 0.0)
         with self._world.tracer.span("observe", listed=is_listed):
-            visible = await self._stages.observe.observe(
-                wanted, resync_before=started - (0.0 if is_judged_anew else age) if is_listed else None
-            )
+            visible = await self._stages.observe.observe(wanted, resync_before=listed_since if is_listed else None)
         looked_at = self._due(visible, wanted.objects if everything else news or ())
         done = await self._apply(
             wanted, looked_at, orders, is_thorough=everything or bool(news), retry_all=full or self._stages.consent.is_news

@@ -136,8 +136,8 @@ class Cluster(Protocol):
             CvstateError: it could not be read.
         """
 
-    async def owner_exists(self, owner: str) -> bool:
-        """Whether there is a ClusterState with this ApplySet id; True if that cannot be told."""
+    async def owner_exists(self, owner: str, *, asked_by: str) -> bool:
+        """Whether there is a ClusterState, other than the one with the ApplySet id `asked_by`, that an object with this owner belongs to; True if that cannot be told."""
 
     async def apply(
         self,

@@ -182,7 +182,7 @@ class PruneStage:
     async def _grant(self, ref: ObjectRef, live: Live) -> None:
         """Give an object to the ClusterState of another replica that asked for it."""
         try:
-            await self._world.cluster.edit(live.resource, ref, exchange.grant(live))
+            await self._world.cluster.edit(live.resource, ref, exchange.grant(live, self._world.index.labels))
         except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
             return  # another one's by now, or gone: the event about it says so
         except errors.CvstateError as exc:

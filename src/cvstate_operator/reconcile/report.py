@@ -85,7 +85,7 @@ def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation
     )
     kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
     return {
-        **kept,
+        **_doubtful(kept),
         "observedGeneration": generation,
         "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
     }
@@ -96,7 +96,7 @@ def leaving(departure: Departure, *, previous: Mapping[str, Any], generation: in
     left = f"{wording.plural(len(departure.left), 'object')} to be deleted first ({wording.named(departure.left)})"
     message = f"{left}; waiting for {departure.why}. To leave them where they are, set spec.deletionPolicy: Orphan"
     ready = Condition(ConditionType.READY, False, Reason.DELETING, message)
-    return _underway(previous, ready, Reason.DELETING, (), generation=generation, now=now)
+    return _underway(_doubtful(previous), ready, Reason.DELETING, (), generation=generation, now=now)
 
 
 def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
@@ -107,6 +107,7 @@ def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int,
     if isinstance(error, TargetUnreachableError):
         # What was found out there may be otherwise by now, and nobody can look.
         kept = [Condition(c.type, None, error.reason, error.message) if c.type in _OF_TARGET else c for c in kept]
+        previous = _doubtful(previous)
     return _underway(previous, ready, Reason.PROGRESSING_WITH_RETRY, kept, generation=generation, now=now)
 
 
@@ -126,6 +127,11 @@ def _underway(
         "observedGeneration": generation,
         "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
     }
+
+
+def _doubtful(previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The status before, of which nothing can be relied on any more: the score is the one known last, and the confidence 0."""
+    return {**previous, "cv": {**previous["cv"], "confidence": 0}} if previous.get("cv") else dict(previous)
 
 
 def _lasting(previous: Mapping[str, Any]) -> list[Condition]:

@@ -23,6 +23,15 @@ from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 
 AGAIN_SECONDS: Final = 2.0
 """How often it looks whether what stood in its way is gone; that an object is gone is told by an event."""
+_OUT_OF_REACH: Final = (
+    errors.ForbiddenError,
+    errors.UnauthorizedError,
+    errors.TargetUnreachableError,
+    errors.ReferenceMissingError,
+    errors.KubeConfigInvalidError,
+    errors.URLNotAllowedError,
+)
+"""What keeps anybody from getting at the objects: their account or its rights are gone, or their cluster, or the Secret that leads to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,8 @@ class Departure:
     kept: int
     """Objects that stay."""
     is_refused: bool = False
-    """Whether what stands in the way is that the account may not do it, or that nobody may act as it: most likely it was deleted together with the ClusterState."""
+    """Whether what stands in the way is that nobody gets at the objects: the account or its rights, the cluster or its Secret were most likely deleted before the ClusterState, or
+    together with it."""
 
 
 class TeardownStage:
@@ -54,7 +64,14 @@ class TeardownStage:
         """Delete what may go now."""
         index, now = self._world.index, self._world.clock.monotonic()
         index.claims.want(self._owner, (), None, now)
-        await self._observe.observe(Desired(), resync_before=None if self._has_listed else now)
+        try:
+            await self._observe.observe(Desired(), resync_before=None if self._has_listed else now)
+        except _OUT_OF_REACH as exc:
+            if not self._observe.kinds:
+                raise
+            # After a restart not even what is served can be asked; of which kinds the objects are is known from before.
+            left = tuple(sorted(index.members(self._owner))) or tuple(ObjectRef(*kind, "", "") for kind in sorted(self._observe.kinds))
+            return Departure(left, exc.message, 0, is_refused=True)
         self._has_listed = self._observe.seen_all
         members = dict(index.members(self._owner))
         going = {ref: live for ref, live in members.items() if live.terminating or self._may_go(ref, live, orders)}
@@ -64,7 +81,7 @@ class TeardownStage:
         ):  # nothing is declared, so no namespace is closed: what is there and may not be seen was never made by this account
             kind, error = next(iter(self._observe.blind.items()))
             left = tuple(going) or (ObjectRef(kind.group, kind.kind, "", ""),)
-            return Departure(left, f"{kind} cannot be seen: {error.message}", kept, isinstance(error, errors.ForbiddenError))
+            return Departure(left, f"{kind} cannot be seen: {error.message}", kept, isinstance(error, _OUT_OF_REACH))
         if not going:
             return Departure((), "", kept)
         if index.claims.catch_up(self._owner, now) or not self._is_agreed(now):
@@ -95,7 +112,7 @@ class TeardownStage:
                 result = exc.reason
             except errors.CvstateError as exc:
                 result, problem = exc.reason, problem or f"{ref}: {exc.message}"
-                refused += isinstance(exc, errors.ForbiddenError)
+                refused += isinstance(exc, _OUT_OF_REACH)
             self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result=result)
         return problem, tried > 0 and refused == tried
 

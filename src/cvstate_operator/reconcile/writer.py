@@ -75,6 +75,8 @@ class Writer:
         """Whether the last pass left objects alone: it was to stop, an EmergencyStop came, or a newer commit."""
         self.lost_body = False
         """Set when the render store lost a body: only a render makes it again."""
+        self.unwritten = 0
+        """Changes of the batch in hand that no worker has taken up yet. A worker that waits for its turn to write has taken one up."""
 
     @property
     def is_cut_short(self) -> bool:
@@ -127,9 +129,13 @@ class Writer:
 
     async def _carry_out(self, batch: Sequence[Change], since: Mapping[ObjectRef, float], orders: Orders, done: list[Done]) -> None:
         queue = iter(batch)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(batch), self._world.parallel)):
-                group.create_task(self._work(queue, since, orders, done))
+        self.unwritten = len(batch)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(batch), self._world.parallel)):
+                    group.create_task(self._work(queue, since, orders, done))
+        finally:
+            self.unwritten = 0
 
     def _lacks_kind(self, change: Change) -> bool:
         return change.manifest is not None and self._world.cluster.resource(change.manifest.gvk) is None
@@ -137,6 +143,7 @@ class Writer:
     async def _work(self, queue: Iterator[Change], since: Mapping[ObjectRef, float], orders: Orders, done: list[Done]) -> None:
         """One of several that take changes off the same queue until it is empty, or we are to stop."""
         for number, change in enumerate(queue, 1):
+            self.unwritten -= 1
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)  # to verify one waits for nothing
             async with self._world.writers:

@@ -17,7 +17,9 @@ import pygit2
 from pygit2.enums import RepositoryOpenFlag
 
 from cvstate_operator import errors
+from cvstate_operator.isolation import task
 from cvstate_operator.render import charts, checkout, kustomization_file, kustomizations, listing, shares
+from cvstate_operator.render import program as runner
 from cvstate_operator.render.globs import matcher
 from cvstate_operator.render.helm_chart import CHART_FILE
 from cvstate_operator.render.parse import Options, parse
@@ -68,6 +70,7 @@ def render(request: dict[str, Any], *, only_plain: bool = False) -> dict[str, An
     Raises:
         BuildFailedError: nothing can be said about any file.
         CacheLostError: the repository lacks objects.
+        MemoryError, OutOfRoomError: more would have to be read or written than it may.
     """
     try:
         repository = pygit2.Repository(request["repository"], _PLAIN)
@@ -77,11 +80,14 @@ def render(request: dict[str, Any], *, only_plain: bool = False) -> dict[str, An
         kind = request["type"] if request["type"] != "Auto" else _detect(directory)
         if only_plain and kind != "Plain":
             return {}
-        store = Store(Path(request["store"]).parent)
+        store = Store(Path(request["store"]).parent, most_bytes=request["room"] // checkout.PARTS)
         if kind == "Plain":
             return {"type": kind, "tool": "", "warnings": [], **_plain(repository, root, directory, request, store)}
         return {"type": kind, **_whole(repository, root, kind, request, store)}
+    except runner.ProgramMemoryError as exc:
+        raise MemoryError(exc.message) from exc
     except (pygit2.GitError, KeyError) as exc:
+        task.raise_if_short(exc)
         raise errors.CacheLostError("the cached repository is damaged; it is fetched again") from exc
 
 

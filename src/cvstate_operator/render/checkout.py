@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pygit2
 
 from cvstate_operator import errors
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import export, paths
+
+PARTS: Final = 4
+"""A render may write so many times the part of its room that each of these may take: what is given to a program, Helm's copy of a chart, and objects, of which
+those of a process that failed are written again."""
 
 
 def path_of(request: Mapping[str, Any]) -> str:
@@ -34,8 +38,20 @@ def program_of(tools: Mapping[str, str], name: str, *, wanted: str) -> Path:
     return Path(tools[name])
 
 
-def write(repository: pygit2.Repository, root: pygit2.Tree, directories: Iterable[str], home: Path) -> Path:
+def program_memory_bytes(request: Mapping[str, Any]) -> int:
+    """What a program may have of the memory of a render; the rest is for this process, which holds what the program wrote."""
+    return int(request["memory"]) * 3 // 4
+
+
+def write(repository: pygit2.Repository, root: pygit2.Tree, directories: Iterable[str], home: Path, *, room_bytes: int) -> Path:
     """Write directories of a commit below `home`, and return where its root is.
+
+    Args:
+        repository: where the commit is.
+        root: its tree.
+        directories: that are needed.
+        home: of this process.
+        room_bytes: what the whole render may write.
 
     Raises:
         BuildFailedError: a file is only a pointer to Git LFS.
@@ -43,7 +59,8 @@ def write(repository: pygit2.Repository, root: pygit2.Tree, directories: Iterabl
     """
     into = home / "source"
     into.mkdir(mode=0o700)
-    written = export.export(repository, root, into, directories)
+    limits = export.Limits(max_bytes=min(export.Limits().max_bytes, room_bytes // PARTS))
+    written = export.export(repository, root, into, directories, limits=limits)
     if written.lfs_pointers:
         raise lfs_pointer(written.lfs_pointers[0])
     return into

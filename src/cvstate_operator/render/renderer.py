@@ -1,14 +1,20 @@
 """The renderer: the parent's side of rendering. Reads only what our own child wrote, never the repository."""
 
 import asyncio
+import contextlib
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, Final
 
+import orjson
+
 from cvstate_operator import errors
-from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.isolation.child import ChildFailedError, Children, ChildStarvedError, ChildTimeoutError, Limits
+from cvstate_operator.isolation.memory import Memory
+from cvstate_operator.isolation.room import Room, RoomLackError
 from cvstate_operator.objects.artifact import Artifact, Piece, Rendered
 from cvstate_operator.objects.directives import DEFAULT, Directives
 from cvstate_operator.objects.identity import Gvk
@@ -16,37 +22,60 @@ from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin, d
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render.batches import Answer, Batches
+from cvstate_operator.render.journal import Journal
 from cvstate_operator.render.store import Store
+from cvstate_operator.render.turns import Turns
 
 TASK: Final = "cvstate_operator.render.build"
-CONCURRENT_RENDERS: Final = 4
-"""Child processes at a time; each keeps a core busy."""
+FILE_BYTES: Final = 4 * 2**30
+"""Largest file that a render may write, however much room there is."""
 SLOW_SECONDS: Final = 5.0
 """What took so long the last time waits for its turn among its like, one at a time, and holds up nobody else."""
 KINDS_SHARED: Final = 1024
 """Kinds that manifests share, rather than have one each (250 bytes); a hostile repository cannot make us keep more."""
-LIMITS: Final = Limits(wall_seconds=60.0, memory_bytes=4 * 2**30)
-"""Of one render; 5,000 plain objects take half a second. The address space is what Go programs reserve, not what they use."""
+WALL_SECONDS: Final = 60.0
+"""Longest that one render may take; 5,000 plain objects take half a second."""
 
 
 class Renderer:
     """Commits to manifests, through a store on disk."""
 
-    def __init__(self, store: Store, children: Children, *, tools: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        children: Children,
+        *,
+        tools: Mapping[str, str],
+        memory: Memory | None = None,
+        room: Room | None = None,
+        journal: Journal | None = None,
+    ) -> None:
         """
         Args:
             store: where rendered objects are kept.
             children: where foreign bytes are read.
             tools: `kustomize` and `helm`, and where the programs are; those that are not installed are absent.
+            memory: what children may have of it; None: what there is, divided.
+            room: of the cache directory; None: it has no bound.
+            journal: of renders that are under way; None for a process that nobody would start again.
         """
         self._store = store
         self._children = children
         self._tools = dict(tools)
-        self._slots = asyncio.Semaphore(CONCURRENT_RENDERS)
-        self._batches = Batches(self._together, self._slots, at_once=CONCURRENT_RENDERS)
+        self._memory = memory or Memory()
+        self._room = room or Room()
+        self._journal = journal
+        small = self._memory.division.renders
+        self._room_bytes = self._room.work_bytes // (small.at_once + 1)
+        # One of the small ones is kept for those that are slow.
+        self._slots = asyncio.Semaphore(small.at_once - 1)
+        self._batches = Batches(self._together, self._slots, at_once=small.at_once - 1)
         self._slow_slot = asyncio.Semaphore(1)
         self._slow: set[tuple[str, str]] = set()
         """Repository and path of sources whose last render was slow."""
+        self._large: set[tuple[str, str]] = set()
+        """Repository and path of sources that did not do with a small share of the memory."""
+        self._turns = Turns()
 
     async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None, tenant: str = "") -> Rendered:
         """Every manifest in the artifact.
@@ -59,9 +88,18 @@ class Renderer:
 
         Raises:
             BuildFailedError: nothing can be said about any file.
+            RenderTooLargeError: it needs more memory or room than there is, or the process died of it.
             CacheLostError: the repository must be fetched again.
         """
-        answer = await self._run(artifact, self._request(artifact, recipe, previous.directory if previous else ""), tenant)
+        try:
+            self._room.require()
+        except RoomLackError as exc:
+            raise errors.RenderTooLargeError(
+                f"{artifact.path} cannot be rendered: {exc.message}; give the operator more room (cacheBytes)"
+            ) from exc
+        with self._room.reading(artifact.repository):
+            answer = await self._run(artifact, self._request(artifact, recipe, previous.directory if previous else ""), tenant)
+        await self._keep(answer)
         # Beside the event loop: of 5,000 objects it takes 40 ms.
         pieces = await asyncio.to_thread(_merged, {} if previous is None or answer["complete"] else previous.pieces, answer)
         if not any(piece.manifests for piece in pieces.values()) and answer["type"] != "Plain":
@@ -109,14 +147,27 @@ class Renderer:
             "store": str(self._store.directory),
             "helm": asdict(recipe.helm),
             "tools": self._tools,
+            "memory": self._memory.division.renders.size_bytes,
+            "room": self._room_bytes,
         }
 
+    async def _keep(self, answer: Mapping[str, Any]) -> None:
+        """Have what was written counted, and older things go for it."""
+        for name in {index["file"] for index in answer["indexes"].values()}:
+            await self._room.note("rendered", str(self._store.directory / name))
+        await self._room.settle()
+
     async def _run(self, artifact: Artifact, request: dict[str, Any], tenant: str) -> Mapping[str, Any]:
+        if self._journal and self._journal.is_suspect(key := _key(request)):
+            if seconds := self._journal.refused_seconds(key):
+                raise _fatal(request, seconds)
+            async with self._turns.alone():
+                return await self._alone(request)
         source, answer = _source(request), None
-        if source not in self._slow:
-            answer = await self._batches.run((artifact.repository, tenant), request)
-        if answer is None:
-            async with self._slow_slot if source in self._slow else self._slots:
+        async with self._turns.ordinary():
+            if source not in self._slow | self._large:
+                answer = await self._batches.run((artifact.repository, tenant), request)
+            if answer is None:
                 return await self._alone(request)
         if error := answer.get("error"):
             raise errors.from_data(error)
@@ -127,23 +178,79 @@ class Renderer:
         """One child for all. What it did not live to answer has to be done alone."""
         try:
             if len(requests) == 1:
-                return [{"ok": await self._alone(requests[0])}]
-            answer = await self._children.run(TASK, {"batch": requests}, limits=LIMITS)
-        except ChildFailedError:
+                return [{"ok": await self._small(requests[0])}]
+            answer = await self._child(requests, {"batch": requests}, self._memory.division.renders.size_bytes)
+        except ChildStarvedError:
+            return [None] * len(requests)
+        except ChildFailedError as exc:
+            if len(requests) == 1:
+                raise _failed(requests[0], exc) from exc
             return [None] * len(requests)
         return [one or None for one in answer["answers"]]
 
     async def _alone(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By a child of its own: a small one, or if that does not do the one that may have much memory."""
+        source = _source(request)
+        try:
+            if source not in self._large:
+                try:
+                    async with self._slow_slot if source in self._slow else self._slots:
+                        return await self._small(request)
+                except ChildStarvedError as exc:
+                    if exc.lacks == "room":
+                        raise
+            async with self._memory.alone:
+                return await self._child([request], request, self._memory.division.alone_bytes)
+        except ChildFailedError as exc:
+            raise _failed(request, exc) from exc
+
+    async def _small(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By a child that has little memory; it is remembered if that does not do."""
+        try:
+            return await self._child([request], request, self._memory.division.renders.size_bytes)
+        except ChildStarvedError as exc:
+            if exc.lacks != "room":
+                self._large.add(_source(request))
+            raise
+
+    async def _child(self, renders: Sequence[Mapping[str, Any]], request: Mapping[str, Any], memory_bytes: int) -> Mapping[str, Any]:
+        """By a child that may have so much memory."""
         clock = asyncio.get_running_loop()
         began = clock.time()
+        is_most = memory_bytes == self._memory.division.alone_bytes
+        limits = Limits(WALL_SECONDS, memory_bytes, min(self._room_bytes, FILE_BYTES), is_most=is_most)
+        under_way = self._journal.under_way([_key(one) for one in renders]) if self._journal else contextlib.nullcontext()
         try:
-            return await self._children.run(TASK, dict(request), limits=LIMITS)
-        except ChildTimeoutError as exc:
-            raise errors.RenderTimeoutError(f"rendering {request['path']} was {exc.message}") from exc
-        except ChildFailedError as exc:
-            raise errors.BuildFailedError(f"rendering {request['path']} failed: {exc.message}") from exc
+            with under_way:
+                return await self._children.run(TASK, {**request, "memory": memory_bytes}, limits=limits)
         finally:
-            (self._slow.add if clock.time() - began > SLOW_SECONDS else self._slow.discard)(_source(request))
+            if len(renders) == 1:
+                (self._slow.add if clock.time() - began > SLOW_SECONDS else self._slow.discard)(_source(renders[0]))
+
+
+def _failed(request: Mapping[str, Any], error: ChildFailedError) -> errors.BuildFailedError:
+    """What it means that a child failed, though it had all that it may have."""
+    if isinstance(error, ChildTimeoutError):
+        return errors.RenderTimeoutError(f"rendering {request['path']} was {error.message}")
+    if isinstance(error, ChildStarvedError) and error.lacks:
+        most = "memory than one render may have" if error.lacks == "memory" else "room than one render may have (cacheBytes)"
+        return errors.RenderTooLargeError(
+            f"rendering {request['path']} needs more {most} ({error.message}); split the source, or give the operator more"
+        )
+    return errors.BuildFailedError(f"rendering {request['path']} failed: {error.message}")
+
+
+def _fatal(request: Mapping[str, Any], seconds: float) -> errors.RenderTooLargeError:
+    return errors.RenderTooLargeError(
+        f"the operator's process died each time that {request['path']} was rendered; it is not tried again before another commit or spec, or for "
+        f"{-(-seconds // 3600):.0f} h; make the source smaller, or give the operator more memory"
+    )
+
+
+def _key(request: Mapping[str, Any]) -> str:
+    """What is rendered, and how: another commit or another recipe has another key. A digest, since there may be secrets in a recipe."""
+    told = {name: value for name, value in request.items() if name not in ("previous", "store", "tools", "memory", "room")}
+    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 
 def _source(request: Mapping[str, Any]) -> tuple[str, str]:

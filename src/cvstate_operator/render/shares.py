@@ -4,6 +4,7 @@ A first render of thousands of objects is the longest wait before the first of t
 child's process group: whatever ends it ends them.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,12 +53,19 @@ def parse_all(repository: pygit2.Repository, blobs: Mapping[str, str], options: 
     """
     keys = list(blobs)
     first, *others = [{key: blobs[key] for key in keys[number::shares]} for number in range(shares)]
-    forks = [_Fork(repository, share, options, store) for share in others]
-    indexes = _parse(repository, first, options, store)
-    for fork, share in zip(forks, others, strict=True):
-        # What a fork could not do (it may have run out of memory) fails here as it would have without one.
-        found = fork.result()
-        indexes |= _parse(repository, share, options, store) if found is None else found
+    if not others:
+        return _parse(repository, first, options, store)
+    # All of them together may have what this process may have, and write what it may.
+    memory_bytes = task.free_memory_bytes() // shares
+    forks = [_Fork(memory_bytes, repository, share, options, store.divided(shares)) for share in others]
+    found: list[Indexes | None] = []
+    with contextlib.suppress(MemoryError, task.OutOfRoomError), task.restricted(memory_bytes):
+        found.append(_parse(repository, first, options, store.divided(shares)))
+    found = [*(found or [None]), *(fork.result() for fork in forks)]
+    indexes: Indexes = {}
+    for share, part in zip((first, *others), found, strict=True):
+        # What one of them could not do (it may have been too much for a part) is done again here, or fails as it would have alone.
+        indexes |= _parse(repository, share, options, store) if part is None else part
     return indexes
 
 
@@ -71,13 +79,13 @@ def _parse(repository: pygit2.Repository, blobs: Mapping[str, str], options: Opt
 class _Fork:
     """One share, in a process of its own."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, memory_bytes: int, *arguments: Any) -> None:
         self._readable, writable = os.pipe()
         parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             task.die_with_parent(parent)
-            _work(writable, arguments)
+            _work(writable, memory_bytes, arguments)
         os.close(writable)
 
     def result(self) -> Indexes | None:
@@ -88,11 +96,12 @@ class _Fork:
         return orjson.loads(told) if status == 0 else None
 
 
-def _work(writable: int, arguments: Sequence[Any]) -> None:
+def _work(writable: int, memory_bytes: int, arguments: Sequence[Any]) -> None:
     """Never returns: the stack of the process that was forked must not be unwound here."""
     code = 1
     try:
-        told = orjson.dumps(_parse(*arguments))
+        with task.restricted(memory_bytes):
+            told = orjson.dumps(_parse(*arguments))
         with open(writable, "wb") as stream:
             stream.write(told)
         code = 0

@@ -14,19 +14,22 @@ import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import orjson
 
+from cvstate_operator.isolation.keeper import Kept
+from cvstate_operator.isolation.task import OutOfRoomError
+
 STORE_VERSION: Final = "v4"
 """Part of the store's path: what another version of the reader wrote is not used."""
-MAX_BYTES: Final = 4 * 2**30
-"""Above this, files that no ClusterState uses are removed at once rather than after a day."""
 KEEP_SECONDS: Final = 24 * 3600.0
 """How long a file is kept that nobody uses: a rollback within a day parses nothing anew."""
+SPARED_SECONDS: Final = 60.0
+"""How long a file is spared after its render, until the ClusterState says that it uses it."""
 YOUNG_SECONDS: Final = 300.0
 """A file of this age may belong to a render that is not finished yet; a render takes a minute at most."""
 MANY: Final = 64
@@ -43,14 +46,24 @@ _VERSIONS: Final = re.compile(r"v[0-9]+")
 class Store:
     """One directory of rendered files."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, most_bytes: int | None = None) -> None:
+        """
+        Args:
+            root: the directory; made if absent.
+            most_bytes: of each file that is written; None: as many as there are.
+        """
         self.directory = root / STORE_VERSION
+        self.most_bytes = most_bytes
         self._place = f"{self.directory}/"
         """The same, to put a name behind: a body is read for each object that is applied, and to join paths takes as long as to read it."""
 
     def write(self) -> "Writing":
         """Begin a file; in a `with` statement, at whose end it is there: whole or not at all, also if two children write the same at once."""
-        return Writing(self.directory)
+        return Writing(self.directory, self.most_bytes)
+
+    def divided(self, number: int) -> "Store":
+        """The same store for each of so many processes that write at the same time: the files of all of them are bounded as one would be."""
+        return Store(self.directory.parent, most_bytes=None if self.most_bytes is None else self.most_bytes // number)
 
     def find(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
         """The indexes of those contents that were rendered before, each as it was given to `Writing.add`, with `file` and `start`.
@@ -90,7 +103,7 @@ class Store:
         with contextlib.suppress(OSError):
             (self.directory / file).unlink()
 
-    def collect(self, used: Collection[str], *, max_bytes: int = MAX_BYTES) -> int:
+    def collect(self, used: Collection[str]) -> int:
         """Remove what nobody uses and nobody used lately, and what other versions left; returns the bytes that are left.
 
         Takes a while: not for the event loop.
@@ -107,7 +120,7 @@ class Store:
         for written_at, name, size in sorted(found):
             age = now - written_at
             is_left_behind = name.startswith(".")  # by a child that was killed while it wrote
-            if name not in used and (age > KEEP_SECONDS or (age > YOUNG_SECONDS and (is_left_behind or total > max_bytes))):
+            if name not in used and (age > KEEP_SECONDS or (age > YOUNG_SECONDS and is_left_behind)):
                 self.discard(name)
                 total -= size
         return total
@@ -124,7 +137,10 @@ class Store:
     def _search(self, file: str, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
         try:
             with open(self.directory / file, "rb") as opened:
-                return {key: {**index, "file": file} for key, index in _read(opened, wanted).items()}
+                found = {key: {**index, "file": file} for key, index in _read(opened, wanted).items()}
+                if found:
+                    os.utime(opened.fileno())  # what is used again goes last
+                return found
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError):  # the last two: JSON of another shape
@@ -138,11 +154,57 @@ class Store:
                     shutil.rmtree(entry.path, ignore_errors=True)
 
 
+class Shelf:
+    """What a store keeps, as `Room` looks after it."""
+
+    def __init__(self, store: Store, *, used: Callable[[], Collection[str]]) -> None:
+        """
+        Args:
+            store: whose files they are.
+            used: names of the files that ClusterStates use now.
+        """
+        self._store = store
+        self._used = used
+        self._young: dict[str, float] = {}
+        """Path to when it was measured last (monotonic seconds): who rendered it is about to say that it is used."""
+
+    def kept(self) -> Mapping[str, Kept]:
+        """Every file, by path."""
+        found = {}
+        with contextlib.suppress(OSError), os.scandir(self._store.directory) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    facts = entry.stat(follow_symlinks=False)
+                    found[entry.path] = Kept(facts.st_size, facts.st_mtime)
+        return found
+
+    def measure(self, path: str) -> Kept | None:
+        """One file."""
+        try:
+            facts = os.lstat(path)
+        except OSError:
+            self._young.pop(path, None)
+            return None
+        self._young[path] = time.monotonic()
+        return Kept(facts.st_size, facts.st_mtime)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; what it held is rendered again."""
+        self._store.discard(os.path.basename(path))
+
+    def spared(self) -> Collection[str]:
+        """Files that are used, or are about to be."""
+        now = time.monotonic()
+        self._young = {path: at for path, at in self._young.items() if now < at + SPARED_SECONDS}
+        return {*self._young, *(f"{self._store.directory}/{name}" for name in self._used())}
+
+
 class Writing:
     """One file in the making. Bodies go to disk as they come, so that memory holds their indexes only."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, most_bytes: int | None) -> None:
         self._directory = directory
+        self._most_bytes = most_bytes
         self._file: IO[bytes] | None = None
         self._temporary = ""
         self._indexes: dict[str, dict[str, Any]] = {}
@@ -167,7 +229,13 @@ class Writing:
         return key in self._indexes
 
     def add(self, key: str, index: dict[str, Any], bodies: bytes) -> None:
-        """Put one content in, as `parse` made it."""
+        """Put one content in, as `parse` made it.
+
+        Raises:
+            OutOfRoomError: the file would be larger than it may be; keys and indexes on top of that are a small part of it.
+        """
+        if self._most_bytes is not None and self._length + len(bodies) > self._most_bytes:
+            raise OutOfRoomError(f"more than {self._most_bytes // 2**20} MiB of objects")
         if self._file is None:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor, self._temporary = tempfile.mkstemp(dir=self._directory, prefix=".")

@@ -6,12 +6,15 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cvstate_operator.isolation.keeper import Kept
+
 MAX_BYTES: Final = 10 * 2**30
-"""Above this, repositories are removed, those first that were used least recently."""
+"""Of a cache that nobody bounds otherwise: above this, repositories are removed, those first that were used least recently."""
 MAX_IDLE_SECONDS: Final = 7 * 24 * 3600.0
 """A repository that nobody used for so long is removed."""
 MAX_PACKS: Final = 100
@@ -50,6 +53,25 @@ class GitCache:
                 shutil.rmtree(directory, ignore_errors=True)
         except OSError:
             return
+
+    def kept(self) -> Mapping[str, Kept]:
+        """Every repository, by path."""
+        return {str(entry.directory): Kept(entry.size_bytes, entry.used_at) for entry in self._entries()}
+
+    def measure(self, path: str) -> Kept | None:
+        """One repository."""
+        try:
+            return Kept(_size(Path(path)), os.stat(path).st_mtime)
+        except OSError:
+            return None
+
+    def remove(self, path: str) -> None:
+        """Remove a repository, unless a child works in it right now; it is fetched again when somebody wants it."""
+        self.discard(path)
+
+    def spared(self) -> Collection[str]:
+        """None: a repository is in use only while somebody reads it."""
+        return ()
 
     def collect(self, *, max_bytes: int = MAX_BYTES) -> int:
         """Remove what is too old, too scattered or too much; returns the bytes that are left. Takes a while: not for the event loop."""

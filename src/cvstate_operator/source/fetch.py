@@ -8,23 +8,23 @@ the cached one is tried once more with an empty one; that one stays only if it g
 """
 
 import errno
-import fcntl
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pygit2
-from pygit2.enums import FetchPrune, RepositoryOpenFlag
+from pygit2.enums import FetchPrune
 
 from cvstate_operator import errors
+from cvstate_operator.isolation.task import OutOfRoomError, raise_if_short
 from cvstate_operator.objects import http_credentials
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.redaction import one_line
-from cvstate_operator.source import credentials, history, ssh
+from cvstate_operator.source import bare, credentials, history, ssh
+from cvstate_operator.source.bare import LIBGIT2_ERRORS
+from cvstate_operator.source.receipt import Receipt
 from cvstate_operator.source.refs import Chosen, choose
 from cvstate_operator.source.relay import Relay
 
@@ -33,14 +33,10 @@ MAX_REFS: Final = 100_000
 
 _NO_SUCH_OBJECT: Final = ("not our ref", "object not found", "no match for id", "target OID for the reference doesn't exist")
 """What servers and libgit2 1.9 say of a commit that is not there."""
-_LIBGIT2_ERRORS: Final = (pygit2.GitError, KeyError, ValueError)
-"""What pygit2 raises for any fault of a server, of an object, or of a file."""
 _FILE_ERRORS: Final = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS)
 """Faults of a disk; libgit2 tells them only by the text of strerror(3)."""
 _TAGS: Final = "refs/tags/"
 _CACHED_REFS: Final = "refs/cvstate/"
-_PLAIN: Final = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.NO_DOTGIT | RepositoryOpenFlag.BARE
-"""This directory itself: by default libgit2 takes the next repository above it, should it be damaged."""
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -50,8 +46,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
             `at` (`{name, short, commit, tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted
             from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}), `verify` (`{mode, keys}` or null), `policy` (of
-            `AddressPolicy`), and `wants`, one for each who asks: `path`, `known` (commit that he has already, or empty), `baseline` (commit to descend
-            from, or empty). The first one's baseline says how much history is brought.
+            `AddressPolicy`), `room` (bytes that may be written), and `wants`, one for each who asks: `path`, `known` (commit that he has already, or
+            empty), `baseline` (commit to descend from, or empty). The first one's baseline says how much history is brought.
 
     Returns:
         `look`: `{name, short, commit, tag_object}`; `answers`, one for each want: `{"error": …}` (`errors.to_data`), or `{"ok": …}` with `tree`, `directory`,
@@ -60,12 +56,15 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         CvstateError: of the source as such. FetchFailedError also if the cache cannot be used.
+        MemoryError, OutOfRoomError: more would have to be read or written than this process may.
     """
     directory = Path(request["repository"])
     try:
-        with _locked(directory):
+        with bare.locked(directory):
             return _found(directory, request)
     except OSError as exc:
+        if _is_too_large_a_file(exc):
+            raise OutOfRoomError from exc
         # The network has errors of its own by now; what is left are files.
         what = "give its volume more room, or make it writable"
         why = f"{exc.strerror}: {exc.filename}" if exc.strerror else str(exc)
@@ -76,17 +75,21 @@ def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
     """One look; if it fails with a cached repository, a second one with an empty one, which takes the place of the other."""
     if request["at"] or request["recall"]:
         try:
-            repository = _open(directory)
+            repository = bare.open_swept(directory)
             chosen = Chosen(**request["at"]) if request["at"] else _recalled(repository, request)
-        except _LIBGIT2_ERRORS as exc:
+        except LIBGIT2_ERRORS as exc:
+            raise_if_short(exc)
             raise _lacking() from exc
         return _answers(repository, chosen, request, fault=lambda error: _lacking())
     if not directory.exists():
         return _from_nothing(directory, request)
     try:
-        repository = _open(directory)
+        repository = bare.open_swept(directory)
         return _answers(repository, _from_server(repository, request), request, fault=None)
-    except _LIBGIT2_ERRORS:
+    except LIBGIT2_ERRORS as exc:
+        raise_if_short(exc)
+        if _is_too_large_a_file(exc):
+            raise OutOfRoomError from exc
         return _made_anew(directory, request)
 
 
@@ -113,22 +116,23 @@ def _recalled(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
 
 def _made_anew(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
     fresh = directory.with_suffix(".new")
-    _remove(fresh)
+    bare.remove(fresh)
     try:
         found = _from_nothing(fresh, request)
-        _remove(directory)
+        bare.remove(directory)
         fresh.rename(directory)
         return found
     finally:
-        _remove(fresh)
+        bare.remove(fresh)
 
 
 def _from_nothing(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
     """One look with an empty repository: what fails now is the server's doing, or that of who pushed."""
-    repository = _open(directory)
+    repository = bare.open_swept(directory)
     try:
         chosen = _from_server(repository, request)
-    except _LIBGIT2_ERRORS as exc:
+    except LIBGIT2_ERRORS as exc:
+        raise_if_short(exc)
         raise _translate(exc, request) from exc
     return _answers(repository, chosen, request, fault=_unreadable)
 
@@ -148,7 +152,8 @@ def _answers(
             answers.append({"ok": judge.answer(want, is_brought=number == 0 and not (request["at"] or request["recall"]))})
         except errors.CvstateError as exc:
             answers.append({"error": errors.to_data(exc)})
-        except _LIBGIT2_ERRORS as exc:
+        except LIBGIT2_ERRORS as exc:
+            raise_if_short(exc)
             if fault is None:
                 raise
             answers.append({"error": errors.to_data(fault(exc))})
@@ -211,48 +216,6 @@ def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any
     return str(signer)
 
 
-# -- the repository -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Two fetches into one repository go one after the other."""
-    directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(directory.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _open(directory: Path) -> pygit2.Repository:
-    """The bare repository, swept; one that cannot be opened is made anew. Under the lock only."""
-    _sweep(directory)
-    try:
-        return pygit2.Repository(str(directory), _PLAIN)
-    except _LIBGIT2_ERRORS:
-        _remove(directory)
-    try:
-        return pygit2.init_repository(str(directory), bare=True)
-    except _LIBGIT2_ERRORS as exc:
-        raise OSError(str(exc)) from exc
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what a killed fetch left: a lock of libgit2 would fail every later fetch, half a pack takes room for ever. Ours is the only writer."""
-    left = [*directory.glob("*.lock"), *directory.glob("refs/**/*.lock"), *directory.glob("objects/pack/*.lock")]
-    left += [
-        path for path in directory.glob("objects/pack/*") if "_git2_" in path.name or path.name.startswith("tmp_") or path.suffix == ".keep"
-    ]
-    for path in left:
-        path.unlink(missing_ok=True)
-
-
-def _remove(directory: Path) -> None:
-    if directory.is_dir() and not directory.is_symlink():
-        shutil.rmtree(directory, ignore_errors=True)
-    else:
-        directory.unlink(missing_ok=True)
-
-
 # -- the server ---------------------------------------------------------------------------------------------------------
 
 
@@ -262,29 +225,27 @@ def _from_server(repository: pygit2.Repository, request: dict[str, Any]) -> Chos
     secret = {name: text.encode("latin-1") for name, text in request["credentials"].items()}
     policy = AddressPolicy(**{**request["policy"], "hosts": tuple(request["policy"]["hosts"])})
     if url.startswith("file://"):
-        return _Server(repository, url, request).fetch()
+        return _Server(repository, url, request, callbacks=Receipt(request["room"])).fetch()
     if url.startswith("ssh://"):
         identity = credentials.for_ssh(request["secret"], secret)
         address = ssh.prepare(url, identity, policy)
-        callbacks = ssh.SshCallbacks(url, identity)
+        callbacks = ssh.SshCallbacks(url, identity, request["room"])
         try:
             return _Server(repository, address, request, callbacks=callbacks).fetch()
-        except (errors.CvstateError, *_LIBGIT2_ERRORS) as exc:
+        except (errors.CvstateError, *LIBGIT2_ERRORS) as exc:
             raise callbacks.failure or exc from None
     relay = Relay(url, http_credentials.for_http(request["secret"], secret), policy)
     with relay.serve() as address:
         try:
-            return _Server(repository, address, request).fetch()
-        except (errors.CvstateError, *_LIBGIT2_ERRORS) as exc:
+            return _Server(repository, address, request, callbacks=Receipt(request["room"])).fetch()
+        except (errors.CvstateError, *LIBGIT2_ERRORS) as exc:
             raise relay.failure or exc from None
 
 
 class _Server:
     """One look at a server through libgit2. What libgit2 raises of fetching passes through; the cached repository may be the reason."""
 
-    def __init__(
-        self, repository: pygit2.Repository, address: str, request: dict[str, Any], callbacks: pygit2.RemoteCallbacks | None = None
-    ) -> None:
+    def __init__(self, repository: pygit2.Repository, address: str, request: dict[str, Any], callbacks: Receipt) -> None:
         self._repository = repository
         self._address = address
         self._request = request
@@ -317,7 +278,7 @@ class _Server:
                 heads[head.name or ""] = str(head.oid)
                 if len(heads) > MAX_REFS:
                     raise errors.RepoTooLargeError(f"the repository has more than {MAX_REFS} refs; follow one that has fewer")
-        except _LIBGIT2_ERRORS as exc:  # nothing of the cached repository is in this
+        except LIBGIT2_ERRORS as exc:  # nothing of the cached repository is in this
             raise errors.FetchFailedError(f"cannot read {self._request['url']}: {one_line(str(exc))}") from exc
         return heads
 
@@ -359,6 +320,7 @@ class _Server:
     def _bring(self, refspecs: list[str], *, depth: int) -> None:
         # libgit2 cannot fetch a shallow history from a local directory; then it is a whole one.
         is_local = self._address.startswith("file://")
+        self._callbacks.begin()
         self._remote().fetch(refspecs, depth=0 if is_local else depth, prune=FetchPrune.NO_PRUNE, callbacks=self._callbacks)
 
     def _remote(self) -> pygit2.Remote:
@@ -373,6 +335,11 @@ def _translate(error: Exception, request: dict[str, Any]) -> errors.CvstateError
     if isinstance(error, KeyError) or any(words in text for words in _NO_SUCH_OBJECT):
         return _ref_not_found(request)
     return errors.FetchFailedError(f"cannot read {request['url']}: {one_line(text)}")
+
+
+def _is_too_large_a_file(error: Exception) -> bool:
+    """Whether a file met the limit of this process; libgit2 tells it only by the text of strerror(3)."""
+    return getattr(error, "errno", None) == errno.EFBIG or os.strerror(errno.EFBIG) in str(error)
 
 
 def _ref_not_found(request: dict[str, Any]) -> errors.RefNotFoundError:

@@ -12,22 +12,22 @@ from urllib.parse import urlsplit
 from cvstate_operator import errors
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.source import GitRef, GitSource, VerifyMode
-from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.isolation.child import Children
+from cvstate_operator.isolation.memory import Memory
+from cvstate_operator.isolation.room import Room
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.source.address import check_url
+from cvstate_operator.source.attempts import Attempts
 from cvstate_operator.source.cache import GitCache
 
-TASK: Final = "cvstate_operator.source.fetch"
-CONCURRENT_FETCHES: Final = 32
-"""Child processes at a time; each is mostly waiting for the network."""
 CONCURRENT_READERS: Final = 4
-"""Child processes at a time that only read the cache; each keeps a core busy."""
+"""Child processes at a time that only read the cache; each keeps a core busy. A quarter of all, where memory allows few."""
 CONCURRENT_PER_HOST: Final = 4
 """So that one server that hangs does not hold up the sources of others."""
 CONCURRENT_PER_NAMESPACE: Final = 8
-"""So that one tenant whose servers all hang does not hold up those of others."""
+"""So that one tenant whose servers all hang does not hold up those of others; at most half of all."""
 REVERIFY_SECONDS: Final = 600.0
 """How often the signature of a commit that is known is checked again: keys expire. It takes a tenth of a second of CPU."""
 TIDY_SECONDS: Final = 24 * 3600.0
@@ -114,12 +114,27 @@ class _Line:
 class GitSources:
     """Fetches from Git into a cache directory; one look serves everyone who follows the same ref of the same repository."""
 
-    def __init__(self, cache: GitCache, children: Children, policy: AddressPolicy) -> None:
+    def __init__(
+        self, cache: GitCache, children: Children, policy: AddressPolicy, *, memory: Memory | None = None, room: Room | None = None
+    ) -> None:
+        """
+        Args:
+            cache: where repositories are kept.
+            children: where foreign bytes are read.
+            policy: which addresses may be asked.
+            memory: what children may have of it; None: what there is, divided.
+            room: of the cache directory; None: it has no bound.
+        """
+        memory = memory or Memory()
         self._cache = cache
-        self._children = children
         self._policy = policy
-        self._slots = asyncio.Semaphore(CONCURRENT_FETCHES)
-        self._readers = asyncio.Semaphore(CONCURRENT_READERS)
+        self._room = room or Room()
+        self._attempts = Attempts(cache, children, memory, self._room)
+        small = memory.division.fetches
+        readers = min(CONCURRENT_READERS, small.at_once // 4)
+        self._slots = asyncio.Semaphore(small.at_once - readers)
+        self._readers = asyncio.Semaphore(readers)
+        self._per_namespace = min(CONCURRENT_PER_NAMESPACE, max(1, (small.at_once - readers) // 2))
         self._hosts: dict[tuple[str, str], asyncio.Semaphore] = {}
         """By namespace and host: who waits for a host holds up nobody of another namespace."""
         self._namespaces: dict[str, asyncio.Semaphore] = {}
@@ -168,7 +183,7 @@ class GitSources:
         details = self._details(git, access, request["repository"], known=None, baseline="")
         want = _Want(0.0, parse_seconds(git.timeout), details, _demand(git, access))
         async with self._turn(git, self._readers):
-            found = await self._run({**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout))
+            found = await self._attempts.run({**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout))
         want.take(found["look"], found["answers"][0])
         return self._artifact(git, access, want, None)
 
@@ -226,7 +241,7 @@ class GitSources:
                 return
         began = asyncio.get_running_loop().time()
         host = self._hosts.setdefault((namespace, (urlsplit(git.url).hostname or "").lower()), asyncio.Semaphore(CONCURRENT_PER_HOST))
-        tenant = self._namespaces.setdefault(namespace, asyncio.Semaphore(CONCURRENT_PER_NAMESPACE))
+        tenant = self._namespaces.setdefault(namespace, asyncio.Semaphore(self._per_namespace))
         async with self._turn(git, host, tenant, self._slots):
             try:
                 found = await self._judge(request, want, wants, git)
@@ -244,7 +259,7 @@ class GitSources:
             What the server, or an earlier look at it, said.
         """
         asking = [first, *(one for one in wants if one is not first and one.answer is None and one.demand == first.demand)]
-        found = await self._run({**request, **_told(asking)}, parse_seconds(git.timeout))
+        found = await self._attempts.run({**request, **_told(asking)}, parse_seconds(git.timeout))
         look: dict[str, str] = found["look"]
         for one, answer in zip(asking, found["answers"], strict=True):
             one.take(look, answer)
@@ -283,17 +298,6 @@ class GitSources:
         commit, at = self._verified.get((repository, verified_with), ("", 0.0))
         return known is not None and commit == known.commit and asyncio.get_running_loop().time() < at + REVERIFY_SECONDS
 
-    async def _run(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        try:
-            return await self._children.run(TASK, request, limits=Limits(wall_seconds=seconds))
-        except ChildTimeoutError as exc:
-            hint = "raise spec.source.git.timeout if the repository is large"
-            raise errors.FetchTimeoutError(f"reading {request['url']} was {exc.message}; {hint}") from exc
-        except ChildFailedError as exc:
-            # Whatever ended the child may lie in the cache: start from nothing next time.
-            self._cache.discard(request["repository"])
-            raise errors.FetchFailedError(f"reading {request['url']} failed: {exc.message}") from exc
-
     def _artifact(self, git: GitSource, access: Access, want: _Want, known: Artifact | None) -> Artifact:
         """What was wanted; `known` itself if it is that.
 
@@ -303,6 +307,7 @@ class GitSources:
         look, answer = want.result()
         repository = str(self._cache.repository(git.url, access.secret))
         self._cache.used(repository)
+        self._room.used("git", repository)
         revision = f"{look['short']}@sha1:{look['commit']}" if look["short"] else f"sha1:{look['commit']}"
         ref = _followed(git.ref, look["name"])
         if not answer:

@@ -67,6 +67,11 @@ _SIGNATURE_HEADERS: Final = {
 """Sources: the webhook pages of docs.github.com, docs.gitea.com and forgejo.org; fluxcd.io, "Receivers", generic-hmac. X-Hub-Signature is SHA-1 and not read."""
 _BARE_DIGEST: Final = frozenset({Provider.FORGEJO, Provider.GITEA})
 """These send the digest without `sha256=` before it."""
+_ID_HEADERS: Final = ("idempotency-key", "x-gitlab-event-uuid")
+_STAND_IN: Final = "x-cvstate-token-signature"
+"""What one replica passes on to another in the place of a token: an HMAC-SHA256 with it, in hex."""
+_STAND_IN_USE: Final = b"cvstate: a delivery that was passed on\0"
+"""Begins what is signed with a token, so that the signature is good for nothing else: not as X-Hub-Signature-256 of the same body."""
 _GITLAB_PUSHES: Final = frozenset({"push", "tag_push", "repository_update"})
 _URL_FIELDS: Final = (
     ("clone_url", "ssh_url", "git_url", "html_url"),
@@ -90,16 +95,20 @@ class Delivery:
     timestamp: float | None
     """When it was made, in unix seconds; None except for the generic form."""
     signature: bytes = field(repr=False)
-    """The HMAC-SHA256 that came along, 32 bytes; for GitLab the token itself. Empty: unsigned."""
+    """The HMAC-SHA256 that came along, 32 bytes; for GitLab the token itself, or if another replica passed it on, an HMAC with it. Empty: unsigned."""
     message: bytes = field(repr=False)
     """What the signature speaks of: the body as it came, byte by byte."""
     delivery_id: str = field(repr=False)
     """The sender's own id. Only GitLab's counts, since nobody signs it."""
+    is_passed_on: bool = False
+    """Whether another replica put a signature in the place of GitLab's token."""
 
     def is_signed_with(self, secret: bytes) -> bool:
         """Whether who sent it knows `secret`, compared in constant time. Nothing is signed with an empty secret."""
         if not secret or not self.signature:
             return False
+        if self.is_passed_on:
+            return hmac.compare_digest(self._signed(secret), self.signature)
         if self.provider is Provider.GITLAB:
             # Digests have one length, so the time tells not even how long the token is.
             return hmac.compare_digest(hashlib.sha256(self.signature).digest(), hashlib.sha256(secret).digest())
@@ -110,12 +119,30 @@ class Delivery:
         """32 bytes that are the same if this very delivery comes again, whatever headers it then has.
 
         An HMAC is that already: it changes with the secret and with every byte of the body, and is the same under the header of another provider. A
-        delivery id would not do, since it is not signed. GitLab signs nothing, so its id, token and body together are taken.
+        delivery id would not do, since it is not signed. GitLab signs nothing, so what another replica would be passed is taken, with its id in it.
         """
-        if self.provider is not Provider.GITLAB:
+        if self.provider is not Provider.GITLAB or self.is_passed_on:
             return self.signature
-        parts = (self.signature, self.delivery_id.encode("utf-8", "surrogateescape"), self.message)
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+        return self._signed(self.signature)
+
+    def _signed(self, token: bytes) -> bytes:
+        """What stands for a token when this is passed on: of the sender's id, since two pushes may have one body, and of the body."""
+        said = hashlib.sha256(self.delivery_id.encode("utf-8", "surrogateescape")).digest()
+        return hmac.new(token, _STAND_IN_USE + said + self.message, hashlib.sha256).digest()
+
+
+def passed_on(delivery: Delivery, headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers to pass a delivery on to other replicas with: those that `parse` reads, and nothing that is secret, since Pods speak plain HTTP with each other.
+
+    Args:
+        delivery: as it was read, and signed.
+        headers: that it came with.
+    """
+    read = {*_EVENT_HEADERS.values(), *_SIGNATURE_HEADERS.values(), *_ID_HEADERS}
+    kept = {name.lower(): value for name, value in headers.items() if name.lower() in read}
+    if delivery.provider is Provider.GITLAB:
+        kept[_STAND_IN] = delivery.fingerprint.hex()
+    return kept
 
 
 def parse(headers: Mapping[str, str], body: bytes) -> Delivery:
@@ -145,7 +172,8 @@ def parse(headers: Mapping[str, str], body: bytes) -> Delivery:
         timestamp=_timestamp(payload) if provider is Provider.GENERIC else None,
         signature=_signature(provider, known),
         message=body,
-        delivery_id=(known.get("idempotency-key") or known.get("x-gitlab-event-uuid") or "")[:MAX_TEXT],
+        delivery_id=next((known[name] for name in _ID_HEADERS if known.get(name)), "")[:MAX_TEXT],
+        is_passed_on=provider is Provider.GITLAB and _STAND_IN in known,
     )
 
 
@@ -191,8 +219,11 @@ def _event(provider: Provider, known: Mapping[str, str], payload: Mapping[str, A
 
 
 def _signature(provider: Provider, known: Mapping[str, str]) -> bytes:
-    if provider is Provider.GITLAB:
+    if provider is Provider.GITLAB and _STAND_IN not in known:
         return known.get("x-gitlab-token", "").encode("utf-8", "surrogateescape")
+    if provider is Provider.GITLAB:
+        digest = known[_STAND_IN]
+        return bytes.fromhex(digest) if _DIGEST.fullmatch(digest) else b""
     value = known.get(_SIGNATURE_HEADERS[provider], "")
     digest = value if provider in _BARE_DIGEST else value.removeprefix("sha256=") if value.startswith("sha256=") else ""
     return bytes.fromhex(digest) if _DIGEST.fullmatch(digest) else b""

@@ -36,6 +36,8 @@ READ_SECONDS: Final = 30.0
 MAX_PACK_BYTES: Final = 2 * 2**30
 """Most that one fetch may receive."""
 CHUNK_BYTES: Final = 64 * 1024
+STACK_BYTES: Final = 512 * 1024
+"""Of each thread. The 8 MiB that glibc maps by default would count as memory of this process, half of what it may have."""
 
 _FORWARDED: Final = ("Accept", "Content-Type", "Content-Encoding", "Git-Protocol")
 _ADVERTISEMENT: Final = "/info/refs?service=git-upload-pack"
@@ -65,6 +67,7 @@ class Relay:
     def serve(self) -> Iterator[str]:
         """Run the relay; gives the URL that libgit2 is to use."""
         server = _Server(("127.0.0.1", 0), self._handler())
+        threading.stack_size(STACK_BYTES)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/{self._secret}"

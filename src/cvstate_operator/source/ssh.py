@@ -18,16 +18,17 @@ from cvstate_operator import errors
 from cvstate_operator.objects.address import AddressPolicy, check_address
 from cvstate_operator.source import known_hosts
 from cvstate_operator.source.credentials import SshCredentials
+from cvstate_operator.source.receipt import Receipt
 
 CONNECT_MILLISECONDS: Final = 15_000
 READ_MILLISECONDS: Final = 30_000
 
 
-class SshCallbacks(pygit2.RemoteCallbacks):
+class SshCallbacks(Receipt):
     """Answers libgit2's questions for one fetch, and keeps why it had to say no."""
 
-    def __init__(self, url: str, credentials: SshCredentials) -> None:
-        super().__init__()
+    def __init__(self, url: str, credentials: SshCredentials, most_bytes: int) -> None:
+        super().__init__(most_bytes)
         self._target = urlsplit(url)
         self._credentials = credentials
         self._asked = False

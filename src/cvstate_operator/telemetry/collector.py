@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from yarl import URL
 
 from cvstate_operator import __version__, errors
+from cvstate_operator.objects.address import as_address
 
 _HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 """RFC 9110, section 5.6.2."""
@@ -42,7 +43,7 @@ def destination(endpoint: str, environment: Mapping[str, str]) -> Destination:
         environment: variables; OTEL_EXPORTER_OTLP_HEADERS and OTEL_EXPORTER_OTLP_CERTIFICATE are read.
 
     Raises:
-        SettingsError: one of them cannot be meant.
+        SettingsError: one of them cannot be meant, or headers would be sent by http:// to another machine.
     """
     what = "the OTLP endpoint"
     try:
@@ -61,6 +62,11 @@ def destination(endpoint: str, environment: Mapping[str, str]) -> Destination:
     headers = _pairs("OTEL_EXPORTER_OTLP_HEADERS", environment)
     if not all(_HEADER_NAME.fullmatch(name) and value.isascii() and value.isprintable() for name, value in headers.items()):
         raise errors.SettingsError("OTEL_EXPORTER_OTLP_HEADERS holds what no header may hold; write name=value,name=value in ASCII")
+    if headers and url.scheme == "http" and not _is_this_machine(url.host or ""):
+        raise errors.SettingsError(
+            f"OTEL_EXPORTER_OTLP_HEADERS would be sent in clear to {url.origin()}, and a token may be among them; give the collector's https:// address,"
+            " or have a collector in the Pod add them (http://127.0.0.1:4318), or take them out"
+        )
     return Destination(f"{endpoint.rstrip('/')}/v1/traces", headers, environment.get("OTEL_EXPORTER_OTLP_CERTIFICATE", ""))
 
 
@@ -85,6 +91,12 @@ def resource(environment: Mapping[str, str], *, instance: str) -> dict[str, str]
     if environment.get("OTEL_SERVICE_NAME"):
         told.pop("service.name", None)  # the specification has it win
     return {key: value for key, value in {**found, **told}.items() if value}
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether what is sent there stays on the loopback interface. A name is none but `localhost`: where others lead is not in our hands."""
+    address = as_address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def _pairs(name: str, environment: Mapping[str, str]) -> dict[str, str]:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from cvstate_operator import errors
+from cvstate_operator.network.resolver import Judge
 from cvstate_operator.objects import http_credentials
-from cvstate_operator.objects.address import AddressPolicy, IPAddress, as_address, check_host, is_private
+from cvstate_operator.objects.address import AddressPolicy, IPAddress, as_address, check_address, check_host, is_private
 from cvstate_operator.objects.redaction import MASK
 
 
@@ -111,6 +112,22 @@ def check_plain(address: IPAddress, host: str, policy: AddressPolicy) -> None:
         raise errors.URLNotAllowedError(
             f"http:// to {host}, which is a public address, can be changed on its way; use https://, or start the operator with --allow-insecure-sources"
         )
+
+
+def judging(policy: AddressPolicy, *, is_plain: bool) -> Judge:
+    """What says which addresses a host may lead to.
+
+    Args:
+        policy: what the operator's owner allows.
+        is_plain: for http://, which stays in private networks.
+    """
+
+    def judge(address: IPAddress, host: str) -> None:
+        check_address(address, host, policy)
+        if is_plain:
+            check_plain(address, host, policy)
+
+    return judge
 
 
 def _check_url(url: str, policy: AddressPolicy, *, has_credentials: bool) -> None:

@@ -18,6 +18,7 @@ from cvstate_operator.api.notices import NoticeTarget, NoticeType
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan.incident_course import KEEP_SECONDS, Phase
 from cvstate_operator.plan.incidents import Notice
+from cvstate_operator.telemetry import notice_labels
 
 SCHEMA_VERSION: Final = "1"
 """Of the webhook's JSON. Fields may be added to it; what is there keeps its meaning."""
@@ -26,7 +27,8 @@ ALERTS_PATH: Final = "/api/v2/alerts"
 """Source: Alertmanager, OpenAPI of its API v2, postAlerts."""
 ALERT_NAME: Final = "CvstateIncident"
 KEPT_SECONDS: Final = 4 * KEEP_SECONDS
-"""How long an alert counts that is not sent again, as Prometheus has it: four times the pause between two sendings. A replica takes over within 20 s."""
+"""How long an alert counts that is not sent again: four times the pause between two sendings, so that three may fail. It is sent with its end, so Alertmanager's
+own resolve_timeout, which is for alerts without one, has no say. A replica takes over within 20 s. Source: Prometheus, `rules/manager.go`, SendAlerts."""
 REASONS_URL: Final = "https://github.com/cvstate/cvstate-operator/blob/main/docs/reasons.md"
 """Where each reason is explained."""
 
@@ -99,6 +101,7 @@ def _told(notice: Notice) -> dict[str, Any]:
         "endedAt": _time(notice.ended_at) if notice.ended_at else None,
         "decidedAt": _time(notice.at),
         "returns": notice.returns,
+        "flaps": notice.flaps,
         "revision": notice.revision or None,
         "correlationID": notice.correlation_id or None,
     }
@@ -113,6 +116,8 @@ def _alert(target: NoticeTarget, notice: Notice, now: datetime) -> dict[str, Any
     annotations = {
         "summary": f"ClusterState {notice.key.namespace}/{notice.key.name}: {notice.key.reason}",
         "description": one_line(notice.message, MESSAGE_CHARACTERS),
+        "incident_severity": notice.severity.value,
+        "flaps": str(notice.flaps or ""),
         "revision": notice.revision,
         "correlation_id": notice.correlation_id,
     }
@@ -123,7 +128,8 @@ def _alert(target: NoticeTarget, notice: Notice, now: datetime) -> dict[str, Any
             "namespace": notice.key.namespace,
             "name": notice.key.name,
             "reason": notice.key.reason,
-            "severity": notice.severity.value.lower(),
+            "severity": notice_labels.SEVERITIES[notice.severity],
+            "area": notice_labels.area(notice.key.reason),
         },
         "annotations": {name: value for name, value in annotations.items() if value},
         "startsAt": _time(notice.started_at),
@@ -150,9 +156,22 @@ def _line(notice: Notice, labels: Mapping[str, str]) -> str:
     """One incident: what, where, and the message as code, in which a chat looks for nothing."""
     named = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
     where = f" · {_escaped(one_line(named, CHAT_LABEL_CHARACTERS))}" if named else ""
-    again = f" · came back ({notice.returns})" if notice.returns and notice.phase is not Phase.RESOLVED else ""
-    head = f"*{notice.phase.value.capitalize()}* · {notice.severity.value} · {notice.key.reason} · `{notice.key.namespace}/{notice.key.name}`{where}{again}"
+    what = f"*{notice.phase.value.capitalize()}* · {notice.severity.value} · {notice.key.reason}"
+    head = f"{what} · `{notice.key.namespace}/{notice.key.name}`{where}{_again(notice)}"
     return f"{head}\n```{_escaped(one_line(notice.message, CHAT_CHARACTERS))}```"
+
+
+def _again(notice: Notice) -> str:
+    """What there is to say of an incident that comes and goes; empty of one that does not."""
+    match notice.phase, notice.returns, notice.flaps:
+        case Phase.RESOLVED, _, _:
+            return ""
+        case _, returns, flaps if returns > 1 or flaps > 1:
+            return f" · flapping, came back {flaps} times"
+        case _, 1, _:
+            return " · came back"
+        case _:
+            return ""
 
 
 def _escaped(text: str) -> str:

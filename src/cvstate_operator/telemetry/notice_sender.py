@@ -20,13 +20,14 @@ import aiohttp
 from cvstate_operator import __version__, errors
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.notices import NoticeTarget, NoticeType
+from cvstate_operator.network.resolver import JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.plan import backoff
 from cvstate_operator.plan.incident_course import Phase
 from cvstate_operator.plan.incidents import Key, Notice
 from cvstate_operator.telemetry import notice_bodies, notice_files
+from cvstate_operator.telemetry.endpoint import judging
 from cvstate_operator.telemetry.notice_files import Access
-from cvstate_operator.telemetry.resolver import JudgingResolver
 
 MAX_WAITING: Final = 2000
 """Incidents that wait for one target: two of each of 1,000 ClusterStates. About 2 MB."""
@@ -226,7 +227,7 @@ class Sender:
         if self._session and self._session[0] == access.url.scheme:
             return self._session[1]
         await self._disconnect()
-        resolver = JudgingResolver(self._policy, is_plain=access.url.scheme == "http")
+        resolver = JudgingResolver(judging(self._policy, is_plain=access.url.scheme == "http"))
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=1),
             timeout=aiohttp.ClientTimeout(total=None),  # each request has its own deadline

@@ -20,6 +20,15 @@ API_FAILURES: Final = tuple(
 )
 """Results of requests that are the API server's failure, as in `kube/api_quality.py`: no connection, no answer in time, 5xx. All others are answers."""
 
+_UNAUTHORIZED: Final = errors.UnauthorizedError.reason
+_NO_ANSWERS: Final = frozenset((*API_FAILURES, "Cancelled"))
+"""Results that do not tell whether the API server knows us: it did not answer, or failed, or we did not wait."""
+
+HOME: Final = "home"
+"""Label `target`: the cluster that the operator runs in, whoever it acts as there."""
+REMOTE: Final = "remote"
+"""Label `target`: a cluster of a kubeconfig. It belongs to others, so its outages are none of the operator's."""
+
 
 class ProcessMetrics:
     """See the module. `process_*` are those of every Prometheus client: CPU, memory, file descriptors; children that fetch and render are not in them."""
@@ -43,7 +52,8 @@ class ProcessMetrics:
 
         self.members = gauge(
             "members",
-            "result live: replicas that share the work, as this one sees them, 0 where it is alone; settled: 1 once this one may take ClusterStates on.",
+            "result live: replicas that share the work, as this one sees them, 0 where it is alone; "
+            "settled: 1 while this one carries its ClusterStates out, 0 until it may and while it has lost touch.",
             "result",
             "live",
             "settled",
@@ -63,10 +73,14 @@ class ProcessMetrics:
             "reachable",
             "unreachable",
         )
+        self.overdue = gauge(
+            "overdue_seconds",
+            "For how long nothing was done for the ClusterState that has waited longest for what is due, by this replica; 0 if nothing is due.",
+        )
         self.loop_lag = Histogram(
             "cvstate_event_loop_lag_seconds", "How late the event loop runs a timer.", buckets=FAST, registry=registry
         )
-        self.cache_bytes = gauge("cache_bytes", "Disk used by the operator's cache, at its last collection.", "kind")
+        self.cache_bytes = gauge("cache_bytes", "Disk used by the operator's cache, without what renders at work write.", "kind")
 
         self.config_reloads = counter(
             "config_reloads",
@@ -75,6 +89,17 @@ class ProcessMetrics:
             "restart",
             "failed",
         )
+        # Names and meaning as of Prometheus' own (prometheus_config_last_reload_successful), for which people have rules already.
+        self.config_is_loaded = gauge(
+            "config_last_reload_successful",
+            "1 if the settings are those of the file as it is, 0 if the file was refused when it was read last.",
+        )
+        self.config_loaded_at = gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When the settings were last taken up, at the start or from a changed file, Unix time.",
+        )
+        self.config_is_loaded.set(1)
+        self.config_loaded_at.set_to_current_time()
         self.deliveries = counter("webhook_deliveries", "Push notifications received.")
         self.forwards = counter("webhook_forwards", "Push notifications passed on to other replicas.", "ok", "failed", "dropped")
         self.notices = counter(
@@ -83,13 +108,26 @@ class ProcessMetrics:
         self.traces = counter("traces_exported", "Spans, by whether they were delivered.", "ok", "failed", "dropped")
 
         self.requests = Counter(
-            "cvstate_api_requests_total", "Requests to the API server, watches apart.", ("action", "result"), registry=registry
+            "cvstate_api_requests_total",
+            "Requests to API servers, watches apart; target home: of the cluster that the operator runs in, remote: of one of a kubeconfig.",
+            ("action", "result", "target"),
+            registry=registry,
         )
         self.request_seconds = Histogram(
-            "cvstate_api_request_duration_seconds", "Duration of requests to the API server.", ("action",), buckets=FAST, registry=registry
+            "cvstate_api_request_duration_seconds",
+            "Duration of requests to API servers.",
+            ("action", "target"),
+            buckets=FAST,
+            registry=registry,
         )
-        self._requests_seen: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-        """Series by action and result: to look one up takes as long as to count."""
+        self._requests_seen: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
+        """Series by action, result and target: to look one up takes as long as to count."""
+        self.unauthorized = gauge(
+            "api_unauthorized_timestamp_seconds",
+            "Since when the API server of the cluster that the operator runs in has answered 401 and nothing else, Unix time; absent while it knows us.",
+            "target",
+        )
+        self._is_unauthorized = False
         self.asked = counter("prometheus_requests", "Questions to Prometheus, by what came of them.")
         self.asked_seconds = Histogram(
             "cvstate_prometheus_request_duration_seconds", "Duration of questions to Prometheus.", buckets=SLOW, registry=registry
@@ -101,16 +139,36 @@ class ProcessMetrics:
             registry=registry,
         )
 
-    def observe_request(self, *, action: str, result: str, seconds: float) -> None:
-        """A request to the API server ended."""
-        series = self._requests_seen.get((action, result))
+    def observe_request(self, *, action: str, result: str, seconds: float, target: str = HOME) -> None:
+        """A request to an API server ended; `target` is HOME or REMOTE."""
+        series = self._requests_seen.get((action, result, target))
         if series is None:
             for failure in API_FAILURES:
-                self.requests.labels(action, failure)
-            series = self._requests_seen[action, result] = (self.requests.labels(action, result), self.request_seconds.labels(action))
+                self.requests.labels(action, failure, target)
+            series = self._requests_seen[action, result, target] = (
+                self.requests.labels(action, result, target),
+                self.request_seconds.labels(action, target),
+            )
         counter, histogram = series
         counter.inc()
         histogram.observe(seconds)
+        if target == HOME and (result == _UNAUTHORIZED) != self._is_unauthorized and result not in _NO_ANSWERS:
+            self._note_unauthorized(is_refused=result == _UNAUTHORIZED)
+
+    def _note_unauthorized(self, *, is_refused: bool) -> None:
+        """The API server begins to refuse our credentials, or knows them again."""
+        self._is_unauthorized = is_refused
+        if is_refused:
+            self.unauthorized.labels(HOME).set_to_current_time()
+        else:
+            self.unauthorized.remove(HOME)
+
+    def observe_reload(self, result: str) -> None:
+        """The settings file changed and was read: ok, restart or failed."""
+        self.config_reloads.labels(result).inc()
+        self.config_is_loaded.set(int(result != "failed"))
+        if result != "failed":
+            self.config_loaded_at.set_to_current_time()
 
     def observe_question(self, result: str, seconds: float) -> None:
         """Prometheus was asked; `result` is success, or why there is no answer."""

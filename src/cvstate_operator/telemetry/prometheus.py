@@ -18,12 +18,12 @@ from weakref import WeakValueDictionary
 import aiohttp
 
 from cvstate_operator import __version__, errors
+from cvstate_operator.network.resolver import JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.telemetry import endpoint, fresh_reading, prometheus_answer
-from cvstate_operator.telemetry.endpoint import Endpoint
+from cvstate_operator.telemetry.endpoint import Endpoint, judging
 from cvstate_operator.telemetry.prometheus_answer import MAX_BYTES, MAX_SERIES, NoAnswerError, Series
-from cvstate_operator.telemetry.resolver import JudgingResolver
 from cvstate_operator.vital.language import promql
 from cvstate_operator.vital.reading import Gap, Reading, gap
 
@@ -254,7 +254,7 @@ class PrometheusClient:
     def _session(self, scheme: str) -> aiohttp.ClientSession:
         """One for http and one for https, for they resolve names by different rules."""
         if scheme not in self._sessions:
-            resolver = JudgingResolver(self._policy, is_plain=scheme == "http")
+            resolver = JudgingResolver(judging(self._policy, is_plain=scheme == "http"))
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=IN_FLIGHT),
                 timeout=aiohttp.ClientTimeout(total=None),  # each question has its own deadline

@@ -1,7 +1,11 @@
-"""The metrics of where each ClusterState stands: ready or why not and since when, drift, gates, what waits."""
+"""The metrics of where each ClusterState stands: ready or why not and since when, drift, gates, what waits.
+
+What conditions say is told from the status, whichever way that came about: by a pass, by one that broke off, by a spec that was refused, or by an earlier life of the
+operator. So `/metrics` never says anything else than `kubectl get`.
+"""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from cvstate_operator.api.conditions import ONLY_WHILE_TRUE, ConditionType
 from cvstate_operator.api.drift import Severity
+from cvstate_operator.telemetry.condition_numbers import by_type, ternary
 from cvstate_operator.telemetry.owned_series import OwnedSeries, Owner
+from cvstate_operator.telemetry.pass_results import OK
 from cvstate_operator.telemetry.vital_metrics import VitalStanding
 
 _WELL: Final = {kind.value: "True" for kind in ConditionType if kind not in ONLY_WHILE_TRUE} | {
@@ -18,16 +24,12 @@ _WELL: Final = {kind.value: "True" for kind in ConditionType if kind not in ONLY
     ConditionType.STALLED.value: "False",
 }
 """What each condition is while all is well. Reconciling is not among them: that work goes on is nothing bad."""
-_NUMBERS: Final = {"True": 1, "False": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a ClusterState stands after a pass."""
 
-    ready: bool | None
-    healthy: bool | None
-    """None: not known."""
     objects: int
     desired: int
     problems: int
@@ -49,12 +51,23 @@ class StandingMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.own = own = OwnedSeries(registry)
+        self._source_unmet: dict[Owner, float] = {}
+        """Since when looks have failed, Unix time; of those whose last one did."""
+        self._looked: set[Owner] = set()
+        """Those whose source was looked at in this life: nothing that an earlier one told of it counts any more."""
         self.source_seen = own.gauge("source_last_success_timestamp_seconds", "When a look at the Git source last succeeded, Unix time.")
+        self.source_failing = own.gauge(
+            "source_failing_timestamp_seconds",
+            "Since when every look at the Git source has failed, Unix time; reason is why the last one did. Absent while they succeed.",
+            "reason",
+        )
         self.ready = own.gauge("ready", "1 if the ClusterState is Ready, 0 if it is not, -1 if that is not known.")
         self.ready_reason = own.gauge(
             "ready_reason",
-            "1 for the reason of the condition Ready as it is now, also Reconciled; one series for each ClusterState.",
+            "1 for the reason of the condition Ready as it is now, also Reconciled; one series for each ClusterState. target is where it acts: "
+            "home, the cluster that the operator runs in, or remote.",
             "reason",
+            "target",
         )
         self.unmet = own.gauge(
             "condition_unmet_timestamp_seconds",
@@ -86,8 +99,6 @@ class StandingMetrics:
     def tell(self, owner: Owner, standing: Standing) -> None:
         """Where a ClusterState stands after a pass."""
         own = self.own
-        own.set(self.ready, owner, _ternary(standing.ready))
-        own.set(self.healthy, owner, _ternary(standing.healthy))
         own.set(self.objects, owner, standing.objects)
         own.set(self.desired, owner, standing.desired)
         own.set(self.problems, owner, standing.problems)
@@ -99,29 +110,50 @@ class StandingMetrics:
             own.of(self.open_drift, owner, severity.value).set(standing.drift.get(severity.value, 0))
         own.only(self.closed, owner, dict.fromkeys(standing.closed.items(), 1))
 
-    def tell_conditions(self, owner: Owner, conditions: Iterable[Mapping[str, Any]]) -> None:
+    def tell_look(self, owner: Owner, result: str) -> None:
+        """A look at the source ended; `result` is ok or a reason."""
+        self._looked.add(owner)
+        if result == OK:
+            self.own.of(self.source_seen, owner).set_to_current_time()
+            self.end_failing(owner)
+            return
+        since = self._source_unmet.setdefault(owner, time.time())
+        self.own.only(self.source_failing, owner, {(result,): since})
+
+    def end_failing(self, owner: Owner) -> None:
+        """No look at the source fails any more: one succeeded, or none is made since the spec was refused that names it."""
+        self._source_unmet.pop(owner, None)
+        self.own.only(self.source_failing, owner, {})
+
+    def tell_status(self, owner: Owner, status: Mapping[str, Any], *, target: str) -> None:
         """What the status says of a ClusterState now, also where no pass came to its end: a spec that was refused, a pass that broke off.
 
         Args:
             owner: its namespace and name.
-            conditions: `status.conditions`; JSON.
+            status: `status`; JSON.
+            target: HOME or REMOTE.
         """
-        by_type = {str(one.get("type")): one for one in conditions}
-        numbers = {
-            kind: _NUMBERS.get(str(by_type.get(kind, {}).get("status")), -1) for kind in (ConditionType.READY, ConditionType.HEALTHY)
-        }
-        self.own.set(self.ready, owner, numbers[ConditionType.READY])
-        if numbers[ConditionType.HEALTHY] != 1:
-            # A status keeps what it said before where a pass broke off: that all is well, only a pass that came to its end may say (`tell`).
-            self.own.set(self.healthy, owner, numbers[ConditionType.HEALTHY])
-        ready = by_type.get(ConditionType.READY)
-        self.own.only(self.ready_reason, owner, {(str(ready.get("reason")),): 1} if ready else {})
+        conditions = by_type(status)
+        for gauge, kind in ((self.ready, ConditionType.READY), (self.healthy, ConditionType.HEALTHY)):
+            self.own.set(gauge, owner, ternary(conditions.get(kind)))
+        ready = conditions.get(ConditionType.READY)
+        self.own.only(self.ready_reason, owner, {(str(ready.get("reason")), target): 1} if ready else {})
         unmet: dict[tuple[str, ...], float] = {
             (kind, str(one.get("reason"))): _unix(one.get("lastTransitionTime"))
-            for kind, one in by_type.items()
+            for kind, one in conditions.items()
             if one.get("status") != _WELL.get(kind, one.get("status"))
         }
         self.own.only(self.unmet, owner, unmet)
+        source = conditions.get(ConditionType.SOURCE_READY, {})
+        if source.get("status") == "False" and owner not in self._looked:
+            # A source that has failed since yesterday has done so after a restart too.
+            self._source_unmet.setdefault(owner, _unix(source.get("lastTransitionTime")))
+
+    def forget(self, owner: Owner) -> None:
+        """A ClusterState is gone."""
+        self.own.forget(owner)
+        self._source_unmet.pop(owner, None)
+        self._looked.discard(owner)
 
 
 def _unix(moment: Any) -> float:
@@ -130,7 +162,3 @@ def _unix(moment: Any) -> float:
         return datetime.fromisoformat(str(moment)).timestamp()
     except ValueError:
         return time.time()
-
-
-def _ternary(value: bool | None) -> int:
-    return -1 if value is None else int(value)

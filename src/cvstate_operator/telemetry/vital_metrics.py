@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from cvstate_operator.api.conditions import ConditionType
+from cvstate_operator.telemetry.condition_numbers import by_type, ternary
 from cvstate_operator.telemetry.owned_series import OwnedSeries, Owner
 from cvstate_operator.vital.verdicts.compliance import Configuration, Fault
 
@@ -15,15 +17,10 @@ AS_DECLARED: Final = "AsDeclared"
 
 @dataclass(frozen=True, slots=True)
 class VitalStanding:
-    """How well what a ClusterState runs is doing; None is not known."""
+    """How well what a ClusterState runs is doing, beside what its status says in `cv` and in the condition Accepted; None is not known."""
 
-    score: int | None = None
-    confidence: int = 0
-    configuration: int | None = None
-    vital: int | None = None
     compared: Mapping[str, int] = field(default_factory=dict)
     """Declared objects by how they compare with Git: AsDeclared, or a `Fault` of `vital/verdicts/compliance.py`; empty as long as nothing was compared."""
-    accepted: bool | None = None
     completeness: float | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
     """Sources of telemetry that tell nothing, by reason."""
@@ -107,17 +104,8 @@ class VitalMetrics:
 
     def tell(self, owner: Owner, standing: VitalStanding) -> None:
         """Where a ClusterState stands; `owner` is its namespace and name."""
-        numbers = {
-            self.score: standing.score,
-            self.confidence: standing.confidence,
-            self.configuration: standing.configuration,
-            self.vital: standing.vital,
-            self.accepted: -1 if standing.accepted is None else int(standing.accepted),
-            self.completeness: standing.completeness,
-            self.pods_ready: standing.pods_ready,
-        }
-        for gauge, value in numbers.items():
-            self.own.set(gauge, owner, value)
+        self.own.set(self.completeness, owner, standing.completeness)
+        self.own.set(self.pods_ready, owner, standing.pods_ready)
         self.tell_budgets(owner, left=standing.budget_left, burn_rate=standing.burn_rate, exhausted_in=standing.exhausted_in)
         counted = {
             self.compared: standing.compared,
@@ -129,6 +117,24 @@ class VitalMetrics:
         for gauge, counts in counted.items():
             self.own.counts(gauge, owner, counts)
         self.own.only(self.indicators, owner, {(word,): value for word, value in standing.indicators.items()})
+
+    def tell_status(self, owner: Owner, status: Mapping[str, Any]) -> None:
+        """Score, confidence and verdict as the status says them, and nothing of what it does not say any more: see `standing_metrics`.
+
+        Args:
+            owner: namespace and name of the ClusterState.
+            status: `status`; JSON.
+        """
+        cv = status.get("cv") or {}
+        for gauge, part in ((self.score, "score"), (self.configuration, "configuration"), (self.vital, "vital")):
+            self.own.set(gauge, owner, cv.get(part))
+        self.own.set(self.confidence, owner, cv.get("confidence", 0))
+        self.own.set(self.accepted, owner, ternary(by_type(status).get(ConditionType.ACCEPTED)))
+        if "configuration" not in cv:
+            self.own.only(self.compared, owner, {})
+        if "completeness" not in cv:
+            self.own.set(self.completeness, owner, None)
+            self.own.only(self.missing, owner, {})
 
     def tell_budgets(self, owner: Owner, *, left: float | None, burn_rate: float | None, exhausted_in: float | None) -> None:
         """The error budgets of a ClusterState, which move with every answer."""

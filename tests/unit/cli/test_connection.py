@@ -50,6 +50,18 @@ def test_several_files_of_the_environment_are_read_together(tmp_path: Path, monk
     assert connection.chosen_namespace(None, None, "two") == "second"
 
 
+@pytest.mark.parametrize("command", [("status",), ("suspend", "shop"), ("backup",)], ids=lambda command: command[0])
+def test_an_api_server_that_is_away_is_named_with_what_to_do(command: tuple[str, ...], tmp_path: Path) -> None:
+    file = written(tmp_path / "config", one="first")
+    content = yaml.safe_load(file.read_text())
+    content |= {"clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}], "users": [{"name": "u", "user": {"token": "x"}}]}
+    file.write_text(yaml.safe_dump(content))  # nobody listens on discard
+    result = CliRunner().invoke(app, [*command, "--kubeconfig", str(file)])
+    assert isinstance(result.exception, errors.NetworkError)
+    assert "https://127.0.0.1:9; is it up? name another with --context or --kubeconfig" in result.exception.message
+    assert result.output == ""
+
+
 @pytest.mark.parametrize("command", [("status",), ("diff", "shop"), ("run",)], ids=lambda command: command[0])
 def test_a_file_that_is_not_there_is_told_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "missing"

@@ -22,6 +22,7 @@ from cvstate_operator.telemetry import logs
 LISTS = {
     "--allow-git-host": ("CVSTATE_ALLOW_GIT_HOSTS", "allow_git_hosts"),
     "--allow-prometheus-host": ("CVSTATE_ALLOW_PROMETHEUS_HOSTS", "allow_prometheus_hosts"),
+    "--allow-notice-host": ("CVSTATE_ALLOW_NOTICE_HOSTS", "allow_notice_hosts"),
     "--prometheus-host": ("CVSTATE_PROMETHEUS_HOSTS", "prometheus_hosts"),
 }
 CONFIG = {
@@ -88,6 +89,7 @@ OPTIONS = {
     "--namespace a -n b": ("namespaces", ("a", "b")),
     "--listen 127.0.0.1:1": ("listen", "127.0.0.1:1"),
     "--cache /c": ("cache", Path("/c")),
+    "--cache-bytes 3276Mi": ("cache_bytes", 3276 * 2**20),
     "--allow-file-urls": ("allow_file_urls", True),
     "--no-allow-insecure-sources": ("allow_insecure_sources", False),
     "--webhook-listen 127.0.0.1:2": ("webhook_listen", "127.0.0.1:2"),

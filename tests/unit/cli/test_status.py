@@ -4,6 +4,7 @@ Aspects: what keeps writes from being made · what waits, and the command that a
 output that goes to no terminal.
 """
 
+import asyncio
 import io
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
+from typer.testing import CliRunner
 
+from cvstate_operator import errors
+from cvstate_operator.api import restoring
 from cvstate_operator.cli import layout, status, status_detail, terminal
+from cvstate_operator.cli.main import app
 
 A, B = "a" * 40, "b" * 40
 
@@ -229,6 +234,75 @@ def test_one_that_no_operator_saw_is_shown_too() -> None:
     del fresh["status"]
     assert "nothing yet" in text(status_detail.shown(fresh, ()))
     assert "not seen by an operator yet" in text(status._table([fresh], width=200))
+
+
+def test_one_that_a_restore_left_half_way_is_told_with_what_to_do() -> None:
+    half = item(spec={"suspend": True})
+    half["metadata"]["annotations"] = {restoring.MARK: "x"}
+    for found in (text(status._table([half], width=200)), text(status_detail.shown(half, ()))):
+        assert "half restored" in found
+        assert "cvstate restore" in found
+        assert "cvstate resume" not in found, "it would not go on by that"
+
+
+class Server:
+    """Has one ClusterState, and refuses what stands in a path."""
+
+    def __init__(self, *refused: str) -> None:
+        self._refused = refused
+
+    async def get(self, path: str, **_: Any) -> Any:
+        if any(part in path for part in self._refused):
+            raise errors.ForbiddenError("x is forbidden; grant it to that user, or take the object out of Git")
+        if path.endswith("/clusterstates/shop"):
+            found = item()
+            return {**found, "metadata": {**found["metadata"], "uid": "u"}}
+        note = {"type": "Normal", "reason": "Applied", "note": "told by an event", "eventTime": ago(minutes=1), "metadata": {}}
+        return {"items": [note]} if "/events" in path else {"items": []} if path.endswith("/emergencystops") else None
+
+    async def pages(self, path: str) -> Any:
+        yield await self.get(path)
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, server: Server, *arguments: str) -> Any:
+    monkeypatch.setattr(status, "with_client", lambda kubeconfig, context, work: asyncio.run(work(server)))
+    monkeypatch.setattr(status, "chosen_namespace", lambda namespace, kubeconfig, context: namespace or "web")
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", *arguments])
+
+
+def test_who_may_not_see_events_is_shown_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "told by an event" in ask(monkeypatch, Server(), "shop").stdout
+    found = ask(monkeypatch, Server("/events"), "shop")
+    assert found.exit_code == 0
+    assert "web/shop" in found.stdout
+    assert "told by an event" not in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        pytest.param((), "your user may not list clusterstates.cvstate.io;", id="all"),
+        pytest.param(("shop",), "your user may not get clusterstates.cvstate.io in namespace web;", id="one"),
+    ],
+)
+def test_who_may_not_look_is_told_what_is_lacking_and_nothing_about_git(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+) -> None:
+    error = ask(monkeypatch, Server("/clusterstates"), *arguments).exception
+    assert isinstance(error, errors.ForbiddenError)
+    assert error.message.startswith(told)
+    assert "Git" not in error.message
+
+
+@pytest.mark.parametrize("name", ["Shop", "../secrets/x"])
+def test_a_name_that_no_object_can_have_is_asked_of_nobody(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    error = ask(monkeypatch, Server(), name).exception
+    assert isinstance(error, errors.SettingsError)
+    assert "cannot be the name of an object" in error.message
+
+
+def test_where_there_are_none_it_says_how_to_make_one() -> None:
+    assert "docs/quick-start.md" in text(status._table([], width=200))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

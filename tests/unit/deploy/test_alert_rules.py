@@ -32,7 +32,7 @@ each_alert = pytest.mark.parametrize("name", ALERTS)
 
 ELSEWHERE: Final = {
     *("FetchFailed", "FetchTimeout", "SourceStale", "AuthFailed", "TLSInvalid", "HostKeyUnknown", "HostKeyMismatch"),
-    *("Forbidden", "ImpersonationRefused", "OwnerConflict", "FieldConflict", "QuotaExceeded"),
+    *("Forbidden", "ImpersonationRefused", "TooManyNamespaces", "OwnerConflict", "FieldConflict", "QuotaExceeded"),
     *("RenderTimeout", "SettingsInvalid"),
 }
 """Reasons of errors that are failures of a pass and burn no budget: sources, and what a tenant has to mend. docs/alerts.md says why."""
@@ -137,6 +137,25 @@ def test_every_action_in_a_rule_is_one() -> None:
     assert words({**ALERTS, **RECORDS}, "action") <= known
 
 
+OF_EACH_INTERVAL: Final = {"cvstate_reconcile_total", "cvstate_reconcile_results_total", "cvstate_source_fetch_total"}
+"""Counters of what happens once in an interval, which is ten minutes, a day, or whatever somebody wrote."""
+
+
+@each_rule
+def test_no_rule_counts_in_a_window_what_happens_once_in_an_interval(rule: Rule) -> None:
+    """With an interval longer than the window it would see nothing: neither that something fails, nor that something is done."""
+    for query in asked_by(rule):
+        assert {found.name for found in selectors(query)}.isdisjoint(OF_EACH_INTERVAL), query
+
+
+def test_what_is_said_of_the_api_server_is_said_of_our_own() -> None:
+    """Remote clusters belong to others."""
+    for name, rule in {**ALERTS, **RECORDS}.items():
+        for found in selectors(rule["expr"]):
+            if found.name == "cvstate_api_requests_total":
+                assert ("target", "home") in {(one.name, one.value) for one in found.matchers.matchers}, name
+
+
 def test_failures_of_the_api_server_are_the_same_as_in_the_code() -> None:
     (found,) = re.findall(r'result=~"([^"]+)"', RECORDS["cvstate:api_errors:rate5m"]["expr"])
     assert set(found.split("|")) == set(API_FAILURES)
@@ -205,6 +224,19 @@ def test_few_alerts_wake_anybody() -> None:
 
 
 # -- reasons ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_reasons_for_which_a_remote_cluster_is_left_out_are_about_its_api_server() -> None:
+    """What burns at home and is no fault of the operator itself."""
+    left_out = reasons_in("clusterstate:cvstate_ready_reason:own", "=~")
+    assert reasons_in("cvstate:reconcile_failing:ratio", "=~") - left_out == {"CacheLost", "Fenced", "ToolMissing", "InternalError"}
+    assert reasons_in("CvstateTargetUnreachable", "=~") <= left_out
+
+
+def test_what_people_asked_for_wakes_nobody() -> None:
+    assert {"AwaitingApproval", "PruneHeld", "WaveNotReady", "Suspended", "EmergencyStop"} <= reasons_in(
+        "CvstateReconcileFailingWithImpact", "!~"
+    )
 
 
 def test_every_reason_why_something_is_not_ready_has_an_alert_or_is_held_on_purpose() -> None:

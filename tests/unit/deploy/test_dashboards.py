@@ -12,7 +12,7 @@ import pytest
 
 from cvstate_operator.telemetry.metrics import Metrics
 from cvstate_operator.telemetry.process_metrics import API_FAILURES
-from tests.support.dashboards import BOARDS, COLUMNS, FAILURES, IDS, PANELS, ROOT, Panel, asked, file, queries, text
+from tests.support.dashboards import BOARDS, COLUMNS, DOWN, FAILURES, IDS, PANELS, ROOT, Panel, asked, file, queries, text
 from tests.support.exposed import LABELS, OF_PROMETHEUS, aggregations, parts, unknown
 
 each_board = pytest.mark.parametrize("name", BOARDS)
@@ -82,6 +82,19 @@ def test_a_panel_says_what_it_shows(board: str, panel: Panel) -> None:
 def test_a_query_is_promql_about_metrics_that_exist(board: str, panel: Panel) -> None:
     for query in queries(panel):
         assert unknown(query) == [], query
+
+
+@each_board
+def test_what_is_said_of_now_is_said_in_red_while_no_operator_is_scraped(name: str) -> None:
+    """Else a 0 that no operator told, or an empty table, would look as if all were well."""
+    for one in panels(name):
+        if one["type"] in ("stat", "table"):
+            columns = [override["properties"] for override in one["fieldConfig"]["overrides"]]
+            changed = [property["value"] for properties in columns for property in properties if property["id"] == "mappings"]
+            for mappings in (one["fieldConfig"]["defaults"]["mappings"], *changed):
+                assert mappings[0]["options"][str(DOWN)]["color"] == "red", one["title"]
+            for target in one["targets"]:
+                assert target["expr"].startswith(f"{DOWN} * absent(cvstate_build_info) or on () ("), one["title"]
 
 
 @each_panel

@@ -9,6 +9,9 @@ import time
 from typing import Any
 
 from cvstate_operator import errors
+from cvstate_operator.isolation import task
+
+LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE")
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -19,6 +22,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "crash": crash,
         "fault": fault,
         "eat": eat,
+        "fail_full": fail_full,
+        "overflow": overflow,
         "hang": hang,
         "leave": leave,
     }[request["do"]](request)
@@ -29,7 +34,7 @@ def echo(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def environment(request: dict[str, Any]) -> dict[str, Any]:
-    limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in ("RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_CORE")}
+    limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in LIMITS}
     descriptors = len(os.listdir("/proc/self/fd"))
     return {
         "environment": dict(os.environ),
@@ -56,6 +61,20 @@ def fault(request: dict[str, Any]) -> dict[str, Any]:
 
 def eat(request: dict[str, Any]) -> dict[str, Any]:
     return {"length": len(bytearray(request["bytes"]))}
+
+
+def fail_full(request: dict[str, Any]) -> dict[str, Any]:
+    """Fail as a C library may that got no memory."""
+    taken = b"x" * request["bytes"]
+    try:
+        raise ValueError(str(len(taken)))
+    except ValueError as exc:
+        task.raise_if_short(exc)
+        raise
+
+
+def overflow(request: dict[str, Any]) -> dict[str, Any]:
+    raise task.OutOfRoomError("too much")
 
 
 def leave(request: dict[str, Any]) -> dict[str, Any]:

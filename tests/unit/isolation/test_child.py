@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.isolation.child import ChildFailedError, Children, ChildStarvedError, ChildTimeoutError, Limits
+from cvstate_operator.isolation.task import ADDRESS_SPACE_BYTES, INHERITED_BYTES
 
 TASK = "tests.unit.isolation.tasks"
 LIMITS = Limits(wall_seconds=20)
@@ -84,8 +85,9 @@ async def test_the_child_trusts_whom_the_machine_trusts(children: Children, monk
 
 async def test_the_child_is_limited_and_holds_no_file_of_others(children: Children):
     await asyncio.gather(*(ask(children, "echo", text="") for _ in range(5)))
-    found = await ask(children, "environment", Limits(wall_seconds=20, memory_bytes=512 * 2**20))
-    assert found["limits"] == {"RLIMIT_AS": 512 * 2**20, "RLIMIT_NOFILE": 256, "RLIMIT_CORE": 0}
+    found = await ask(children, "environment", Limits(wall_seconds=20, memory_bytes=512 * 2**20, file_bytes=2**20))
+    assert 512 * 2**20 - INHERITED_BYTES < found["limits"].pop("RLIMIT_DATA") < 600 * 2**20  # beside what it has from the fork server
+    assert found["limits"] == {"RLIMIT_AS": ADDRESS_SPACE_BYTES, "RLIMIT_FSIZE": 2**20, "RLIMIT_NOFILE": 256, "RLIMIT_CORE": 0}
     assert found["session"]
     # Standard streams, its connection, and the directory it lists.
     assert found["descriptors"] <= 5
@@ -109,9 +111,30 @@ async def test_a_segmentation_fault_is_a_failed_task(children: Children):
     assert (await ask(children, "echo", text="still here"))["text"] == "still here"
 
 
-async def test_memory_has_a_limit(children: Children):
-    with pytest.raises(ChildFailedError, match="out of memory"):
-        await ask(children, "eat", Limits(wall_seconds=20, memory_bytes=300 * 2**20), bytes=2**30)
+async def test_memory_has_a_limit_and_a_child_that_met_it_says_so(children: Children):
+    limits = Limits(wall_seconds=20, memory_bytes=100 * 2**20)
+    assert (await ask(children, "eat", limits, bytes=80 * 2**20))["length"] == 80 * 2**20
+    with pytest.raises(ChildStarvedError, match="out of memory") as caught:
+        await ask(children, "eat", limits, bytes=101 * 2**20)
+    assert caught.value.lacks == "memory"
+
+
+@pytest.mark.parametrize(("is_most", "starved"), [(False, True), (True, False)], ids=["more-could-be-had", "there-is-no-more"])
+async def test_an_error_near_the_limit_of_memory_is_doubted_while_more_can_be_had(children: Children, is_most: bool, starved: bool):
+    with pytest.raises(ChildFailedError) as caught:
+        await ask(children, "fail_full", Limits(wall_seconds=20, memory_bytes=100 * 2**20, is_most=is_most), bytes=80 * 2**20)
+    assert isinstance(caught.value, ChildStarvedError) == starved
+
+
+async def test_an_error_far_from_the_limit_is_what_it_says(children: Children):
+    with pytest.raises(ChildFailedError, match="ValueError"):
+        await ask(children, "fail_full", Limits(wall_seconds=20, memory_bytes=100 * 2**20), bytes=2**20)
+
+
+async def test_a_child_that_has_no_room_for_its_files_says_so(children: Children):
+    with pytest.raises(ChildStarvedError, match="too much") as caught:
+        await ask(children, "overflow")
+    assert caught.value.lacks == "room"
 
 
 async def test_a_child_that_hangs_is_killed_with_what_it_started(children: Children, tmp_path: Path):
@@ -177,6 +200,15 @@ async def test_a_server_that_cannot_be_started_beforehand_is_no_fault_yet(childr
     await children.warm()
     with pytest.raises(ChildFailedError):
         await ask(children, "echo", text="")
+
+
+async def test_homes_that_a_killed_process_left_are_removed_at_the_start(children: Children, tmp_path: Path):
+    left = tmp_path / "scratch" / "child-left" / "source"
+    left.mkdir(parents=True)
+    (left / "file").write_text("x")
+    await children.warm()
+    assert not left.parent.exists()
+    assert (await ask(children, "echo", text="hello"))["text"] == "hello"
 
 
 async def test_after_the_end_no_child_is_started(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_without_requests_nothing_is_known():
     assert quality.idle_seconds == math.inf
 
 
-@pytest.mark.parametrize("result", ["NetworkError", "Timeout", "ServerError", "WebhookUnavailable"])
+@pytest.mark.parametrize("result", ["NetworkError", "TargetUnreachable", "Timeout", "ServerError", "WebhookUnavailable"])
 def test_what_the_api_server_failed_is_counted(result: str):
     quality = ApiQuality(clock=Clock())
     observed(quality, "ok", "ok", "ok", result)

@@ -177,6 +177,24 @@ async def test_a_list_that_breaks_is_tried_again() -> None:
 # -- broken streams, and what blinds ---------------------------------------------------------------------------------------
 
 
+async def test_who_waits_for_the_first_list_of_a_watch_that_is_ended_is_told_that_there_is_none() -> None:
+    script = Script([])
+    script.before_items = asyncio.Event().wait
+    async with Watched(script) as watched:
+        waiting = asyncio.create_task(watched.informer.synced())
+        await watched.until(lambda: script.listed == 1)
+        await watched.informer.stop()
+        with pytest.raises(errors.TransientError, match="before it had begun"):
+            await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_watch_that_is_ended_later_is_blind_for_nothing_that_it_told() -> None:
+    async with Watched(Script([applied("a")])) as watched:
+        await watched.informer.synced()
+        await watched.informer.stop()
+        await watched.informer.synced()
+
+
 async def test_a_stream_that_breaks_blinds_nothing_and_goes_on_where_it_was() -> None:
     script = Script([applied(version="40")])
     async with Watched(script) as watched:

@@ -1,7 +1,7 @@
 """Watches of an account that may not list a kind in the whole cluster.
 
 Aspects: it is asked about the namespaces alone that are needed · a namespace that is closed blinds nothing else · what is told of a namespace touches no other · more rights are
-noticed · whoever may not act as the account, or could once see everything, is not narrow.
+noticed · whoever may not act as the account, or could see everything a moment ago, is not narrow · rights that are gone for good · how many namespaces there is room for.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.kube import watches
+from cvstate_operator.kube import informer, watches
 from cvstate_operator.objects.identity import ApiResource, Gvk
 from cvstate_operator.reconcile.live_index import LiveIndex
 from tests.unit.builders import CONFIG_MAP, NAMESPACE, applied, ref
@@ -158,6 +158,80 @@ async def test_who_could_see_everything_once_is_refused_for_a_moment_and_not_nar
     await want(found, "team")
     assert not found.is_narrow
     assert index.known(CONFIG_MAP) == {ref("a", namespace="team")}
+    await found.close()
+
+
+async def test_who_is_refused_for_good_is_looked_after_in_its_namespaces_and_everywhere_when_that_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tenant = Tenant(everywhere=True)
+    found, index = watching(tenant)
+    tenant.objects = {"team": [live("a", "team")], "shop": [live("b", "shop")]}
+    await want(found, "team", "shop")
+    tenant.everywhere, tenant.open_to = False, {"team"}
+    with pytest.raises(errors.ForbiddenError):
+        await found.resync([KIND], since=asyncio.get_running_loop().time())
+    async with asyncio.timeout(5):
+        while not await want(found, "team", "shop"):  # the stream is asked for anew, and refused
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(informer, "PARDON_SECONDS", 0.0)
+    assert await want(found, "team", "shop") == {}
+    assert found.is_narrow
+    assert set(found.closed()) == {(KIND, "shop")}
+    assert found.unheard() == {}
+    tenant.objects = {"team": [live("a", "team"), live("c", "team")]}
+    await found.resync([KIND], since=asyncio.get_running_loop().time())
+    assert ref("c", namespace="team") in index.known(CONFIG_MAP)
+    tenant.everywhere = True
+    found._narrowed_at[KIND] -= watches.WIDEN_SECONDS + 1
+    assert await want(found, "team", "shop") == {}
+    assert not found.is_narrow
+    await found.close()
+
+
+# -- room --------------------------------------------------------------------------------------------------------------
+
+
+def spaces(count: int) -> list[str]:
+    return [f"space{number}" for number in range(count)]
+
+
+async def test_more_namespaces_than_there_is_room_for_blind_who_needs_them_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "MAX_NAMESPACES", 5)
+    tenant = Tenant(*spaces(6))
+    found, _ = watching(tenant)
+    assert await want(found, *spaces(5)) == {}
+    tenant.listed.clear()
+    blind = await want(found, *spaces(6))
+    assert isinstance(blind[KIND], errors.TooManyNamespacesError)
+    assert "6 namespaces" in blind[KIND].message
+    assert tenant.listed == [], "nothing is begun that cannot be finished"
+    assert await want(found, *spaces(5)) == {}
+    await found.close()
+
+
+async def test_all_kinds_together_have_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "MAX_NARROW", 3)
+    found, _ = watching(Tenant(*spaces(4)))
+    assert await want(found, *spaces(3)) == {}
+    assert isinstance((await want(found, *spaces(4)))[KIND], errors.TooManyNamespacesError)
+    await found.close()
+
+
+async def test_namespaces_that_nobody_wants_any_more_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "MAX_NAMESPACES", 2)
+    found, _ = watching(Tenant(*spaces(3)))
+    await want(found, *spaces(2))
+    found._wanted_at = dict.fromkeys(found._wanted_at, float("-inf"))
+    assert await want(found, "space2") == {}
+    assert len(found._wanted_at) < 4, "nor are they remembered"
+    await found.close()
+
+
+async def test_who_may_list_everywhere_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "MAX_NAMESPACES", 2)
+    found, _ = watching(Tenant(everywhere=True))
+    assert await want(found, *spaces(10)) == {}
     await found.close()
 
 

@@ -1,11 +1,10 @@
 """The client of a remote cluster.
 
-Aspects: its kubeconfig is read when it is needed and again when it is old · a changed one takes effect · what cannot be reached is told as that · what the kubeconfig may not
-say is refused before anything is sent.
+Aspects: its kubeconfig is read when it is needed and again when it is old · a changed one takes effect, soon where the cluster refuses the old one · what cannot be reached or
+read is told as that · what the kubeconfig may not say is refused before anything is sent · who answers more than was asked for is not listened to.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -14,9 +13,11 @@ from aiohttp import web
 
 from cvstate_operator import errors
 from cvstate_operator.kube import remote, remote_client
+from cvstate_operator.kube.client import PAGE_OBJECTS
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.kubeconfig import RemoteCluster
 from cvstate_operator.kube.remote_client import RemoteClient
+from cvstate_operator.network.resolver import JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy
 
 POLICY = AddressPolicy(insecure=True)
@@ -29,10 +30,16 @@ class Api:
         self.url = ""
         self.tokens: list[str] = []
         self.status = 200
+        self.accepts = ""
+        """The only token that is not refused; empty: any."""
+        self.page: Any = None
+        """What lists are answered; None: as any GET."""
 
     async def answer(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers.get("Authorization", ""))
-        return web.json_response({"path": request.path}, status=self.status)
+        if self.accepts and self.tokens[-1] != f"Bearer {self.accepts}":
+            return web.json_response({}, status=401)
+        return web.json_response(self.page or {"path": request.path}, status=self.status)
 
 
 @pytest.fixture
@@ -55,10 +62,13 @@ class Secret:
     def __init__(self) -> None:
         self.token = b"first"
         self.reads = 0
+        self.ages: list[float] = []
+        """How old each answer might have been."""
         self.error: errors.CvstateError | None = None
 
-    async def read(self) -> bytes:
+    async def read(self, max_age: float) -> bytes:
         self.reads += 1
+        self.ages.append(max_age)
         if self.error:
             raise self.error
         return self.token
@@ -76,16 +86,9 @@ def made(api: Api, secret: Secret, monkeypatch: pytest.MonkeyPatch, **more: Any)
         async def authorize() -> str | None:
             return cluster.authorization
 
-        async def resolve(host: str, port: int) -> Sequence[str]:
-            return await remote.addresses(host, port, policy=policy)
-
-        return Connection(
-            cluster.server,
-            aiohttp.TCPConnector(resolver=remote._Resolver(resolve), use_dns_cache=False),
-            authorize,
-            user_agent=user_agent,
-            resolve=resolve,
-        )
+        resolver = JudgingResolver(remote.judging(policy))
+        connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
+        return Connection(cluster.server, connector, authorize, user_agent=user_agent, resolve=resolver.addresses)
 
     monkeypatch.setattr(remote_client.kubeconfig, "read", read)
     monkeypatch.setattr(remote_client.remote, "connect", connect)
@@ -126,6 +129,83 @@ async def test_a_token_that_is_refused_is_looked_up_at_once(api: Api, monkeypatc
     api.status = 200
     await client.get("/version")
     assert api.tokens[-1] == "Bearer second"
+    await client.close()
+
+
+async def watched(client: RemoteClient) -> None:
+    async for _ in client.watch("/api/v1/pods", params={}):
+        pass
+
+
+async def test_a_token_that_a_watch_is_refused_with_is_looked_up_at_once_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret()
+    client = made(api, secret, monkeypatch)
+    await client.get("/version")
+    api.accepts, secret.token = "second", b"second"
+    with pytest.raises(errors.UnauthorizedError):
+        await watched(client)
+    await watched(client)
+    assert api.tokens[-1] == "Bearer second"
+    await client.close()
+
+
+async def test_what_others_read_of_the_secret_lately_does_not_do_after_a_refusal(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret()
+    client = made(api, secret, monkeypatch)
+    api.accepts = "second"
+    for _ in range(2):
+        with pytest.raises(errors.UnauthorizedError):
+            await client.get("/version")
+    assert secret.ages == [remote_client.READ_SECONDS / 2, 0.0]
+    await client.close()
+
+
+async def test_who_is_refused_again_and_again_asks_for_the_secret_now_and_then(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret()
+    client = made(api, secret, monkeypatch)
+    api.accepts = "second"
+    for _ in range(20):
+        with pytest.raises(errors.UnauthorizedError):
+            await client.get("/version")
+    assert secret.reads == 2, "once for the first request, once for the first refusal"
+    secret.token = b"second"
+    monkeypatch.setattr(remote_client, "AGAIN_SECONDS", 0.0)
+    await client.get("/version")
+    assert secret.reads == 3
+    await client.close()
+
+
+async def test_a_secret_that_cannot_be_read_is_not_asked_for_by_each_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret()
+    secret.error = errors.ReferenceMissingError("no such Secret")
+    client = made(api, secret, monkeypatch)
+    for _ in range(20):
+        with pytest.raises(errors.ReferenceMissingError):
+            await client.get("/version")
+    assert secret.reads == 1
+    secret.error = None
+    client._read_at -= remote_client.AGAIN_SECONDS
+    await client.get("/version")
+    assert (secret.reads, api.tokens) == (2, ["Bearer first"])
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param({"metadata": {}, "items": [{}] * (PAGE_OBJECTS + 1)}, id="more-than-was-asked-for"),
+        pytest.param({"metadata": {}, "items": 5}, id="no-list"),
+        pytest.param({"metadata": [], "items": []}, id="no-metadata"),
+        pytest.param([1], id="no-object"),
+    ],
+)
+async def test_a_list_that_is_not_what_was_asked_for_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch, page: Any) -> None:
+    client = made(api, Secret(), monkeypatch)
+    api.page = page
+    with pytest.raises(errors.TargetUnreachableError):
+        [found async for found in client.pages("/api/v1/pods")]
+    api.page = {"metadata": {}, "items": [{}] * PAGE_OBJECTS}
+    assert len([found async for found in client.pages("/api/v1/pods")]) == 1
     await client.close()
 
 

@@ -7,6 +7,7 @@ or without · specs that cannot be carried out · how often it is at work, and t
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,11 +35,15 @@ class Reporter(FakeReporter):
         super().__init__()
         self.plans: list[tuple[Consent, set[str]]] = []
         """What was shown to wait, and which digests are approved, after each pass."""
+        self.is_overwritten = False
         self.finalizers: list[bool] = []
         """Whether ours was wanted, each time it was looked at."""
 
     async def write_plan(self, consent: Consent, *, revision: str, known: Iterable[object], needed: Collection[str]) -> None:
         self.plans.append((consent, set(needed)))
+
+    def seen(self, body: Mapping[str, Any]) -> None:
+        return
 
     async def is_leaving(self) -> bool:
         return True
@@ -47,6 +52,9 @@ class Reporter(FakeReporter):
         self.finalizers.append(wanted)
 
     async def close(self) -> None:
+        return
+
+    def end(self) -> None:
         return
 
     def ready(self) -> dict[str, Any]:
@@ -61,6 +69,7 @@ class Meter(FakeMeter):
     def __init__(self) -> None:
         super().__init__()
         self.standings: list[Standing] = []
+        self.worked_at = time.monotonic()
 
     def stands(self, standing: Standing) -> None:
         self.standings.append(standing)
@@ -71,7 +80,7 @@ class Meter(FakeMeter):
     def stepped(self, step: object) -> None:
         return
 
-    def conditions(self, told: object) -> None:
+    def status(self, told: object) -> None:
         return
 
     def refused(self, *, reason: str) -> None:
@@ -117,6 +126,7 @@ def made(
     *,
     edges: Mapping[str, Collection[str]] | None = None,
     announcements: TokenBucket | None = None,
+    after: Collection[asyncio.Task[None]] = (),
     **fields: Any,
 ) -> Actor:
     return Actor(
@@ -129,6 +139,7 @@ def made(
             announcements or TokenBucket(burst=1, per_second=1, now=0),
         ),
         edges=edges or {},
+        after=after,
     )
 
 
@@ -144,6 +155,7 @@ async def test_a_pass_that_breaks_off_is_told(stage: Stage, reporter: Reporter, 
     await until(lambda: reporter.ready().get("reason") == "Forbidden")
     assert "may not patch ClusterStates" in reporter.ready()["message"]
     assert reporter.ready()["status"] == "False"
+    assert [event[:2] for event in reporter.events if event[1] != "Applied"] == [("Warning", "Forbidden")]
 
 
 async def test_a_roll_out_can_be_followed_by_one_id_through_status_events_and_log(
@@ -173,6 +185,29 @@ async def test_a_fault_of_our_own_is_told_and_does_not_stop_it(stage: Stage, rep
     stage.git.commit(body("a", data={"colour": "blue"}), body("b", data={"colour": "red"}))
     actor.look_now()
     await until(lambda: reporter.ready().get("status") == "True" and "b" in stage.names())
+
+
+async def test_a_status_that_somebody_else_wrote_is_told_again_by_the_next_pass(stage: Stage, reporter: Reporter, actor: Actor) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    written = len(reporter.statuses)
+    actor.reconsider()
+    await until(lambda: len(reporter.plans) > 1)
+    assert len(reporter.statuses) == written, "it stands there as it was told"
+    reporter.is_overwritten = True
+    actor.reconsider()
+    await until(lambda: len(reporter.statuses) > written)
+    assert reporter.ready()["status"] == "True"
+
+
+async def test_nothing_begins_before_all_that_the_clusterstate_had_is_at_its_end(stage: Stage, reporter: Reporter, meter: Meter) -> None:
+    ends = [asyncio.Event(), asyncio.Event()]
+    actor = made(stage, reporter, meter, after=[asyncio.create_task(end.wait()) for end in ends])  # type: ignore[misc]
+    for end in ends:
+        await asyncio.sleep(0.02)
+        assert stage.git.looks == []
+        end.set()
+    await until(lambda: reporter.ready().get("status") == "True")
+    await actor.close(seconds=1)
 
 
 async def test_another_spec_has_the_others_wait_until_it_is_answered(stage: Stage, reporter: Reporter, actor: Actor) -> None:

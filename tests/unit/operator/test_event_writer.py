@@ -78,6 +78,14 @@ async def test_at_the_end_what_waits_is_written_without_delay(recorder: Recorder
     assert [note for _, note in recorder.notes] == ["one", "two"]
 
 
+async def test_after_the_end_nothing_is_written_even_if_nobody_waited_for_it(recorder: Recorder, writer: EventWriter) -> None:
+    writer.tell(kind="Normal", reason="Applied", note="late")
+    writer.end()
+    await settled()
+    assert recorder.notes == []
+    assert writer._task.done()
+
+
 async def test_one_that_cannot_be_written_stops_no_other(recorder: Recorder, writer: EventWriter) -> None:
     recorder.error = errors.ServerError("HTTP 500")
     writer.tell(kind="Normal", reason="Applied", note="lost")

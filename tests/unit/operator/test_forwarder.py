@@ -12,13 +12,7 @@ from aiohttp import web
 from cvstate_operator.operator import forwarder
 from cvstate_operator.operator.forwarder import MARK, Forwarder
 
-HEADERS = {
-    "X-Hub-Signature-256": "sha256=abc",
-    "Content-Type": "application/json",
-    "Host": "hooks.example.com",
-    "Content-Length": "99",
-    "X-GitHub-Event": "push",
-}
+HEADERS = {"x-hub-signature-256": "sha256=abc", "x-github-event": "push"}
 
 
 class Peer:
@@ -69,12 +63,7 @@ async def test_every_replica_gets_it_as_it_came_and_marked(peers: list[Peer]) ->
     for peer in peers:
         ((path, headers, body),) = peer.got
         assert (path, body) == ("/hook", b'{"ref": "main"}')
-        assert {name: headers[name] for name in ("X-Hub-Signature-256", "X-GitHub-Event", MARK)} == {
-            "X-Hub-Signature-256": "sha256=abc",
-            "X-GitHub-Event": "push",
-            MARK: "1",
-        }
-        assert headers["Host"] != "hooks.example.com"
+        assert {name: headers[name] for name in (*HEADERS, MARK)} == {**HEADERS, MARK: "1"}
     await made.close()
 
 

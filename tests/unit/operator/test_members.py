@@ -226,9 +226,11 @@ def test_who_cannot_renew_writes_nothing_after_the_fence_and_settles_anew_when_i
             stage.server.failures["*"] = errors.NetworkError("gone")
             await asyncio.sleep(FENCE_SECONDS - RENEW_SECONDS - 0.1)
             assert replica.fenced() == ""
+            assert replica.state.is_able
             stage.told.clear()
             await asyncio.sleep(RENEW_SECONDS + 0.6)
             assert "renewed" in replica.fenced()
+            assert not replica.state.is_able
             assert len(stage.told) == 1
             await asyncio.sleep(60)
             stage.server.failures.clear()

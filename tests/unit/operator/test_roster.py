@@ -2,6 +2,7 @@
 order · kinds that come into doubt are told to every actor there · where a ClusterState acts · what belongs to other replicas."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class Recorded:
         self.doubts: list[GroupKind] = []
         self.update(body)
         self.is_closed = False
+        self.seconds = float("inf")
+        """What it has to end in, by the last word about that."""
+        self.may_end = asyncio.Event()
+        self.may_end.set()
 
     def update(self, body: dict[str, Any]) -> None:
         self.version = body["metadata"]["resourceVersion"]
@@ -44,7 +49,12 @@ class Recorded:
         self.doubts += kinds
 
     async def close(self, *, seconds: float) -> None:
+        self.hasten(seconds=seconds)
+        await self.may_end.wait()
         self.is_closed = True
+
+    def hasten(self, *, seconds: float) -> None:
+        self.seconds = min(self.seconds, seconds)
 
 
 def body(uid: str, version: int, **metadata: Any) -> dict[str, Any]:
@@ -60,6 +70,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: Any, client:
         pace=None,  # type: ignore[arg-type]
         quality=ApiQuality(),
         observe=lambda **_: None,
+        observe_remote=lambda **_: None,
         replicas=replicas,
     )
     monkeypatch.setattr(made.roster, "_make", lambda owner, told, target: Recorded(told))
@@ -159,7 +170,7 @@ async def test_one_target_serves_all_of_an_account_and_is_closed_after_the_last(
     assert len({id(target) for target in roster._placed.values()}) == 1
     for one in (stated(2, 1), other):
         roster.deleted(one)
-        await asyncio.gather(*roster.closing.values())
+        await ended(roster)
     await roster._targets.close()
     assert Closing.closed == 1
 
@@ -200,9 +211,14 @@ class Shared(Alone):
     def __init__(self) -> None:
         super().__init__("this")
         self.mine = False
+        self.left_seconds = 3.0
+        """How long what is handed over may still be written."""
 
     def is_mine(self, owner: str) -> bool:
         return self.mine
+
+    def hand_over_seconds(self, owner: str) -> float:
+        return self.left_seconds
 
 
 class Lists:
@@ -223,6 +239,12 @@ class Lists:
 
 async def settled(roster: Roster) -> None:
     while roster._sharing and not roster._sharing.done():
+        await asyncio.sleep(0)
+
+
+async def ended(roster: Roster) -> None:
+    while tasks := [task for ending in roster.closing.values() for task in ending]:
+        await asyncio.gather(*tasks)
         await asyncio.sleep(0)
 
 
@@ -299,6 +321,68 @@ async def test_who_is_closing_takes_nothing_up(tmp_path: Path, monkeypatch: pyte
     assert (roster.actors, api.asked) == ((), 0)
 
 
+async def test_all_that_a_clusterstate_had_end_in_time_when_it_is_handed_over_and_its_next_actor_waits_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    replicas, api = Shared(), Lists()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas, api, shutdown_seconds=25)
+    roster.observed(stated(1, 1))
+    first = actor(roster)
+    first.may_end.clear()
+    roster.observed(stated(2, 2, serviceAccountName="applier"))
+    await asyncio.sleep(0)
+    assert first.seconds == 25
+    second = actor(roster)
+    second.may_end.clear()
+    replicas.mine = False
+    roster.shares_changed()
+    await asyncio.sleep(0)
+    assert (first.seconds, second.seconds) == (3.0, 3.0)
+    (owner,) = roster.closing
+    second.may_end.set()
+    while len(roster.closing[owner]) > 1:
+        await asyncio.sleep(0)
+    assert list(roster.closing[owner].values()) == [first], "whoever comes next has to wait for it"
+    first.may_end.set()
+    await ended(roster)
+
+
+async def test_what_ends_already_is_handed_over_in_time_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas = Shared()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas, Lists(), shutdown_seconds=25)
+    roster.observed(stated(1, 1))
+    deleted = actor(roster)
+    deleted.may_end.clear()
+    roster.deleted(stated(2, 1))
+    await asyncio.sleep(0)
+    replicas.mine = False
+    roster.shares_changed()
+    assert deleted.seconds == 3.0, "one of the same name may be another replica's by now"
+    deleted.may_end.set()
+    await ended(roster)
+
+
+async def test_who_is_closing_hands_over_in_time_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas = Shared()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas, Lists(), shutdown_seconds=25)
+    roster.observed(stated(1, 1))
+    last = actor(roster)
+    last.may_end.clear()
+    closing = asyncio.create_task(roster.close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert last.seconds == 25
+    replicas.mine, replicas.left_seconds = False, 0.5
+    roster.shares_changed()
+    assert last.seconds == 0.5
+    last.may_end.set()
+    await closing
+
+
 async def test_a_late_event_does_not_undo_what_the_list_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replicas, api = Shared(), Lists()
     roster = make(tmp_path, monkeypatch, replicas, api)
@@ -353,6 +437,16 @@ async def test_what_is_being_restored_is_looked_at_when_it_is_whole(roster: Rost
     assert roster.actors == ()
     roster.observed(restored(2, is_whole=True))
     assert actor(roster).told == ["2"]
+
+
+async def test_that_one_is_half_restored_is_said_once_as_long_as_it_is(roster: Roster, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for version in (1, 2, 3):
+        roster.observed(restored(version, is_whole=False))
+    (said,) = [record for record in caplog.records if "restore" in record.message]
+    assert vars(said)["clusterstate"] == "team/shop"
+    roster.observed(restored(4, is_whole=True))
+    assert actor(roster).told == ["4"]
 
 
 async def test_one_that_is_at_work_already_is_not_stopped_by_the_mark(roster: Roster) -> None:

@@ -35,6 +35,7 @@ async def telemetry(directory: Path, **settings: tuple[str, ...]) -> AsyncIterat
         pace=None,  # type: ignore[arg-type]
         quality=ApiQuality(),
         observe=lambda **_: None,
+        observe_remote=lambda **_: None,
         replicas=Alone("this"),
     )
     try:

@@ -61,7 +61,7 @@ class Hook:
     asked: list[str] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
     """Owners that another replica has."""
-    forwarded: list[bytes] = field(default_factory=list)
+    forwarded: list[Sent] = field(default_factory=list)
     clock: float = 1000.0
     now: float = NOW
     address: str = ""
@@ -73,7 +73,7 @@ class Hook:
         self.server = WebhookServer(
             subscriptions=lambda: self.subscriptions,
             trigger=self._trigger,
-            forward=lambda headers, body: self.forwarded.append(body),
+            forward=lambda headers, body: self.forwarded.append(Sent({**headers, MARK: "1"}, body)),
             secret=self._secret,
             observe=self._observe,
             clock=lambda: self.clock,
@@ -563,7 +563,34 @@ class TestOtherReplicas:
         hook.elsewhere.add("id-web")
         sent = deliveries.github(TOKEN)
         assert (await hook.post(sent)).status == 202
-        assert (hook.told, hook.forwarded) == ([], [sent.body])
+        assert (hook.told, [one.body for one in hook.forwarded]) == ([], [sent.body])
+
+    @pytest.mark.parametrize(
+        ("sent", "url"),
+        [
+            (deliveries.github(TOKEN), "https://github.com/acme/web"),
+            (deliveries.gitlab(TOKEN.decode()), "https://gitlab.example.com/acme/web"),
+            (deliveries.gitea(TOKEN), "https://git.example.com:3000/acme/web"),
+            (deliveries.gitea(TOKEN, forgejo=True), "https://git.example.com:3000/acme/web"),
+            (deliveries.generic(TOKEN, timestamp=NOW), "https://git.example.com/acme/web"),
+        ],
+        ids=["github", "gitlab", "gitea", "forgejo", "generic"],
+    )
+    async def test_another_replica_believes_what_it_is_passed_without_being_told_a_secret(self, hook: Hook, sent: Sent, url: str) -> None:
+        hook.subscriptions = [wants("web", url=url)]
+        hook.elsewhere.add("id-web")
+        await hook.post(Sent({**sent.headers, "Authorization": f"Bearer {TOKEN.decode()}", "Cookie": TOKEN.decode()}, sent.body))
+        (passed,) = hook.forwarded
+        assert TOKEN.decode() not in repr(passed.headers)
+        other = Hook([wants("web", url=url)])
+        other.address = await other.server.start("127.0.0.1:0")
+        async with aiohttp.ClientSession() as other.client:
+            assert [(await other.post(passed)).status for _ in range(2)] == [202, 202]
+            # The delivery itself, sent there once more, is known too.
+            await other.post(sent)
+        assert other.told == ["id-web"]
+        assert [result for result, _ in other.counted] == ["ok", "Replayed", "Replayed"]
+        await other.server.close()
 
     async def test_what_concerns_nobody_elsewhere_stays_here(self, hook: Hook) -> None:
         await hook.post(deliveries.github(TOKEN))

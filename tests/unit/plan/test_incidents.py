@@ -4,25 +4,26 @@ Aspects: opened, updated, resolved · minimum duration · flapping: few messages
 told · receivers that keep alerts · who is told of what · the end of a ClusterState · other targets · what is kept in memory.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cvstate_operator.api.notices import NoticeTarget, parse_targets
 from cvstate_operator.plan.incident_course import (
-    CALM_SECONDS,
     FIRST_UPDATE_SECONDS,
-    FLAP_QUIET_SECONDS,
     KEEP_SECONDS,
+    LASTING_SECONDS,
     RECALL_SECONDS,
     Phase,
 )
 from cvstate_operator.plan.incidents import Incidents, Notice
+from cvstate_operator.telemetry.notice_bodies import KEPT_SECONDS
 from tests.unit.plan.test_troubles import status
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -176,7 +177,7 @@ def test_a_thousand_flaps_in_a_day_are_five_messages_at_most(bad: float, good: f
     for _ in range(1000):
         life.trouble(bad)
         life.well(good)
-    life.wait(DAY)
+    life.wait(2 * DAY)
     assert len(life.sent) <= 5
     if bad > good:
         assert (life.phases[0], life.phases[-1]) == (OPENED, RESOLVED)
@@ -195,40 +196,119 @@ def test_what_comes_back_is_opened_anew_and_then_taken_for_one_incident() -> Non
     assert life.sent[2][1].returns == 1
 
 
-def flaps(longest_good: float) -> st.SearchStrategy[list[tuple[float, float]]]:
+def rhythms(longest_bad: float, longest_good: float) -> st.SearchStrategy[list[tuple[float, float]]]:
     """Rhythms of trouble and well-being, repeated to 1,000 flaps."""
-    rhythm = st.lists(st.tuples(st.floats(1, 9 * MINUTE), st.floats(1, longest_good)), min_size=1, max_size=20)
+    rhythm = st.lists(st.tuples(st.floats(1, longest_bad), st.floats(1, longest_good)), min_size=1, max_size=20)
     return rhythm.map(lambda some: (some * 1000)[:1000])
 
 
-@settings(max_examples=25)  # each is a thousand flaps
-@given(flaps(FLAP_QUIET_SECONDS - 1), st.sampled_from(["0s", "1m", "10m"]), st.booleans())
-def test_flaps_in_any_rhythm_are_four_messages_and_reminders(rhythm: Sequence[tuple[float, float]], least: str, has_texts: bool) -> None:
+def most_in_a_day(times: Sequence[float]) -> int:
+    """How many of these fall into one stretch of 24 hours, at most."""
+    return max((bisect_left(times, at + DAY) - number for number, at in enumerate(times)), default=0)
+
+
+def flapped(least: str, rhythm: Iterable[tuple[float, float]], *, has_texts: bool = False) -> Life:
     life = Life(target(minDuration=least))
     for number, (bad, good) in enumerate(rhythm):
-        life.trouble(bad, wrong(text=f"attempt {number}" if has_texts else ""))
+        life.trouble(bad, wrong(text=f"attempt {number}" if has_texts else "", since=life.now))
         life.well(good)
-    life.wait(2 * FLAP_QUIET_SECONDS)
-    assert len(life.sent) <= 4 + life.now / DAY
+    life.wait(2 * DAY)
+    return life
+
+
+@settings(max_examples=40)  # each is a thousand flaps
+@given(rhythms(2 * HOUR, 2 * HOUR), st.sampled_from(["0s", "1m", "10m"]), st.booleans())
+@example([(2 * MINUTE, 58 * MINUTE)] * 1000, "1m", True)
+@example([(2 * MINUTE, HOUR + 2 * MINUTE)] * 1000, "1m", True)
+@example([(2 * HOUR, 2 * HOUR)] * 1000, "0s", True)
+@example([(1.0, 1.0)] * 1000, "0s", True)
+@example([(9 * MINUTE, 9 * MINUTE - 1)] * 1000, "10m", False)
+def test_a_thousand_flaps_in_any_rhythm_are_five_messages_a_day_at_most(
+    rhythm: Sequence[tuple[float, float]], least: str, has_texts: bool
+) -> None:
+    life = flapped(least, rhythm, has_texts=has_texts)
+    assert most_in_a_day(life.times) <= 5
+    assert life.phases.count(OPENED) == life.phases.count(RESOLVED) <= 3
     assert life.open == 0
-    assert life.phases.count(OPENED) == life.phases.count(RESOLVED) <= 2
 
 
-@given(st.lists(st.tuples(st.floats(0, 3 * HOUR), st.floats(0, 3 * HOUR)), max_size=30))
+@settings(max_examples=40)
+@given(rhythms(LASTING_SECONDS - 1, 3 * DAY), st.sampled_from(["0s", "1m", "1h"]))
+@example([(5 * MINUTE, 13 * HOUR)] * 1000, "1m")
+@example([(5 * MINUTE, DAY + MINUTE), (5 * MINUTE, 5 * MINUTE)] * 500, "1m")
+def test_whatever_comes_and_goes_makes_five_messages_a_day_at_most(rhythm: Sequence[tuple[float, float]], least: str) -> None:
+    assert most_in_a_day(flapped(least, rhythm[:200]).times) <= 5
+
+
+@settings(max_examples=40)
+@given(rhythms(3 * DAY, 3 * DAY))
+@example([(5 * MINUTE, 2 * HOUR)] * 3 + [(DAY, 1.0)] * 97)
+@example([(5 * MINUTE, 2 * HOUR)] * 3 + [(LASTING_SECONDS, 1.0)] * 97)
+def test_trouble_that_flapped_and_lasts_at_last_makes_one_message_more(rhythm: Sequence[tuple[float, float]]) -> None:
+    assert most_in_a_day(flapped("1m", rhythm[:100]).times) <= 6
+
+
+def test_an_hourly_job_that_fails_each_time_is_told_three_times_and_then_once_a_day() -> None:
+    life = Life()
+    for _ in range(10 * 24):
+        life.trouble(5 * MINUTE)
+        life.well(2 * HOUR)
+    assert life.phases[:5] == [OPENED, RESOLVED, OPENED, RESOLVED, OPENED]
+    summaries = life.sent[5:]
+    assert {notice.phase for _, notice in summaries} == {UPDATED}
+    assert len(summaries) == pytest.approx(life.now / DAY, abs=2)
+    assert all(later - earlier >= DAY for earlier, later in pairwise(at for at, _ in life.sent[4:]))
+    assert life.sent[4][1].returns == 2
+    assert summaries[-1][1].flaps == pytest.approx(10 * 24, abs=12), "each of them counts, told or not"
+
+
+def test_what_flapped_is_over_after_a_day_and_a_new_incident_is_told_at_once() -> None:
+    life = Life()
+    for _ in range(20):
+        life.trouble(5 * MINUTE)
+        life.well(2 * HOUR)
+    life.well(DAY)
+    assert life.phases[-1] is RESOLVED
+    assert life.sent[-1][1].ended_at == _at(20 * (5 * MINUTE + 2 * HOUR) - 2 * HOUR)
+    life.wait(HOUR)
+    began = life.now
+    life.trouble(HOUR)
+    assert (life.phases[-1], life.times[-1]) == (OPENED, began + MINUTE)
+    life.well(2 * DAY)
+    life.trouble(2 * MINUTE)
+    life.well(2 * MINUTE)
+    assert life.phases[-2:] == [OPENED, RESOLVED], "all is forgotten"
+    assert (life.sent[-2][1].returns, life.sent[-2][1].flaps) == (0, 0)
+
+
+def test_that_trouble_which_flapped_lasts_is_told_before_the_day_is_over() -> None:
+    life = Life()
+    for _ in range(5):
+        life.trouble(5 * MINUTE)
+        life.well(2 * HOUR)
+    told, began = len(life.sent), life.now
+    life.trouble(12 * HOUR, wrong(text="it does not come up any more"))
+    assert life.times[told:] == [began + LASTING_SECONDS]
+    assert life.sent[told][1].message == "it does not come up any more"
+    life.wait(3 * DAY)
+    assert life.times[told + 1 :] == [began + LASTING_SECONDS + day * DAY for day in (1, 2, 3)], "from then on it is one that lasts"
+
+
+@given(st.lists(st.tuples(st.floats(0, LASTING_SECONDS - 1), st.floats(0, 30 * HOUR)), max_size=30))
 def test_messages_of_an_incident_come_in_order_and_end_with_how_it_is(rhythm: Sequence[tuple[float, float]]) -> None:
     life = Life(target(repeatInterval="0s"))
     for bad, good in rhythm:
         life.trouble(bad)
         life.well(good)
-    life.wait(DAY)
+    life.wait(2 * DAY)
     assert life.phases == [OPENED, RESOLVED] * (len(life.phases) // 2)
     assert life.open == 0
 
 
-def test_after_hours_of_well_being_an_incident_is_a_new_one() -> None:
+def test_after_a_day_of_well_being_an_incident_is_a_new_one() -> None:
     life = Life()
     life.trouble(HOUR)
-    life.well(CALM_SECONDS + MINUTE)
+    life.well(DAY + 2 * MINUTE)
     life.trouble(HOUR)
     life.well(2 * MINUTE)
     assert life.phases == [OPENED, RESOLVED, OPENED, RESOLVED]
@@ -397,6 +477,34 @@ def test_after_a_restart_a_receiver_that_keeps_alerts_is_told_at_once() -> None:
     assert life.phases == [UPDATED, UPDATED]
 
 
+@pytest.mark.parametrize("least", ["1m", "15m", "1h"])
+def test_whatever_happens_a_receiver_that_keeps_alerts_hears_of_an_open_one_before_it_ends_there(least: str) -> None:
+    """It ends four minutes after it was sent last: also while it is well but not over, in a closed window, and over restarts."""
+    kept = target(kind="Alertmanager", minDuration=least, muteInWindows="All")
+    closed = {"state": "Closed", "blocks": ["DriftRepair"]}
+    life = Life(kept)
+    life.trouble(HOUR)
+    opened, began = life.sent[0][0], life.now
+    for number in range(3):
+        life.well(2 * MINUTE if least == "1m" else 14 * MINUTE)
+        life.trouble(2 * HOUR, wrong(since=life.now, **({"window": closed} if number == 1 else {})))
+    moments, later = life.times, Life(kept, at=life.now + 20, first=wrong(since=began))
+    later.wait(DAY)
+    moments += later.times
+    assert moments[0] == opened
+    silent = [at for at, following in pairwise(moments) if following - at > KEPT_SECONDS]
+    ends = [at for at, notice in life.sent if notice.phase is RESOLVED]
+    assert silent in ([], ends), "who is told of its end need not be told again until it is back"
+    later.well(2 * HOUR)
+    assert later.phases[-1] is RESOLVED
+
+
+@pytest.mark.parametrize(("age", "is_open"), [(14 * MINUTE, False), (16 * MINUTE, True)])
+def test_after_a_restart_an_alert_older_than_its_minimum_duration_goes_on_at_once(age: float, is_open: bool) -> None:
+    life = Life(target(kind="Alertmanager", minDuration="15m"), at=age, first=wrong())
+    assert bool(life.sent) is is_open
+
+
 def test_an_alert_that_is_open_goes_on_while_a_window_is_closed() -> None:
     life = Life(target(kind="Alertmanager", muteInWindows="All"))
     life.trouble(2 * MINUTE)
@@ -421,6 +529,13 @@ def test_a_target_is_told_what_it_wants(more: dict[str, Any], is_told: bool) -> 
     life.trouble(DAY)
     life.well(HOUR)
     assert bool(life.sent) is is_told
+
+
+def test_a_target_that_wants_nothing_of_it_keeps_no_other_from_hearing_of_its_end() -> None:
+    life = Life(target(minDuration="1h"), target("other", severities=["Info"]))
+    life.trouble(2 * HOUR)
+    life.well(2 * HOUR)
+    assert (life.phases, life.times) == ([OPENED, RESOLVED], [HOUR, 3 * HOUR])
 
 
 def test_an_incident_that_grows_into_a_severity_is_opened_then() -> None:
@@ -494,7 +609,7 @@ def test_nothing_is_remembered_of_what_is_long_over() -> None:
     life = Life()
     for _ in range(3):
         life.trouble(HOUR)
-        life.well(2 * CALM_SECONDS)
+        life.well(2 * DAY)
     life.wait(DAY)
     assert (life.incidents.next_at, life.open) == (None, 0)
     assert life.incidents._known == {("shop", "web"): {}}

@@ -6,6 +6,7 @@ away · random worlds in which no two may ever write the same, and the mistakes 
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -337,6 +338,17 @@ class Unhurried(Membership):
         return max(0.0, begins_at - now)
 
 
+class Hasty(Membership):
+    """Begins at once if its first look shows no other Lease: then nobody else is there, or somebody's Lease was deleted who may still write."""
+
+    __slots__ = ()
+
+    def looked(self, leases: Sequence[Lease], *, begun: float, ended: float) -> Membership:
+        after = super().looked(leases, begun=begun, ended=ended)
+        is_alone = self.looked_at is None and after.entered_at is not None and all(lease.uid == after.uid for lease in leases)
+        return replace(after, settled_at=ended) if is_alone else after
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -346,6 +358,7 @@ class Unhurried(Membership):
         {"make": Forgetful},
         {"make": Trusting},
         {"make": Unhurried},
+        {"make": Hasty},
     ],
     ids=[
         "expiry before the fence",
@@ -354,6 +367,7 @@ class Unhurried(Membership):
         "no settling after a fence",
         "vanished is left",
         "handed over to the last moment",
+        "no settling for who sees nobody",
     ],
 )
 def test_a_mistake_in_the_rules_shows_in_these_worlds(wrong):

@@ -105,6 +105,8 @@ class FakeCluster:
         self.discover_errors: list[errors.CvstateError] = []
         """What the next discoveries fail with."""
         self.resync_errors: list[errors.CvstateError] = []
+        self.resyncs: list[float] = []
+        """Since when each list that was asked for had to be (monotonic seconds)."""
         self.before_answer: Callable[[Change], Any] = lambda change: None
         """Called when a write is done but not answered yet; awaited if it gives something to await."""
         self.after_delete: Callable[[], None] = lambda: None
@@ -169,6 +171,7 @@ class FakeCluster:
     async def resync(self, kinds: Sequence[GroupKind], *, since: float) -> None:
         if self.resync_errors:
             raise self.resync_errors.pop(0)
+        self.resyncs.append(since)
         for kind in kinds:
             if kind in self._watched and (resource := self.any_version(kind)):
                 self._list(resource)
@@ -177,7 +180,7 @@ class FakeCluster:
         self.reads.append(ref.name)
         return copy.deepcopy(self.objects.get(ref))
 
-    async def owner_exists(self, owner: str) -> bool:
+    async def owner_exists(self, owner: str, *, asked_by: str) -> bool:
         return self.clusterstates is None or owner in self.clusterstates
 
     async def apply(

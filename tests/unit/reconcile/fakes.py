@@ -294,12 +294,12 @@ class Stage:
         self.meter = FakeMeter()
         self.telemetry = FakeTelemetry(self.clock)
         self.causes = FakeCauses()
-        self.index = LiveIndex(self._touched, now=self.clock.now)
+        self.elsewhere: set[str] = set()
+        """ApplySets of ClusterStates that another replica has."""
+        self.index = LiveIndex(self._touched, now=self.clock.now, is_elsewhere=self.elsewhere.__contains__)
         self.cluster = FakeCluster(self.index)
         self.stop_reason = ""
         """Of an EmergencyStop; empty if there is none."""
-        self.elsewhere: set[str] = set()
-        """ApplySets of ClusterStates that another replica has."""
         self.approvals: list[Body] = []
         self.plans: list[Body] = []
         self.status: dict[str, Any] = {}
@@ -319,7 +319,7 @@ class Stage:
         generation: int | None = None,
     ) -> None:
         """The operator starts anew: it remembers nothing but `status`, and the cluster is as it was. `generation`: of the ClusterState by now."""
-        self.index = LiveIndex(self._touched, now=self.clock.now)
+        self.index = LiveIndex(self._touched, now=self.clock.now, is_elsewhere=self.elsewhere.__contains__)
         old, self.cluster = self.cluster, FakeCluster(self.index)
         vars(self.cluster).update({k: v for k, v in vars(old).items() if k not in ("index", "_watched")})
         self.cluster.time = lambda: self.clock.now().isoformat().replace("+00:00", "Z")

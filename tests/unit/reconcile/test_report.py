@@ -894,3 +894,45 @@ def test_drift_of_a_secret_shows_no_value() -> None:
     assert "/data/password" in str(found)
     assert "aHVudGVyMg" not in str(found)
     assert "b2xk" not in str(found)
+
+
+# -- passes that come to no end ------------------------------------------------------------------------------------------
+
+MAY_NOT = errors.ForbiddenError("may not patch ClusterStates; grant it")
+
+
+def failures(teller: told.Teller, *found: errors.CvstateError) -> list[tuple[str, str, str]]:
+    return [(event.kind, event.reason, event.message) for error in found for event in teller.failed(error)]
+
+
+def test_a_pass_that_an_error_ended_is_told_once_however_often_it_is_repeated() -> None:
+    assert failures(told.Teller({}), MAY_NOT, MAY_NOT, errors.ForbiddenError("may not patch Events either")) == [
+        ("Warning", "Forbidden", "may not patch ClusterStates; grant it")
+    ]
+
+
+def test_another_reason_is_told_and_so_is_the_first_one_when_it_comes_back() -> None:
+    found = failures(told.Teller({}), MAY_NOT, errors.ServerTimeoutError("no answer"), MAY_NOT)
+    assert [reason for _, reason, _ in found] == ["Forbidden", "Timeout", "Forbidden"]
+
+
+def test_a_pass_that_came_to_its_end_makes_the_next_failure_news() -> None:
+    teller = told.Teller({})
+    assert len(failures(teller, MAY_NOT)) == 1
+    teller.tell(CONVERGED)
+    assert len(failures(teller, MAY_NOT)) == 1
+
+
+def test_another_mistake_in_a_spec_is_told_and_the_same_one_is_not() -> None:
+    circle, account = errors.InvalidSpecError("spec.dependsOn goes in a circle"), errors.ServiceAccountRequiredError("name one")
+    other = errors.InvalidSpecError("spec.source.git.url is no URL")
+    found = failures(told.Teller({}), circle, circle, other, account)
+    assert [message for _, _, message in found] == [circle.message, other.message, account.message]
+
+
+@pytest.mark.parametrize("error", [MAY_NOT, errors.InvalidSpecError("spec.dependsOn goes in a circle")], ids=["broken", "refused"])
+def test_what_an_earlier_life_told_of_a_failure_is_not_told_again(error: errors.CvstateError) -> None:
+    write = report.invalid_spec if isinstance(error, errors.InvalidSpecError) else report.broken
+    teller = told.Teller(write(error, previous=status(CONVERGED), generation=1, now=LATER))
+    assert failures(teller, error) == []
+    assert len(failures(teller, errors.ServerTimeoutError("no answer"))) == 1

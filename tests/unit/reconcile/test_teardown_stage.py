@@ -149,3 +149,43 @@ async def test_after_a_restart_it_goes_on_where_it_was(stage: Stage) -> None:
     stage.cluster.failures.clear()
     await torn(stage)
     assert await torn(stage) == ([], "", 0)
+
+
+GONE = [
+    errors.TargetUnreachableError("the cluster cannot be reached"),
+    errors.ReferenceMissingError("Secret team/prod does not exist"),
+    errors.KubeConfigInvalidError("the kubeconfig is none"),
+    errors.URLNotAllowedError("it may not be asked"),
+    errors.UnauthorizedError("the credentials are refused"),
+    errors.ImpersonationRefusedError("nobody may act as the account"),
+]
+
+
+@pytest.mark.parametrize("error", GONE, ids=lambda error: error.reason)
+async def test_after_a_restart_what_nobody_gets_at_is_told_as_that_and_nothing_is_let_go(stage: Stage, error: errors.CvstateError) -> None:
+    """Not even what is served can be asked then: a pass that broke off would count no time, and the ClusterState would never be gone."""
+    served, known = set(stage.cluster.served), frozenset({CONFIG_MAP.gvk.group_kind})
+    stage.restart(known_kinds=known, status=stage.status)
+    stage.cluster._known.clear()
+    stage.cluster.discover_errors = [error]
+    found = await stage.pipeline.tear_down(stage.spec)
+    assert (found.is_refused, found.why, [str(ref) for ref in found.left]) == (True, error.message, ["ConfigMap"])
+    assert stage.names() == {"a", "b"}
+    stage.cluster.served = served
+    await torn(stage)
+    assert await torn(stage) == ([], "", 0)
+
+
+async def test_a_fault_that_is_nobody_s_lack_of_rights_ends_the_pass_and_not_the_wait(stage: Stage) -> None:
+    stage.restart(known_kinds=frozenset({CONFIG_MAP.gvk.group_kind}), status=stage.status)
+    stage.cluster._known.clear()
+    stage.cluster.discover_errors = [errors.ServerError("HTTP 500")]
+    with pytest.raises(errors.ServerError):
+        await stage.pipeline.tear_down(stage.spec)
+
+
+@pytest.mark.parametrize("error", GONE, ids=lambda error: error.reason)
+async def test_what_nobody_gets_at_while_it_is_deleted_is_told_as_that(stage: Stage, error: errors.CvstateError) -> None:
+    stage.cluster.failures.update({name: [error] for name in "ab"})
+    found = await stage.pipeline.tear_down(stage.spec)
+    assert (found.is_refused, stage.names()) == (True, {"a", "b"})

@@ -51,6 +51,8 @@ class Builds:
             "store": str(self.store),
             "helm": {},
             "tools": {},
+            "memory": 2**30,
+            "room": 2**30,
             **more,
         }
 

@@ -17,6 +17,7 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import Children, Limits
+from cvstate_operator.isolation.memory import Memory
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.directives import DEFAULT, Directives, Prune
 from cvstate_operator.objects.identity import Gvk
@@ -43,7 +44,8 @@ class Place:
         self.repository = pygit2.init_repository(str(directory / "r.git"), bare=True)
         self.store = Store(directory / "rendered")
         self.children = children
-        self.renderer = Renderer(self.store, children, tools={})
+        self.memory = Memory()
+        self.renderer = Renderer(self.store, children, tools={}, memory=self.memory)
         self.answers: list[dict[str, Any]] = []
         run = children.run
 
@@ -53,13 +55,18 @@ class Place:
 
         children.run = noted  # type: ignore[method-assign]
 
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Have the operator and its children live in a container of that size."""
+        self.memory = Memory(limit_bytes)
+        self.renderer = Renderer(self.store, self.children, tools={}, memory=self.memory)
+
     def commit(self, tree: Tree, *, path: str = ".") -> Artifact:
         root = write(self.repository, tree)
         directory = root if path == "." else root[path]
         return artifact(str(root.id), repository=self.repository.path, path=path, tree=str(root.id), directory=str(directory.id))
 
-    async def render(self, tree: Tree, recipe: Recipe = PLAIN, *, previous: Rendered | None = None) -> Rendered:
-        return await self.renderer.render(self.commit(tree), recipe, previous=previous)
+    async def render(self, tree: Tree, recipe: Recipe = PLAIN, *, previous: Rendered | None = None, path: str = ".") -> Rendered:
+        return await self.renderer.render(self.commit(tree, path=path), recipe, previous=previous)
 
 
 @pytest.fixture
@@ -264,9 +271,15 @@ async def test_renders_at_the_same_time_do_not_disturb_each_other(place: Place) 
 LARGE: Tree = {f"{n}.yaml": "---\n".join(config_map(f"m{n}-{i}") for i in range(1000)) for n in range(20)}
 
 
+EATER: Tree = {
+    "a.yaml": "apiVersion: v1\nkind: Eater\nmetadata: {name: a}\nspec:\n" + "".join(f"- {number:0110}x\n" for number in range(150_000))
+}
+"""A file as large as one may be, of many values: more than 64 MiB are needed to read it."""
+
+
 async def test_a_render_that_takes_too_long_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     await place.render({})
-    monkeypatch.setattr(module, "LIMITS", Limits(wall_seconds=0.1))
+    monkeypatch.setattr(module, "WALL_SECONDS", 0.1)
     started = time.monotonic()
     with pytest.raises(errors.RenderTimeoutError, match=r"rendering \. was not finished within"):
         await place.render(LARGE)
@@ -275,14 +288,32 @@ async def test_a_render_that_takes_too_long_is_stopped(place: Place, monkeypatch
     assert names(await place.render({"a.yaml": config_map("a")})) == ["a"]
 
 
-async def test_a_render_that_eats_too_much_memory_fails(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    await place.render({})
-    monkeypatch.setattr(module, "LIMITS", Limits(wall_seconds=20, memory_bytes=2**20))
-    with pytest.raises(errors.BuildFailedError) as caught:
-        await place.render({"a.yaml": "a: " + "x" * 10_000_000})
-    assert caught.value.reason == "BuildFailed"
-    monkeypatch.undo()
-    assert names(await place.render({"a.yaml": config_map("a")})) == ["a"]
+async def test_a_render_that_eats_too_much_memory_is_refused_and_tried_alone_before(place: Place) -> None:
+    place.limit_memory(300 * 2**20)
+    asked: list[Limits] = []
+    run = place.children.run
+
+    async def noted(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        asked.append(kwargs["limits"])
+        return await run(*args, **kwargs)
+
+    place.children.run = noted  # type: ignore[method-assign]
+    with pytest.raises(errors.RenderTooLargeError, match="needs more memory than one render may have"):
+        await place.render(EATER)
+    small, alone = place.memory.division.renders.size_bytes, place.memory.division.alone_bytes
+    assert [(limits.memory_bytes, limits.is_most) for limits in asked] == [(small, False), (alone, True)]
+    asked.clear()
+    with pytest.raises(errors.RenderTooLargeError):
+        await place.render(EATER)
+    assert [limits.is_most for limits in asked] == [True]  # it is known by now
+    assert names(await place.render({"b": {"a.yaml": config_map("a")}}, path="b")) == ["a"]
+
+
+async def test_what_does_not_do_with_little_memory_gets_more(place: Place) -> None:
+    place.limit_memory(2**30)
+    (manifest,) = (await place.render(EATER)).manifests
+    assert len(place.renderer.body(manifest)["spec"]) == 150_000
+    assert place.renderer._large
 
 
 def descendants(pid: int) -> list[int]:

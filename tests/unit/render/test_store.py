@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 import pytest
 
+from cvstate_operator.isolation.task import OutOfRoomError
 from cvstate_operator.render import store as module
 from cvstate_operator.render.parse import parse
-from cvstate_operator.render.store import MANY, Store
+from cvstate_operator.render.store import MANY, Shelf, Store
 
 KEYS = [f"{n:040x}" for n in range(MANY)]
 Contents = dict[str, tuple[dict[str, Any], bytes]]
@@ -235,19 +236,41 @@ def test_what_is_used_or_was_used_lately_is_kept(store: Store) -> None:
     assert left == sum((store.directory / name).stat().st_size for name in files(store))
 
 
-def test_above_the_limit_the_oldest_of_what_nobody_uses_goes_first(store: Store) -> None:
-    for number in range(5):
-        put(store, f"k{number}")
-        age(store, f"k{number}", 4000 - number)
-    size = (store.directory / "k0").stat().st_size
-    assert store.collect({"k0"}, max_bytes=3 * size) == 3 * size
-    assert files(store) == ["k0", "k3", "k4"]
+def test_a_shelf_spares_what_is_used_and_what_was_just_rendered(store: Store) -> None:
+    shelf = Shelf(store, used=lambda: {"used"})
+    for name in ("used", "new", "other"):
+        put(store, name)
+    paths = {name: str(store.directory / name) for name in ("used", "new", "other")}
+    found = shelf.measure(paths["new"])
+    assert found == shelf.kept()[paths["new"]]
+    assert set(shelf.kept()) == set(paths.values())
+    assert set(shelf.spared()) == {paths["used"], paths["new"]}
+    shelf.remove(paths["other"])
+    assert shelf.measure(paths["other"]) is None
+    assert files(store) == ["new", "used"]
 
 
-def test_a_render_that_is_not_finished_loses_nothing(store: Store) -> None:
-    put(store, "new")
-    store.collect((), max_bytes=0)
-    assert files(store) == ["new"]
+def test_what_is_found_again_counts_as_used_lately(store: Store) -> None:
+    for name in ("old", "older"):
+        put(store, name)
+        age(store, name, 4000)
+    store.find(["older"])
+    kept = Shelf(store, used=tuple).kept()
+    assert kept[str(store.directory / "older")].used_at > kept[str(store.directory / "old")].used_at + 3000
+
+
+def test_a_file_that_grows_too_large_is_given_up(store: Store) -> None:
+    small = Store(store.directory.parent, most_bytes=1000)
+
+    def fill() -> None:
+        with small.write() as writing:
+            for number in range(3):
+                writing.add(str(number), {"objects": []}, b"x" * 400)
+
+    with pytest.raises(OutOfRoomError):
+        fill()
+    assert files(store) == []
+    assert small.divided(4).most_bytes == 250
 
 
 def test_what_a_killed_child_left_goes_soon(store: Store) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cvstate_operator import errors
+from cvstate_operator.isolation.room import NO_LIMIT
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.source import fetch
 
@@ -27,6 +28,7 @@ def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: An
         "credentials": {},
         "verify": None,
         "policy": asdict(POLICY),
+        "room": NO_LIMIT,
     }
     want = {name: more.pop(name, default) for name, default in want.items()}
     found = fetch.handle({**request, **more, "wants": [want]})

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from pygit2.enums import ObjectType
 
 from cvstate_operator import errors
 from cvstate_operator.cli.demo.git_server import GitServer, Repository
+from cvstate_operator.isolation.room import NO_LIMIT
+from cvstate_operator.isolation.task import OutOfRoomError
 from cvstate_operator.source import fetch
 from tests.support import signing
 from tests.support.faulty_git import FaultyGit, hang
@@ -653,23 +655,35 @@ def test_a_cache_where_nothing_can_be_made_is_told(upstream: Repository) -> None
     _unusable(f"file://{upstream.directory}", Path("/proc/self/cache/r"))
 
 
-def test_a_cache_that_is_too_small_is_told_and_works_again_with_room(anywhere: tuple[Repository, str], cache: Path) -> None:
+@pytest.mark.parametrize("by", ["count", "file"])
+def test_more_than_there_is_room_for_is_told_and_works_again_with_room(anywhere: tuple[Repository, str], cache: Path, by: str) -> None:
     upstream, url = anywhere
     upstream.commit({"random.yaml": os.urandom(50_000).hex()})
-    with largest_file(20_000):
-        _unusable(url, cache)
+    with largest_file(20_000) if by == "file" else nullcontext(), pytest.raises(OutOfRoomError):
+        look(cache, url, room=20_000 if by == "count" else NO_LIMIT)
+    assert not list(cache.glob("objects/pack/*"))  # nothing is left that would take the room
     newest = upstream.commit({"x.yaml": ""})
     assert look(cache, url)["commit"] == newest
 
 
-def test_a_cache_that_became_too_small_is_told_and_keeps_what_it_has(anywhere: tuple[Repository, str], cache: Path) -> None:
+def test_news_for_which_there_is_no_room_is_told_and_leaves_what_it_has(anywhere: tuple[Repository, str], cache: Path) -> None:
     upstream, url = anywhere
     known = upstream.commit(APPS)
     look(cache, url)
     upstream.commit({"random.yaml": os.urandom(50_000).hex()})
-    with largest_file(20_000):
-        _unusable(url, cache)
+    with pytest.raises(OutOfRoomError):
+        look(cache, url, room=20_000)
     assert known in commits(cache)
+
+
+def test_all_that_one_look_brings_is_counted_together(served: tuple[Repository, str], cache: Path) -> None:
+    upstream, url = served
+    first = upstream.commit({"random.yaml": os.urandom(15_000).hex()})
+    upstream.commit({"random.yaml": os.urandom(15_000).hex()})
+    more = {"baseline": first}  # it is fetched too, since the cache does not have it
+    with pytest.raises(OutOfRoomError):
+        look(cache, url, room=25_000, **more)
+    assert look(cache, url, room=60_000, **more)["commit"]
 
 
 def test_a_file_in_the_place_of_the_repository_is_replaced(upstream: Repository, cache: Path) -> None:

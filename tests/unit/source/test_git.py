@@ -1,7 +1,7 @@
 """The parent's side of fetching, with real repositories; the child's work is done in a thread here, and once by a real child process.
 
 Aspects: one look serves everyone who follows the same ref · who does not share · the memo: its age, failures, Retry-After · known, baseline and rewind ·
-recall from the cache · forget · what a child that died or hung means · revisions and refs as users see them.
+recall from the cache · forget · more room and memory by steps · what a child that died or hung means · revisions and refs as users see them.
 """
 
 import asyncio
@@ -16,18 +16,22 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.api.source import GitRef, GitSource
 from cvstate_operator.cli.demo.git_server import Repository
-from cvstate_operator.isolation.child import ChildFailedError, Children, ChildTimeoutError, Limits
+from cvstate_operator.isolation.child import ChildFailedError, Children, ChildStarvedError, ChildTimeoutError, Limits
+from cvstate_operator.isolation.memory import Memory
+from cvstate_operator.isolation.room import Room
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.source import fetch
+from cvstate_operator.source.attempts import TASK
 from cvstate_operator.source.cache import GitCache
-from cvstate_operator.source.git import CONCURRENT_FETCHES, CONCURRENT_PER_HOST, CONCURRENT_READERS, TASK, GitSources
+from cvstate_operator.source.git import CONCURRENT_PER_HOST, CONCURRENT_READERS, GitSources
 from cvstate_operator.source.refs import Chosen
 from tests.support import signing
 from tests.support.signing import SshKey
 
 POLICY = AddressPolicy(files=True, insecure=True)
+FETCHES = Memory().division.fetches.at_once
 Work = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -266,7 +270,7 @@ async def test_few_children_ask_one_host_at_a_time(tmp_path: Path, sources: GitS
     assert children.at_once == 2 * CONCURRENT_PER_HOST
     go.set()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert children.most_at_once <= CONCURRENT_FETCHES
+    assert children.most_at_once <= FETCHES
 
 
 async def test_one_tenant_whose_servers_hang_holds_up_nobody_else(sources: GitSources, children: InProcess) -> None:
@@ -278,7 +282,7 @@ async def test_one_tenant_whose_servers_hang_holds_up_nobody_else(sources: GitSo
         raise errors.FetchFailedError("asked")
 
     children.work = wait
-    urls = [f"https://h{number}.evil.example.org/r" for number in range(2 * CONCURRENT_FETCHES)]
+    urls = [f"https://h{number}.evil.example.org/r" for number in range(2 * FETCHES)]
     hung = [
         asyncio.ensure_future(fetched(sources, GitSource.model_validate({"url": url}), access=Access(namespace="evil"))) for url in urls
     ]
@@ -607,3 +611,85 @@ async def test_a_revision_says_what_was_followed_and_where_it_led(
     commit = upstream.git("rev-parse", "HEAD").strip()
     found = await fetched(sources, source(upstream, ref={kind: value.format(commit) for kind, value in ref.items()}))
     assert (found.revision, found.ref) == (revision.format(commit), followed.format(commit))
+
+
+# -- room and memory ---------------------------------------------------------------------------------------------------
+
+
+def bounded(cache: GitCache, children: InProcess) -> GitSources:
+    """In a cache that keeps 12,800 bytes: a fetch is lent 100 at first, and 6,400 at most."""
+    return GitSources(cache, children, POLICY, room=Room(19_200, {"git": cache}))
+
+
+async def test_a_repository_that_does_not_fit_gets_more_room_by_steps(upstream: Repository, cache: GitCache, children: InProcess) -> None:
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if request["room"] < 1000:
+            raise ChildStarvedError("too little", lacks="room")
+        return await children.really({**request, "room": 2**40})
+
+    children.work = work
+    sources = bounded(cache, children)
+    assert await fetched(sources, source(upstream))
+    assert [request["room"] for request in children.requests] == [100, 800, 6400]
+    assert [limits.file_bytes for limits in children.limits] == [100, 800, 6400]
+    cache.discard(children.requests[0]["repository"])
+    await sources._room.survey()
+    assert await fetched(sources, source(upstream))
+    assert children.requests[-1]["room"] == 6400  # what it needed is known
+    assert len(children.requests) == 4
+
+
+async def test_a_repository_that_is_too_large_is_refused_and_keeps_nothing_from_the_others(
+    upstream: Repository, cache: GitCache, children: InProcess, tmp_path: Path
+) -> None:
+    other = Repository(tmp_path / "other")
+    other.commit({"a.yaml": "a"})
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if request["url"] == f"file://{other.directory}":
+            raise ChildStarvedError("too little", lacks="room")
+        return await children.really({**request, "room": 2**40})
+
+    children.work = work
+    sources = bounded(cache, children)
+    with pytest.raises(errors.RepoTooLargeError, match="cacheBytes"):
+        await fetched(sources, source(other))
+    assert await fetched(sources, source(upstream))
+
+
+async def test_a_repository_that_needs_much_memory_gets_it_alone_from_then_on(
+    upstream: Repository, cache: GitCache, children: InProcess
+) -> None:
+    sources = GitSources(cache, children, POLICY)
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if not children.limits[-1].is_most:
+            raise ChildStarvedError("out of memory", lacks="memory")
+        return await children.really(request)
+
+    children.work = work
+    await fetched(sources, source(upstream))
+    await fetched(sources, source(upstream))
+    assert [limits.is_most for limits in children.limits] == [False, True, True]
+
+
+async def test_a_repository_that_needs_more_memory_than_there_is_is_refused(
+    upstream: Repository, cache: GitCache, children: InProcess
+) -> None:
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        raise ChildStarvedError("out of memory", lacks="memory")
+
+    children.work = work
+    with pytest.raises(errors.RepoTooLargeError, match="memory"):
+        await fetched(GitSources(cache, children, POLICY), source(upstream))
+
+
+async def test_a_look_that_brings_nothing_spares_no_repository(upstream: Repository, cache: GitCache, children: InProcess) -> None:
+    room = Room(2**30, {"git": cache})
+    sources = GitSources(cache, children, POLICY, room=room)
+    first = await fetched(sources, source(upstream))
+    assert room.used_bytes("git") > 0
+    assert room._held
+    room._held.clear()
+    assert await fetched(sources, source(upstream), known=first) is first
+    assert not room._held

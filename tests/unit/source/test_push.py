@@ -167,6 +167,24 @@ class TestFingerprint:
         assert read(first).fingerprint == read(first).fingerprint
         assert read(first).fingerprint != read(first.having(X_Gitlab_Token="u")).fingerprint
 
+    def test_what_stands_for_a_gitlab_token_is_good_for_this_delivery_alone(self) -> None:
+        sent = deliveries.gitlab(SECRET.decode(), repository={"clone_url": "https://gitlab.example.com/acme/web.git"})
+        headers = push.passed_on(read(sent), sent.headers)
+        assert SECRET.decode() not in repr(headers)
+        assert push.parse(headers, sent.body).is_signed_with(SECRET)
+        assert not push.parse(headers, sent.body).is_signed_with(b"other")
+        assert not push.parse(headers, sent.body + b" ").is_signed_with(SECRET)
+        renamed = {name: "another" if name in ("idempotency-key", "x-gitlab-event-uuid") else value for name, value in headers.items()}
+        assert renamed != headers
+        assert not push.parse(renamed, sent.body).is_signed_with(SECRET)
+        as_github = {"x-github-event": "push", "x-hub-signature-256": f"sha256={headers['x-cvstate-token-signature']}"}
+        assert not push.parse(as_github, sent.body).is_signed_with(SECRET)
+
+    @pytest.mark.parametrize("value", ["", "00", "zz", SECRET.decode()])
+    def test_a_token_does_not_help_beside_a_wrong_signature_in_its_place(self, value: str) -> None:
+        sent = deliveries.gitlab(SECRET.decode())
+        assert not push.parse({**sent.headers, "X-Cvstate-Token-Signature": value}, sent.body).is_signed_with(SECRET)
+
     def test_a_later_generic_push_is_another_delivery(self) -> None:
         assert read(deliveries.generic(SECRET, timestamp=1)).fingerprint != read(deliveries.generic(SECRET, timestamp=2)).fingerprint
 

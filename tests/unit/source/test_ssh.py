@@ -168,7 +168,7 @@ def test_a_key_that_the_server_does_not_accept_is_told_without_the_key(server: S
 
 
 def test_a_server_that_asks_twice_on_one_connection_is_not_answered_twice() -> None:
-    callbacks = ssh.SshCallbacks("ssh://me@h.example.org/r", SshCredentials(US.private, "", b""))
+    callbacks = ssh.SshCallbacks("ssh://me@h.example.org/r", SshCredentials(US.private, "", b""), 2**40)
     assert isinstance(callbacks.credentials("ssh://h", "me", _BOTH), pygit2.KeypairFromMemory)
     with pytest.raises(errors.AuthFailedError):
         callbacks.credentials("ssh://h", "me", _BOTH)
@@ -176,7 +176,7 @@ def test_a_server_that_asks_twice_on_one_connection_is_not_answered_twice() -> N
 
 
 def test_each_connection_may_ask_once() -> None:
-    callbacks = ssh.SshCallbacks("ssh://me@h.example.org/r", SshCredentials(US.private, "", b""))
+    callbacks = ssh.SshCallbacks("ssh://me@h.example.org/r", SshCredentials(US.private, "", b""), 2**40)
     for _ in range(2):
         assert callbacks.certificate_check(None, True, b"h.example.org")
         assert callbacks.credentials("ssh://h", "me", _BOTH)

@@ -40,7 +40,7 @@ def test_a_password_in_the_endpoint_is_refused_and_not_repeated(endpoint: str) -
 
 def test_headers_are_pairs_that_may_be_percent_encoded() -> None:
     told = "Authorization=Basic%20bWU6aHVudGVyMg==, x-tenant = shop ,"
-    found = collector.destination("http://otel:4318", {"OTEL_EXPORTER_OTLP_HEADERS": told})
+    found = collector.destination("https://otel:4318", {"OTEL_EXPORTER_OTLP_HEADERS": told})
     assert found.headers == {"Authorization": "Basic bWU6aHVudGVyMg==", "x-tenant": "shop"}
     assert "bWU6" not in repr(found)
 
@@ -50,6 +50,29 @@ def test_what_is_no_header_is_refused_and_not_repeated(told: str) -> None:
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS") as caught:
         collector.destination("http://otel:4318", {"OTEL_EXPORTER_OTLP_HEADERS": told})
     assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://otel:4318",
+        "http://otel.monitoring.svc:4318",
+        "http://10.0.0.7:4318",
+        "http://[fd12::1]",
+        "http://localhost.example.com:4318",
+        "http://127.0.0.1.nip.io",
+    ],
+)
+def test_headers_are_not_sent_in_clear_to_another_machine(endpoint: str) -> None:
+    with pytest.raises(SettingsError, match="give the collector's https:// address") as caught:
+        collector.destination(endpoint, {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=hunter2"})
+    assert "hunter2" not in caught.value.message
+    assert collector.destination(endpoint, {}).headers == {}
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4318", "http://[::1]:4318", "http://localhost:4318", "https://otel.example.com"])
+def test_headers_are_sent_by_https_and_within_the_machine(endpoint: str) -> None:
+    assert collector.destination(endpoint, {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=hunter2"}).headers == {"Authorization": "hunter2"}
 
 
 def test_the_protocol_that_is_not_spoken_is_refused() -> None:

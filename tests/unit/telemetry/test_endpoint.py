@@ -1,10 +1,8 @@
 """Endpoints: addresses of Prometheus that may be asked, and the Secrets for them.
 
-Aspects: addresses by what they say · plain http · what the operator's owner allows, and what he lists · Secrets that make no sense · equality: who may share answers · names
-that are resolved.
+Aspects: addresses by what they say · plain http · what the operator's owner allows, and what he lists · Secrets that make no sense · equality: who may share answers.
 """
 
-import socket
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.telemetry import endpoint
-from cvstate_operator.telemetry.resolver import JudgingResolver
 from tests.support.credentials import Authority
 
 STRICT = AddressPolicy(flag="--allow-prometheus-host")
@@ -174,38 +171,3 @@ def test_only_those_who_may_see_the_same_are_equal() -> None:
 @pytest.mark.parametrize("data", [TOKEN, {"username": b"me", "password": b"s3cret"}, {"tls.crt": b"s3cret", "tls.key": b"s3cret"}])
 def test_an_endpoint_does_not_show_its_secrets(data: dict[str, bytes]) -> None:
     assert "s3cret" not in repr(asking({"data": data}))
-
-
-@pytest.mark.parametrize(
-    ("addresses", "policy", "is_plain", "is_refused"),
-    [
-        (["10.0.0.1"], STRICT, True, False),
-        (["10.0.0.1", "fd00::1"], STRICT, True, False),
-        (["8.8.8.8"], STRICT, False, False),
-        (["8.8.8.8"], STRICT, True, True),
-        (["8.8.8.8"], LOCAL, True, False),
-        (["10.0.0.1", "8.8.8.8"], STRICT, True, True),
-        (["10.0.0.1", "169.254.169.254"], STRICT, False, True),
-        (["127.0.0.1"], STRICT, False, True),
-        (["127.0.0.1"], LOCAL, False, False),
-        (["fe80::1%1"], LOCAL, False, True),
-        (["10.96.0.1"], AddressPolicy(api_server="10.96.0.1"), False, True),
-        (["169.254.169.254"], AddressPolicy(hosts=("innocent.example.org",)), True, False),
-        (["169.254.169.254"], AddressPolicy(only=("innocent.example.org",)), True, True),
-        (["10.0.0.1"], AddressPolicy(only=("innocent.example.org",)), True, False),
-    ],
-)
-async def test_a_name_is_resolved_and_each_of_its_addresses_judged(
-    addresses: list[str], policy: AddressPolicy, is_plain: bool, is_refused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = [(socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 80)) for each in addresses]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked: found)
-    resolver = JudgingResolver(policy, is_plain=is_plain)
-    try:
-        if is_refused:
-            with pytest.raises(errors.URLNotAllowedError):
-                await resolver.resolve("Innocent.Example.ORG.", 80)
-        else:
-            assert [each["host"] for each in await resolver.resolve("Innocent.Example.ORG.", 80)] == addresses
-    finally:
-        await resolver.close()

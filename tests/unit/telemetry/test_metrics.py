@@ -21,8 +21,6 @@ from cvstate_operator.telemetry.rollout_metrics import MAX_KINDS
 
 ALL = Metrics().described()
 STANDING = Standing(
-    ready=True,
-    healthy=True,
     objects=3,
     desired=3,
     problems=0,
@@ -40,7 +38,7 @@ STEP = Step(
     written={ObjectRef("", "ConfigMap", "default", "one"): 0.1},
 )
 CONDITIONS = merge((), [Condition(ConditionType.READY, False, "PruneHeld")], generation=1, now="2026-01-01T12:00:00Z")
-LABELS = {"namespace", "name", "kind", "reason", "action", "severity", "result", "version"}
+LABELS = {"namespace", "name", "kind", "reason", "action", "severity", "result", "target", "version"}
 
 
 def lines(metrics: Metrics, *, about: str) -> list[str]:
@@ -60,7 +58,7 @@ def used(metrics: Metrics, name: str) -> ClusterStateMeter:
     meter.repaired(seconds=0.1)
     meter.stands(STANDING)
     meter.stepped(STEP)
-    meter.conditions(CONDITIONS)
+    meter.status({"conditions": CONDITIONS})
     return meter
 
 
@@ -183,12 +181,6 @@ def standing(standing: Standing) -> str:
     return metrics.expose().decode()
 
 
-@pytest.mark.parametrize("metric", ["ready", "healthy"])
-@pytest.mark.parametrize(("known", "value"), [(True, "1.0"), (False, "0.0"), (None, "-1.0")])
-def test_what_is_not_known_is_neither_true_nor_false(metric: str, known: bool | None, value: str) -> None:
-    assert f'cvstate_{metric}{{name="shop",namespace="default"}} {value}' in standing(replace(STANDING, **{metric: known}))
-
-
 def test_open_drift_is_told_by_severity_and_is_zero_where_there_is_none() -> None:
     exposed = standing(STANDING)
     for severity, value in (("Low", "0.0"), ("Medium", "0.0"), ("High", "2.0"), ("Critical", "0.0")):
@@ -205,22 +197,63 @@ def test_a_standing_that_says_nothing_of_gates_has_them_all_open() -> None:
     assert "cvstate_gate_closed{action=" not in standing(replace(STANDING, closed={}))
 
 
-def test_requests_are_counted_by_action_and_result() -> None:
+def test_requests_are_counted_by_action_result_and_whose_cluster_it_is() -> None:
     metrics = Metrics()
     for action, result in (("apply", "Throttled"), ("apply", "ok"), ("apply", "ok"), ("get", "ok")):
         metrics.observe_request(action=action, result=result, seconds=0.2)
+    metrics.observe_request(action="apply", result="ok", seconds=0.2, target="remote")
     exposed = metrics.expose().decode()
-    assert 'cvstate_api_requests_total{action="apply",result="Throttled"} 1.0' in exposed
-    assert 'cvstate_api_requests_total{action="apply",result="ok"} 2.0' in exposed
-    assert 'cvstate_api_request_duration_seconds_count{action="apply"} 3.0' in exposed
-    assert 'cvstate_api_request_duration_seconds_count{action="get"} 1.0' in exposed
+    assert 'cvstate_api_requests_total{action="apply",result="Throttled",target="home"} 1.0' in exposed
+    assert 'cvstate_api_requests_total{action="apply",result="ok",target="home"} 2.0' in exposed
+    assert 'cvstate_api_requests_total{action="apply",result="ok",target="remote"} 1.0' in exposed
+    assert 'cvstate_api_request_duration_seconds_count{action="apply",target="home"} 3.0' in exposed
+    assert 'cvstate_api_request_duration_seconds_count{action="get",target="home"} 1.0' in exposed
+
+
+UNKNOWN = 'cvstate_api_unauthorized_timestamp_seconds{target="home"} '
+"""The series of an operator that the API server does not know."""
+
+
+def asked(*results: str, target: str = "home") -> str:
+    """What is exposed after requests that ended so."""
+    metrics = Metrics()
+    for result in results:
+        metrics.observe_request(action="list", result=result, seconds=0.1, target=target)
+    return metrics.expose().decode()
+
+
+@pytest.mark.parametrize(
+    "results", [("Unauthorized",), ("ok", "Unauthorized", "Unauthorized"), ("Unauthorized", "NetworkError"), ("Unauthorized", "Cancelled")]
+)
+def test_an_api_server_that_does_not_know_us_is_told_with_since_when(results: tuple[str, ...]) -> None:
+    assert UNKNOWN in asked(*results)
+
+
+@pytest.mark.parametrize("results", [("ok",), ("Forbidden",), ("Unauthorized", "ok"), ("Unauthorized", "Forbidden"), ("NetworkError",)])
+def test_an_api_server_that_knows_us_or_says_nothing_is_not(results: tuple[str, ...]) -> None:
+    assert UNKNOWN not in asked(*results)
+
+
+def test_a_remote_cluster_that_does_not_know_us_says_nothing_of_ours() -> None:
+    assert UNKNOWN not in asked("Unauthorized", target="remote")
+
+
+def test_settings_that_were_refused_are_told_until_they_are_taken_up() -> None:
+    metrics = Metrics()
+    told = []
+    for result in ("", "failed", "failed", "ok", "failed", "restart"):
+        if result:
+            metrics.observe_reload(result)
+        told.append("cvstate_config_last_reload_successful 1.0" in metrics.expose().decode())
+    assert told == [True, False, False, True, False, True]
+    assert 'cvstate_config_reloads_total{result="failed"} 3.0' in metrics.expose().decode()
 
 
 def test_failures_of_the_api_server_are_zero_until_there_are_any() -> None:
     metrics = Metrics()
     metrics.observe_request(action="apply", result="ok", seconds=0.2)
-    assert 'cvstate_api_requests_total{action="apply",result="ServerError"} 0.0' in metrics.expose().decode()
-    assert set(API_FAILURES) == api_quality._FAILED
+    assert 'cvstate_api_requests_total{action="apply",result="ServerError",target="home"} 0.0' in metrics.expose().decode()
+    assert {*API_FAILURES, "TargetUnreachable"} == api_quality._FAILED, "which is what a remote cluster's are told as"
 
 
 @pytest.mark.parametrize("name", ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"])

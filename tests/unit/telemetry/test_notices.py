@@ -37,8 +37,8 @@ from tests.unit.plan.test_troubles import status
 from tests.unit.telemetry.bad_servers import serving
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-LOCAL = AddressPolicy(insecure=True, flag="--allow-prometheus-host")
-STRICT = AddressPolicy(flag="--allow-prometheus-host")
+LOCAL = AddressPolicy(insecure=True, flag="--allow-notice-host")
+STRICT = AddressPolicy(flag="--allow-notice-host")
 ODD = '<!channel> `rm -rf` ${jndi:ldap://x} {{ .x }} %s "quoted" & \x1b[31mred <script>'
 
 
@@ -137,6 +137,7 @@ def test_a_webhook_is_told_everything() -> None:
             "startedAt": "2026-05-01T12:00:00.000Z",
             "decidedAt": "2026-05-01T12:00:00.000Z",
             "returns": 2,
+            "flaps": 0,
             "revision": "main@sha1:4c1",
             "correlationID": "ab12",
         }
@@ -156,11 +157,13 @@ def test_an_alert_is_kept_longer_than_the_pause_until_it_is_sent_again() -> None
         "namespace": "shop",
         "name": "web",
         "reason": "Degraded",
-        "severity": "critical",
+        "severity": "page",
+        "area": "vital",
     }
     assert alert["annotations"] == {
         "summary": "ClusterState shop/web: Degraded",
         "description": "apps/Deployment/web: crash loop",
+        "incident_severity": "Critical",
         "revision": "main@sha1:4c1",
     }
     assert (alert["startsAt"], alert["endsAt"]) == ("2026-05-01T12:00:00.000Z", "2026-05-01T12:09:00.000Z")
@@ -179,10 +182,16 @@ def test_no_alert_ends_before_it_starts() -> None:
 
 def test_a_chat_reads_one_line_and_the_message_as_code() -> None:
     told = body("Slack", [notice(returns=1)], labels={"cluster": "prod"})
-    assert (
-        told["text"] == "*Opened* · Critical · Degraded · `shop/web` · cluster=prod · came back (1)\n```apps/Deployment/web: crash loop```"
-    )
+    assert told["text"] == "*Opened* · Critical · Degraded · `shop/web` · cluster=prod · came back\n```apps/Deployment/web: crash loop```"
     assert told["blocks"] == [{"type": "section", "text": {"type": "mrkdwn", "text": told["text"]}}]
+
+
+def test_a_chat_reads_that_something_comes_and_goes_and_how_often() -> None:
+    told = body("Slack", [notice(returns=2, flaps=23)])
+    assert "`shop/web` · flapping, came back 23 times\n" in told["text"]
+    assert "came back" not in body("Slack", [notice(phase=Phase.RESOLVED, returns=2, flaps=23)])["text"]
+    (alert,) = body("Alertmanager", [notice(returns=2, flaps=23)])
+    assert alert["annotations"]["flaps"] == "23"
 
 
 def test_a_chat_is_told_the_worst_first_and_counts_what_it_does_not_list() -> None:

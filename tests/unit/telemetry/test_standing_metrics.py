@@ -1,4 +1,4 @@
-"""Metrics of conditions. Aspects: ready and its reason · what is not as it should be, and since when · what ends · what is no condition."""
+"""Metrics of conditions. Aspects: ready and its reason · what is not as it should be, and since when · what ends · what is no condition · since when looks at the source fail."""
 
 from typing import Any
 
@@ -35,7 +35,11 @@ class Told:
         types = {one.type for one in conditions}
         current = [*conditions, *(one for one in WELL if one.type not in types)]
         self._before = merge(self._before, current, generation=1, now=now)
-        self.metrics.tell_conditions(SHOP, self._before)
+        self.write(self._before)
+
+    def write(self, conditions: list[dict[str, Any]]) -> None:
+        """The next status, as it is written."""
+        self.metrics.tell_status(SHOP, {"conditions": conditions}, target="home")
 
     def of(self, metric: str) -> dict[str, float]:
         """Values by the last labels of the series."""
@@ -45,16 +49,21 @@ class Told:
 
 
 def label(reason: str, kind: str = "") -> str:
-    """The labels of a series, as they are exposed."""
+    """The labels of a series of an unmet condition, as they are exposed."""
     owner = f'name="shop",namespace="team",reason="{reason}"'
     return f'kind="{kind}",{owner}' if kind else owner
+
+
+def ready(reason: str, target: str = "home") -> str:
+    """The labels of the reason of Ready."""
+    return f'{label(reason)},target="{target}"'
 
 
 def test_while_all_is_well_nothing_is_unmet() -> None:
     told = Told()
     told.say()
     assert told.of("condition_unmet_timestamp_seconds") == {}
-    assert told.of("ready_reason") == {label("Reconciled"): 1}
+    assert told.of("ready_reason") == {ready("Reconciled"): 1}
 
 
 @pytest.mark.parametrize("condition", [one for one in WELL if one.type is not ConditionType.RECONCILING], ids=lambda one: one.type)
@@ -82,7 +91,7 @@ def test_another_reason_takes_the_place_of_the_one_before_and_the_time_stays() -
     told.say(Condition(ConditionType.READY, False, "FetchFailed"))
     told.say(Condition(ConditionType.READY, False, "SourceStale"), now="2026-01-01T13:00:00Z")
     assert told.of("condition_unmet_timestamp_seconds") == {label("SourceStale", "Ready"): NOON_UNIX}
-    assert told.of("ready_reason") == {label("SourceStale"): 1}
+    assert told.of("ready_reason") == {ready("SourceStale"): 1}
     told.say(now="2026-01-01T14:00:00Z")
     assert told.of("condition_unmet_timestamp_seconds") == {}
 
@@ -98,29 +107,81 @@ def test_of_a_refused_spec_nothing_is_said_of_health() -> None:
     told = Told()
     told.say()
     refused = [Condition(ConditionType.READY, False, "InvalidSpec"), Condition(ConditionType.STALLED, True, "InvalidSpec")]
-    told.metrics.tell_conditions(SHOP, merge((), refused, generation=2, now=NOON))
+    told.write(merge((), refused, generation=2, now=NOON))
     assert (list(told.of("ready").values()), list(told.of("healthy").values())) == ([0], [-1])
     assert set(told.of("condition_unmet_timestamp_seconds")) == {label("InvalidSpec", "Ready"), label("InvalidSpec", "Stalled")}
 
 
-def test_where_a_pass_broke_off_the_health_of_before_says_nothing_new() -> None:
+def test_health_is_what_the_condition_says_whichever_way_it_came_about() -> None:
     told = Told()
-    told.metrics.tell_conditions(
-        SHOP, [{"type": "Healthy", "status": "Unknown", "reason": "TargetUnreachable", "lastTransitionTime": NOON}]
-    )
-    told.metrics.tell_conditions(SHOP, [{"type": "Healthy", "status": "True", "reason": "Healthy", "lastTransitionTime": NOON}])
-    assert list(told.of("healthy").values()) == [-1]
+    for status, number in (("Unknown", -1), ("True", 1), ("False", 0)):
+        told.write([{"type": "Healthy", "status": status, "reason": "Why", "lastTransitionTime": NOON}])
+        assert list(told.of("healthy").values()) == [number]
+
+
+def test_it_is_told_where_a_clusterstate_acts() -> None:
+    told = Told()
+    unreachable = [Condition(ConditionType.READY, False, "TargetUnreachable")]
+    told.metrics.tell_status(SHOP, {"conditions": merge((), unreachable, generation=1, now=NOON)}, target="remote")
+    assert told.of("ready_reason") == {ready("TargetUnreachable", "remote"): 1}
 
 
 @pytest.mark.parametrize("moment", ["", "yesterday", None, 5])
 def test_a_time_that_somebody_spoiled_is_now(moment: object) -> None:
     told = Told()
-    told.metrics.tell_conditions(SHOP, [{"type": "Ready", "status": "False", "reason": "Why", "lastTransitionTime": moment}])
+    told.write([{"type": "Ready", "status": "False", "reason": "Why", "lastTransitionTime": moment}])
     (since,) = told.of("condition_unmet_timestamp_seconds").values()
     assert since > NOON_UNIX
 
 
 def test_conditions_of_others_are_not_ours() -> None:
     told = Told()
-    told.metrics.tell_conditions(SHOP, [{"type": "Alien", "status": "False", "reason": "Why", "lastTransitionTime": NOON}])
+    told.write([{"type": "Alien", "status": "False", "reason": "Why", "lastTransitionTime": NOON}])
     assert told.of("condition_unmet_timestamp_seconds") == {}
+
+
+# -- looks at the source -----------------------------------------------------------------------------------------------
+
+
+def test_looks_that_fail_one_after_the_other_keep_the_moment_of_the_first() -> None:
+    told = Told()
+    told.metrics.tell_look(SHOP, "FetchFailed")
+    (first,) = told.of("source_failing_timestamp_seconds").values()
+    told.metrics.tell_look(SHOP, "AuthFailed")
+    assert told.of("source_failing_timestamp_seconds") == {label("AuthFailed"): first}
+
+
+def test_a_look_that_succeeds_ends_it_and_the_next_failure_is_a_new_one() -> None:
+    told = Told()
+    told.write([{"type": "SourceReady", "status": "False", "reason": "AuthFailed", "lastTransitionTime": NOON}])
+    told.metrics.tell_look(SHOP, "ok")
+    assert told.of("source_failing_timestamp_seconds") == {}
+    told.metrics.tell_look(SHOP, "AuthFailed")
+    assert told.of("source_failing_timestamp_seconds")[label("AuthFailed")] > NOON_UNIX
+
+
+def test_a_source_that_failed_before_a_restart_has_failed_since_then() -> None:
+    told = Told()
+    told.write([{"type": "SourceReady", "status": "False", "reason": "AuthFailed", "lastTransitionTime": NOON}])
+    assert told.of("source_failing_timestamp_seconds") == {}
+    told.metrics.tell_look(SHOP, "AuthFailed")
+    assert told.of("source_failing_timestamp_seconds") == {label("AuthFailed"): NOON_UNIX}
+
+
+def test_a_source_that_was_read_in_this_life_fails_since_then_whatever_an_old_status_says() -> None:
+    """A pass that breaks off keeps what the status said of the source before."""
+    told = Told()
+    told.metrics.tell_look(SHOP, "ok")
+    told.write([{"type": "SourceReady", "status": "False", "reason": "AuthFailed", "lastTransitionTime": NOON}])
+    told.metrics.tell_look(SHOP, "AuthFailed")
+    assert told.of("source_failing_timestamp_seconds")[label("AuthFailed")] > NOON_UNIX
+
+
+def test_a_namesake_does_not_inherit_since_when_a_source_fails() -> None:
+    told = Told()
+    told.write([{"type": "SourceReady", "status": "False", "reason": "AuthFailed", "lastTransitionTime": NOON}])
+    told.metrics.tell_look(SHOP, "AuthFailed")
+    told.metrics.forget(SHOP)
+    assert told.of("source_failing_timestamp_seconds") == {}
+    told.metrics.tell_look(SHOP, "AuthFailed")
+    assert told.of("source_failing_timestamp_seconds")[label("AuthFailed")] > NOON_UNIX

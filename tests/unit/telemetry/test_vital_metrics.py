@@ -1,6 +1,7 @@
 """Metrics of vital state. Aspects: series only with data · what goes with a ClusterState · counts fall to zero · how objects compare · cardinality."""
 
 import time
+from collections.abc import Mapping
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,12 +12,7 @@ from cvstate_operator.vital.verdicts.compliance import Configuration
 
 SHOP, OTHER = ("team", "shop"), ("team", "other")
 FULL = VitalStanding(
-    score=97,
-    confidence=90,
-    configuration=100,
-    vital=94,
     compared={"AsDeclared": 3, "HighDrift": 1},
-    accepted=True,
     completeness=0.5,
     missing={"NoData": 1},
     objects={"Ready": 3, "Degraded": 1},
@@ -28,6 +24,8 @@ FULL = VitalStanding(
     burn_rate=1.5,
     exhausted_in=3600.0,
 )
+CV = {"score": 97, "confidence": 90, "configuration": 100, "vital": 94, "completeness": 50}
+ACCEPTED = {"type": "Accepted", "status": "True"}
 ALWAYS = {"cvstate_confidence", "cvstate_accepted"}
 
 
@@ -55,23 +53,29 @@ def names(registry: CollectorRegistry) -> set[str]:
     return {one.split("{")[0] for one in series(registry)}
 
 
+def say(metrics: VitalMetrics, *, standing: VitalStanding = FULL, cv: Mapping[str, int] = CV, accepted: str = "True") -> None:
+    """What a pass tells at its end."""
+    metrics.tell(SHOP, standing)
+    metrics.tell_status(SHOP, {"cv": cv, "conditions": [{**ACCEPTED, "status": accepted}]})
+
+
 def test_only_what_is_known_has_a_series(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
-    metrics.tell(SHOP, VitalStanding())
+    say(metrics, standing=VitalStanding(), cv={}, accepted="Unknown")
     assert names(registry) == ALWAYS
     assert series(registry)["cvstate_accepted{}"] == -1
 
 
 def test_every_metric_is_told_of(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
-    metrics.tell(SHOP, FULL)
+    say(metrics)
     assert len(names(registry)) == len(list(metrics.all))
     assert series(registry)["cvstate_score{}"] == 97
     assert series(registry)['cvstate_objects_by_health{,result="Degraded"}'] == 1
 
 
 def test_what_is_not_known_any_more_has_no_series_any_more(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
-    metrics.tell(SHOP, FULL)
-    metrics.tell(SHOP, VitalStanding())
-    counted = {"telemetry_missing_sources", "objects_by_configuration", "objects_by_health", "signals", "slos"}
+    say(metrics)
+    say(metrics, standing=VitalStanding(), cv={"confidence": 0})
+    counted = {"objects_by_health", "signals", "slos"}
     assert names(registry) - ALWAYS == {f"cvstate_{name}" for name in counted}
 
 
@@ -124,16 +128,31 @@ def test_a_namesake_begins_without_old_words(registry: CollectorRegistry, metric
     assert [one for one in series(registry) if "signals" in one] == ['cvstate_signals{,result="Passing"}']
 
 
-@pytest.mark.parametrize(("status", "number"), [(True, 1), (False, 0), (None, -1)])
-def test_accepted_tells_not_known_from_no(registry: CollectorRegistry, metrics: VitalMetrics, status: bool | None, number: int) -> None:
-    metrics.tell(SHOP, VitalStanding(accepted=status))
+@pytest.mark.parametrize(("status", "number"), [("True", 1), ("False", 0), ("Unknown", -1)])
+def test_accepted_tells_not_known_from_no(registry: CollectorRegistry, metrics: VitalMetrics, status: str, number: int) -> None:
+    say(metrics, accepted=status)
     assert series(registry)["cvstate_accepted{}"] == number
+
+
+def test_what_a_status_does_not_say_any_more_is_not_told_any_more(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
+    """A pass that broke off, and a spec that was refused, write a status without a word of the verdict."""
+    say(metrics)
+    metrics.tell_status(SHOP, {"cv": {"score": 97, "confidence": 0}, "conditions": []})
+    found = series(registry)
+    assert (found["cvstate_accepted{}"], found["cvstate_confidence{}"], found["cvstate_score{}"]) == (-1, 0, 97)
+    gone = {
+        "cvstate_configuration_score",
+        "cvstate_vital_score",
+        "cvstate_objects_by_configuration",
+        "cvstate_telemetry_completeness_ratio",
+    }
+    assert names(registry).isdisjoint({*gone, "cvstate_telemetry_missing_sources"})
 
 
 def test_series_grow_with_clusterstates_and_not_with_time(registry: CollectorRegistry, metrics: VitalMetrics) -> None:
     for number in range(200):
-        metrics.tell(SHOP, VitalStanding(score=number % 100, missing={("NoData", "Stale")[number % 2]: number}))
-    assert len(series(registry)) == len(ALWAYS) + 1 + 2
+        metrics.tell(SHOP, VitalStanding(completeness=number / 200, missing={("NoData", "Stale")[number % 2]: number}))
+    assert len(series(registry)) == 1 + 2
 
 
 def test_labels_are_a_closed_set(metrics: VitalMetrics) -> None:
@@ -149,7 +168,7 @@ def cost(clusterstates: int) -> float:
     for _ in range(5):
         began = time.process_time()
         for _ in range(20):
-            metrics.tell(("team", "n5"), VitalStanding(score=1))
+            metrics.tell(("team", "n5"), VitalStanding(completeness=1.0))
         found.append(time.process_time() - began)
     return min(found)
 

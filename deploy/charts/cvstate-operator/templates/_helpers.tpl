@@ -27,14 +27,24 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
-{{/* Labels of every object. */}}
-{{- define "cvstate-operator.labels" -}}
+{{/* Labels that the chart gives every object. checks.yaml sees to it that nobody else's have their keys: a selector would find nothing, or other Pods. */}}
+{{- define "cvstate-operator.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "cvstate-operator.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: cvstate
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "cvstate-operator.labels" -}}
+{{- include "cvstate-operator.labelsAnd" (dict "root" . "more" (dict)) -}}
+{{- end -}}
+
+{{/* Labels of an object that has more of them; of two values for one key its own counts, not that of commonLabels. Takes a dict: `root`, `more`. */}}
+{{- define "cvstate-operator.labelsAnd" -}}
+{{- include "cvstate-operator.ownLabels" .root }}
+{{- with merge (dict) .more .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -44,7 +54,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "cvstate-operator.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- default "default" .Values.serviceAccount.name -}}
+{{- .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -129,4 +139,108 @@ so a range that would need one and is not everything is refused. Takes a dict: `
 {{- range . }}
 - {protocol: TCP, port: {{ . }}}
 {{- end }}
+{{- end -}}
+
+{{/*
+Rules of a NetworkPolicy for what `config` has the operator connect to: the collector of traces, the receivers of notices. A receiver whose URL is in a
+file is taken to listen on port 443.
+*/}}
+{{- define "cvstate-operator.configuredEgress" -}}
+{{- $root := . -}}
+{{- $rules := list -}}
+{{- with .Values.config.otlpEndpoint -}}
+{{- $rules = append $rules (include "cvstate-operator.egressTo" (dict "root" $root "url" . "where" "config.otlpEndpoint")) -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if and (eq (toString .name) "OTEL_EXPORTER_OTLP_ENDPOINT") .value -}}
+{{- $rules = append $rules (include "cvstate-operator.egressTo" (dict "root" $root "url" .value "where" "extraEnv, OTEL_EXPORTER_OTLP_ENDPOINT")) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.config.notices -}}
+{{- $rules = append $rules (include "cvstate-operator.egressTo" (dict "root" $root "url" (default "https://" .url) "where" (printf "config.notices, %v" .name))) -}}
+{{- end -}}
+{{- without $rules "" | join "\n" -}}
+{{- end -}}
+
+{{/*
+The rule for one URL: its port, and its host. `NAME.NAMESPACE.svc` and a name alone are Pods of that namespace; an address is that address; a name of
+two parts may be a Service or a host of the world, and is both; anything else is a host of the world, of which only the ranges of
+networkPolicy.configured.cidrs are known. The Pod itself needs no rule. Takes a dict: `root`, `url`, `where` (the value's name).
+*/}}
+{{- define "cvstate-operator.egressTo" -}}
+{{- $url := urlParse .url -}}
+{{- $host := lower $url.hostname | trimSuffix "." -}}
+{{- $port := default (ternary 80 443 (eq $url.scheme "http")) (regexFind ":[0-9]+$" $url.host | trimPrefix ":" | int) -}}
+{{- $isAddress := or (contains ":" $host) (regexMatch "^[0-9.]+$" $host) -}}
+{{- $parts := splitList "." $host -}}
+{{- $namespace := "" -}}
+{{- $cidrs := .root.Values.networkPolicy.configured.cidrs -}}
+{{- if $isAddress -}}
+{{- $cidrs = list (printf "%s/%d" $host (ternary 128 32 (contains ":" $host))) -}}
+{{- else if regexMatch "^.+\\.svc(\\..+)?$" $host -}}
+{{- $namespace = regexReplaceAll "^(?:.+\\.)?([^.]+)\\.svc(?:\\..+)?$" $host "${1}" -}}
+{{- $cidrs = list -}}
+{{- else if and $host (eq (len $parts) 1) -}}
+{{- $namespace = .root.Release.Namespace -}}
+{{- $cidrs = list -}}
+{{- else if eq (len $parts) 2 -}}
+{{- $namespace = last $parts -}}
+{{- end -}}
+{{- if and (or $namespace $cidrs) (not (or (eq $host "localhost" "::1") (hasPrefix "127." $host))) -}}
+# {{ .where }}
+- to:
+    {{- with $namespace }}
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}}
+    {{- end }}
+    {{- with $cidrs }}
+    {{- include "cvstate-operator.addresses" (dict "cidrs" . "where" $.where) | trim | nindent 4 }}
+    {{- end }}
+  ports: {{- include "cvstate-operator.ports" (list $port) | trim | nindent 4 }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+How Prometheus asks for metrics. A certificate has the Service's name as a rule, whatever address is asked. Takes a dict: `root`, `tlsConfig`, of which
+each field counts before ours.
+*/}}
+{{- define "cvstate-operator.scheme" -}}
+{{- if .root.Values.http.tls.secretName -}}
+scheme: https
+tlsConfig: {{- merge (dict) .tlsConfig (dict "serverName" (printf "%s.%s.svc" (include "cvstate-operator.fullname" .root) .root.Release.Namespace)) | toYaml | nindent 2 }}
+{{- else -}}
+scheme: http
+{{- end -}}
+{{- end -}}
+
+{{/* Bytes of a quantity such as 4Gi, 500M or 1.5Gi, as a whole number. */}}
+{{- define "cvstate-operator.bytes" -}}
+{{- $units := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- $units = merge $units (dict "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0) -}}
+{{- $number := regexFind "^[0-9.]+" (toString .) -}}
+{{- mulf (float64 $number) (get $units (trimPrefix $number (toString .))) | floor | int64 -}}
+{{- end -}}
+
+{{/*
+Resources of the container, without what was left empty. What the volumes may hold counts as ephemeral storage unless it is in memory, so that follows from their sizes; logs and what the
+container writes elsewhere, which is nothing, have 512 MiB more.
+*/}}
+{{- define "cvstate-operator.resources" -}}
+{{- $disk := include "cvstate-operator.bytes" .Values.tmp.sizeLimit | int64 -}}
+{{- if ne .Values.cache.medium "Memory" -}}
+{{- $disk = include "cvstate-operator.bytes" .Values.cache.sizeLimit | int64 | add $disk -}}
+{{- end -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- range $kind, $logs := dict "requests" 0 "limits" 512 -}}
+{{- $list := dict -}}
+{{- range $name, $quantity := default (dict) (get $resources $kind) -}}
+{{- if ne (toString $quantity) "" -}}
+{{- $_ := set $list $name $quantity -}}
+{{- end -}}
+{{- end -}}
+{{- if not (hasKey $list "ephemeral-storage") -}}
+{{- $_ := set $list "ephemeral-storage" (printf "%dMi" (add $logs (div (add $disk 1048575) 1048576))) -}}
+{{- end -}}
+{{- $_ := set $resources $kind $list -}}
+{{- end -}}
+{{- toYaml $resources -}}
 {{- end -}}

@@ -29,6 +29,7 @@ def backup(
         Path | None,
         typer.Option("--output", "-o", help="File to write, replaced if it is there. Default: standard output.", dir_okay=False),
     ] = None,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Also write a backup without any ClusterState.")] = False,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -36,7 +37,9 @@ def backup(
 
     Secrets are not in it; those that are needed are named. What is in Git is not in it either: see docs/backup.md.
 
-    Ends with 0, with 2 on an error; then no file was written.
+    A cluster, or a namespace, without ClusterStates is taken for an error: most often it is the wrong one, and its backup would replace a good one.
+
+    Ends with 0, with 2 on an error; then nothing was written, and an older file is as it was.
 
     Examples:
 
@@ -49,6 +52,8 @@ def backup(
     found = with_client(kubeconfig, context, lambda client: _gather(client, namespace))
     staying = [body for body in found if "deletionTimestamp" not in body["metadata"]]
     documents = [document.kept(body) for body in staying]
+    if not allow_empty and not any(one["kind"] == names.CLUSTER_STATE for one in documents):
+        raise errors.SettingsError(_empty(namespace, leaving=len(found) - len(staying), kept=output))
     about = f"Backup of {f'namespace {namespace}' if namespace else 'the whole cluster'}, {_now()}, by cvstate {__version__}"
     text = document.written(documents, about=about)
     if output:
@@ -74,6 +79,17 @@ async def _gather(client: "Client", namespace: str | None) -> list[dict[str, Any
             # Items of a list do not say what they are.
             found += [{**item, "kind": kind} async for page in pages for item in page["items"]]
     return found
+
+
+def _empty(namespace: str | None, *, leaving: int, kept: Path | None) -> str:
+    """Why nothing was written, and what to do."""
+    where = f"namespace {namespace}" if namespace else "the cluster"
+    rest = f" but {leaving} that {'is' if leaving == 1 else 'are'} being deleted" if leaving else ""
+    older = f", and {kept} was left as it is" if kept and kept.is_file() else ""
+    return (
+        f"{where} has no ClusterState{rest}, so that no backup was written{older}; "
+        "name another one with --context or --namespace, or write it all the same with --allow-empty"
+    )
 
 
 def _write(file: Path, text: str) -> None:

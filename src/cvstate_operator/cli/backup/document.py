@@ -44,8 +44,8 @@ REMEMBERED: Final = (
 """Of the status of a ClusterState: which requests were answered, what was begun, which commit a newer one must descend from, where a rollback goes, and what is not
 applied again. Everything else in it is told anew by the first pass."""
 
-_FORGOTTEN_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration", restoring.MARK)
-"""The first holds the whole object a second time, as it was once."""
+_FORGOTTEN_ANNOTATIONS: Final = ("kubectl.kubernetes.io/last-applied-configuration", restoring.MARK, restoring.RESTORED_FROM)
+"""The first holds the whole object a second time, as it was once; the others are about an earlier restore."""
 _FREE: Final = frozenset({"values", "substitute", "commonLabels"})
 """Fields of a spec whose content is not ours: a key in them that is called like one of ours is none."""
 _MAX_FAULTS: Final = 10

@@ -2,65 +2,45 @@
 
 EmergencyStops come first, so that what was stopped stays so. Then ClusterStates, suspended and marked as being restored, and the status of each; and when all of them
 are there, the marks are taken away and what was not suspended goes on. What a running operator sees first of a ClusterState thus is the whole of it
-(`api/restoring.py`), and of those that depend on each other none is ahead. A restore that broke off is repeated: what is there is left as it is, and what is marked
-still is finished.
+(`api/restoring.py`), and of those that depend on each other none is ahead.
+
+A restore may break off at any request, and is run again: what is there is left as it is, what is marked still is finished, what is lacking is made. At
+the end, also of one that broke off, it says of each object what became of it, and how to go on.
 """
 
+import shlex
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from cvstate_operator import errors
 from cvstate_operator.api import names, restoring
 from cvstate_operator.cli import lookup, terminal
 from cvstate_operator.cli.backup import document as documents
+from cvstate_operator.cli.backup import report
+from cvstate_operator.cli.backup.report import Outcome, Result
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
-from cvstate_operator.objects.redaction import one_line
 
 if TYPE_CHECKING:
     from cvstate_operator.kube.client import Client
 
 MAX_BYTES: Final = 256 * 2**20
 """Largest file that is read: 1,000 ClusterStates with as many plans of a third of a megabyte fit in."""
-_ESCAPED_MARK: Final = restoring.MARK.replace("~", "~0").replace("/", "~1")
-"""As it stands in a JSON pointer. Source: RFC 6901, section 3."""
+_ESCAPED_MARK, _ESCAPED_ORIGIN = (name.replace("~", "~0").replace("/", "~1") for name in (restoring.MARK, restoring.RESTORED_FROM))
+"""As they stand in a JSON pointer. Source: RFC 6901, section 3."""
 
 _HOPELESS: Final = (errors.KindUnknownError, errors.NetworkError, errors.ServerTimeoutError, errors.UnauthorizedError)
 """What befalls one object befalls all."""
 _HALF_WAY: Final = "it is there, suspended, and not looked at until it is restored again"
-
-
-class Outcome(StrEnum):
-    """What became of one object of a backup."""
-
-    RESTORED = "restored"
-    THERE = "is there"
-    """One of that name exists, and was left as it is."""
-    RECORD = "not restored"
-    """Good for the object that it was made for alone."""
-    LEFT_OUT = "left out"
-    """What it needs is not there."""
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One object, and what became of it."""
-
-    kind: str
-    object: str
-    outcome: Outcome
-    message: str = ""
+_IN_DOUBT: Final = "the restore broke off while it was made: it is not there, or suspended and not looked at until it is restored again"
+_NOT_TRIED: Final = "the restore broke off before"
 
 
 @dataclass(slots=True)
@@ -75,20 +55,42 @@ class _Restore:
     """Of the ClusterStates that were made here, by namespace and name."""
     _missing: set[str] = field(default_factory=set)
     """Namespaces that are not there."""
+    _doubtful: set[tuple[str, str]] = field(default_factory=set)
+    """What was asked for, by namespace and name."""
 
     async def run(self, found: Sequence[Mapping[str, Any]], spinner: Status) -> None:
-        """Restore everything; what goes wrong with one object keeps no other from it.
+        """Restore everything; what goes wrong with one object keeps no other from it. Of each there is a result then, also if it breaks off.
 
         Raises:
             CvstateError: the API server cannot be asked, or does not know our kinds.
         """
         states = [one for one in found if one["kind"] == names.CLUSTER_STATE]
-        for number, document in enumerate(found, 1):
-            spinner.update(Text(f"{number} of {len(found)}  {_name(document)}"))
-            await self._each(document)
-        for number, document in enumerate(states, 1):
-            spinner.update(Text(f"{number} of {len(states)}  {_name(document)} goes on"))
-            await self._release(document)
+        try:
+            for number, document in enumerate(found, 1):
+                spinner.update(Text(f"{number} of {len(found)}  {_name(document)}"))
+                await self._each(document)
+            for number, document in enumerate(states, 1):
+                spinner.update(Text(f"{number} of {len(states)}  {_name(document)} goes on"))
+                await self._release(document)
+        finally:
+            self._note_rest(found)
+
+    def _note_rest(self, found: Sequence[Mapping[str, Any]]) -> None:
+        """Note how far everything came of which nothing is noted yet: all of it, if the run broke off."""
+        noted = {(one.kind, one.object) for one in self.results}
+        for document in found:
+            if (document["kind"], _name(document)) in noted:
+                continue
+            key = _key(document)
+            if key in self._uids:
+                self._note(document, Outcome.HALF_WAY, _HALF_WAY)
+            elif key in self._doubtful:
+                is_state = document["kind"] == names.CLUSTER_STATE
+                self._note(
+                    document, Outcome.HALF_WAY, _IN_DOUBT if is_state else "the restore broke off while it was made: it may be there"
+                )
+            else:
+                self._note(document, Outcome.NOT_TRIED, _NOT_TRIED)
 
     async def _each(self, document: Mapping[str, Any]) -> None:
         namespace = document["metadata"].get("namespace", "")
@@ -111,23 +113,24 @@ class _Restore:
     async def _restore(self, document: Mapping[str, Any]) -> None:
         if document["kind"] == names.CLUSTER_STATE:
             await self._restore_state(document)
+        elif await self._create(document, {"metadata": _annotated(document, restoring.RESTORED_FROM), "spec": document["spec"]}):
+            self._note(document, Outcome.RESTORED)
         else:
-            made = await self._create(document, {"metadata": document["metadata"], "spec": document["spec"]})
-            self._note(document, Outcome.RESTORED if made else Outcome.THERE)
+            self._note_there(document, await self._found(document))
 
     async def _restore_state(self, document: Mapping[str, Any]) -> None:
         """Make a ClusterState of which nothing is seen or written yet, and give it its past."""
         meta = document["metadata"]
-        marked = {**meta, "annotations": {**(meta.get("annotations") or {}), restoring.MARK: "true"}}
-        made = await self._create(document, {"metadata": marked, "spec": {**document["spec"], "suspend": True}})
-        if made is None:
-            made = await self._unfinished(document)
-        if made is None:
-            self._note(document, Outcome.THERE)
+        made = await self._create(
+            document, {"metadata": _annotated(document, restoring.MARK), "spec": {**document["spec"], "suspend": True}}
+        )
+        if made is None and not ((made := await self._found(document)) and restoring.is_begun(made, document)):
+            self._note_there(document, made)
             return
         if self.is_dry:
             self._note(document, Outcome.RESTORED)
             return
+        self._doubtful.add(_key(document))
         uid = made["metadata"]["uid"]
         if status := document.get("status"):
             operations = [{"op": "test", "path": "/metadata/uid", "value": uid}, {"op": "add", "path": "/status", "value": status}]
@@ -139,22 +142,33 @@ class _Restore:
             except errors.CvstateError as exc:
                 self._note(document, Outcome.FAILED, f"{_HALF_WAY}: {exc.message}")
                 return
-        self._uids[meta["namespace"], meta["name"]] = uid
+        self._uids[_key(document)] = uid
 
-    async def _unfinished(self, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The ClusterState of that name, if an earlier restore broke off before it was whole."""
-        with lookup.explained("get", names.CLUSTER_STATES, document["metadata"]["namespace"]):
-            found = await self.client.get(_path(document))
-        return found if found and restoring.is_marked(found) else None
+    async def _found(self, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The object of that name, as it is; None if it went away meanwhile."""
+        with lookup.explained("get", _plural(document), document["metadata"].get("namespace", "")):
+            return await self.client.get(_path(document))
+
+    def _note_there(self, document: Mapping[str, Any], found: Mapping[str, Any] | None) -> None:
+        """One of that name is there, and whole: by an earlier run, or by somebody else."""
+        if found is None:
+            self._note(document, Outcome.FAILED, "it was there, and was deleted meanwhile")
+        elif restoring.is_restored(found, document):
+            self._note(document, Outcome.BEFORE)
+        elif restoring.is_marked(found):
+            self._note(document, Outcome.FAILED, "another restore, of another backup, left it half-way: finish that one, or delete it")
+        else:
+            self._note(document, Outcome.THERE, "it is not from this backup, and was left as it is")
 
     async def _release(self, document: Mapping[str, Any]) -> None:
         """Take the mark away, and let a ClusterState go on that was not suspended."""
         meta = document["metadata"]
-        uid = self._uids.get((meta["namespace"], meta["name"]))
+        uid = self._uids.get(_key(document))
         if uid is None:
             return
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": f"/metadata/annotations/{_ESCAPED_ORIGIN}", "value": restoring.digest(document)},
             {"op": "remove", "path": f"/metadata/annotations/{_ESCAPED_MARK}"},
         ]
         if not self.stays_suspended:
@@ -165,6 +179,8 @@ class _Restore:
         try:
             with lookup.explained("patch", names.CLUSTER_STATES, meta["namespace"]):
                 await self.client.patch(_path(document), operations, manager=lookup.MANAGER)
+        except _HOPELESS:
+            raise
         except errors.CvstateError as exc:
             self._note(document, Outcome.FAILED, f"{_HALF_WAY}: {exc.message}")
         else:
@@ -185,6 +201,7 @@ class _Restore:
                 made = await self.client.create(folder, body, dry_run=True)
                 lost = left_out(body["spec"], made.get("spec"), "spec")
                 if not lost and not self.is_dry:
+                    self._doubtful.add(_key(document))
                     made = await self.client.create(folder, body)
         except errors.NotFoundError:
             raise
@@ -212,7 +229,9 @@ def restore(
 
     Namespaces, Secrets and the CRDs have to be there before; the operator may run or not. Approvals and plans are not made: what waits is to be approved anew.
 
-    Ends with 0 if everything is restored, with 1 if something was there already or lacks what it needs, with 2 on an error.
+    If it breaks off, run it again: it says how far it came, and goes on from there.
+
+    Ends with 0 if everything is restored, now or by an earlier run, with 1 if something was there already or lacks what it needs, with 2 on an error.
 
     Examples:
 
@@ -237,8 +256,9 @@ def restore(
     try:
         with_client(kubeconfig, context, work)
     finally:
-        if results:  # also of a run that broke off
-            _print(terminal.console(), results, is_dry=dry_run, needs=[documents.told(need) for need in documents.needs(found)])
+        if any(one.outcome is not Outcome.NOT_TRIED for one in results):  # also of a run that broke off
+            again = _command(file, namespace, suspend=suspend, dry_run=dry_run, kubeconfig=kubeconfig, context=context)
+            report.show(terminal.console(), results, again, is_dry=dry_run, needs=[documents.told(need) for need in documents.needs(found)])
     outcomes = {one.outcome for one in results}
     if Outcome.FAILED in outcomes:
         raise typer.Exit(2)
@@ -267,34 +287,12 @@ def _content(file: Path) -> bytes:
     return found
 
 
-def _print(console: Console, results: Sequence[Result], *, is_dry: bool, needs: Sequence[str]) -> None:
-    """What became of everything: counts, and each object that was not restored."""
-    console.print(
-        Text(f"{'Would be restored' if is_dry else 'Restored'}: {_counted(results, Outcome.RESTORED) or 'nothing'}."), soft_wrap=True
-    )
-    if records := _counted(results, Outcome.RECORD):
-        why = "they hold for the ClusterStates of the backup alone; what waits is shown anew, and has to be approved anew"
-        console.print(Text(f"Not restored: {records}: {why}."), soft_wrap=True)
-    others = [one for one in results if one.outcome not in (Outcome.RESTORED, Outcome.RECORD)]
-    if others:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("KIND", "OBJECT", "OUTCOME"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("WHY", overflow="fold")
-        for one in others:
-            style = "red" if one.outcome is Outcome.FAILED else "yellow"
-            table.add_row(Text(one.kind), Text(one.object), Text(one.outcome.value, style), Text(one_line(one.message, 1000)))
-        console.print(table)
-    if needs:
-        console.print(Text("Have to be there, and are not made by this:"))
-        for need in needs:
-            console.print(Text(f"  {need}"), soft_wrap=True)
-
-
-def _counted(results: Sequence[Result], outcome: Outcome) -> str:
-    """How many of which kind came to that, as in `2 ClusterStates, 1 EmergencyStop`; empty if nothing did."""
-    counts = Counter(one.kind for one in results if one.outcome is outcome)
-    return ", ".join(f"{number} {kind}{'s' if number != 1 else ''}" for kind, number in counts.items())
+def _command(file: Path, namespace: str | None, *, suspend: bool, dry_run: bool, kubeconfig: Path | None, context: str | None) -> str:
+    """What to type to run the same again."""
+    options = {"--namespace": namespace, "--kubeconfig": kubeconfig, "--context": context}
+    words = ["cvstate", "restore", str(file), *(f"{name}={value}" for name, value in options.items() if value is not None)]
+    words += [name for name, is_set in (("--suspend", suspend), ("--dry-run", dry_run)) if is_set]
+    return shlex.join(words) + (" < FILE" if str(file) == "-" else "")
 
 
 def left_out(ours: Any, theirs: Any, path: str) -> str:
@@ -315,6 +313,16 @@ def left_out(ours: Any, theirs: Any, path: str) -> str:
 
 def _plural(document: Mapping[str, Any]) -> str:
     return documents.PLURALS[document["kind"]]
+
+
+def _key(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name; empty for a kind without namespaces."""
+    return document["metadata"].get("namespace", ""), document["metadata"]["name"]
+
+
+def _annotated(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The metadata to make it with; `name` says whether it is whole."""
+    return {**document["metadata"], "annotations": {**(document["metadata"].get("annotations") or {}), name: restoring.digest(document)}}
 
 
 def _path(document: Mapping[str, Any]) -> str:

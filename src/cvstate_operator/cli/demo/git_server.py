@@ -196,5 +196,7 @@ def _cgi_head(lines: Iterable[str]) -> tuple[int, dict[str, str]]:
 
 
 def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill it, and close our ends of its pipes: what it started may hold the others, and asyncio closes ours only then."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
+    process._transport.close()  # type: ignore[attr-defined]

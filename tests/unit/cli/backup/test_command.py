@@ -1,6 +1,6 @@
 """`cvstate backup`, without a cluster.
 
-Aspects: what is listed · what is left out · the file: whole or not at all, for nobody else · what is told beside it.
+Aspects: what is listed · what is left out · the file: whole or not at all, for nobody else, and none without ClusterStates · what is told beside it.
 """
 
 import asyncio
@@ -36,10 +36,11 @@ class Server:
     async def pages(self, path: str) -> AsyncIterator[dict[str, Any]]:
         self.asked.append(path)
         found = self._lists[path.removeprefix(f"/apis/{names.API_VERSION}/")]
-        if found and isinstance(found[0], Exception):
-            raise found[0]
         for start in range(0, len(found), 2) or (0,):
-            yield {"items": found[start : start + 2]}
+            page = found[start : start + 2]
+            if page and isinstance(page[0], Exception):
+                raise page[0]
+            yield {"items": page}
 
 
 @pytest.fixture
@@ -128,6 +129,62 @@ def test_half_a_backup_is_none(server: Server, tmp_path: Path) -> None:
     with pytest.raises(errors.ForbiddenError, match=r"may not list stateapprovals"):
         run("-o", str(file))
     assert file.read_text() == "old"
+
+
+@pytest.mark.parametrize("plural", ["emergencystops", "clusterstates", "clusterstateplans", "stateapprovals"])
+@pytest.mark.parametrize(
+    "error", [errors.ForbiddenError("no"), errors.NetworkError("away"), errors.StaleError("compacted")], ids=["forbidden", "away", "late"]
+)
+def test_what_cannot_be_read_to_its_end_replaces_no_older_backup(server: Server, tmp_path: Path, plural: str, error: Exception) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text("old")
+    server._lists[plural] = [item("first", "team-a"), item("second", "team-a"), error]
+    with pytest.raises(type(error)):
+        run("-o", str(file))
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def leaving(server: Server) -> None:
+    for one in server._lists["clusterstates"]:
+        one["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("empty", "told"),
+    [
+        pytest.param(lambda server: server._lists["clusterstates"].clear(), "the cluster has no ClusterState, so that", id="none"),
+        pytest.param(leaving, "the cluster has no ClusterState but 3 that are being deleted, so that", id="all-are-being-deleted"),
+    ],
+)
+def test_a_backup_without_clusterstates_replaces_no_older_one(server: Server, tmp_path: Path, empty: Any, told: str) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text("old")
+    empty(server)
+    with pytest.raises(errors.SettingsError) as caught:
+        run("-o", str(file))
+    assert told in caught.value.message
+    assert f"{file} was left as it is" in caught.value.message
+    assert "--allow-empty" in caught.value.message
+    assert file.read_text() == "old"
+    with pytest.raises(errors.SettingsError):
+        run()
+    run("-o", str(file), "--allow-empty")
+    assert [one["kind"] for one in document.read(file.read_text(), where="it")] == ["EmergencyStop", "StateApproval"]
+
+
+def test_a_disk_that_is_full_leaves_the_older_backup_as_it_was(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(errors.SettingsError, match="No space left"):
+        run("-o", str(file))
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_file_that_cannot_be_written_is_told(server: Server, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """`cvstate restore`, without a cluster.
 
-Aspects: the order · a ClusterState is whole before anybody acts on it · what is there already · a restore that broke off · what lacks something · a CRD that is too
-old · a dry run · exit codes.
+Aspects: the order · a ClusterState is whole before anybody acts on it · what is there already · a restore that broke off, at any request and in any way · what lacks
+something · a CRD that is too old · a dry run · exit codes.
 """
 
 import asyncio
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ class Server:
         self.writes: list[str] = []
         self.broken: dict[str, Exception] = {}
         """By beginning of a write, what it ends in."""
+        self.breaks_at: tuple[int, BaseException, bool] | None = None
+        """How many writes are made before one ends in that, and whether that one is made."""
 
     async def get(self, path: str) -> Any:
         return copy.deepcopy(self.objects.get(path))
@@ -49,15 +53,19 @@ class Server:
         made["metadata"]["uid"] = f"uid of {body['metadata']['name']}"
         made["spec"] = {key: value for key, value in made["spec"].items() if key not in self.unknown_fields}
         if not dry_run:
-            self._note(f"create {body['kind']} {body['metadata']['name']}")
-            self.objects[where] = made
+            with self._writing(f"create {body['kind']} {body['metadata']['name']}"):
+                self.objects[where] = made
         return copy.deepcopy(made)
 
     async def patch(self, path: str, operations: Any, *, manager: str) -> Any:
         assert manager == "cvstate-cli"
         found = self.objects[path.removesuffix("/status")]
         name = found["metadata"]["name"]
-        self._note(f"status {name}" if path.endswith("/status") else f"patch {name}")
+        with self._writing(f"status {name}" if path.endswith("/status") else f"patch {name}"):
+            self._carry_out(found, operations)
+        return copy.deepcopy(found)
+
+    def _carry_out(self, found: dict[str, Any], operations: Any) -> None:
         assert operations[0] == {"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]}
         for one in operations[1:]:
             *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]]
@@ -68,13 +76,19 @@ class Server:
                 del node[last]
             else:
                 node[last] = one["value"]
-        return copy.deepcopy(found)
 
-    def _note(self, write: str) -> None:
+    @contextmanager
+    def _writing(self, write: str) -> Iterator[None]:
         for start, error in self.broken.items():
             if write.startswith(start):
                 raise error
+        how = self.breaks_at if self.breaks_at and self.breaks_at[0] == len(self.writes) else None
+        if how and not how[2]:
+            raise how[1]
         self.writes.append(write)
+        yield
+        if how:
+            raise how[1]
 
     def state(self, name: str) -> dict[str, Any]:
         return self.objects[f"{ROOT}/namespaces/team-a/clusterstates/{name}"]
@@ -131,7 +145,7 @@ def test_what_stops_writes_comes_first_and_nothing_goes_on_before_all_is_there(s
 
 
 def test_until_it_goes_on_a_clusterstate_is_suspended_and_not_looked_at(server: Server, run: Any) -> None:
-    server.broken["patch"] = errors.NetworkError("away")
+    server.broken["patch"] = errors.ServerError("away")
     run([SHOP])
     state = server.state("shop")
     assert restoring.is_marked(state)
@@ -159,10 +173,97 @@ def test_with_suspend_it_is_looked_at_and_nothing_is_written(server: Server, run
 def test_what_is_there_is_left_as_it_is(server: Server, run: Any) -> None:
     run([SHOP])
     server.writes.clear()
-    result = run([SHOP, STOP])
+    other = {**SHOP, "spec": {"source": {"git": {"url": "another"}}}}
+    result = run([other, STOP])
     assert result.exit_code == 1
     assert server.writes == ["create EmergencyStop stop"]
     assert "is there" in result.stdout
+    assert "To go on" not in result.stdout, "it would be the same again"
+
+
+def test_what_a_restore_of_another_backup_left_half_way_is_not_mixed_with_this_one(server: Server, run: Any) -> None:
+    server.broken["patch"] = errors.ServerError("etcd")
+    run([SHOP])
+    server.broken.clear()
+    result = run([{**SHOP, "status": {"lastGoodRevision": "main@sha1:" + "b" * 40}}])
+    assert result.exit_code == 2
+    assert "another restore" in result.stdout
+    assert server.state("shop")["status"] == STATUS
+    assert restoring.is_marked(server.state("shop"))
+
+
+WHOLE = [STOP, PAUSED, SHOP, *(one(names.CLUSTER_STATE, f"s{number}", {"interval": "1m"}, status=STATUS) for number in range(3)), PLAN]
+WRITES = 1 + 3 * 4 + 2
+
+
+class Killed(BaseException):
+    """Nothing is done after it, as after SIGKILL."""
+
+
+@pytest.mark.parametrize("after", range(WRITES))
+@pytest.mark.parametrize(
+    ("error", "is_made"),
+    [
+        pytest.param(errors.NetworkError("away"), False, id="away"),
+        pytest.param(errors.ServerTimeoutError("no answer"), True, id="no-answer"),
+        pytest.param(errors.ServerError("etcd"), False, id="refused"),
+        pytest.param(Killed(), True, id="killed"),
+    ],
+)
+def test_a_restore_that_broke_off_anywhere_is_run_again_and_comes_to_the_same_end(
+    server: Server, run: Any, after: int, error: BaseException, is_made: bool
+) -> None:
+    assert run(WHOLE).exit_code == 0
+    wanted, wanted_writes = copy.deepcopy(server.objects), len(server.writes)
+    assert wanted_writes == WRITES
+    server.objects.clear()
+    server.writes.clear()
+    server.breaks_at = after, error, is_made
+    with suppress(errors.CvstateError, Killed):
+        assert run(WHOLE).exit_code == 2
+    begun = [path.rpartition("/")[2] for path, body in server.objects.items() if body["kind"] == names.CLUSTER_STATE]
+    unfinished = [name for name in begun if restoring.is_marked(server.state(name))]
+    assert all(server.state(name)["spec"]["suspend"] for name in unfinished), "nothing of it is carried out"
+    server.breaks_at = None
+    again = run(WHOLE)
+    assert (again.exit_code, server.objects) == (0, wanted)
+    assert run(WHOLE).exit_code == 0
+    assert run(WHOLE).stdout.startswith("Restored: nothing.\nRestored before: 1 EmergencyStop, 5 ClusterStates.")
+    assert server.objects == wanted
+
+
+def test_of_a_restore_that_broke_off_is_said_what_became_of_each_object_and_how_to_go_on(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text(document.written(WHOLE, about="x"))
+    server.breaks_at = 6, errors.NetworkError("away"), False  # stop, paused, s0 with its status, s1 with its
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(file), "-n", "team-a", "--suspend"])
+    assert isinstance(result.exception, errors.NetworkError)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "Restored: nothing."
+    told = {words[1]: " ".join(words[2:]) for line in lines if (words := line.split()) and words[0] == "ClusterState"}
+    half = "half-way it is there, suspended, and not looked at until it is restored again"
+    assert {name: told[f"team-a/{name}"] for name in ("paused", "s0", "s1")} == dict.fromkeys(("paused", "s0", "s1"), half)
+    assert told["team-a/s2"].startswith("half-way the restore broke off while it was made")
+    assert told["team-a/shop"] == "not tried the restore broke off before"
+    assert f"To go on, run again: cvstate restore {file} --namespace=team-a --suspend" in lines
+
+
+def test_what_an_earlier_run_left_half_way_is_told_as_such_by_a_run_that_breaks_off_too(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(document.written([SHOP], about="x"))
+    for _ in range(2):
+        server.broken = {"status shop": errors.NetworkError("away")}
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(tmp_path / "b.yaml")])
+        assert isinstance(result.exception, errors.NetworkError)
+        assert "half-way" in result.stdout
+
+
+def test_without_an_api_server_nothing_is_said_of_objects(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise errors.NetworkError("away")
+
+    monkeypatch.setattr(server, "create", away)
+    (tmp_path / "b.yaml").write_text(document.written([STOP, SHOP], about="x"))
+    assert CliRunner().invoke(app, [str(tmp_path / "b.yaml")]).stdout == ""
 
 
 def test_what_was_approved_in_another_cluster_is_not_approved_in_this_one(server: Server, run: Any) -> None:

@@ -1,0 +1,1 @@
+"""Network: where connections may lead that tenants asked for. Sends nothing itself."""
