@@ -7,7 +7,7 @@ RUFF_PATHS := src tests bench deploy
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit runbooks new-user nightly bench lint format crds docs alerts charts dashboards dashboard-pictures install-manifest schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit runbooks new-user image-steps nightly bench lint format crds docs alerts charts dashboards dashboard-pictures install-manifest schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -35,7 +35,7 @@ test: lint programs  ## Everything: lint, unit, integration, fault and end-to-en
 	$(BIN)/python -m pytest tests/unit -n auto -q
 	$(BIN)/python -m pytest --ignore tests/unit -n 3 --dist loadfile -q
 
-test-unit: setup  ## Tests that need no cluster; a minute or two
+test-unit: setup  ## Tests that need no cluster; three or four minutes
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
 
 runbooks: programs  ## Follow every runbook: make its fault, see the alert, mend it by the page; about ten minutes
@@ -43,6 +43,9 @@ runbooks: programs  ## Follow every runbook: make its fault, see the alert, mend
 
 new-user: programs  ## Follow the quick start word for word: install, drift, release, dashboards, an alert, a replica killed; about three minutes
 	$(BIN)/python -m pytest tests/e2e/test_new_user.py -n 0 -q -s
+
+image-steps: programs  ## Carry out every step of the Dockerfile without a container engine, as root; ten minutes and more, most of it compiling Go
+	CVSTATE_IMAGE_BUILD=1 $(BIN)/python -m pytest tests/e2e/test_image_build.py -n 0 -q
 
 nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault, 200 failovers, Flux itself
 	CVSTATE_PRUNE_STATES=1000000 CVSTATE_WORLDS=20000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 CVSTATE_FAILOVERS=200 \

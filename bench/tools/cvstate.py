@@ -1,4 +1,5 @@
-"""This project's operator as users run it: `cvstate run`, everything as it is by default, pruning on, pushes told to its webhook.
+"""This project's operator as users run it: `cvstate run`, everything as it is by default, with as much memory as the chart gives it, pruning on, pushes
+told to its webhook.
 
 How pushes are signed: docs/webhook.md, "Anything else".
 """
@@ -38,6 +39,9 @@ SECRET: Final = "push"  # noqa: S105 - a name
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0
 _CRDS: Final = sorted((Path(__file__).parents[2] / "crds").glob("*.yaml"))
+_CHART: Final = Path(__file__).parents[2] / "deploy" / "charts" / "cvstate-operator"
+_MEMORY: Final[str] = yaml.safe_load((_CHART / "values.yaml").read_text())["resources"]["limits"]["memory"]
+"""Else it would take the machine for its container, and have more renders and larger ones at a time than an installed one."""
 _PROGRAM: Final = Path(sys.executable).with_name("cvstate")
 _DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -96,6 +100,7 @@ class Cvstate:
             "commit": revision.current(),
             "python": sys.version.split()[0],
             "--webhook-listen": "on",
+            "--memory-bytes": f"{_MEMORY} as in the chart",
             "prune": "true",
             "others": " ".join(self._options) or "defaults",
         }
@@ -112,10 +117,10 @@ class Cvstate:
     def restart(self) -> None:
         """See `bench.tools.Tool`."""
         directory = self._ground.directory
-        listen = ("--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0")
+        own = ("--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0", "--memory-bytes", _MEMORY)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                (_PROGRAM, "run", "--kubeconfig", self._ground.kubeconfig, "--cache", directory / "cache", *listen, *self._options),
+                (_PROGRAM, "run", "--kubeconfig", self._ground.kubeconfig, "--cache", directory / "cache", *own, *self._options),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

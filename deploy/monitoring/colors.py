@@ -47,6 +47,8 @@ CONFIGURATION: Final[Colors] = (
     ("NotApplied", "dark-red"),
     ("Unjudged", "gray"),
 )
+FAILURES: Final[Colors] = ((".*", "red"),)
+"""Why something failed or is not known, whatever the word."""
 SEVERITIES: Final[Colors] = ((".*Low", "light-blue"), (".*Medium", "yellow"), (".*High", "orange"), (".*Critical", "red"))
 SIGNALS: Final[Colors] = (
     ("Passing", "green"),

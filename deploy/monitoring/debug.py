@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 import promql_pieces as promql
-from colors import CONFIGURATION, HEALTH, READY, RESULTS, ROLLOUTS, SEVERITIES, SIGNALS
+from colors import CONFIGURATION, FAILURES, HEALTH, READY, RESULTS, ROLLOUTS, SEVERITIES, SIGNALS
 from grafana import CLOSED, NONE_IS_GOOD, YES_NO, Board, Row, Variable, at_least, lines, stat, table
 from promql_pieces import ONE, PROCESS
 
@@ -272,6 +272,7 @@ VITAL: Final = Row(
             "By why.",
             (each("cvstate_telemetry_missing_sources", "reason"), "{{reason}}"),
             is_stacked=True,
+            colors=FAILURES,
             empty="Empty while none was missing since the start.",
         ),
     ),

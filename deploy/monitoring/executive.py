@@ -19,6 +19,8 @@ _LEFT: Final = each("cvstate_slo_error_budget_remaining_ratio")
 _ACCEPTED: Final = each("cvstate_accepted")
 _KNOWN: Final = f"{each('cvstate_confidence')} > bool 0"
 """0 for those of which nothing can be relied on now: a target that does not answer, a spec that was refused."""
+_COUNTED: Final = f"({_SCORE} or 0 * {each('cvstate_confidence')}) * on (namespace, name) ({_KNOWN})"
+"""Scores of all, also of those that never had one: 0 where nothing can be known now."""
 _COMPARED: Final = each("cvstate_objects_by_configuration", "result")
 _AS_DECLARED: Final = each("cvstate_objects_by_configuration", result="AsDeclared")
 _DRIFTED: Final = each("cvstate_objects_by_configuration", "result", result="~.+Drift")
@@ -51,13 +53,13 @@ NOW: Final = Row(
         stat(
             "Lowest score",
             "Score of the worst ClusterState, 0 to 100; 0 where nothing can be known now.",
-            f"min({_SCORE} * on (namespace, name) ({_KNOWN}))",
+            f"min({_COUNTED})",
             steps=at_least(90, 70),
         ),
         stat(
             "Mean score",
             "Over all ClusterStates, 0 to 100; 0 where nothing can be known now.",
-            f"avg({_SCORE} * on (namespace, name) ({_KNOWN}))",
+            f"avg({_COUNTED})",
             decimals=1,
             steps=at_least(95, 90),
         ),
@@ -205,7 +207,7 @@ RECONCILING: Final = Row(
         ),
         stat(
             "Critical drift, by us",
-            "Mean time until Critical drift that is repaired automatically was as declared again, in the chosen time; 0 without any. Target: below 5 minutes.",
+            "Mean time until Critical drift that is repaired automatically was as declared again, in the chosen time; – without any. Target: below 5 minutes.",
             mean(_REMEDIED, of=PROCESS, action="Auto", severity="Critical"),
             unit="s",
             steps=at_most(300, 900),
@@ -213,7 +215,7 @@ RECONCILING: Final = Row(
         ),
         stat(
             "Critical drift, by people",
-            "The same where a rule says to alert, or to wait for an approval.",
+            "The same where a rule says to alert, or to wait for an approval; – without any.",
             mean(_REMEDIED, of=PROCESS, action="!Auto", severity="Critical"),
             unit="s",
             steps=at_most(300, 3600),
@@ -288,9 +290,9 @@ WORST_TEN: Final = Row(
         ),
         lines(
             "Score",
-            "The lowest and the mean of all.",
-            (f"min({_SCORE})", "lowest"),
-            (f"avg({_SCORE})", "mean"),
+            "The lowest and the mean of all; 0 where nothing can be known.",
+            (f"min({_COUNTED})", "lowest"),
+            (f"avg({_COUNTED})", "mean"),
             most=100,
             width=12,
         ),

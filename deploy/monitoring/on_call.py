@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from colors import FAILURES as FAILED
 from colors import HEALTH, READY, SEVERITIES, SIGNALS
 from executive import FAILURES, NAMESPACES
 from grafana import CLOSED, FEW_ARE_FINE, NONE_IS_GOOD, Board, Row, at_most, lines, stat, table
@@ -146,6 +147,7 @@ CHANGE: Final = Row(
             "Looks at sources that failed",
             "Within an hour, by why.",
             (grown("cvstate_source_fetch_total", "result", window="1h", result="!ok"), "{{result}}"),
+            colors=FAILED,
             decimals=0,
             empty="Empty while none failed since the start.",
             runbooks=("CvstateSourceStale", "CvstateSourceRefused"),
@@ -163,6 +165,7 @@ CHANGE: Final = Row(
             "Writes that failed",
             "Objects that could not be written, in a minute, by why.",
             (per_minute("cvstate_object_changes_total", "result", result="!ok"), "{{result}}"),
+            colors=FAILED,
             unit="opm",
             empty="Empty while none failed since the start.",
         ),
@@ -226,6 +229,7 @@ VITAL: Final = Row(
             (f"sum by (reason) ({each('cvstate_telemetry_missing_sources', 'reason')})", "{{reason}}"),
             width=6,
             is_stacked=True,
+            colors=FAILED,
             empty="Empty while none was missing since the start.",
             runbooks=("CvstateTelemetryGap",),
         ),

@@ -1,7 +1,8 @@
 """Pieces of PromQL that several dashboards use.
 
-A ClusterState belongs to one replica at a time. When another takes it over, Prometheus sees the series of both for up to five minutes: gauges are therefore reduced
-to one for each ClusterState first (`each`), and counters are added up, which is right at any time.
+A ClusterState belongs to one replica at a time. While another takes it over nobody tells of it for one to three minutes, and graphs have a gap: the old series end with
+their last scrape. Where a replica hangs, both may tell for a moment: gauges are therefore reduced to one for each ClusterState first (`each`), and counters are added
+up, which is right at any time.
 """
 
 from typing import Final
@@ -49,9 +50,9 @@ def quantile(rank: float, histogram: str, *by: str, of: str = PROCESS, window: s
 
 
 def mean(histogram: str, *by: str, of: str = PROCESS, window: str = "$__range", **labels: str) -> str:
-    """The mean of a histogram in a time; 0 where nothing was counted."""
+    """The mean of a histogram in a time; nothing, and neither 0 nor NaN, where nothing was counted."""
     total, count = (grown(f"{histogram}_{part}", *by, of=of, window=window, **labels) for part in ("sum", "count"))
-    return f"{total} / clamp_min({count}, 1)"
+    return share(total, count)
 
 
 def share(part: str, whole: str) -> str:

@@ -51,6 +51,9 @@ class Settings:
     cache_bytes: int = 10 * 2**30
     """What the cache directory may hold at most, bytes; 64 MiB at least. Of an emptyDir with a sizeLimit take 80 %: the kubelet evicts a Pod that has more, and counts
     what is being removed too."""
+    memory_bytes: int | None = None
+    """What the operator and its children may have together, bytes; 64 MiB at least, and never more than there is. None: the limit of the container, or without one the
+    memory of the machine."""
     allow_file_urls: bool = False
     """Whether sources may be file:// URLs; they reach whatever the operator's user can read."""
     allow_insecure_sources: bool | None = None

@@ -141,6 +141,14 @@ SETTINGS: Final = (
         "10Gi",
     ),
     _setting(
+        "memory_bytes",
+        settings_values.size(64 * 2**20),
+        "--memory-bytes",
+        "memoryBytes",
+        "What the operator, with its renders and fetches, may have at most, in bytes or as 4Gi; half is for these.",
+        "the limit of the container, else what the machine has",
+    ),
+    _setting(
         "allow_file_urls",
         settings_values.flag,
         "--allow-file-urls/--no-allow-file-urls",

@@ -1,4 +1,4 @@
-"""The bound of the cache directory, with a real operator: `cacheBytes`, of which one repository may have a third.
+"""The bound of the cache directory, with a real operator: `cacheBytes`, of which one repository may have a quarter.
 
 Aspects: repositories that together do not fit are all carried out · the directory never holds more · one that is too large is refused, and the others go on.
 """
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 CACHE_BYTES = 64 * 2**20
 REPOSITORIES = 6
 EACH_BYTES = 9 * 2**20
-"""All of them are more than the 43 MiB that may be kept."""
+"""All of them are more than the 34 MiB that may be kept."""
 
 
 class Watch:

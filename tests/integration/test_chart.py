@@ -281,6 +281,24 @@ def test_storage_that_is_told_is_taken(home: Path):
     assert container["resources"]["limits"]["memory"] == "1Gi"
 
 
+@pytest.mark.parametrize("taken", [{"resources": None}, {"resources": {"limits": None, "requests": None}}], ids=["all", "each"])
+def test_without_resources_there_is_no_limit_but_that_of_storage(home: Path, taken: Json):
+    (container,) = template(charts.rendered(OPERATOR, taken, home=home))["spec"]["containers"]
+    assert container["resources"] == {"requests": {"ephemeral-storage": "4160Mi"}, "limits": {"ephemeral-storage": "4672Mi"}}
+
+
+@pytest.mark.parametrize("memory", ["512Mi", "0.5Gi", 536_870_912], ids=str)
+def test_the_least_memory_is_taken(home: Path, memory: str | int):
+    (container,) = template(charts.rendered(OPERATOR, {"resources": {"limits": {"memory": memory}}}, home=home))["spec"]["containers"]
+    assert container["resources"]["limits"]["memory"] == memory
+
+
+def test_another_replica_leaves_the_pods_that_are_there(home: Path):
+    one, two = (template(charts.rendered(OPERATOR, {"replicas": replicas}, home=home)) for replicas in (1, 2))
+    assert one == two
+    assert one["spec"]["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "ScheduleAnyway"
+
+
 @pytest.mark.parametrize(
     ("values", "mentions"),
     [
@@ -302,6 +320,11 @@ def test_storage_that_is_told_is_taken(home: Path):
         ({"tenants": TENANTS, "config": {"namespaces": ["team-a"]}}, "namespace team-b, which is not in config.namespaces"),
         ({"cache": {"sizeLimit": "100Mi"}}, "give it 128Mi at least"),
         ({"cache": {"medium": "Memory"}}, "of which it may be a quarter"),
+        ({"cache": {"sizeLimit": "500m"}}, "cache.sizeLimit: 500m are thousandths of a byte"),
+        ({"resources": {"limits": {"memory": "512m"}}}, "resources.limits.memory: 512m are thousandths of a byte"),
+        ({"resources": {"requests": {"ephemeral-storage": "1m"}}}, "resources.requests.ephemeral-storage: 1m are thousandths"),
+        ({"resources": {"limits": {"memory": "511Mi"}}}, "resources.limits.memory: 511Mi is too little"),
+        ({"resources": {"limits": {"memory": 500_000_000}}}, "give it 512Mi at least"),
     ],
     ids=[
         "unknown",
@@ -322,6 +345,11 @@ def test_storage_that_is_told_is_taken(home: Path):
         "tenant-out-of-reach",
         "cache-too-small",
         "cache-in-too-little-memory",
+        "cache-in-thousandths",
+        "memory-in-thousandths",
+        "storage-in-thousandths",
+        "too-little-memory",
+        "too-little-memory-as-a-number",
     ],
 )
 def test_values_that_cannot_be_meant_are_refused_with_a_reason(home: Path, values: Json, mentions: str):
@@ -403,7 +431,7 @@ def test_an_upgrade_goes_from_one_set_of_values_to_another_and_back(chart: Chart
     assert {"ipBlock": {"cidr": "192.0.2.0/24"}} in [peer for rule in policy["spec"]["ingress"] for peer in rule["from"]]
     chart.upgrade()
     assert chart.api.get(budget) is None
-    assert "topologySpreadConstraints" not in chart.deployment()["spec"]["template"]["spec"]
+    assert chart.deployment()["spec"]["replicas"] == 1
     assert chart.api.get(f"/apis/{RBAC}/namespaces/team-a/roles/{RELEASE}-impersonate") is None
 
 

@@ -1,6 +1,6 @@
 """An object moves from a ClusterState that one replica has to one that another has, on a real API server, by what its audit log says.
 
-Aspects: it is asked for, given and updated by one write each · it is never deleted · whoever was asked is killed before it gives · whoever asked is killed before it gets.
+Aspects: it is asked for, given and updated by one write each · it is never deleted · not with whoever has it · not while whoever declares it is suspended · whoever was asked is killed before it gives · whoever asked is killed before it gets.
 """
 
 import signal
@@ -16,16 +16,18 @@ from cvstate_operator.objects.ownership import PART_OF_LABEL, applyset_id
 from tests.cluster.audit import Request
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
-from tests.support.api import Api, Json
+from tests.support.api import CLUSTER_STATES, Api, Json
 from tests.support.objects import config_map, text
 from tests.support.shards import Shards, overlaps, sharing
-from tests.support.waiting import until
+from tests.support.waiting import never, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 STATES: Final = 10
 MOVE_SECONDS: Final = 40.0
 """Two polls of the source, and two looks 2 s apart before anything is given away."""
+PATIENCE_SECONDS: Final = 25.0
+"""More than the owner waits for one that is behind: 10 s and the interval of its polls, also 10 s."""
 TAKEOVER_SECONDS: Final = 60.0
 """The same after a takeover."""
 
@@ -105,6 +107,46 @@ def test_it_is_asked_for_given_and_updated_by_one_write_each(shards: Shards):
     keepers(shards)  # each has looked again, and found nothing to do
     found = [(had_by(one, had, moving), one.verb, one.code) for one in moving.writes(mark)]
     assert found == [("taker", "patch", 200), ("giver", "patch", 200), ("taker", "patch", 200)]
+
+
+def test_it_is_kept_while_whoever_declares_it_is_suspended_and_given_when_it_is_resumed(shards: Shards):
+    """A new one, so that it looks at the newest commit; one that was at work before stays at the commit that it had."""
+    world, taker = shards.world, "late"
+    world.declare(taker, git={"path": f"apps/{taker}", "interval": "10s"}, suspend=True)
+    had = keepers(shards)
+    mark = shards.cluster.audit.mark()
+    world.trigger(taker)
+    has = until("somebody has it", lambda: shards.keepers(mark).get(taker))
+    moving = Moving(shards, "waiting", next(name for name in shards.names if had[name] != has), taker)
+    moving.create()
+    world.commit(moving.files(taken=True))
+    kept = f"kept by ClusterState {world.name}/{taker}"
+    until("it is said who declares it", lambda: kept in world.condition(name=moving.giver)["message"], seconds=MOVE_SECONDS)
+    never("it is given or asked for", lambda: moving.owner != moving.id_of(moving.giver) or moving.is_asked_for, seconds=PATIENCE_SECONDS)
+    world.api.merge(f"{CLUSTER_STATES.format(world.name)}/{taker}", {"spec": {"suspend": False}})
+    moving.await_taken(seconds=MOVE_SECONDS)
+
+
+def test_it_is_not_deleted_with_the_clusterstate_that_has_it(shards: Shards):
+    had = keepers(shards)
+    giver, taker = next(pair for pair in permutations(shards.names, 2) if had[pair[0]] != had[pair[1]])
+    moving, path = Moving(shards, "staying", giver, taker), f"{CLUSTER_STATES.format(shards.world.name)}/{giver}"
+    moving.create()
+    shards.world.api.merge(path, {"spec": {"deletionPolicy": "Delete"}})
+    shards.world.commit({f"{taker}/staying.yaml": text(config_map("staying", at=taker))})
+    until("it is asked for", lambda: moving.is_asked_for, seconds=MOVE_SECONDS)
+    spec = shards.world.state(giver)["spec"]
+    shards.world.api.delete(path)
+    moving.await_taken(seconds=MOVE_SECONDS)
+    until("who had it is gone, with all that is its own", lambda: shards.world.api.get(path) is None, seconds=MOVE_SECONDS)
+    assert shards.world.api.get(shards.world.path("configmaps", giver)) is None
+    shards.world.commit({f"{giver}/staying.yaml": None}, tell=False)
+    shards.world.declare(giver, git=spec["source"]["git"], drift=spec["drift"])
+    until(
+        "it is there again, for the tests that follow",
+        lambda: shards.world.api.get(shards.world.path("configmaps", giver)),
+        seconds=MOVE_SECONDS,
+    )
 
 
 @pytest.mark.parametrize("victim", ["asked", "asking"])

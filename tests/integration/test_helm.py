@@ -33,6 +33,8 @@ pytestmark = pytest.mark.integration
 Chart = dict[str, str | bytes]
 
 RECIPE: Final = HelmRecipe("shop", "web", kube_version="v1.36.3", api_versions=("example.io/v1", "monitoring.coreos.com/v1/ServiceMonitor"))
+MEANS: Final = {"room": 2**28, "memory": 2**30}
+"""What a child may write to disk and hold in memory, bytes."""
 CHART_YAML: Final = "apiVersion: v2\nname: {name}\nversion: 1.2.3\nappVersion: '2.0'\n"
 CONFIG_MAP: Final = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
 
@@ -338,7 +340,7 @@ def test_a_chart_in_a_commit_gives_what_helm_makes_of_the_checkout(tmp_path: Pat
     repository = pygit2.init_repository(str(tmp_path / "cache.git"), bare=True)
     files: Tree = {"deploy": {"app": nested(PARENT), "common": {"eu.yaml": "db: {user: eu}\n"}}, "unrelated": {"x": link("/etc")}}
     recipe = asdict(HelmRecipe("shop", "web", values_files=("../common/eu.yaml",), values_documents=(("replica.user", "from"),)))
-    request = {"path": "./deploy/app/", "helm": json.loads(json.dumps(recipe)), "tools": {"helm": str(binary)}}
+    request = {"path": "./deploy/app/", "helm": json.loads(json.dumps(recipe)), "tools": {"helm": str(binary)}, **MEANS}
     home = tmp_path / "home"
     home.mkdir()
     text, warnings = charts.build(repository, tree(repository, files), request, home)
@@ -834,7 +836,7 @@ def test_what_cannot_be_rendered_has_its_reason(
 ) -> None:
     chart: Chart = {"Chart.yaml": named("d"), "templates/z.yaml": CONFIG_MAP, **more}
     error = refused(tmp_path, chart, binary, seconds=3, max_output_bytes=2**24)
-    assert type(error) is kind, error.message
+    assert isinstance(error, kind), error.message
     assert text in error.message
     assert "goroutine" not in error.message
 

@@ -3,7 +3,7 @@ tenant's ClusterState.
 
 There is no container engine where tests run. What is the same as in a node, and what is not, tests/support/container.py says.
 
-Aspects: user, capabilities, privileges and mounts are those of the Deployment · there is no shell · its probes · a tenant's ClusterState from plain
+Aspects: user, capabilities, privileges, mounts and memory are those of the Deployment · there is no shell · its probes · a tenant's ClusterState from plain
 files, a chart and a kustomization · drift is repaired · every write is the tenant's account · who names no account, or one that is not the operator's
 to use, is refused · settings are read anew · it ends within its grace period · metrics by https.
 """
@@ -107,6 +107,11 @@ def test_the_process_has_no_rights_on_its_machine(installed: Installed):
     assert told["Gid"].split() == ["65532"] * 4
     assert {told[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert told["NoNewPrivs"] == "1"
+
+
+def test_it_is_told_the_limit_of_its_memory(installed: Installed):
+    told = dict(entry.partition("=")[::2] for entry in Path(f"/proc/{installed.pod.pid}/environ").read_text().split("\0"))
+    assert told["CVSTATE_MEMORY_BYTES"] == str(2**30)
 
 
 def test_the_root_cannot_be_written_and_only_two_places_can(installed: Installed):

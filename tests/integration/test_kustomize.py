@@ -56,6 +56,8 @@ BASE: Final[Tree] = {
     "deployment.yaml": DEPLOYMENT,
     "service.yaml": SERVICE,
 }
+MEANS: Final = {"room": 2**28, "memory": 2**30}
+"""What a child may write to disk and hold in memory, bytes."""
 WIDGET = "apiVersion: example.io/v1\nkind: Widget\nmetadata: {name: w}\nspec: {parts: [{name: a, size: 1}, {name: b, size: 2}], secretRef: {name: token}}\n"
 
 OVERLAY = """\
@@ -346,7 +348,7 @@ def test_yaml_scalars_that_kustomize_and_kubectl_read_differently(repository: py
 
 def test_a_kustomization_in_a_commit_is_built_as_in_the_checkout(repository: pygit2.Repository, tmp_path: Path, binary: Path) -> None:
     tree = INPUTS["bases-in-three-steps"]
-    request = {"path": "./app/", "tools": {"kustomize": str(binary)}}
+    request = {"path": "./app/", "tools": {"kustomize": str(binary)}, **MEANS}
     home = tmp_path / "home"
     home.mkdir()
     text, warnings = kustomizations.build(repository, write(repository, tree), request, home)
@@ -363,8 +365,9 @@ def test_a_git_lfs_pointer_is_not_built(repository: pygit2.Repository, tmp_path:
     }
     home = tmp_path / "home"
     home.mkdir()
+    request = {"path": "app", "tools": {"kustomize": str(binary)}, **MEANS}
     with pytest.raises(errors.BuildFailedError, match="app/big is a Git LFS pointer"):
-        kustomizations.build(repository, write(repository, {"app": app}), {"path": "app", "tools": {"kustomize": str(binary)}}, home)
+        kustomizations.build(repository, write(repository, {"app": app}), request, home)
 
 
 def test_the_binary_tells_the_pinned_version(binary: Path) -> None:

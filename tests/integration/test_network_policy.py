@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 
 MONITORING: Final = Pod("monitoring")
 STRANGER: Final = Pod("team-a")
+FORGE: Final = Pod("forge")
 WORLD: Final = "203.0.113.7"
 WORLD_6: Final = "2001:db8::7"
 METADATA: Final = ("169.254.169.254", "fd00:ec2::254", "fe80::1")
@@ -105,6 +106,16 @@ def receiver(url: str, kind: str = "Webhook") -> Json:
         pytest.param(receiver("http://alertmanager.monitoring:9093", "Alertmanager"), MONITORING, 9093, id="alertmanager"),
         pytest.param(receiver("https://tickets.eu.example.com:8443/hook?a=b"), WORLD, 8443, id="receiver-on-its-own-port"),
         pytest.param({"config": {"notices": [{"name": "a", "type": "Slack", "urlFile": "/etc/url"}]}}, WORLD, 443, id="url-in-a-file"),
+        pytest.param({"config": {"allowGitHosts": ["gitea.forge.svc"]}}, FORGE, 22, id="git-in-the-cluster"),
+        pytest.param({"config": {"allowGitHosts": ["gitea.forge"]}}, FORGE, 22, id="git-by-a-name-of-two-parts"),
+        pytest.param({"config": {"allowGitHosts": [WORLD]}}, WORLD, 22, id="git-at-an-address"),
+        pytest.param({"config": {"allowGitHosts": [f"[{WORLD_6}]"]}}, WORLD_6, 22, id="git-at-an-ipv6-address"),
+        pytest.param(
+            {"config": {"allowGitHosts": ["gitea.forge"], "allowInsecureSources": True}}, FORGE, 80, id="git-in-the-cluster-by-http"
+        ),
+        pytest.param({"config": {"allowInsecureSources": True}}, "10.1.0.7", 80, id="git-by-http"),
+        pytest.param({"config": {"allowPrometheusHosts": ["prometheus.metrics.svc"]}}, Pod("metrics"), 9090, id="prometheus-elsewhere"),
+        pytest.param({"config": {"prometheusHosts": ["prometheus.metrics"]}}, Pod("metrics"), 9090, id="the-only-prometheus"),
     ],
 )
 def test_what_the_settings_name_is_open_also_where_the_rest_is_narrow(home: Path, values: Json, to: Peer, port: int):
@@ -120,6 +131,19 @@ def test_a_service_opens_its_namespace_and_neither_the_world_nor_another(home: P
     found = policy(home, {**collector("http://otel.monitoring.svc:4318"), "networkPolicy": NARROW})
     assert not lets_out(found, WORLD, 4318)
     assert not lets_out(found, STRANGER, 4318)
+
+
+def test_a_host_that_is_named_for_git_or_prometheus_opens_the_ports_of_these_alone(home: Path):
+    config = {"allowGitHosts": ["gitea.forge.svc"], "allowPrometheusHosts": ["prometheus.metrics.svc"]}
+    ports = {"git": {"ports": [22, 3000]}, "prometheus": {"ports": [8429]}}
+    found = policy(home, {"config": config, "networkPolicy": ports})
+    assert [port for port in (22, 80, 443, 3000, 8429, 9090) if lets_out(found, FORGE, port)] == [22, 3000]
+    assert [port for port in (22, 80, 443, 3000, 8429, 9090) if lets_out(found, Pod("metrics"), port)] == [8429]
+
+
+def test_port_80_of_git_servers_is_opened_once(home: Path):
+    found = policy(home, {"config": {"allowInsecureSources": True}, "networkPolicy": {"git": {"ports": [80, 443]}}})
+    assert [port["port"] for rule in found["spec"]["egress"] for port in rule["ports"]].count(80) == 1
 
 
 def test_a_host_of_the_world_opens_no_pods_and_only_the_ranges_that_are_told(home: Path):

@@ -1,6 +1,6 @@
 """Watching, on a real API server: nothing that a connection, a definition or a stranger does makes us blind for long.
 
-Aspects: connections that are cut · passes by the timer · versions of one kind · definitions that go and come back · objects that are nested too deep · definitions that are never served.
+Aspects: connections that are cut · what is deleted meanwhile · passes by the timer · versions of one kind · definitions that go and come back · objects that are nested too deep · definitions that are never served.
 """
 
 import json
@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from cvstate_operator.objects.ownership import PART_OF_LABEL
-from tests.support.api import Json
+from tests.support import fault_actions as act
+from tests.support.api import CLUSTER_STATES, Json
+from tests.support.fault_proxy import FaultProxy, Rule
 from tests.support.flaky_proxy import FlakyProxy
 from tests.support.objects import config_map, definition, deployment, manifest, text
 from tests.support.operator import Operator
-from tests.support.waiting import until
+from tests.support.waiting import never, until
 from tests.support.world import World
 
 pytestmark = pytest.mark.integration
@@ -83,6 +85,35 @@ def test_an_edit_while_connections_are_cut_is_not_lost(proxied: tuple[World, Fla
         proxy.cut()
         world.api.merge(path, {"data": {field: "HACKED"}}, manager="kubectl-edit")
         until("it is repaired", lambda: world.api.get(path)["data"] == fields, seconds=15)
+
+
+@pytest.fixture
+def tampered(own: World, tmp_path: Path) -> Iterator[tuple[World, FaultProxy]]:
+    """A world whose operator, which runs, talks to the API server through a fault proxy."""
+    with FaultProxy(own.cluster.operator_kubeconfig, tmp_path) as proxy:
+        own.operator = Operator(proxy.kubeconfig, tmp_path / "tampered")
+        with own.operator:
+            yield own, proxy
+
+
+def test_a_clusterstate_that_was_deleted_while_nothing_was_heard_of_it_is_noticed(tampered: tuple[World, FaultProxy]):
+    """After a watch has expired, the list that follows tells of what there is, and not of what was deleted meanwhile: its objects went on being repaired."""
+    world, proxy = tampered
+    commit = world.commit({"a.yaml": text(config_map("a", k="v"))})
+    world.declare()
+    world.wait_applied(commit)
+    path, watched = world.path("configmaps", "a"), "/clusterstates$"
+    proxy.rules = (Rule(act.Silence(), path=watched),)
+    proxy.cut()
+    until("its watch is deaf", lambda: proxy.rules[0].hits)
+    state = f"{CLUSTER_STATES.format(world.name)}/state"
+    world.api.delete(state)
+    until("it is gone", lambda: world.api.get(state) is None)
+    number, proxy.rules = len(proxy.requests), (Rule(act.Expire(), path=watched, count=1),)
+    proxy.cut()
+    until("it is listed, and watched from there", lambda: sum(seen.is_watch for seen in proxy.since(number, path=watched)) >= 2)
+    world.api.merge(path, {"data": {"k": "edited"}})
+    never("what nobody declares any more is repaired", lambda: world.api.get(path)["data"] != {"k": "edited"}, seconds=3)
 
 
 # -- passes by the timer -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,9 @@ from tests.support.world import World
 
 READ: Final[Json] = {"apiGroups": ["cvstate.io"], "resources": ["clusterstates", "clusterstateplans"], "verbs": ["get", "list"]}
 """A rule for `accounts.grant`: to look at ClusterStates and what waits in them, and no more."""
+
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""A command in this process has sys.stdout for itself: two threads would close each other's."""
 
 
 def run(
@@ -35,7 +39,8 @@ def run(
         CvstateError: the error that ends the program with 2.
     """
     kubeconfig = str(user or world.cluster.admin_kubeconfig)
-    result = CliRunner(env={"COLUMNS": str(columns), **(environment or {})}).invoke(app, [*arguments, "--kubeconfig", kubeconfig])
+    with _ONE_AT_A_TIME:
+        result = CliRunner(env={"COLUMNS": str(columns), **(environment or {})}).invoke(app, [*arguments, "--kubeconfig", kubeconfig])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout

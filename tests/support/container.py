@@ -126,13 +126,15 @@ class Container:
         of_the_server = {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
         found = {**dockerfile.environment(), **of_the_server}
         for one in self._container.get("env", ()):
-            value = self._field(one["valueFrom"]["fieldRef"]["fieldPath"]) if "valueFrom" in one else one["value"]
+            value = self._referred(one["valueFrom"]) if "valueFrom" in one else one["value"]
             found[one["name"]] = _REFERENCE.sub(lambda match: found.get(match[1], match[0]), value)
         return found
 
-    def _field(self, path: str) -> str:
+    def _referred(self, source: Json) -> str:
+        if "resourceFieldRef" in source:
+            return referred_resource(self._container, source["resourceFieldRef"])
         fields = {"metadata.name": "operator-0", "metadata.namespace": self._namespace, "status.podIP": IP, "spec.nodeName": "node-0"}
-        return fields[path]
+        return fields[source["fieldRef"]["fieldPath"]]
 
     def _volumes(self) -> list[dict[str, Any]]:
         mounted = {one["name"]: one for one in self._container["volumeMounts"]}
@@ -181,6 +183,16 @@ class Container:
 def size_bytes(quantity: str) -> int:
     """A quantity with a binary suffix, as in `64Mi`, in bytes."""
     return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def referred_resource(container: Json, reference: Json) -> str:
+    """The value of a variable that refers to memory by `resourceFieldRef`, in bytes.
+
+    Raises:
+        KeyError: the container has no such limit; a kubelet would take what the node has.
+    """
+    kind, _, name = reference["resource"].partition(".")
+    return str(size_bytes(container["resources"][kind][name]))
 
 
 def status(pid: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.api import Json
@@ -49,9 +49,10 @@ class Authority:
         """PEM: what goes into `ca.crt`."""
         return _pem(self._certificate)
 
-    def issue(self, *names: str, valid: timedelta = _DAY) -> KeyPair:
-        """A certificate for a server of these names and addresses, or, without any, for a client; `valid` from now, in the past if negative."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(self, *names: str, valid: timedelta = _DAY, rsa_key: bool = False) -> KeyPair:
+        """A certificate for a server of these names and addresses, or, without any, for a client; `valid` from now, in the past if negative. Its key is
+        of an elliptic curve, or RSA."""
+        key: _Key = rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(ec.SECP256R1())
         return _issued(names, key, by=(self._name, self._key), valid=valid)
 
 
@@ -120,10 +121,11 @@ def secret(name: str, data: dict[str, str]) -> Json:
     return manifest("Secret", name, stringData=data)
 
 
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _Signer = tuple[x509.Name, ec.EllipticCurvePrivateKey]
 
 
-def _issued(names: tuple[str, ...], key: ec.EllipticCurvePrivateKey, *, by: _Signer, valid: timedelta) -> KeyPair:
+def _issued(names: tuple[str, ...], key: _Key, *, by: _Signer, valid: timedelta) -> KeyPair:
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = _builder(_common_name(names[0] if names else "client"), key.public_key(), by=by, valid=valid)
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -133,7 +135,9 @@ def _issued(names: tuple[str, ...], key: ec.EllipticCurvePrivateKey, *, by: _Sig
     return KeyPair(_pem(builder.sign(by[1], hashes.SHA256())), private.decode())
 
 
-def _builder(subject: x509.Name, key: ec.EllipticCurvePublicKey, *, by: _Signer, valid: timedelta) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, by: _Signer, valid: timedelta
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

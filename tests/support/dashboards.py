@@ -13,6 +13,7 @@ sys.path.append(str(ROOT / "deploy" / "monitoring"))
 import dashboards  # noqa: E402
 import executive  # noqa: E402
 import preview  # noqa: E402
+import promql_pieces  # noqa: E402
 from grafana import COLUMNS, DOWN, Panel  # noqa: E402
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "asked",
     "file",
     "preview",
+    "promql_pieces",
     "queries",
     "text",
     "written",

@@ -14,7 +14,7 @@ from typing import Final
 import yaml
 
 from tests.cluster import builds
-from tests.support.alert_rules import FILES, Runbook, runbooks
+from tests.support.alert_rules import ALERTS, FILES, Runbook, runbooks
 from tests.support.api import Json
 from tests.support.operator import CVSTATE
 from tests.support.waiting import until
@@ -105,32 +105,33 @@ class Duty:
             What was shown.
         """
         lines = [line for line in RUNBOOKS[alert].lines("Diagnose") if not _LABELS.match(line) and not line.startswith(without or ("\0",))]
-        shown = self.shell(*lines, name=name)
+        shown = self.shell(*lines, name=name, alert=alert)
         for query in _queries(RUNBOOKS[alert], "Diagnose"):
             found = self.prometheus.ask(query)
             assert found or query.startswith(silent or ("\0",)), f"nothing is answered to {query}"
         return shown
 
     def mend(self, alert: str, beginning: str, name: str = "", *, more: str = "") -> str:
-        """Run the line of Mend that begins so, of which there has to be one; `more` is what one types when asked.
+        """Run the line of Mend that begins so, of which there has to be one; `more` is what one types when asked. Where the page has one choose a ClusterState, it is `name`.
 
         Returns:
             What was shown.
         """
         (line,) = (line for line in RUNBOOKS[alert].lines("Mend") if line.startswith(beginning))
         needed = [one for one in RUNBOOKS[alert].lines("Diagnose") if re.match(r"[A-Z_]+=\"\$", one)]
-        return self.shell(*needed, line.partition("   #")[0] + more, name=name)
+        chosen = [f"NAMESPACE={self.world.name} NAME={name}" for one in RUNBOOKS[alert].lines("Mend") if _LABELS.match(one)][:1]
+        return self.shell(*needed, *chosen, line.partition("   #")[0] + more, name=name, alert=alert)
 
-    def shell(self, *lines: str, name: str = "") -> str:
-        """Run lines in one shell, each of which has to succeed; what they print."""
+    def shell(self, *lines: str, name: str = "", alert: str = "") -> str:
+        """Run lines in one shell, each of which has to succeed; what they print. Those from the page of an alert about no ClusterState get no name of one."""
+        labels = {"NAMESPACE": self.world.name, "NAME": name} if not alert or ALERTS[alert]["labels"]["area"] != "operator" else {}
         programs = [CVSTATE, builds.ensure(["kubectl"])["kubectl"]]
         environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
+            **{key: value for key, value in os.environ.items() if not key.startswith("GIT_") and key not in ("NAMESPACE", "NAME")},
             "PATH": os.pathsep.join([*(str(program.parent) for program in programs), os.environ["PATH"]]),
             "KUBECONFIG": str(self.world.cluster.admin_kubeconfig),
-            "NAMESPACE": self.world.name,
-            "NAME": name,
             "COLUMNS": "200",
+            **labels,
             **self.variables,
         }
         script = "\n".join(f"echo '{_MARK}{number}'\n{line}" for number, line in enumerate(lines))

@@ -29,6 +29,7 @@ from tests.cluster.certificates import Authority
 from tests.cluster.control_plane import Cluster
 from tests.support import kubelet, tenancy
 from tests.support.api import Api, Json
+from tests.support.container import referred_resource
 from tests.support.operator import CVSTATE, tools
 
 NAME: Final = "operators"
@@ -197,7 +198,11 @@ class OperatorNode:
         fields = {"metadata.name": life.pod["metadata"]["name"], "metadata.namespace": self._namespace, "status.podIP": IP}
         found: dict[str, str] = {}
         for one in container["env"]:
-            value = fields[one["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in one else one["value"]
+            source = one.get("valueFrom", {})
+            if "resourceFieldRef" in source:
+                value = referred_resource(container, source["resourceFieldRef"])
+            else:
+                value = fields[source["fieldRef"]["fieldPath"]] if source else one["value"]
             found[one["name"]] = _REFERENCE.sub(lambda match: found.get(match[1], match[0]), value)
         # Places of the container that are elsewhere on this machine.
         places = {"CVSTATE_CONFIG": life.directory / "config.yaml", "CVSTATE_CACHE": life.directory / "cache"}

@@ -2,7 +2,8 @@
 
 Aspects: every reason has its explanation · every condition its section · every metric its row · every field of spec and status its mention · examples and
 YAML in the pages are valid, and mean every field they name · the example in the README is the file · no link leads nowhere · files that are named are there · the
-README knows every page.
+README knows every page · an upgrade that keeps values takes the new defaults · how
+many children run is what the division of memory gives.
 """
 
 import inspect
@@ -24,7 +25,11 @@ from cvstate_operator.api.conditions import ConditionType
 from cvstate_operator.api.drift import DriftAction, Severity
 from cvstate_operator.api.status import ClusterStateStatus
 from cvstate_operator.drift import ledger
+from cvstate_operator.isolation.memory import Memory
+from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.plan import gates, history
+from cvstate_operator.source import git
+from cvstate_operator.source.cache import GitCache
 from cvstate_operator.telemetry import reference
 from cvstate_operator.vital import reading
 from cvstate_operator.vital.verdicts import completeness, verdict
@@ -172,3 +177,28 @@ def test_a_file_that_a_page_names_is_there(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "runbooks"), ids=lambda path: path.stem)
 def test_the_readme_knows_every_page(path: Path) -> None:
     assert f"({path.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
+
+
+def test_how_many_children_there_are_is_told_as_the_limit_of_the_chart_gives_it(tmp_path: Path):
+    limit = yaml.safe_load((ROOT / "deploy" / "charts" / "cvstate-operator" / "values.yaml").read_text())["resources"]["limits"]["memory"]
+    assert limit == "1Gi"
+    memory = Memory(2**30)
+    renders, fetches = memory.division.renders.at_once, memory.division.fetches.at_once
+    sources = git.GitSources(GitCache(tmp_path), None, AddressPolicy(), memory=memory)  # type: ignore[arg-type]
+    assert f"chart's 1 GiB at most {renders} small renders" in page("performance.md")
+    assert f"{fetches} small fetches ({min(git.CONCURRENT_READERS, fetches // 4)} of them" in page("performance.md")
+    a_namespace = min(git.CONCURRENT_PER_NAMESPACE, sources._half)
+    assert f"{git.CONCURRENT_PER_NAMESPACE} at most: {a_namespace} at a time with the chart's 1 GiB" in page("tenancy.md")
+
+
+NOTES = ROOT / "deploy" / "charts" / "cvstate-operator" / "templates" / "NOTES.txt"
+
+
+@pytest.mark.parametrize("path", [*PAGES, *READMES, NOTES], ids=lambda path: path.name)
+def test_an_upgrade_that_keeps_values_takes_defaults_that_are_new(path: Path):
+    # With --reuse-values alone a chart that has a value more than the one before fails, or does without it.
+    assert re.findall(r"helm .*\s--reuse-values\b.*", path.read_text()) == []
+
+
+def test_some_pages_upgrade_with_values_that_are_kept():
+    assert [path.name for path in PAGES if "--reset-then-reuse-values" in path.read_text()]

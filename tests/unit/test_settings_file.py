@@ -123,6 +123,7 @@ listen: 0.0.0.0:8080
 tlsDirectory: /etc/cvstate/tls
 cache: /var/cache/cvstate
 cacheBytes: 4Gi
+memoryBytes: 1Gi
 allowFileUrls: true
 allowInsecureSources: false
 allowGitHosts: [git.internal]
@@ -159,6 +160,7 @@ def test_every_variable_reaches_its_field() -> None:
         "CVSTATE_TLS_DIRECTORY": "/t",
         "CVSTATE_CACHE": "/c",
         "CVSTATE_CACHE_BYTES": "4Gi",
+        "CVSTATE_MEMORY_BYTES": "1Gi",
         "CVSTATE_ALLOW_FILE_URLS": "true",
         "CVSTATE_ALLOW_INSECURE_SOURCES": "no",
         "CVSTATE_ALLOW_GIT_HOSTS": "git",

@@ -247,6 +247,18 @@ class VitalStatus(ApiModel):
     pulls: list[PullStatus] | None = Field(None, description="What pulls the score down, the worst first.", max_length=10)
 
 
+class UnresolvedStatus(ApiModel):
+    """What a condition told of before it came to say nothing."""
+
+    type: str = Field(description="The condition.")
+    reason: str = Field(description="What its reason was: one fixed CamelCase word, explained in docs/reasons.md.")
+    severity: Annotated[str, Field(json_schema_extra={"enum": ["Info", "Warning", "Critical"]})] = Field(
+        description="Info, Warning or Critical, as notices tell it."
+    )
+    message: str = Field(description="What its message was, cut to 1,000 characters.")
+    since: str = Field(description="When the condition came to its status of then.")
+
+
 class ClusterStateStatus(ApiModel):
     """What is, as far as we know."""
 
@@ -259,6 +271,11 @@ class ClusterStateStatus(ApiModel):
     )
     conditions: list[ConditionStatus] | None = Field(
         None, description="What is true now.", json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    unresolved: list[UnresolvedStatus] | None = Field(
+        None,
+        description="What conditions told of that say nothing now, as during a roll-out: neither over nor known to last. For notices.",
+        max_length=20,
     )
     source: SourceStatus | None = Field(None, description="The newest commit that was read.")
     last_attempted_revision: str | None = Field(None, description="The revision that was last tried.")

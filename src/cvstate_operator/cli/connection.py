@@ -81,9 +81,10 @@ def chosen_namespace(namespace: str | None, kubeconfig: Path | None, context: st
     """The namespace that a command is about: the option, else that of the context (in a Pod: its own), else `default`.
 
     Raises:
-        SettingsError: there is no usable kubeconfig.
+        SettingsError: there is no usable kubeconfig, or the option is empty.
     """
     if namespace is not None:
+        check_namespace(namespace)
         return namespace
     if not _speaks_for_pod(kubeconfig):
         return str(_context(kubeconfig, context).get("namespace") or DEFAULT_NAMESPACE)
@@ -91,6 +92,16 @@ def chosen_namespace(namespace: str | None, kubeconfig: Path | None, context: st
         return _POD_NAMESPACE.read_text().strip() or DEFAULT_NAMESPACE
     except OSError:
         return DEFAULT_NAMESPACE
+
+
+def check_namespace(namespace: str | None) -> None:
+    """See that an option which names a namespace names one: an empty one, as by a variable that is not set, would mean the whole cluster.
+
+    Raises:
+        SettingsError: it is empty.
+    """
+    if namespace == "":
+        raise errors.SettingsError("--namespace is empty; name one, or leave the option out")
 
 
 def _speaks_for_pod(kubeconfig: Path | None) -> bool:

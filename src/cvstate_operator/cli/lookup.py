@@ -43,9 +43,14 @@ async def cluster_state(client: "Client", namespace: str, name: str) -> "Body":
     """The ClusterState that is meant.
 
     Raises:
+        SettingsError: the name or the namespace is empty, as by a variable that is not set.
         NotFoundError: there is none; the message names those that are there.
         CvstateError: it cannot be read.
     """
+    if not name:
+        raise errors.SettingsError("NAME is empty; say which ClusterState, see: cvstate status")
+    if not namespace:
+        raise errors.SettingsError("the namespace is empty; correct --namespace")
     with explained("get", names.CLUSTER_STATES, namespace):
         found = await client.get(path(names.CLUSTER_STATES, name, namespace=namespace))
     if found is None:

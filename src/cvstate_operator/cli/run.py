@@ -23,6 +23,7 @@ def run(
     tls_directory: run_options.TlsDirectoryOption = None,
     cache: run_options.CacheOption = None,
     cache_bytes: run_options.CacheBytesOption = None,
+    memory_bytes: run_options.MemoryBytesOption = None,
     allow_file_urls: run_options.AllowFileUrlsOption = None,
     allow_insecure_sources: run_options.AllowInsecureSourcesOption = None,
     allow_git_hosts: run_options.AllowGitHostsOption = None,

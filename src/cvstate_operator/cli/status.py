@@ -13,7 +13,7 @@ from rich.text import Text
 from cvstate_operator import errors
 from cvstate_operator.api import names, restoring
 from cvstate_operator.cli import layout, lookup, status_detail, status_vital, terminal
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, chosen_namespace, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check_namespace, chosen_namespace, with_client
 from cvstate_operator.objects.redaction import one_line
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def status(
     """
     if everywhere and (name or namespace):
         raise typer.BadParameter("it goes neither with NAME nor with --namespace", param_hint="--all-namespaces")
-    if name:
+    check_namespace(namespace)
+    if name is not None:
         namespace = chosen_namespace(namespace, kubeconfig, context)
     found, events, stops = with_client(kubeconfig, context, lambda client: _load(client, name, namespace))
     if output == "json":

@@ -72,8 +72,10 @@ class ChildStarvedError(ChildFailedError):
 
     reason = "ChildStarved"
 
-    def __init__(self, message: str, *, lacks: Literal["memory", "room", ""] = "") -> None:
+    def __init__(self, message: str, *, lacks: Literal["memory", "room", ""] = "", of: str = "") -> None:
         super().__init__(message)
+        self.of = of
+        """What it has no room for, as the task names it; may be empty."""
         self.lacks = lacks
         """What it said that it lacks: memory, or room for files; empty if it died without a word."""
 
@@ -288,7 +290,7 @@ def _read(raw: bytes, end: _End, limits: Limits) -> dict[str, Any]:
             raise ChildFailedError(message) from exc
         raise ChildStarvedError(message, lacks="memory" if end.grown_bytes > limits.memory_bytes * _MUCH else "") from exc
     if lacks := answer.get("lacks"):
-        raise ChildStarvedError(answer["why"], lacks=lacks)
+        raise ChildStarvedError(answer["why"], lacks=lacks, of=answer.get("of", ""))
     if crash := answer.get("crash"):
         raise ChildFailedError(f"the child process failed: {crash}")
     if error := answer.get("error"):

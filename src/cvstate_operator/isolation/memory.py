@@ -1,21 +1,26 @@
 """Memory: how much of it children may have, so that the operator and all of them together never reach the limit of their container.
 
 Since Kubernetes 1.28 the kernel ends every process of a container whose memory runs out (memory.oom.group of cgroup v2): one source that needs too
-much would end the operator, again after each restart. So each child has a limit of its own (`task.py`), and the limits of all that may run at a time
-add up to less than there is. Many children may have a little; one at a time, of any kind, may have much (`Memory.alone`), for what did not do with a
-little.
+much would end the operator, again after each restart. So each child has a limit of its own (`task.py`), which holds for it and the program that it runs
+together, and the limits of all that may run at a time add up to less than there is. Many children may have a little; one render and one fetch at a time may
+have much (`Memory.render_alone`, `Memory.fetch_alone`), for what did not do with a little.
 """
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from cvstate_operator.isolation.fair import FairSlots
 
 MIB: Final = 2**20
 OWN_DIVISOR: Final = 2
 """Half of the memory is for the operator itself and the fork server: docs/capacity.md has their sizes, and says to set the limit at twice these."""
 ALONE_DIVISOR: Final = 2
-"""Half of what children may have is for the one that has much; a quarter for renders, a quarter for fetches."""
+"""Half of what children may have is for the two that have much; a quarter for small renders, a quarter for small fetches."""
+FETCH_ALONE_DIVISOR: Final = 4
+"""This part of what the two have is for the fetch; a render shares its part with a program."""
+ALONE_SECONDS: Final = 60.0
+"""How long a fetch may have much although another waits for it: its server says how long it takes. A render ends by its own limit of time."""
 MOST_ALONE_BYTES: Final = 4096 * MIB
 """No source needs more; on a large machine a hostile one should not get it."""
 RENDER_BYTES: Final = (64 * MIB, 512 * MIB)
@@ -47,17 +52,20 @@ class Division:
 
     renders: Share
     fetches: Share
-    alone_bytes: int
-    """Of the one that has much."""
+    render_alone_bytes: int
+    """Of the render that has much."""
+    fetch_alone_bytes: int
+    """Of the fetch that has much."""
 
     @property
     def total_bytes(self) -> int:
         """Of all children that may run at a time."""
-        return sum(share.size_bytes * share.at_once for share in (self.renders, self.fetches)) + self.alone_bytes
+        small = sum(share.size_bytes * share.at_once for share in (self.renders, self.fetches))
+        return small + self.render_alone_bytes + self.fetch_alone_bytes
 
 
 def divide(limit_bytes: int) -> Division:
-    """Divide what a container has. Below 1 GiB the least shares are more than half of it; then the operator itself has less.
+    """Divide what a container has. Below 1 GiB the least shares are more than half of it, and the operator itself has less: 192 MiB of 512.
 
     Args:
         limit_bytes: of the container, or of the machine.
@@ -65,7 +73,13 @@ def divide(limit_bytes: int) -> Division:
     children = limit_bytes // OWN_DIVISOR
     alone = min(children // ALONE_DIVISOR, MOST_ALONE_BYTES)
     quarter = (children - children // ALONE_DIVISOR) // 2
-    return Division(_share(quarter, RENDER_BYTES, RENDERS), _share(quarter, FETCH_BYTES, FETCHES), max(alone, RENDER_BYTES[0]))
+    fetch = alone // FETCH_ALONE_DIVISOR
+    return Division(
+        _share(quarter, RENDER_BYTES, RENDERS),
+        _share(quarter, FETCH_BYTES, FETCHES),
+        render_alone_bytes=max(alone - fetch, RENDER_BYTES[0]),
+        fetch_alone_bytes=max(fetch, FETCH_BYTES[0]),
+    )
 
 
 def limit_bytes(root: Path = Path("/")) -> int:
@@ -93,11 +107,13 @@ class Memory:
     def __init__(self, limit: int | None = None) -> None:
         """
         Args:
-            limit: bytes that the operator and its children may use together; None: what the container has.
+            limit: bytes that the operator and its children may use together, if there are as many; None: what the container has.
         """
-        self.division = divide(limit_bytes() if limit is None else limit)
-        self.alone = asyncio.Lock()
-        """Held by the child that has `division.alone_bytes`."""
+        self.division = divide(min(found for found in (limit, limit_bytes()) if found is not None))
+        self.render_alone = FairSlots(1)
+        """Held by the child that has `division.render_alone_bytes`."""
+        self.fetch_alone = FairSlots(1, seconds=ALONE_SECONDS)
+        """Held by the child that has `division.fetch_alone_bytes`."""
 
 
 def _share(total: int, sizes: tuple[int, int], numbers: tuple[int, int]) -> Share:

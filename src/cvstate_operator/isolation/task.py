@@ -49,6 +49,9 @@ class Limits(NamedTuple):
 class OutOfRoomError(Exception):
     """What is to be written to disk is more than this child may write."""
 
+    of = ""
+    """What would have been written, as the task names it; empty if it does not."""
+
 
 def run(connection: socket.socket, module: str, *, home: str, limits: Limits) -> NoReturn:
     """Confine this process, read the request, let `module.handle` answer it, and end. Errors of our tree travel as data, others as one line."""
@@ -84,7 +87,7 @@ def _answer(module: str, request: dict[str, Any]) -> dict[str, Any]:
     except MemoryError as exc:
         return {"lacks": _MEMORY, "why": str(exc) or "out of memory"}
     except OutOfRoomError as exc:
-        return {"lacks": _ROOM, "why": str(exc) or "out of room"}
+        return {"lacks": _ROOM, "why": str(exc) or "out of room", "of": exc.of}
     except Exception as exc:  # the parent tells it as a failed stage
         where = exc.__traceback__
         while where and where.tb_next:
@@ -105,6 +108,23 @@ def restricted(memory_bytes: int) -> Iterator[None]:
     """Have only so much more memory inside of the `with` statement; an allocation beyond it is a MemoryError."""
     before, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (_least(before, _data_bytes() + memory_bytes), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+
+
+@contextlib.contextmanager
+def lending(memory_bytes: int | None) -> Iterator[None]:
+    """Have so much less inside of the `with` statement, since a program has it that this process runs; None for a program without a limit.
+
+    A process that has more by then is not harmed, but gets no more: an allocation is a MemoryError. Without a limit of its own it keeps none.
+    """
+    before, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if memory_bytes is None or before == resource.RLIM_INFINITY:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (max(0, before - memory_bytes), most))
     try:
         yield
     finally:

@@ -57,6 +57,8 @@ PARDON_SECONDS: Final = 180.0
 seconds (measured), and longer where it reads thousands of them."""
 HEALTHY_SECONDS: Final = 5.0
 """A stream that was open so long was a good one: the next pause is the first one again. A stream may be agreed to, and end at once with an error."""
+MAX_GONE: Final = 20_000
+"""Deletions of one kind that a list of it may outlast: 700 a second for half a minute. A remote cluster may tell of any number, and each is kept in mind."""
 MAX_LEFT_OUT: Final = 100
 """Objects that are told of in the log, of those that cannot be understood: where there are more, something else is wrong than with the objects."""
 BREATH_OBJECTS: Final = 50
@@ -113,7 +115,7 @@ class Informer:
         self._listed_at = 0.0
         """When the last complete list was begun (monotonic seconds)."""
         self._gone_meanwhile: set[ObjectRef] = set()
-        """What the stream told as gone since the last list was begun."""
+        """What the stream told as gone while a list was under way; forgotten when it is complete, or the next one begins."""
         self._left_out: set[ObjectRef] = set()
         self._settled = asyncio.Event()
         self.failure: errors.CvstateError | None = None
@@ -308,9 +310,10 @@ class Informer:
                 self._tell(live)
             case "DELETED":
                 ref = self._ref(live)
-                self._gone_meanwhile.add(ref)
-                self._left_out.discard(ref)
                 self._sink.gone(self.resource, ref, live["metadata"]["resourceVersion"])
+                self._left_out.discard(ref)
+                if self._listing.locked() and len(self._gone_meanwhile) < MAX_GONE:
+                    self._gone_meanwhile.add(ref)
             case "BOOKMARK":
                 self._silences = 0
         self._version = live["metadata"]["resourceVersion"]
@@ -334,6 +337,8 @@ class Informer:
             for number, item in enumerate(page["items"], 1):
                 if number % BREATH_OBJECTS == 0:
                     await asyncio.sleep(0)
+                if len(self._gone_meanwhile) >= MAX_GONE:
+                    raise errors.NetworkError(f"{MAX_GONE} objects were deleted while {self._path} was listed; it is listed again")
                 # Items of a list carry no apiVersion and kind of their own.
                 item.setdefault("apiVersion", self.resource.gvk.api_version)
                 item.setdefault("kind", self.resource.gvk.kind)
@@ -346,6 +351,7 @@ class Informer:
             await asyncio.sleep(0)
         for ref in before - seen:
             self._sink.gone(self.resource, ref, "" if _went_back(version, after) else version)
+        self._gone_meanwhile = set()
         self._listed_at = begun
         self._heard_at = max(self._heard_at, begun)
         return version

@@ -1,7 +1,8 @@
 """The intake: what is taken of a server that a tenant chose, before it comes to the index, which one process keeps for all tenants.
 
 It was asked for objects with the owner label, and may answer whatever it likes: objects without it, a name of a megabyte, a million objects that nobody made. The first are not
-taken; for the others the kind is refused as a whole, so that whoever looks at its objects is told that nobody knows them.
+taken; for the others the kind is refused as a whole, so that whoever looks at its objects is told that nobody knows them. Large objects are nobody's fault: of those the
+index only keeps no more snapshots than have room.
 
 Its own limits stand in `client.py` (pages and lines) and `remote.py` (answers). A server that a cluster's owner chose needs none.
 """
@@ -17,6 +18,9 @@ from cvstate_operator.objects.ownership import PART_OF_LABEL
 
 MAX_OBJECTS: Final = 100_000
 """Objects of one remote cluster, as one user sees it: ten times what one ClusterState is measured with (docs/performance.md). Half a kilobyte is kept of each."""
+MAX_SNAPSHOT_BYTES: Final = 32 * 2**20
+"""What snapshots of objects of one remote cluster, as one user sees it, may take: ten thousand of 3 KB, all of them not looked at yet. One that does not fit costs a request
+when it is looked at."""
 MAX_NAME: Final = 253
 """Longest name of an object, or of a namespace. Source: Kubernetes, "Object Names and IDs" (DNS subdomain names, RFC 1123)."""
 MAX_MARK: Final = 256
@@ -47,7 +51,7 @@ class Intake:
             TargetUnreachableError: it is more than anybody can keep.
         """
         meta = live["metadata"]
-        _check(meta)
+        _check(meta.get("namespace", ""), meta["name"], *_marks(live))
         ref = ObjectRef(resource.gvk.group, resource.gvk.kind, meta.get("namespace", ""), meta["name"])
         if PART_OF_LABEL not in (meta.get("labels") or {}):
             self._index.gone(resource, ref, meta["resourceVersion"])
@@ -59,7 +63,12 @@ class Intake:
         self._index.observed(resource, live)
 
     def gone(self, resource: ApiResource, ref: ObjectRef, resource_version: str) -> None:
-        """Pass it on."""
+        """Pass it on. Whoever tells it keeps the name in mind for a while, also of an object that was never taken.
+
+        Raises:
+            TargetUnreachableError: no object can be called so.
+        """
+        _check(ref.namespace, ref.name, resource_version)
         self._index.gone(resource, ref, resource_version)
 
     def known(self, resource: ApiResource, namespace: str = "") -> frozenset[ObjectRef]:
@@ -67,16 +76,26 @@ class Intake:
         return self._index.known(resource, namespace)
 
 
-def _check(meta: Mapping[str, Any]) -> None:
+def _marks(live: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What is kept of an object as it comes."""
+    meta = live["metadata"]
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    marks = (
+    return (
         meta["uid"],
         meta["resourceVersion"],
         labels.get(PART_OF_LABEL, ""),
         annotations.get(DIGEST, ""),
         annotations.get(CLAIMED_BY, ""),
     )
-    if len(meta["name"]) > MAX_NAME or len(meta.get("namespace", "")) > MAX_NAME or any(len(mark) > MAX_MARK for mark in marks):
+
+
+def _check(namespace: Any, name: Any, *marks: Any) -> None:
+    if not (_fits(namespace, MAX_NAME) and _fits(name, MAX_NAME) and all(_fits(mark, MAX_MARK) for mark in marks)):
         raise errors.TargetUnreachableError(
-            "that cluster tells of an object that no API server can have: its name or its marks are too long"
+            "that cluster tells of an object that no API server can have: its name or its marks are no text, or too long"
         )
+
+
+def _fits(found: Any, limit: int) -> bool:
+    # A list of one text has the length 1, whatever it takes.
+    return isinstance(found, str) and len(found) <= limit

@@ -13,8 +13,8 @@ _PLURALS: Final = {"Secret": "secrets", "ConfigMap": "configmaps"}
 KEPT: Final = 2000
 """Most of them kept; the one that was read first goes first."""
 KEPT_SECONDS: Final = 3600.0
-"""How long one is kept at most, whoever would do with an older one: what nobody names any more, or is deleted, does not stay in memory. Longer than the 10 minutes that a
-ClusterState looks at everything again by default."""
+"""How long one is kept at most, whoever would do with an older one: what nobody names any more, or is deleted, does not stay in memory: it goes with the next
+read, or when somebody tidies up. Longer than the 10 minutes that a ClusterState looks at everything again by default."""
 
 
 class References:
@@ -32,7 +32,7 @@ class References:
             CvstateError: it could not be read.
         """
         key, now = (kind, namespace, name), asyncio.get_running_loop().time()
-        self._forget(now - KEPT_SECONDS)
+        self.tidy()
         read_at, data = self._kept.get(key, (float("-inf"), {}))
         if now - read_at < max_age:
             return data
@@ -57,8 +57,9 @@ class References:
             self._kept.pop(next(iter(self._kept)))
         return data
 
-    def _forget(self, before: float) -> None:
-        """Keep nothing that was read before then, monotonic seconds."""
+    def tidy(self) -> None:
+        """Forget what was read more than KEPT_SECONDS ago. Each read does, but nobody may read any more."""
+        before = asyncio.get_running_loop().time() - KEPT_SECONDS
         while self._kept and next(iter(self._kept.values()))[0] < before:
             self._kept.pop(next(iter(self._kept)))
 

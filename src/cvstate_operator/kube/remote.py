@@ -1,6 +1,5 @@
 """Remote clusters: the way to the API server that a tenant's kubeconfig names. Where that may lead is judged each time a connection is opened (`network/resolver.py`)."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import aiohttp
@@ -9,21 +8,23 @@ from cvstate_operator import errors
 from cvstate_operator.kube import kubeconfig
 from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Connection
 from cvstate_operator.kube.kubeconfig import RemoteCluster
+from cvstate_operator.network.lookups import Lookups
 from cvstate_operator.network.resolver import Judge, JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy, IPAddress, check_address
 
 MAX_ANSWER_BYTES: Final = 32 * 2**20
 """Longest answer of a remote cluster: a page of 500 objects of 60 KB has 30 MB. A tenant chose the server, and the memory is everybody's."""
-_THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="remote resolver")
-"""Of all remote clusters: of a thousand, few are looked up at a time, and each by one thread at most. They are begun when they are needed."""
+_LOOKUPS: Final = Lookups(32, each=4)
+"""Of all remote clusters: of a thousand, few are looked up at a time. Eight tenants whose name servers are silent take all threads, and others are told so after seconds."""
 
 
-def connect(cluster: RemoteCluster, policy: AddressPolicy, *, user_agent: str = USER_AGENT) -> Connection:
+def connect(cluster: RemoteCluster, policy: AddressPolicy, *, tenant: str = "", user_agent: str = USER_AGENT) -> Connection:
     """The way to a remote cluster; nothing is sent yet.
 
     Args:
         cluster: where it is, and who we are there.
         policy: which addresses may be connected to.
+        tenant: who shares the turns at name servers, such as a namespace.
         user_agent: as for our own API server.
 
     Raises:
@@ -34,7 +35,7 @@ def connect(cluster: RemoteCluster, policy: AddressPolicy, *, user_agent: str = 
     async def authorize() -> str | None:
         return cluster.authorization
 
-    resolver = JudgingResolver(judging(policy), threads=_THREADS)
+    resolver = JudgingResolver(judging(policy), lookups=_LOOKUPS, tenant=tenant)
     connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_SECONDS, resolver=resolver, use_dns_cache=False)
     return Connection(
         cluster.server,

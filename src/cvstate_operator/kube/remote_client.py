@@ -41,6 +41,7 @@ class RemoteClient(Client):
         observe: Observe,
         pace: Pace | None = None,
         fence: Fence = not_fenced,
+        tenant: str = "",
         user_agent: str = USER_AGENT,
     ) -> None:
         """
@@ -51,12 +52,14 @@ class RemoteClient(Client):
             observe: told of every finished request.
             pace: told how requests that write went.
             fence: as of any client.
+            tenant: namespace of the kubeconfig: its clusters share the turns at name servers.
             user_agent: as for our own API server.
         """
         super().__init__(None, observe=observe, pace=pace, fence=fence)
         self._read = read
         self._where = where
         self._policy = policy
+        self._tenant = tenant
         self._user_agent = user_agent
         self._digest = b""
         self._read_at = self._asked_at = float("-inf")
@@ -163,7 +166,7 @@ class RemoteClient(Client):
         """Go by this kubeconfig, if it is another one."""
         if (digest := hashlib.sha256(data).digest()) != self._digest:
             found = kubeconfig.read(data, where=self._where, policy=self._policy)
-            await self._use(remote.connect(found, self._policy, user_agent=self._user_agent))
+            await self._use(remote.connect(found, self._policy, tenant=self._tenant, user_agent=self._user_agent))
             self._digest = digest
 
     async def _use(self, connection: Connection) -> None:

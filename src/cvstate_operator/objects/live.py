@@ -27,7 +27,8 @@ class Live:
     baseline: bytes | None = None
     """Fingerprint right after our own last apply: the server's normal form. None until it was learned or verified."""
     snapshot: bytes | None = None
-    """The object as JSON, kept only while it must be looked at: it may have drifted, or its baseline is not known yet."""
+    """The object as JSON, kept only while it must be looked at: it may have drifted, or its baseline is not known yet.
+    None also where there is no room for it."""
     applied: bool = True
     """Whether `managedFields` records an apply of ours."""
     directives: Directives = DEFAULT

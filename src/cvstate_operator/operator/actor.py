@@ -112,7 +112,7 @@ class Actor:
         self._mishaps = 0
         """Steps in a row that broke off."""
         self._refused_since: float | None = None
-        """Since when its objects may not be deleted, monotonic seconds."""
+        """Since when each attempt to delete its objects was refused, monotonic seconds; one that breaks off says nothing of that."""
         self._pipeline.told(body)
         self._task = asyncio.create_task(self._run(), name=f"clusterstate {self._label}")
 
@@ -288,11 +288,12 @@ class Actor:
             await self._let_go()
             return
         self._pass_at = None
+        refused_since, self._refused_since = self._refused_since, None
         if not await self._reporter.is_leaving():
             self._pass_at = self._full_at = self._look_at = _now() + MISHAP_SECONDS
             return
         departure = await self._pipeline.tear_down(spec)
-        self._refused_since = (self._refused_since or _now()) if departure.is_refused else None
+        self._refused_since = (refused_since or _now()) if departure.is_refused else None
         if self._refused_since is not None and _now() >= self._refused_since + ORPHAN_SECONDS:
             self._teller.tell_orphaned(departure)
             await self._let_go()

@@ -228,6 +228,7 @@ class _Process:
         await asyncio.wait({self._kopf, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         _log.info("stopping: finishing the objects in hand")
+        self._engine.ending()
         await self._engine.roster.close()
         await self._replicas.leave()  # as soon as nothing is written any more: others take over from here
         await self._engine.close()
@@ -329,7 +330,7 @@ class _Process:
             loop.add_signal_handler(number, self._stop.set)
 
     def _alive(self) -> str:
-        return "the watch of ClusterStates ended" if self._kopf and self._kopf.done() else ""
+        return "the watch of ClusterStates ended" if self._kopf and self._kopf.done() else self._replicas.broken
 
     def _ready(self) -> str:
         if self._stop.is_set():

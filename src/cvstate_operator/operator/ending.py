@@ -34,10 +34,9 @@ class Ending:
         """Leave no more time than this from now on; more than there is changes nothing."""
         self._end_at = min(self._end_at, asyncio.get_running_loop().time() + seconds)
         self._cut_at = min(self._cut_at, self._end_at - min(LAST_WORD_SECONDS, seconds * LAST_WORD_SHARE))
-        if self._end:
-            self._end.reschedule(self._end_at)
-        if self._cut:
-            self._cut.reschedule(self._cut_at)
+        for timeout, at in (self._end, self._end_at), (self._cut, self._cut_at):
+            if timeout and not timeout.expired():  # one that ran out cannot be moved, also while what it cut off still comes to its end
+                timeout.reschedule(at)
 
     async def finish(
         self,

@@ -98,11 +98,15 @@ class Engine:
         self._git_cache = GitCache(settings.cache / "git")
         self._store = Store(settings.cache / "rendered")
         self._room = Room(settings.cache_bytes, {"git": self._git_cache, "rendered": Shelf(self._store, used=self._used)})
-        memory, journal = Memory(), Journal(settings.cache / "journal")
+        self.memory = Memory(settings.memory_bytes)
+        """What renders and fetches may have."""
+        self._journal = Journal(settings.cache / "journal")
         required = settings.require_service_account
         allowed = addresses.allowed(settings, in_pod=in_cluster(), api_server=api_server_address())
-        self._source = GitSources(self._git_cache, self._children, allowed.git, memory=memory, room=self._room)
-        self._renderer = Renderer(self._store, self._children, tools=tools.find(), memory=memory, room=self._room, journal=journal)
+        self._source = GitSources(self._git_cache, self._children, allowed.git, memory=self.memory, room=self._room)
+        self._renderer = Renderer(
+            self._store, self._children, tools=tools.find(), memory=self.memory, room=self._room, journal=self._journal
+        )
         self._prometheus = PrometheusClient(allowed.prometheus, observe=self._asked, waited=metrics.observe_wait)
         self._targets = Targets(
             settings,
@@ -189,6 +193,10 @@ class Engine:
         """What is known of the kinds that go with ClusterStates."""
         return self._companions
 
+    def ending(self) -> None:
+        """The process was asked to end: should it be killed before it does, no render is to blame."""
+        self._journal.close()
+
     async def close(self) -> None:
         """Finish the objects in hand, then stop."""
         for task in (self._collector, self._relister):
@@ -215,6 +223,8 @@ class Engine:
             await asyncio.sleep(pause)
             pause = COLLECT_SECONDS
             self._source.tidy()
+            self._renderer.tidy()
+            self._targets.tidy()
             used = self._used()
             try:
                 await asyncio.to_thread(self._git_cache.collect, max_bytes=self._room.max_bytes)

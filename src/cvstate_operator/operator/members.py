@@ -58,6 +58,10 @@ class Replicas(Protocol):
     def state(self) -> MemberState:
         """As it is now."""
 
+    @property
+    def broken(self) -> str:
+        """What of keeping in touch ended by itself, so that only a restart helps; empty if nothing did."""
+
     async def join(self) -> None:
         """Begin to take part.
 
@@ -85,6 +89,7 @@ class Alone:
         self.member = member
         self.peers: tuple[str, ...] = ()
         self.state = MemberState(members=1, settled=True, fenced="")
+        self.broken = ""
 
     async def join(self) -> None:
         """Nobody has to know."""
@@ -117,7 +122,7 @@ class Members:
             member: id of this one (`new_member`).
             group: replicas with the same one share the work; a label value.
             advertise: base URL of this one's webhook, for the others; empty if they cannot reach it.
-            changed: called when what is ours, or whether we may write, may be otherwise than before; must be quick and not raise.
+            changed: called when what is ours, or whether we may write, may be otherwise than before, and again every JUDGE_SECONDS as long as it raises; must be quick.
             clock: seconds; must go on while the process is stopped (`since_boot`).
         """
         self.member = member
@@ -145,6 +150,11 @@ class Members:
     def state(self) -> MemberState:
         """See `Replicas`."""
         return MemberState(members=1 + len(self._known.others), settled=self._known.settles_in(self._clock()) == 0.0, fenced=self.fenced())
+
+    @property
+    def broken(self) -> str:
+        """See `Replicas`."""
+        return next((f"the task to {task.get_name()} ended" for task in self._tasks if task.done()), "")
 
     def is_mine(self, owner: str) -> bool:
         """See `Replicas`."""
@@ -240,13 +250,26 @@ class Members:
             await asyncio.sleep(JUDGE_SECONDS)
 
     def _judge(self) -> None:
-        """Tell what is otherwise than it was told last."""
+        """Tell what is otherwise than it was told last; what could not be told is told again by the next judgement."""
+        what = "telling what changed"
+        try:
+            self._tell()
+            if self._failing.pop(what, None):
+                _log.info("works again", extra={"what": what})
+        except Exception as exc:  # nothing may end the tasks that keep us in touch, nor what is still to be handed over be forgotten
+            if self._failing.get(what) != repr(exc):
+                self._failing[what] = repr(exc)
+                _log.exception("internal error, trying again", extra={"what": what})
+
+    def _tell(self) -> None:
         now = self._clock()
-        was_settled, was_fenced, before, _ = told = self._told
+        was_settled, was_fenced, before, _ = self._told
         is_settled, fenced, others = self._known.settles_in(now) == 0.0, self._known.fence(now), frozenset(self._known.others)
-        self._told = is_settled, fenced, others, self._known.able(now)
-        if self._told == told:
+        standing = is_settled, fenced, others, self._known.able(now)
+        if standing == self._told:
             return
+        self._changed()
+        self._told = standing
         for other in sorted(others - before):
             _log.info("another replica joined", extra={"other": other, "members": 1 + len(others)})
         for other in sorted(before - others):
@@ -255,7 +278,6 @@ class Members:
             _log.info("settled: taking on a share", extra={"members": 1 + len(others)})
         if fenced and fenced != was_fenced:
             _log.log(logging.WARNING if was_settled else logging.INFO, "writing nothing", extra={"why": fenced})
-        self._changed()
 
 
 def new_member() -> str:

@@ -14,20 +14,17 @@ from typing import Any, Final, Protocol
 from cvstate_operator import errors
 from cvstate_operator.api import names, restoring
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
-from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects import ownership
 from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.members import Replicas
+from cvstate_operator.operator.neighbours import Neighbours
 from cvstate_operator.operator.place import OWN, Place
 from cvstate_operator.operator.targets import Target, Targets
 from cvstate_operator.operator.webhook import Subscription
-from cvstate_operator.plan.history import commit_of
 
-LONGEST_WAIT_SECONDS: Final = 600.0
-"""How long at most nothing is deleted because a ClusterState of another replica, which looks more seldom than that, has not come to the commit."""
 SHARE_AGAIN_SECONDS: Final = 1.0
 """Pause before ClusterStates are listed again that could not be."""
 _CLUSTER_STATES: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
@@ -73,7 +70,7 @@ class Roster:
         self._targets = targets
         self._replicas = replicas
         self._make = make
-        self._repository = repository
+        self._neighbours = Neighbours(targets, repository=repository)
         self._close_seconds = close_seconds
         self._ended = ended
         self._sharing: asyncio.Task[None] | None = None
@@ -83,8 +80,6 @@ class Roster:
         """By ApplySet id."""
         self._placed: dict[str, Target] = {}
         """By ApplySet id of an actor: where it acts."""
-        self._sources: dict[str, tuple[Place, str, str, float]] = {}
-        """By ApplySet id of those that another replica has: where it acts, which ref of which repository it follows, and how often it looks, seconds."""
         self._others: dict[str, tuple[str, str]] = {}
         """By ApplySet id: uid and resourceVersion of ClusterStates that other replicas have, as they were last."""
         self._names: dict[str, str] = {}
@@ -159,7 +154,7 @@ class Roster:
             self._note_elsewhere(owner, body, spec)
         elif actor and actor.uid == meta["uid"] and not (is_news and self._place(spec, meta["namespace"]) != self._placed[owner].place):
             actor.update(body)
-        else:
+        elif not self._is_closing:  # or else what it has is ending, and whoever takes over begins
             self._begin(owner, body, spec if is_news else _parsed(body))
         if is_news:
             self._noted[owner] = meta["uid"], meta.get("generation")
@@ -173,31 +168,22 @@ class Roster:
             body: as it is now.
             spec: if it is news; None: as before.
         """
-        meta, status = body["metadata"], body.get("status") or {}
-        if spec is None and owner not in self._sources:
+        namespace = body["metadata"]["namespace"]
+        if spec is None and not self._neighbours.knows(owner):
             spec = _parsed(body)
         if spec:
-            secret = spec.source.git.secret_ref
-            repository = self._repository(spec.source.git.url, f"{meta['namespace']}/{secret.name}" if secret else "")
-            looks = min(parse_seconds(spec.source.git.interval), LONGEST_WAIT_SECONDS)
-            self._sources[owner] = self._place(spec, meta["namespace"]), str(repository), spec.source.git.ref.selector, looks
-        if owner not in self._sources:
-            return
-        place, repository_path, selector, looks = self._sources[owner]
-        followed = str((status.get("source") or {}).get("ref") or selector)
-        is_answered = status.get("observedGeneration") == meta.get("generation")
-        commit = commit_of(str(status.get("lastAttemptedRevision") or "")) if is_answered else ""
-        self._targets.of_cluster(place).elsewhere(owner, (repository_path, followed), commit, time.monotonic(), looks_each=looks)
+            self._neighbours.read(owner, spec, namespace, self._place(spec, namespace))
+        if self._neighbours.knows(owner):
+            self._neighbours.hear(owner, body)
 
     def _begin(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
         """Take a ClusterState up: a new one, one that is to act elsewhere from now on, or one that another replica had."""
         if owner in self._actors:
             self._end(owner, seconds=self._close_seconds)
         self._others.pop(owner, None)
-        self._sources.pop(owner, None)
+        self._neighbours.forget(owner)
         place = self._place(spec, body["metadata"]["namespace"])
-        for claims in self._targets.claims():
-            claims.leave(owner)
+        self._targets.gone(owner)
         self._targets.of_cluster(place).join(owner, time.monotonic())
         target = self._targets.take(place)
         try:
@@ -246,11 +232,10 @@ class Roster:
         self.subscriptions.pop(owner, None)
         self._noted.pop(owner, None)
         self._others.pop(owner, None)
-        self._sources.pop(owner, None)
+        self._neighbours.forget(owner)
         self.edges.get(body["metadata"]["namespace"], {}).pop(body["metadata"]["name"], None)
-        for claims in self._targets.claims():
-            claims.leave(owner)
-        if owner in self._actors:
+        self._targets.gone(owner)
+        if owner in self._actors and not self._is_closing:  # or else it is ending already
             self._end(owner, seconds=self._close_seconds, is_gone=True)
 
     def _end(self, owner: str, *, seconds: float, is_gone: bool = False) -> None:
@@ -277,14 +262,24 @@ class Roster:
     # -- the share of this replica ---------------------------------------------------------------------------------
 
     def shares_changed(self) -> None:
-        """Other ClusterStates may belong to this replica than before: what belongs to others now is given up at once, what they had is taken up beside everything else."""
+        """Other ClusterStates may belong to this replica than before: what belongs to others now is given up at once, what they had is taken up beside everything else.
+
+        Raises:
+            InternalError: some could not be given up, and are still at work here; all others were. To be called again.
+        """
+        left = []
         for owner in [owner for owner in {*self._actors, *self.closing} if not self._replicas.is_mine(owner)]:
-            self._hand_over(owner)
-        if self._is_closing:
-            return
-        self._share_again = True
-        if self._sharing is None or self._sharing.done():
-            self._sharing = asyncio.create_task(self._share(), name="share the work")
+            try:
+                self._hand_over(owner)
+            except Exception:  # others take over the rest as well, whatever is the matter with this one
+                _log.exception("a ClusterState could not be handed over", extra={"clusterstate": self.name_of(owner)})
+                left.append(self.name_of(owner))
+        if not self._is_closing:
+            self._share_again = True
+            if self._sharing is None or self._sharing.done():
+                self._sharing = asyncio.create_task(self._share(), name="share the work")
+        if left:
+            raise errors.InternalError(f"not handed over: {', '.join(sorted(left))}")
 
     async def _share(self) -> None:
         """Take up what others had."""
@@ -325,10 +320,8 @@ class Roster:
             actor.hasten(seconds=seconds)
             return
         self._others.setdefault(owner, (actor.uid, actor.version))
-        for claims in self._targets.claims():
-            claims.leave(owner)
         # Until an event tells how far it is there: it may declare what we would delete.
-        self._targets.of_cluster(self._placed[owner].place).elsewhere(owner, ("", ""), "", time.monotonic())
+        self._targets.of_cluster(self._placed[owner].place).move_away(owner, time.monotonic())
         self._end(owner, seconds=seconds)
 
     async def close(self) -> None:

@@ -33,12 +33,14 @@ class ServingTls:
             SettingsError: they cannot be used.
         """
         self._directory = directory
-        self.context = _context()
-        """What the server speaks TLS by; the same one for as long as it runs."""
         self._loaded = self._read()
+        self._current = _context(self._loaded, directory)
+        """Has the certificate that is in use, and no other: a context keeps one for each type of key, and would go on with the one before."""
         self._fault = ""
         """Why what is there now cannot be used; empty: it is in use."""
-        _load(self.context, self._loaded, self._directory)
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        """What the server speaks TLS by; the same one for as long as it runs. It has no certificate of its own."""
+        self.context.sni_callback = self._hand_over
 
     async def run(self) -> None:
         """Look at the files now and then; never ends. What cannot be used is logged, and what was there before goes on."""
@@ -52,8 +54,7 @@ class ServingTls:
             found = self._read()
             is_new = found != self._loaded
             if is_new:
-                _load(_context(), found, self._directory)  # half of a pair must not spoil the one that is in use
-                _load(self.context, found, self._directory)
+                self._current = _context(found, self._directory)
         except errors.SettingsError as exc:
             if exc.message != self._fault:
                 _log.error("certificate refused, the one before stays", extra={"error": exc.message})
@@ -62,6 +63,10 @@ class ServingTls:
         self._loaded, self._fault = found, ""
         if is_new:
             _log.info("certificate read", extra={"directory": str(self._directory)})
+
+    def _hand_over(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+        """OpenSSL asks when a connection begins, before it takes a certificate; `name` is None where a client asks for an address."""
+        connection.context = self._current
 
     def _read(self) -> bytes:
         try:
@@ -72,16 +77,13 @@ class ServingTls:
             ) from exc
 
 
-def _context() -> ssl.SSLContext:
-    return ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-
-
-def _load(context: ssl.SSLContext, pair: bytes, directory: Path) -> None:
-    """Have connections from now on begin with this certificate.
+def _context(pair: bytes, directory: Path) -> ssl.SSLContext:
+    """A context with this certificate.
 
     Raises:
         SettingsError: it cannot be used.
     """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     # OpenSSL reads files alone; this one is in memory, so that both come from one look, and gone when it is closed (memfd_create(2)).
     with os.fdopen(os.memfd_create("serving"), "wb") as file:
         file.write(pair)
@@ -92,6 +94,7 @@ def _load(context: ssl.SSLContext, pair: bytes, directory: Path) -> None:
             raise errors.SettingsError(
                 f"{CERTIFICATE} and {KEY} in {directory} do not fit together, or are no PEM without a password; correct the Secret"
             ) from exc
+    return context
 
 
 def _no_password() -> str:

@@ -26,7 +26,7 @@ from cvstate_operator.kube.client import Client, Observe
 from cvstate_operator.kube.cluster import Cluster
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.discovery import Discovery
-from cvstate_operator.kube.intake import Intake
+from cvstate_operator.kube.intake import MAX_SNAPSHOT_BYTES, Intake
 from cvstate_operator.kube.pace import Pace
 from cvstate_operator.kube.references import References
 from cvstate_operator.kube.remote_client import RemoteClient
@@ -213,13 +213,22 @@ class Targets:
         target.users -= 1
         if not target.users and self._targets.get(target.place) is target:
             del self._targets[target.place]
+            self._forget_claims()
             task = asyncio.create_task(target.close(), name="close a target")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    def claims(self) -> Collection[Claims]:
-        """Of all clusters."""
-        return self._claims.values()
+    def gone(self, owner: str, *, but: Claims | None = None) -> None:
+        """A ClusterState has no say any more in what is deleted, in any cluster `but` the one of these claims."""
+        for claims in self._claims.values():
+            if claims is not but:
+                claims.leave(owner)
+        self._forget_claims()
+
+    def _forget_claims(self) -> None:
+        """Drop those of clusters that no ClusterState is about any more."""
+        used = {place.kubeconfig or HERE for place in self._targets}
+        self._claims = {cluster: claims for cluster, claims in self._claims.items() if claims.is_used or cluster in used}
 
     def of_cluster(self, place: Place) -> Claims:
         """Who declares which objects of the cluster of a place: all who act there share it, whoever they act as."""
@@ -243,6 +252,11 @@ class Targets:
             if target.place.kubeconfig
         ]
         return {True: sum(found), False: len(found) - sum(found)}
+
+    def tidy(self) -> None:
+        """Forget Secrets and ConfigMaps that were read too long ago. To be called now and then: where nothing is read, nothing else does."""
+        for target in self._targets.values():
+            target.references.tidy()
 
     async def close(self) -> None:
         """Close everything."""
@@ -268,6 +282,7 @@ class Targets:
             claims=self.of_cluster(place),
             labels=labels,
             is_elsewhere=self._is_elsewhere,
+            snapshot_bytes=MAX_SNAPSHOT_BYTES if place.kubeconfig else None,
         )
         cluster = Cluster(
             client,
@@ -325,5 +340,6 @@ class Targets:
             observe=observe,
             pace=pace,
             fence=self._fence,
+            tenant=namespace,
             user_agent=self._connection.user_agent,
         )

@@ -81,6 +81,8 @@ class Teller:
         self._events = events.Teller(status)
         self.status: dict[str, Any] = dict(status)
         """As it was written last."""
+        self._newest = self.status
+        """As it should be written since the last pass or failure; differs while the API server takes no writes. What breaks off next keeps this, and not what was before."""
         voice.meter.recall(History.read(status).entries)
         if status:  # what an earlier life told is what is known until the first pass ends; of a new one nothing is
             voice.meter.status(status)
@@ -116,6 +118,7 @@ class Teller:
         self._voice.meter.stands(_standing(outcome))
         self._voice.meter.stepped(_step(outcome))
         status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
+        self._newest = status
         self._voice.meter.status(status)
         self._voice.observe(status, correlation_id=correlation_id)
         due = [await self._write_in_turn(status), await self._show_plan(outcome)]
@@ -136,7 +139,7 @@ class Teller:
         """Say why a pass could not be finished; as far as the API server takes it."""
         self._tell_failure(error)
         try:
-            await self._tell_now(report.broken(error, previous=self.status, generation=generation, now=_rfc3339()))
+            await self._tell_now(report.broken(error, previous=self._newest, generation=generation, now=_rfc3339()))
         except Exception as exc:  # the loop must go on, and tries again
             _log.warning("status not written", extra={**self._about(), "error": str(exc)})
 
@@ -144,11 +147,11 @@ class Teller:
         """Say what is wrong with a spec."""
         self._voice.meter.refused(reason=error.reason)
         self._tell_failure(error)
-        await self._tell_now(report.invalid_spec(error, previous=self.status, generation=generation, now=_rfc3339()))
+        await self._tell_now(report.invalid_spec(error, previous=self._newest, generation=generation, now=_rfc3339()))
 
     async def tell_leaving(self, departure: Departure, *, generation: int) -> None:
         """Say what is left of a ClusterState that is being deleted."""
-        await self._tell_now(report.leaving(departure, previous=self.status, generation=generation, now=_rfc3339()))
+        await self._tell_now(report.leaving(departure, previous=self._newest, generation=generation, now=_rfc3339()))
 
     def tell_orphaned(self, departure: Departure) -> None:
         """Say which objects of a ClusterState are left where they are, since nobody may delete them."""
@@ -204,6 +207,7 @@ class Teller:
 
     async def _tell_now(self, status: dict[str, Any]) -> None:
         """A status that no pass came to: what it says is measured and told too."""
+        self._newest = status
         self._voice.meter.status(status)
         self._voice.observe(status)
         await self._write(status)

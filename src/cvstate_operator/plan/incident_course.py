@@ -7,6 +7,7 @@ from typing import Final
 
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.notices import NoticeSeverity, NoticeTarget, NoticeType
+from cvstate_operator.plan import troubles
 from cvstate_operator.plan.troubles import Trouble
 
 FLAP_QUIET_SECONDS: Final = 3600.0
@@ -76,7 +77,20 @@ class _Told:
 class Course:
     """See the module."""
 
-    __slots__ = ("_at", "_changed_at", "_ends", "_is_raised", "_lasted_at", "_told", "_weight", "flaps", "policy", "returns", "since")
+    __slots__ = (
+        "_at",
+        "_changed_at",
+        "_ends",
+        "_is_raised",
+        "_lasted_at",
+        "_may_be_told",
+        "_told",
+        "_weight",
+        "flaps",
+        "policy",
+        "returns",
+        "since",
+    )
 
     def __init__(self, policy: Policy, now: datetime) -> None:
         self.policy = policy
@@ -92,6 +106,8 @@ class Course:
         """Seconds of trouble less those of well-being as of `_at`, from 0 to `policy.min_seconds`."""
         self._told: _Told | None = None
         """None: not open."""
+        self._may_be_told = False
+        """An earlier life may have told of it, and nobody knows: it is not told as open, but its end is. Not together with `_told`."""
         self._ends: tuple[datetime, ...] = ()
         """When it was resolved during the last day."""
         self._lasted_at: datetime | None = None
@@ -99,8 +115,8 @@ class Course:
 
     @property
     def is_open(self) -> bool:
-        """Whether the target was told of trouble, and not yet that it is over."""
-        return self._told is not None
+        """Whether the target was told of trouble, or may have been, and not yet that it is over."""
+        return self._told is not None or self._may_be_told
 
     @property
     def changed_at(self) -> datetime:
@@ -108,14 +124,17 @@ class Course:
         return self._changed_at
 
     def recall(self, trouble: Trouble, now: datetime, *, is_muted: bool) -> None:
-        """Take up trouble that an earlier life saw; if that must have told of it, it is open."""
+        """Take up trouble that an earlier life saw. If that must have told of it, it is open; if it may have (before it could end, before a window closed,
+        when it was more severe), at least its end is told: an end that nobody waits for does no harm, and one that is lacking is never made up for."""
         self.since = trouble.since or now
         unsure = 0.0 if self.policy.is_keeping else RECALL_SECONDS  # who keeps alerts knows what was told; a pause would end them there
-        is_old = (now - self.since).total_seconds() >= self.policy.min_seconds + unsure
-        if is_old and self._is_wanted(trouble, is_muted=is_muted):
+        age = (now - self.since).total_seconds()
+        if age >= self.policy.min_seconds + unsure and self._is_wanted(trouble, is_muted=is_muted):
             self._begin(trouble, now, reminded_from=self.since)
             if self._told and self.policy.is_keeping:
                 self._told.repeat_at = now
+        elif trouble.since is None or age >= self.policy.min_seconds:
+            self._may_be_told = not troubles.severities(trouble.reason).isdisjoint(self.policy.target.severities)
 
     def move(self, *, is_raised: bool, now: datetime) -> None:
         """Time went on until `now`, from when on there is trouble, or none."""
@@ -127,7 +146,7 @@ class Course:
             self._weight = max(self._weight - passed, 0.0)
         if self._ends:
             self._ends = tuple(end for end in self._ends if (now - end).total_seconds() < DAY_SECONDS)
-        elif self._told is None:
+        elif not self.is_open:
             self.flaps, self._lasted_at = 0, None
         if is_raised is self._is_raised:
             return
@@ -138,10 +157,10 @@ class Course:
     def tell(self, trouble: Trouble, now: datetime, *, is_muted: bool) -> Phase | None:
         """What is to be told now; None if nothing is. It counts as told."""
         self.move(is_raised=self._is_raised, now=now)
+        if self.is_open and not self._is_raised and self._well_seconds() + _CLOSE_SECONDS >= self._quiet_seconds:
+            return self._resolve(now)
         if (told := self._told) is None:
             return self._open(trouble, now) if self._opens(trouble, is_muted=is_muted) else None
-        if not self._is_raised and self._well_seconds() + _CLOSE_SECONDS >= self._quiet_seconds:
-            return self._resolve(now)
         is_reminder = told.repeat_at is not None and now >= told.repeat_at
         if not (self.policy.is_keeping and is_reminder):
             if is_muted or not self._is_raised:
@@ -166,6 +185,8 @@ class Course:
         if self.is_over():
             return None
         if (told := self._told) is None:
+            if not self._is_raised and self._may_be_told:
+                return self._changed_at + timedelta(seconds=self._quiet_seconds)
             if not self._is_raised:
                 forgotten = [end + timedelta(seconds=DAY_SECONDS) for end in self._ends[-1:]]
                 return max([*forgotten, self._changed_at + timedelta(seconds=self.policy.min_seconds)])
@@ -182,7 +203,7 @@ class Course:
 
     def is_over(self) -> bool:
         """Whether there is nothing to remember as of the last `move`."""
-        return not (self._is_raised or self._told or self._ends or self._weight >= _CLOSE_SECONDS)
+        return not (self._is_raised or self.is_open or self._ends or self._weight >= _CLOSE_SECONDS)
 
     def _is_wanted(self, trouble: Trouble, *, is_muted: bool) -> bool:
         return trouble.severity in self.policy.target.severities and not is_muted
@@ -201,20 +222,21 @@ class Course:
         update_at = now + timedelta(seconds=FIRST_UPDATE_SECONDS)
         self._told = _Told(trouble.severity, trouble.message, now, reminded_from, None, update_at, has_flapped=bool(self._ends))
         self._told.repeat_at = self._next_repeat(now, self._told)
+        self._may_be_told = False
 
     def _begin_again(self, now: datetime) -> None:
         """There is trouble again, or for the first time."""
-        if self._told or self._ends:
+        if self.is_open or self._ends:
             self.flaps += 1
         if told := self._told:
             told.has_flapped = True
             if told.repeat_at is not None and not self.policy.is_keeping:
                 told.repeat_at = max(told.repeat_at, self._next_repeat(told.at, told) or told.repeat_at)
-        elif self._weight < _CLOSE_SECONDS:
+        elif self._weight < _CLOSE_SECONDS and not self._may_be_told:
             self.since = now
 
     def _resolve(self, now: datetime) -> Phase:
-        self._told, self._weight = None, 0.0
+        self._told, self._may_be_told, self._weight = None, False, 0.0
         self._ends = (*self._ends, now)
         return Phase.RESOLVED
 

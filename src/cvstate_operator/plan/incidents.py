@@ -17,7 +17,9 @@ An incident has a key: a ClusterState and a reason. For each target its course (
 - **Windows.** What is muted while a change window is closed is neither opened nor updated; when the window opens, what still lasts is told.
 - **A gap is no end.** Conditions that say nothing change nothing.
 - **After a restart**, or when another replica takes over, the status tells what there was: trouble that is older than minDuration and RECALL_SECONDS was told by
-  whoever was here before, and is reminded of when that is due. Younger trouble is told after minDuration: the one before may not have come to it.
+  whoever was here before, and is reminded of when that is due. Younger trouble is told after minDuration: the one before may not have come to it. But if it
+  is older than minDuration, or muted, it may be that it was told; so when it ends that is told, whether it was opened here or not. What a condition told of
+  before it came to say nothing stands in `status.unresolved` (`plan/troubles.py`), and counts as if the condition said so still.
 - **Receivers that keep alerts** (Alertmanager) are told of everything that is open every KEEP_SECONDS, also while it is well but not over, and after a restart at
   once of all that is older than minDuration: they know themselves what is new to them.
 """
@@ -170,6 +172,8 @@ class Incidents:
         sight = troubles.read(status)
         is_first = (namespace, name) not in self._known
         incidents = self._known.setdefault((namespace, name), {})
+        if is_first:
+            incidents.update({reason: _Incident(trouble, sight) for reason, trouble in sight.unresolved.items()})
         for reason, trouble in sight.troubles.items():
             incident = incidents.setdefault(reason, _Incident(trouble, sight))
             incident.trouble, incident.is_raised = trouble, True
@@ -201,6 +205,11 @@ class Incidents:
         self._policies = tuple(map(Policy.of, targets))
         for key, incident in self._all():
             self._move(key, incident, now, is_recalled=False)
+
+    def open_at(self, target: str) -> int:
+        """How many incidents the target of this name was told of, or may have been, that are not over."""
+        courses = (incident.courses.get(target) for _, incident in self._all())
+        return sum(course is not None and course.is_open for course in courses)
 
     def due(self, now: datetime) -> tuple[Notice, ...]:
         """What is to be told now, sorted by target and incident. It counts as told."""

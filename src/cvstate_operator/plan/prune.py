@@ -63,6 +63,8 @@ class PruneGuard:
     """Everything desired was applied without a failure in this pass."""
     observed: bool
     """Every kind that may hold members is listed and watched, and the API server told of it lately."""
+    opaque: str = ""
+    """Another ClusterState of which nobody here knows all that it declares; empty if there is none."""
 
     @property
     def doubt(self) -> str:
@@ -85,7 +87,7 @@ class PruneGuard:
                 "not every kind can be seen; let the operator's user list and watch every kind that is in Git, or was, "
                 "or wait until the API server tells of it again"
             )
-        return ""
+        return unheard_of(self.opaque) if self.opaque else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ class Pruning:
     """Let go, whatever else: another ClusterState may have them."""
     handed_over: tuple[ObjectRef, ...] = ()
     """Of these, the ones that another ClusterState declares."""
+
+
+def unheard_of(name: str) -> str:
+    """Why nothing is deleted while another ClusterState may declare objects that its status has no room for, and what to do."""
+    return f"{name}, which another replica of the operator has, may declare them: it has more problems than its status lists; mend those of them that are listed there"
 
 
 def decide(

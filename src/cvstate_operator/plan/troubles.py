@@ -3,7 +3,7 @@
 Read from the status, and not from a pass: it is what people see, and what an earlier life of the operator, or another replica, left behind.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,7 @@ from cvstate_operator.api.drift import Severity
 from cvstate_operator.api.notices import MuteInWindows, NoticeSeverity
 from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.errors import FencedError, InternalError, StaleError
+from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan import gates
 from cvstate_operator.vital.facts.moments import moment
 from cvstate_operator.vital.verdicts.verdict import Reason as Verdict
@@ -57,6 +58,8 @@ _SEVERITIES: Final = {
 }
 """Of the others: Warning."""
 _DRIFT_SEVERITIES: Final = {Severity.CRITICAL.value: NoticeSeverity.CRITICAL, Severity.LOW.value: NoticeSeverity.INFO}
+_MESSAGE_CHARACTERS: Final = 1000
+"""Longest message that is kept of what is unresolved: notices tell no more of it."""
 _COVERED_BY: Final = {
     str(Verdict.CRITICAL_BREACHED): str(Reason.SIGNAL_BREACHED),
     str(Reason.DRIFT_DETECTED): str(Reason.BREAKER_OPEN),
@@ -99,6 +102,8 @@ class Sight:
     """Types of conditions that say nothing now: a trouble that one of them told of goes on as it was."""
     blocked: frozenset[str]
     """Classes of changes that windows hold; empty if none are closed."""
+    unresolved: Mapping[str, Trouble]
+    """By reason: what those conditions told of before, as `unresolved` kept it. For who did not see it then."""
     revision: str
     """That the ClusterState is about; empty if none was read yet."""
 
@@ -134,9 +139,51 @@ def read(status: Mapping[str, Any]) -> Sight:
     return Sight(
         troubles={reason: trouble for reason, trouble in found.items() if _COVERED_BY.get(reason) not in found},
         unknown=frozenset(unknown),
+        unresolved=_unresolved(status, frozenset(unknown), found),
         blocked=frozenset(window.get("blocks") or ()) if window.get("state") == "Closed" else frozenset(),
         revision=str(status.get("lastAttemptedRevision") or (status.get("source") or {}).get("revision") or ""),
     )
+
+
+def severities(reason: str) -> frozenset[NoticeSeverity]:
+    """All that trouble of this reason may have at one time or another."""
+    if reason == Reason.DRIFT_DETECTED:
+        return frozenset(NoticeSeverity)
+    return frozenset({_SEVERITIES.get(reason, NoticeSeverity.WARNING)})
+
+
+def unresolved(before: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """`status.unresolved`: what conditions told of that say nothing now, so that the end of it can be told whoever is here then; empty if there is none.
+
+    Args:
+        before: the status before.
+        conditions: of the status that is about to be written.
+    """
+    now = {one.get("type"): one for one in conditions}
+    if all(kind.value in now and not _says_nothing(now[kind.value]) for kind in _WELL):
+        return []  # as it is most of the time
+    then, sight = read(before), read({"conditions": conditions})
+    found = {reason: one for reason, one in {**then.unresolved, **then.troubles}.items() if one.condition in sight.unknown and one.since}
+    return [
+        {
+            "type": one.condition,
+            "reason": reason,
+            "severity": one.severity.value,
+            "message": one_line(one.message, _MESSAGE_CHARACTERS),
+            "since": one.since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        for reason, one in sorted(found.items())
+        if one.since and reason not in sight.troubles
+    ]
+
+
+def _unresolved(status: Mapping[str, Any], unknown: Set[str], found: Mapping[str, Trouble]) -> dict[str, Trouble]:
+    """As `unresolved` kept it. What a condition says something of by now counts no more, nor what is told by another one."""
+    told = (
+        Trouble(one["reason"], one["type"], NoticeSeverity(one["severity"]), one["message"], moment(one["since"]))
+        for one in status.get("unresolved") or ()
+    )
+    return {one.reason: one for one in told if one.condition in unknown and one.reason not in found}
 
 
 def _trouble(kind: ConditionType, condition: Mapping[str, Any]) -> Trouble | None:

@@ -40,6 +40,13 @@ class _Claimant:
     """The commit it was last hurried to."""
     patience: float = CATCH_UP_SECONDS
     """How long it may take to come to a commit, seconds."""
+    told: Collection[str] = ()
+    """Objects that it declares, by its status: those that it has a problem with, as `kind/namespace/name`. Only of one that another replica has."""
+    is_cut: bool = False
+    """Whether there may be more of them than the status has room for."""
+
+
+_NOBODY: Final = _Claimant(0.0)
 
 
 @dataclass(slots=True)
@@ -57,15 +64,38 @@ class Claims:
 
     def join(self, owner: str, now: float) -> None:
         """There is a ClusterState; what it declares is not known yet."""
+        known = self._claimants.get(owner, _NOBODY)
         self._claimants[owner] = _Claimant(now)
+        self._forget(known.source)
 
     def change(self, owner: str, now: float) -> None:
         """The spec of a ClusterState is another one; until it says what it declares by that, what it declared before stands."""
         if claimant := self._claimants.get(owner):
             claimant.asked, claimant.commit = now, ""
 
-    def elsewhere(self, owner: str, source: tuple[str, str], commit: str, now: float, *, looks_each: float = 0.0) -> None:
-        """There is a ClusterState that another replica has; what it declares is not known here, but how far it has come, by its status.
+    @property
+    def is_used(self) -> bool:
+        """Whether there is any ClusterState."""
+        return bool(self._claimants)
+
+    def move_away(self, owner: str, now: float) -> None:
+        """Another replica has a ClusterState from now on: what it declared here stands until its status is heard of."""
+        known = self._claimants.get(owner, _NOBODY)
+        self._claimants[owner] = _Claimant(now, frozenset(known.wanted))
+        self._forget(known.source)
+
+    def elsewhere(
+        self,
+        owner: str,
+        source: tuple[str, str],
+        commit: str,
+        now: float,
+        *,
+        looks_each: float = 0.0,
+        told: Collection[str] = (),
+        is_cut: bool = False,
+    ) -> None:
+        """There is a ClusterState that another replica has; by its status it is known how far it has come, and which objects it declares and cannot have.
 
         Args:
             owner: its ApplySet id.
@@ -73,21 +103,27 @@ class Claims:
             commit: that it has come to; empty if its spec is newer than that.
             now: monotonic seconds.
             looks_each: how often it looks at the repository by itself, seconds: nobody here can hurry it.
+            told: the objects that it has a problem with, as `apps/Deployment/web/api`: one that may not write, and so marks nothing, declares them all the same.
+            is_cut: whether there may be more of them.
         """
         known = self._claimants.get(owner)
+        before = (known or _NOBODY).source
         if known is None or (known.commit and not commit):
             known = self._claimants[owner] = _Claimant(now)
         known.patience = CATCH_UP_SECONDS + looks_each
+        known.wanted, known.told, known.is_cut = (), frozenset(told), is_cut
         if (known.source, known.commit) == (source, commit):
             return
         known.source, known.commit, known.since = source, commit, now
         # Which commit is the newest, those say who were there: this one may tell of its last one, with a spec that is newer.
         if commit and source not in self._newest:
             self._newest[source] = (commit, now)
+        self._forget(before)
 
     def leave(self, owner: str) -> None:
         """The ClusterState is gone; its objects are orphaned."""
-        self._claimants.pop(owner, None)
+        if known := self._claimants.pop(owner, None):
+            self._forget(known.source)
 
     def want(self, owner: str, refs: Collection[ObjectRef], artifact: Artifact | None, now: float) -> None:
         """A ClusterState declares exactly these objects; one that is gone, or never joined, has no say.
@@ -106,9 +142,11 @@ class Claims:
             claimant.children = frozenset(_applyset(ref) for ref in refs if ref.group_kind == _KIND)
         if artifact is None or artifact.commit == claimant.commit:
             return
-        claimant.source, claimant.commit, claimant.since = (artifact.repository, artifact.ref), artifact.commit, now
+        before, claimant.source = claimant.source, (artifact.repository, artifact.ref)
+        claimant.commit, claimant.since = artifact.commit, now
         if self._newest.get(claimant.source, ("", 0.0))[0] != artifact.commit:
             self._newest[claimant.source] = (artifact.commit, now)
+        self._forget(before)
 
     def let_go(self, owner: str, refs: Iterable[ObjectRef]) -> None:
         """A ClusterState would delete exactly these objects; others may have them."""
@@ -121,8 +159,15 @@ class Claims:
         return claimant is not None and ref in claimant.free and ref not in claimant.wanted
 
     def claimants(self, ref: ObjectRef) -> tuple[str, ...]:
-        """Who declares the object, sorted."""
-        return tuple(sorted(owner for owner, claimant in self._claimants.items() if ref in claimant.wanted))
+        """Who declares the object, sorted; of those that another replica has, those whose status tells of it."""
+        return tuple(sorted(owner for owner, one in self._claimants.items() if ref in one.wanted or (one.told and str(ref) in one.told)))
+
+    def opaque(self, owner: str) -> str:
+        """A ClusterState of another replica that reads the same ref and may declare objects that its status has no room for; empty if there is none."""
+        source = self._claimants.get(owner, _NOBODY).source
+        # After a restart one that is being deleted has read nothing yet: then anybody may declare what it has.
+        found = (name for name, one in self._claimants.items() if name != owner and one.is_cut and source in (("", ""), one.source))
+        return min(found, default="")
 
     def catch_up(self, owner: str, now: float) -> bool:
         """Whether another ClusterState may soon come to declare what `owner` lets go; those that read the same repository are hurried."""
@@ -140,6 +185,11 @@ class Claims:
                     other.hurried = newest
                     self.hurry(name)
         return waiting
+
+    def _forget(self, source: tuple[str, str]) -> None:
+        """Forget which commit of a ref is the newest, if nobody follows it any more."""
+        if source in self._newest and not any(claimant.source == source for claimant in self._claimants.values()):
+            del self._newest[source]
 
     def _is_expecting(self, parent: _Claimant, now: float) -> bool:
         """Whether a ClusterState among what it declares does not exist yet."""

@@ -188,6 +188,8 @@ class DecideStage:
             case Hold.OWNER_CONFLICT:
                 claims.catch_up(self._owner, now)
                 self._fail(ref, manifest, await self._ask_for(ref, live) or adoption.conflict(self._name_owner(live.owner if live else "")))
+                if live and (given := self._world.index.get(ref)) and given.owner != live.owner:
+                    self._ledger.touch(ref, now)  # while it was asked for: the event came before there was a pause that it could end
             case Hold.TERMINATING:
                 self._ledger.remaking.add(ref)
                 self._fail(ref, manifest, errors.TerminatingError("the object is being deleted; it is applied again when it is gone"))

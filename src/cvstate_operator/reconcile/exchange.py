@@ -6,10 +6,13 @@ Within one replica `Claims` are all it takes. Two replicas know nothing of each 
 2. The other one, when it would delete the object, puts it under the label of who wants it, in place of deleting it. From then on it is the other's, and is updated as any
    object of its own.
 
+Who may not write, being suspended or behind a gate, marks nothing. But its status lists what it declares and cannot have, and for whoever else has that, to be listed there is to be
+declared (`Claims.elsewhere`): it is kept, and given away when it is marked.
+
 Neither deletes before those elsewhere that follow the same ref of the same repository have come to the same commit, or for as long as `claims.CATCH_UP_SECONDS`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cvstate_operator.api.names import CLAIMED_BY
@@ -36,6 +39,19 @@ def grant(live: Live, labels: OwnerLabels) -> Operations:
     """Put an object of ours under the label of who wants it, as the labels of the cluster say that."""
     path = f"/metadata/labels/{_escaped(PART_OF_LABEL)}"
     return [*_as_it_is(live, labels), {"op": "replace", "path": path, "value": labels.write(live.claimed_by)}]
+
+
+def asker(live: Live | None, owner: str, is_elsewhere: Callable[[str], bool]) -> str:
+    """ApplySet id of the ClusterState of another replica that asked for an object of ours; empty if there is none.
+
+    Args:
+        live: the object; None if it is not there.
+        owner: who we are.
+        is_elsewhere: whether an ApplySet is a ClusterState's that another replica has.
+    """
+    if live is None or live.claimed_by in ("", owner) or not is_elsewhere(live.claimed_by):
+        return ""
+    return live.claimed_by
 
 
 def _as_it_is(live: Live, labels: OwnerLabels) -> Operations:

@@ -6,7 +6,6 @@ one of them as well. What they hold is neither compared nor judged, nor kept; wh
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -41,6 +40,7 @@ class LiveIndex:
         claims: Claims | None = None,
         labels: OwnerLabels = HOME,
         is_elsewhere: Callable[[str], bool] = lambda owner: False,
+        snapshot_bytes: int | None = None,
     ) -> None:
         """
         Args:
@@ -49,15 +49,21 @@ class LiveIndex:
             claims: shared by all who see the same cluster, each as another account; None: nobody else does.
             labels: of the cluster: how it says whose an object is.
             is_elsewhere: whether another replica has the ClusterState of an ApplySet id.
+            snapshot_bytes: room for snapshots; what does not fit is read when it is looked at. None: as much as they need.
         """
         self._touched = touched
         self._is_elsewhere = is_elsewhere
         self.labels = labels
         """How the cluster says whose an object is."""
         self._objects: dict[ObjectRef, Live] = {}
+        self._snapshot_limit = snapshot_bytes
+        self._snapshot_bytes = 0
+        """In use."""
         self._members: dict[str, set[ObjectRef]] = {}
-        self._joined: Counter[str] = Counter()
-        """By ApplySet id: how often an object came to it, or left it."""
+        self._joins = 0
+        """How often an object came to an ApplySet, or left it."""
+        self._joined: dict[str, int] = {}
+        """By ApplySet id that has members: the number of the last time that one came or left."""
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
         self._sketches: dict[str, set[ObjectRef]] = {}
         """By ApplySet id: members of which only a sketch is kept."""
@@ -97,8 +103,8 @@ class LiveIndex:
         return owner in self._sketches
 
     def membership_of(self, owner: str) -> int:
-        """Another one if an ApplySet may have other members."""
-        return self._joined[owner]
+        """Another one if an ApplySet may have other members; 0 if it has none."""
+        return self._joined.get(owner, 0)
 
     def namespaces(self, owner: str) -> frozenset[str]:
         """Namespaces in which an ApplySet has members; those that are only declared are not among them, since anybody may declare anything."""
@@ -167,7 +173,7 @@ class LiveIndex:
         is_sketch = self._is_elsewhere(_owner(live, self.labels))
         now = _live(resource, live, self.labels, baseline=same.baseline if same and is_comparable else None, is_sketch=is_sketch)
         if now.is_member and not now.is_sketch and not now.is_settled and not now.terminating:
-            now = replace(now, snapshot=orjson.dumps(live))
+            now = replace(now, snapshot=_snapshot(live))
         self._put(ref, now)
         is_news = self._judge(ref, now, live)
         if before and before.owner != now.owner:
@@ -217,7 +223,7 @@ class LiveIndex:
             if seen and not seen.is_settled:
                 self._touched(seen.owner, ref)
             return
-        answer = _live(resource, live, self.labels, baseline=None, is_baseline=is_final, snapshot=None if is_final else orjson.dumps(live))
+        answer = _live(resource, live, self.labels, baseline=None, is_baseline=is_final, snapshot=None if is_final else _snapshot(live))
         if seen is None and gone_at is not None and is_newer(gone_at, answer.version):
             self._touched(answer.owner, ref)
             return
@@ -240,7 +246,7 @@ class LiveIndex:
         if live is None or live.uid != was.uid or live.is_sketch or was.is_sketch:
             return
         is_settled = live.fingerprint == was.fingerprint
-        self._objects[ref] = replace(live, baseline=was.fingerprint, snapshot=None if is_settled else live.snapshot)
+        self._keep(ref, replace(live, baseline=was.fingerprint, snapshot=None if is_settled else live.snapshot))
 
     def _judge(self, ref: ObjectRef, now: Live, live: Mapping[str, Any]) -> bool:
         """Note whether a member is ready; True if that is another answer than before."""
@@ -256,16 +262,23 @@ class LiveIndex:
         before = self._objects.get(ref)
         if before and (before.owner != live.owner or not live.is_member):
             self._leave(ref, before.owner)
-        self._objects[ref] = live
-        members = self._members.setdefault(live.owner, set())
-        if live.is_member and ref not in members:
-            members.add(ref)
-            self._joined[live.owner] += 1
+        self._keep(ref, live)
+        if live.is_member and ref not in self._members.get(live.owner, ()):
+            self._members.setdefault(live.owner, set()).add(ref)
+            self._count(live.owner)
         self._kinds.setdefault(ref.group_kind, set()).add(ref)
         if live.is_sketch and live.is_member:
             self._sketches.setdefault(live.owner, set()).add(ref)
         else:
             self._fill_in(ref, live.owner)
+
+    def _keep(self, ref: ObjectRef, live: Live) -> None:
+        """Remember this of an object; the snapshot only if there is room for it."""
+        used = self._snapshot_bytes - _snapshot_size(self._objects.get(ref))
+        if self._snapshot_limit is not None and used + _snapshot_size(live) > self._snapshot_limit:
+            live = replace(live, snapshot=None)
+        self._snapshot_bytes = used + _snapshot_size(live)
+        self._objects[ref] = live
 
     def _fill_in(self, ref: ObjectRef, owner: str) -> None:
         """There is no sketch of the object any more."""
@@ -276,14 +289,26 @@ class LiveIndex:
 
     def _remove(self, ref: ObjectRef) -> None:
         live = self._objects.pop(ref)
+        self._snapshot_bytes -= _snapshot_size(live)
         self._leave(ref, live.owner)
         self._kinds[ref.group_kind].discard(ref)
 
     def _leave(self, ref: ObjectRef, owner: str) -> None:
         self.readiness.forget(ref, owner)
         self._fill_in(ref, owner)
-        self._members[owner].discard(ref)
-        self._joined[owner] += 1
+        members = self._members.get(owner)
+        if members is None or ref not in members:
+            return
+        members.remove(ref)
+        if members:
+            self._count(owner)
+        else:  # anybody may label objects with whatever they like
+            del self._members[owner], self._joined[owner]
+
+    def _count(self, owner: str) -> None:
+        """An ApplySet has other members. Numbers never come again, so one that has none needs none."""
+        self._joins += 1
+        self._joined[owner] = self._joins
 
 
 def _live(
@@ -315,8 +340,17 @@ def _live(
         is_labelled_by_us=_is_labelled(held.ours),
         directives=of_live(meta.get("annotations"), meta.get("labels")),
         claimed_by=sys.intern(labels.read((meta.get("annotations") or {}).get(CLAIMED_BY, ""))),
-        controller=controller_of(live),
+        controller=one_line(controller_of(live)),
     )
+
+
+def _snapshot(live: Mapping[str, Any]) -> bytes:
+    # A copy has the size of its text; what orjson gives keeps the buffer that it was written to, of 4 KB at least (measured).
+    return bytes(memoryview(orjson.dumps(live)))
+
+
+def _snapshot_size(live: Live | None) -> int:
+    return len(live.snapshot) if live and live.snapshot else 0
 
 
 def _owner(live: Mapping[str, Any], labels: OwnerLabels) -> str:

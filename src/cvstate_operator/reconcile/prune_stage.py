@@ -1,7 +1,7 @@
 """The prune stage of one ClusterState: deletes what left Git, if everything that has to be sure is, and lets others have what they declare now."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cvstate_operator import errors
@@ -88,6 +88,8 @@ class PruneStage:
         self.again_at = None
         block = orders.block(WindowAction.PRUNE)
         members = self._world.index.members(self._owner)
+        if opaque := self._world.index.claims.opaque(self._owner):
+            guard = replace(guard, opaque=self._name_owner(opaque))
         self.leaving = tuple(sorted((ref, live.leaving) for ref, live in members.items() if live.terminating and ref not in wanted.objects))
         self.pruning = prune.decide(
             members,
@@ -100,6 +102,8 @@ class PruneStage:
             approved=lambda change: orders.agreed(_item(change)),
             deferral=block.message if block else "",
         )
+        if guard.opaque and self.pruning.held:
+            self._run_again(self._world.clock.monotonic() + HANDED_OVER_SECONDS)
         doomed = {change.ref: change for change in self.pruning.doomed}
         # A prune that failed before is of no interest once its object is gone or held.
         self._ledger.forget([ref for ref in self._ledger.failures if ref not in wanted.objects and ref not in doomed])
@@ -159,13 +163,13 @@ class PruneStage:
     def _claimant(self, ref: ObjectRef) -> str:
         """Another ClusterState that declares the object; empty if there is none."""
         here = (self._name_owner(owner) for owner in self._world.index.claims.claimants(ref) if owner != self._owner)
-        return next(here, "") or self._asker(self._world.index.get(ref))
+        if found := next(here, ""):
+            return found
+        asker = self._asker(self._world.index.get(ref))
+        return self._name_owner(asker) if asker else ""
 
     def _asker(self, live: Live | None) -> str:
-        """The ClusterState of another replica that asked for an object of ours; empty if there is none."""
-        if live is None or live.claimed_by in ("", self._owner) or not self._world.is_elsewhere(live.claimed_by):
-            return ""
-        return self._name_owner(live.claimed_by)
+        return exchange.asker(live, self._owner, self._world.is_elsewhere)
 
     async def _hand_over(self, members: Mapping[ObjectRef, Live], orders: Orders) -> bool:
         """Let others have what left Git; True if nothing may be deleted yet, since one of them may come to declare it."""

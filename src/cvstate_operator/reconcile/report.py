@@ -1,6 +1,6 @@
 """The report: from an outcome to the status. Pure; equal outcomes give equal statuses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -17,7 +17,7 @@ from cvstate_operator.errors import CvstateError, TargetUnreachableError
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
-from cvstate_operator.plan import history
+from cvstate_operator.plan import history, troubles
 from cvstate_operator.reconcile import vital_report, wording
 from cvstate_operator.reconcile.conditions import conditions, obstacles
 from cvstate_operator.reconcile.outcome import Held, Outcome
@@ -46,6 +46,8 @@ _OF_TARGET: Final = (ConditionType.DRIFTED, ConditionType.HEALTHY, ConditionType
 """Those that say something of the target cluster."""
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
+PROBLEM_BYTES: Final = 6 * 1024
+"""More than any one listed problem takes: message and file in characters of 4 bytes, and the names in it."""
 
 
 def status(
@@ -64,7 +66,7 @@ def status(
     candidates = {
         "observedGeneration": generation,
         "lastHandledReconcileAt": handled_at or previous.get("lastHandledReconcileAt"),
-        "conditions": merge(previous.get("conditions") or (), conditions(outcome), generation=generation, now=now),
+        **_told(previous, conditions(outcome), generation=generation, now=now),
         "source": _source(outcome, previous.get("source") or {}),
         **_revisions(outcome, previous),
         "plan": _plan(outcome),
@@ -83,12 +85,7 @@ def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation
         Condition(ConditionType.READY, False, error.reason, error.message),
         Condition(ConditionType.STALLED, True, error.reason, error.message),
     )
-    kept = {key: value for key, value in previous.items() if key not in ("conditions", "observedGeneration")}
-    return {
-        **_doubtful(kept),
-        "observedGeneration": generation,
-        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
-    }
+    return {**_kept(_doubtful(previous)), "observedGeneration": generation, **_told(previous, found, generation=generation, now=now)}
 
 
 def leaving(departure: Departure, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
@@ -122,11 +119,19 @@ def _underway(
 ) -> dict[str, Any]:
     """The status before, with another Ready and whatever of the conditions is `kept`, while work goes on for that `reason`."""
     found = (*kept, ready, Condition(ConditionType.RECONCILING, True, reason, ready.message))
-    return {
-        **previous,
-        "observedGeneration": generation,
-        "conditions": merge(previous.get("conditions") or (), found, generation=generation, now=now),
-    }
+    return {**_kept(previous), "observedGeneration": generation, **_told(previous, found, generation=generation, now=now)}
+
+
+def _told(previous: Mapping[str, Any], found: Iterable[Condition], *, generation: int, now: str) -> dict[str, Any]:
+    """The conditions, and what was wrong by those that say nothing now; what is empty is left out."""
+    merged = merge(previous.get("conditions") or (), found, generation=generation, now=now)
+    unresolved = troubles.unresolved(previous, merged)
+    return {"conditions": merged, **({"unresolved": unresolved} if unresolved else {})}
+
+
+def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The status before, without what `_told` tells anew."""
+    return {key: value for key, value in previous.items() if key not in ("conditions", "unresolved")}
 
 
 def _doubtful(previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,6 +311,11 @@ def _good(outcome: Outcome) -> str:
 def listed_problems(outcome: Outcome) -> list[dict[str, Any]]:
     """The problems that the status lists: the first ones, as many as there is room for."""
     return _listed(_problem(problem) for problem in outcome.problems)
+
+
+def is_cut(problems: Sequence[object]) -> bool:
+    """Whether there may be more problems than a status lists."""
+    return len(problems) >= LISTED or len(orjson.dumps(problems)) > LISTED_BYTES - PROBLEM_BYTES
 
 
 def _listed(entries: Iterable[_Entry]) -> list[_Entry]:

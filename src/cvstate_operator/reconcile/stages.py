@@ -103,6 +103,6 @@ def assemble(
         prune=PruneStage(world, ledger, writer, owner=owner, name_owner=name_owner),
         recreations=Recreations(world, owner=owner),
         consent=ConsentStage(world, uid=who.uid, namespace=namespace),
-        teardown=TeardownStage(world, observe, owner=owner),
+        teardown=TeardownStage(world, observe, owner=owner, name_owner=name_owner),
         vital=VitalSide(world, revision, owner=owner, namespace=namespace, status=status, generation=generation),
     )

@@ -1,6 +1,7 @@
 """The teardown stage: what happens to the objects of a ClusterState that is being deleted with `deletionPolicy: Delete`.
 
-Level-based: each run deletes what may go now, last wave first, and says what is left. Objects that settings, annotations or other ClusterStates keep stay.
+Level-based: each run deletes what may go now, last wave first, and says what is left. Objects that settings, annotations or other ClusterStates keep stay; what a ClusterState of
+another replica asked for is given to it (`exchange.py`).
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,10 @@ from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.objects.directives import Prune
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.live import Live
-from cvstate_operator.plan import prune
+from cvstate_operator.plan import adoption, prune
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.desired import Desired
-from cvstate_operator.reconcile import wording
+from cvstate_operator.reconcile import exchange, wording
 from cvstate_operator.reconcile.observe_stage import ObserveStage
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.ports import World
@@ -52,10 +53,11 @@ class Departure:
 class TeardownStage:
     """Not for concurrent use."""
 
-    def __init__(self, world: World, observe: ObserveStage, *, owner: str) -> None:
+    def __init__(self, world: World, observe: ObserveStage, *, owner: str, name_owner: adoption.NameOwner) -> None:
         self._world = world
         self._observe = observe
         self._owner = owner
+        self._name_owner = name_owner
         self._has_listed = False
         self._since: float | None = None
         """When it was first seen that objects are to go, monotonic seconds."""
@@ -74,7 +76,7 @@ class TeardownStage:
             return Departure(left, exc.message, 0, is_refused=True)
         self._has_listed = self._observe.seen_all
         members = dict(index.members(self._owner))
-        going = {ref: live for ref, live in members.items() if live.terminating or self._may_go(ref, live, orders)}
+        going = {ref: live for ref, live in members.items() if live.terminating or self._asker(live) or self._may_go(ref, live, orders)}
         kept = len(members) - len(going)
         if (
             self._observe.blind
@@ -86,10 +88,12 @@ class TeardownStage:
             return Departure((), "", kept)
         if index.claims.catch_up(self._owner, now) or not self._is_agreed(now):
             return Departure(tuple(sorted(going)), "a second look, and other ClusterStates that may come to declare them", kept)
+        if opaque := index.claims.opaque(self._owner):
+            return Departure(tuple(sorted(going)), prune.unheard_of(self._name_owner(opaque)), kept)
         if block := orders.block(WindowAction.PRUNE):
             return Departure(tuple(sorted(going)), block.message, kept)
         last = max(_change(ref, live).wave for ref, live in going.items())
-        problem, is_refused = await self._delete({ref: live for ref, live in going.items() if _change(ref, live).wave == last}, orders)
+        problem, is_refused = await self._dismiss({ref: live for ref, live in going.items() if _change(ref, live).wave == last}, orders)
         waiting = [ref for ref, live in going.items() if live.terminating]
         why = problem or (f"their finalizers, first of {wording.named(sorted(waiting))}" if waiting else "the API server")
         return Departure(tuple(sorted(going)), why, kept, is_refused)
@@ -99,22 +103,40 @@ class TeardownStage:
         self._since = now if self._since is None else self._since
         return now >= self._since + AGREEING_SECONDS
 
-    async def _delete(self, doomed: Mapping[ObjectRef, Live], orders: Orders) -> tuple[str, bool]:
-        """Delete these; returns what went wrong with the first that could not be, for people, and whether it was all refused."""
+    async def _dismiss(self, doomed: Mapping[ObjectRef, Live], orders: Orders) -> tuple[str, bool]:
+        """Delete these, or give them away; returns what went wrong with the first that could not be, for people, and whether it was all refused."""
         problem, tried, refused = "", 0, 0
         for ref, live in sorted(doomed.items()):
             if live.terminating or self._world.stopped():
                 continue
-            result, tried = "ok", tried + 1
+            # Each takes requests, and others say meanwhile what they declare.
+            if not (self._asker(live) or self._may_go(ref, live, orders)):
+                continue
+            tried += 1
             try:
-                await self._world.cluster.prune(_change(ref, live), propagation=prune.propagation(live, orders.spec.prune))
-            except errors.StaleError as exc:
-                result = exc.reason
+                await (self._give(ref, live) if self._asker(live) else self._delete(ref, live, orders))
+            except errors.StaleError:
+                continue  # the event about it says what it is now
             except errors.CvstateError as exc:
-                result, problem = exc.reason, problem or f"{ref}: {exc.message}"
+                problem = problem or f"{ref}: {exc.message}"
                 refused += isinstance(exc, _OUT_OF_REACH)
-            self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result=result)
         return problem, tried > 0 and refused == tried
+
+    async def _give(self, ref: ObjectRef, live: Live) -> None:
+        """Put an object under the label of the ClusterState of another replica that asked for it."""
+        await self._world.cluster.edit(live.resource, ref, exchange.grant(live, self._world.index.labels))
+
+    async def _delete(self, ref: ObjectRef, live: Live, orders: Orders) -> None:
+        try:
+            await self._world.cluster.prune(_change(ref, live), propagation=prune.propagation(live, orders.spec.prune))
+        except errors.CvstateError as exc:
+            self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result=exc.reason)
+            raise
+        self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result="ok")
+
+    def _asker(self, live: Live) -> str:
+        """Who of another replica asked for an object that is ours to give; empty if nobody did."""
+        return "" if live.controller else exchange.asker(live, self._owner, self._world.is_elsewhere)
 
     def _may_go(self, ref: ObjectRef, live: Live, orders: Orders) -> bool:
         protected = orders.spec.prune.protected_kinds

@@ -1,8 +1,8 @@
 """The journal: which renders are under way, on disk, so that the next life of the process knows what this one died of.
 
 A render that takes the whole container with it would do so again after each restart, and no ClusterState would ever be carried out. So what was under way when the
-process died is suspected: it is tried once more, alone and last. What was under way at `MOST_DEATHS` deaths is refused for a while; another commit or another
-recipe is another render. What ends in any way at all, also by an error, is suspected no more.
+process died is suspected: it is tried once more, alone and last. What was under way at too many deaths is refused for a while; another commit or another
+recipe is another render. What ends in any way at all, also by an error, is suspected no more, and a process that was asked to end accuses nobody.
 
 The files lie in the cache directory: the volume of a Pod outlives restarts of its containers, and a new Pod begins without suspicion.
 """
@@ -17,8 +17,15 @@ from typing import Any, Final
 
 import orjson
 
-MOST_DEATHS: Final = 2
-"""One death may have been chance: others were under way, or somebody ended the process. The second happened while nothing else was rendered."""
+MOST_BLAME: Final = 4
+"""From so much blame on a render is refused. One death may have been chance: others were under way, or somebody ended the process. The second happened while
+nothing else was rendered."""
+BLAME_LASTING: Final = 2
+"""Of a death while the render had lasted for `LASTING_SECONDS`."""
+BLAME_SHORT: Final = 1
+"""Of a death right after its begin, which is more often that of something else beside it; but what eats memory fast must be refused too."""
+LASTING_SECONDS: Final = 3.0
+"""A process that dies of itself again and again does so at any moment of a render; few moments of it are this early."""
 REFUSED_SECONDS: Final = 6 * 3600.0
 """How long it is refused; then it is tried again, alone. The container may have more memory by now."""
 KEPT_SECONDS: Final = 7 * 24 * 3600.0
@@ -41,8 +48,9 @@ class Journal:
         self._directory = directory
         self._now = now
         self._numbers = 0
+        self._is_closed = False
         self._deaths: dict[str, tuple[int, float]] = {}
-        """By render: how many, and when the last of them was noticed (seconds since 1970)."""
+        """By render: its blame, and when the last death was noticed (seconds since 1970)."""
         with contextlib.suppress(OSError):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._deaths = self._read()
@@ -54,35 +62,49 @@ class Journal:
 
     def refused_seconds(self, render: str) -> float:
         """For how long it is not to be tried; 0 if it may be."""
-        deaths, at = self._deaths.get(render, (0, 0.0))
-        return max(0.0, at + REFUSED_SECONDS - self._now()) if deaths >= MOST_DEATHS else 0.0
+        blame, at = self._deaths.get(render, (0, 0.0))
+        return max(0.0, at + REFUSED_SECONDS - self._now()) if blame >= MOST_BLAME else 0.0
 
     @contextmanager
-    def under_way(self, renders: Sequence[str]) -> Iterator[None]:
-        """These are rendered inside of the `with` statement, by one child."""
+    def under_way(self, renders: Sequence[str]) -> Iterator[Callable[[], None]]:
+        """These are rendered inside of the `with` statement, by one child. Yields what is to be called when they last for `LASTING_SECONDS`."""
         self._numbers += 1
         file = self._directory / f"{_UNDER_WAY}{self._numbers}"
-        with contextlib.suppress(OSError):
-            file.write_bytes(orjson.dumps(list(renders)))
+
+        def write(blame: int) -> None:
+            if not self._is_closed:
+                with contextlib.suppress(OSError):
+                    file.write_bytes(orjson.dumps({"blame": blame, "renders": list(renders)}))
+
+        write(BLAME_SHORT)
         try:
-            yield
+            yield lambda: write(BLAME_LASTING)
         finally:
             with contextlib.suppress(OSError):
                 file.unlink()
-            if not self._deaths.keys().isdisjoint(renders):
+            if not self._is_closed and not self._deaths.keys().isdisjoint(renders):
                 self._deaths = {key: value for key, value in self._deaths.items() if key not in renders}
                 self._write()
 
+    def close(self) -> None:
+        """The process was asked to end: what is under way is not to blame, and what is suspected and ends now remains so."""
+        self._is_closed = True
+        with contextlib.suppress(OSError):
+            for file in self._directory.glob(f"{_UNDER_WAY}*"):
+                file.unlink(missing_ok=True)
+
     def _count(self) -> None:
-        found: set[str] = set()
+        found: dict[str, int] = {}
         left = sorted(self._directory.glob(f"{_UNDER_WAY}*"))
         for file in left:
-            with contextlib.suppress(OSError, ValueError, TypeError):  # half a file: it died as it began
-                found.update(_texts(orjson.loads(file.read_bytes())))
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # half a file: it died as it began
+                told = orjson.loads(file.read_bytes())
+                blame = int(told["blame"])
+                found.update({render: max(blame, found.get(render, 0)) for render in _texts(told["renders"])})
         now = self._now()
-        for render in found:
-            self._deaths[render] = (self._deaths.get(render, (0, 0.0))[0] + 1, now)
-        self._deaths = {key: (deaths, at) for key, (deaths, at) in self._deaths.items() if now < at + KEPT_SECONDS}
+        for render, blame in found.items():
+            self._deaths[render] = (self._deaths.get(render, (0, 0.0))[0] + blame, now)
+        self._deaths = {key: (blame, at) for key, (blame, at) in self._deaths.items() if now < at + KEPT_SECONDS}
         if left:
             self._write()  # before they go: a death that comes now must not be forgotten
         for file in left:
@@ -92,7 +114,7 @@ class Journal:
     def _read(self) -> dict[str, tuple[int, float]]:
         try:
             told: dict[str, Any] = orjson.loads((self._directory / _DEATHS).read_bytes())
-            return {str(render): (int(deaths), float(at)) for render, (deaths, at) in told.items()}
+            return {str(render): (int(blame), float(at)) for render, (blame, at) in told.items()}
         except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged
             return {}
 

@@ -63,8 +63,8 @@ class Limits:
     max_output_bytes: int = 64 * 2**20
     """YAML that is written; 5,000 Deployments are 20 MiB."""
     memory_bytes: int | None = MEMORY_BYTES
-    """What it may use besides what Go reserves (`task.PROGRAM_RESERVE_BYTES`); None for no limit of ours. A limit of this process holds for the program as
-    well; an isolated child leaves room above its own for what Go reserves."""
+    """What it may use besides what Go reserves and does not use (`task.PROGRAM_RESERVE_BYTES`; of 48 MiB Helm used 44, kustomize 41, measured); None for no limit
+    of ours. A limit of this process holds for both together: it has so much less meanwhile. An isolated child leaves room above its own for what Go reserves."""
 
 
 class ProgramMemoryError(errors.RenderTooLargeError):
@@ -115,7 +115,8 @@ def run(
         input_file.seek(0)
         process = _start(command, home=home, cwd=cwd, stdin=input_file, memory_bytes=limits.memory_bytes, environment=environment or {})
     try:
-        output, complaint = _read(process, deadline=deadline, max_output_bytes=limits.max_output_bytes)
+        with task.lending(limits.memory_bytes):
+            output, complaint = _read(process, deadline=deadline, max_output_bytes=limits.max_output_bytes)
         code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired):
         raise errors.RenderTimeoutError(

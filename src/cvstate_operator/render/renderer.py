@@ -22,7 +22,7 @@ from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin, d
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render.batches import Answer, Batches
-from cvstate_operator.render.journal import Journal
+from cvstate_operator.render.journal import LASTING_SECONDS, Journal
 from cvstate_operator.render.store import Store
 from cvstate_operator.render.turns import Turns
 
@@ -31,6 +31,8 @@ FILE_BYTES: Final = 4 * 2**30
 """Largest file that a render may write, however much room there is."""
 SLOW_SECONDS: Final = 5.0
 """What took so long the last time waits for its turn among its like, one at a time, and holds up nobody else."""
+REMEMBERED_SECONDS: Final = 3600.0
+"""How long it is remembered that a source is slow or large: it may be smaller by now, or gone."""
 KINDS_SHARED: Final = 1024
 """Kinds that manifests share, rather than have one each (250 bytes); a hostile repository cannot make us keep more."""
 WALL_SECONDS: Final = 60.0
@@ -71,10 +73,10 @@ class Renderer:
         self._slots = asyncio.Semaphore(small.at_once - 1)
         self._batches = Batches(self._together, self._slots, at_once=small.at_once - 1)
         self._slow_slot = asyncio.Semaphore(1)
-        self._slow: set[tuple[str, str]] = set()
-        """Repository and path of sources whose last render was slow."""
-        self._large: set[tuple[str, str]] = set()
-        """Repository and path of sources that did not do with a small share of the memory."""
+        self._slow: dict[tuple[str, str], float] = {}
+        """Repository and path of sources whose last render was slow, and when that was (monotonic seconds)."""
+        self._large: dict[tuple[str, str], float] = {}
+        """Repository and path of sources that did not do with a small share of the memory, and when that was."""
         self._turns = Turns()
 
     async def render(self, artifact: Artifact, recipe: Recipe, *, previous: Rendered | None, tenant: str = "") -> Rendered:
@@ -111,6 +113,12 @@ class Renderer:
             warnings=tuple(answer["warnings"]),
             directory=artifact.directory if answer["comparable"] else "",
         )
+
+    def tidy(self) -> None:
+        """Forget which sources were slow or large for so long that it may be otherwise."""
+        old = asyncio.get_running_loop().time() - REMEMBERED_SECONDS
+        self._slow = {source: at for source, at in self._slow.items() if at > old}
+        self._large = {source: at for source, at in self._large.items() if at > old}
 
     def body(self, manifest: Manifest) -> Body:
         """The object to apply; the caller may change it.
@@ -161,18 +169,21 @@ class Renderer:
         if self._journal and self._journal.is_suspect(key := _key(request)):
             if seconds := self._journal.refused_seconds(key):
                 raise _fatal(request, seconds)
-            async with self._turns.alone():
-                return await self._alone(request)
-        source, answer = _source(request), None
-        async with self._turns.ordinary():
-            if source not in self._slow | self._large:
+            return await self._last(request, tenant)
+        answer = None
+        if not self._is_special(_source(request)):
+            async with self._turns.ordinary():
                 answer = await self._batches.run((artifact.repository, tenant), request)
-            if answer is None:
-                return await self._alone(request)
+        if answer is None:
+            return await self._alone(request, tenant)
         if error := answer.get("error"):
             raise errors.from_data(error)
         ok: Mapping[str, Any] = answer["ok"]
         return ok
+
+    def _is_special(self, source: tuple[str, str]) -> bool:
+        """Whether it shares no child with others."""
+        return source in self._slow or source in self._large
 
     async def _together(self, requests: Sequence[Mapping[str, Any]]) -> Sequence[Answer]:
         """One child for all. What it did not live to answer has to be done alone."""
@@ -188,21 +199,44 @@ class Renderer:
             return [None] * len(requests)
         return [one or None for one in answer["answers"]]
 
-    async def _alone(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """By a child of its own: a small one, or if that does not do the one that may have much memory."""
-        source = _source(request)
+    async def _alone(self, request: Mapping[str, Any], tenant: str) -> Mapping[str, Any]:
+        """By a child of its own: a small one, or if that does not do the one that may have much memory.
+
+        What others may hold for long is waited for outside of the turn, or a suspect would have to wait for all who wait for it, and everybody for the suspect.
+        """
         try:
-            if source not in self._large:
+            if _source(request) not in self._large:
                 try:
-                    async with self._slow_slot if source in self._slow else self._slots:
+                    if _source(request) in self._slow:
+                        async with self._slow_slot, self._turns.ordinary():
+                            return await self._small(request)
+                    async with self._turns.ordinary(), self._slots:
                         return await self._small(request)
                 except ChildStarvedError as exc:
                     if exc.lacks == "room":
                         raise
-            async with self._memory.alone:
-                return await self._child([request], request, self._memory.division.alone_bytes)
+            async with self._memory.render_alone.turn(tenant), self._turns.ordinary():
+                return await self._much(request)
         except ChildFailedError as exc:
             raise _failed(request, exc) from exc
+
+    async def _last(self, request: Mapping[str, Any], tenant: str) -> Mapping[str, Any]:
+        """A suspect, while nothing else is rendered. It has the memory of the large one from the start: who held that would wait for the end of this."""
+        try:
+            async with self._memory.render_alone.turn(tenant), self._turns.alone():
+                if _source(request) not in self._large:
+                    try:
+                        return await self._small(request)
+                    except ChildStarvedError as exc:
+                        if exc.lacks == "room":
+                            raise
+                return await self._much(request)
+        except ChildFailedError as exc:
+            raise _failed(request, exc) from exc
+
+    async def _much(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By the child that may have much memory."""
+        return await self._child([request], request, self._memory.division.render_alone_bytes, is_most=True)
 
     async def _small(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """By a child that has little memory; it is remembered if that does not do."""
@@ -210,22 +244,29 @@ class Renderer:
             return await self._child([request], request, self._memory.division.renders.size_bytes)
         except ChildStarvedError as exc:
             if exc.lacks != "room":
-                self._large.add(_source(request))
+                self._large[_source(request)] = asyncio.get_running_loop().time()
             raise
 
-    async def _child(self, renders: Sequence[Mapping[str, Any]], request: Mapping[str, Any], memory_bytes: int) -> Mapping[str, Any]:
+    async def _child(
+        self, renders: Sequence[Mapping[str, Any]], request: Mapping[str, Any], memory_bytes: int, *, is_most: bool = False
+    ) -> Mapping[str, Any]:
         """By a child that may have so much memory."""
         clock = asyncio.get_running_loop()
         began = clock.time()
-        is_most = memory_bytes == self._memory.division.alone_bytes
         limits = Limits(WALL_SECONDS, memory_bytes, min(self._room_bytes, FILE_BYTES), is_most=is_most)
-        under_way = self._journal.under_way([_key(one) for one in renders]) if self._journal else contextlib.nullcontext()
+        under_way = self._journal.under_way([_key(one) for one in renders]) if self._journal else contextlib.nullcontext(lambda: None)
         try:
-            with under_way:
-                return await self._children.run(TASK, {**request, "memory": memory_bytes}, limits=limits)
+            with under_way as lasts:
+                timer = clock.call_later(LASTING_SECONDS, lasts)
+                try:
+                    return await self._children.run(TASK, {**request, "memory": memory_bytes}, limits=limits)
+                finally:
+                    timer.cancel()
         finally:
             if len(renders) == 1:
-                (self._slow.add if clock.time() - began > SLOW_SECONDS else self._slow.discard)(_source(renders[0]))
+                self._slow.pop(_source(renders[0]), None)
+                if clock.time() - began > SLOW_SECONDS:
+                    self._slow[_source(renders[0])] = clock.time()
 
 
 def _failed(request: Mapping[str, Any], error: ChildFailedError) -> errors.BuildFailedError:

@@ -173,6 +173,8 @@ class Shelf:
         found = {}
         with contextlib.suppress(OSError), os.scandir(self._store.directory) as entries:
             for entry in entries:
+                if entry.name.startswith("."):
+                    continue  # in the making, of the room for renders; one that is left behind `collect` removes
                 with contextlib.suppress(OSError):
                     facts = entry.stat(follow_symlinks=False)
                     found[entry.path] = Kept(facts.st_size, facts.st_mtime)

@@ -5,10 +5,12 @@ So many can look at the same time, one that is large is brought all the same, an
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildStarvedError, ChildTimeoutError, Limits
+from cvstate_operator.isolation.fair import TurnEndedError
 from cvstate_operator.isolation.memory import Memory
 from cvstate_operator.isolation.room import FETCH_GROWTH, Room, RoomLackError
 from cvstate_operator.source.cache import GitCache
@@ -16,6 +18,37 @@ from cvstate_operator.source.cache import GitCache
 TASK: Final = "cvstate_operator.source.fetch"
 FILE_BYTES: Final = 4 * 2**30
 """Largest file of a repository, however much room there is."""
+REMEMBERED_SECONDS: Final = 3600.0
+"""How long it is remembered what a repository needed, and which commit was too large: it may be smaller by now, or there may be more room."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One look, with all its children."""
+
+    request: dict[str, Any]
+    seconds: float
+    tenant: str
+    awaits: str = ""
+    """What it waits for, for people; empty while a child works."""
+
+    @property
+    def repository(self) -> str:
+        return str(self.request["repository"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What was learnt of a repository."""
+
+    at: float
+    """When (monotonic seconds)."""
+    is_large: bool = False
+    """It did not do with a small share of the memory."""
+    room_bytes: int = 0
+    """What it was lent last; 0 if what is lent at first did."""
+    refused: str = ""
+    """Commit for which the most was not enough."""
 
 
 class Attempts:
@@ -33,87 +66,135 @@ class Attempts:
         self._children = children
         self._memory = memory
         self._room = room
-        self._large: set[str] = set()
-        """Repositories that did not do with a small share of the memory."""
-        self._rooms: dict[str, int] = {}
-        """Room that repositories needed, bytes, of those that did not do with what is lent at first."""
+        self._needs: dict[str, _Needs] = {}
+        """By repository; of those that do with little nothing."""
 
-    async def run(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    async def run(self, request: dict[str, Any], seconds: float, *, tenant: str = "") -> dict[str, Any]:
         """What the child answers (`fetch.handle`).
 
         Args:
-            request: for the child, but for `room`.
+            request: for the child, but for `room` and `refused`.
             seconds: that all attempts together may take, with what they wait for.
+            tenant: for whom; what only one may have at a time tenants have by turns.
 
         Raises:
             CvstateError: FetchTimeout, FetchFailed, RepoTooLarge, and what the child says.
         """
+        attempt, url = _Attempt(request, seconds, tenant), request["url"]
         try:
             async with asyncio.timeout(seconds):
                 if request["at"] or request["recall"]:
-                    with self._room.reading(request["repository"]):
-                        found = await self._child(request, seconds, self._room.first_bytes)
-                    self._room.hold(request["repository"])
+                    with self._room.reading(attempt.repository):
+                        found = await self._child(attempt, self._room.first_bytes)
+                    self._room.hold(attempt.repository)
                     return found
-                return await self._lent(request, seconds)
+                return await self._lent(attempt)
         except (ChildTimeoutError, TimeoutError) as exc:
+            if attempt.awaits:
+                why = f"reading {url} had to wait for {attempt.awaits} longer than {seconds:.0f} s; it is tried again"
+                raise errors.FetchTimeoutError(why) from exc
             hint = "raise spec.source.git.timeout if the repository is large"
-            raise errors.FetchTimeoutError(f"reading {request['url']} was not finished within {seconds:.0f} s; {hint}") from exc
+            raise errors.FetchTimeoutError(f"reading {url} was not finished within {seconds:.0f} s; {hint}") from exc
+        except TurnEndedError as exc:
+            raise errors.FetchTimeoutError(f"reading {url}, which takes much memory or room, was {exc.message}; it is tried again") from exc
         except RoomLackError as exc:
-            raise errors.FetchFailedError(
-                f"the operator's cache has no room for {request['url']}: {exc.message}; give it more (cacheBytes)"
-            ) from exc
+            raise errors.FetchFailedError(f"the operator's cache has no room for {url}: {exc.message}; give it more (cacheBytes)") from exc
         except ChildStarvedError as exc:
             if exc.lacks:
-                raise _too_large(request["url"], exc, self._room.most_bytes) from exc
+                raise _too_large(url, exc, self._room.most_bytes) from exc
             raise self._broken(request, exc) from exc
         except ChildFailedError as exc:
             raise self._broken(request, exc) from exc
+
+    def tidy(self) -> None:
+        """Forget what was learnt too long ago."""
+        self._needs = {repository: needs for repository, needs in self._needs.items() if self._is_new(needs)}
 
     def _broken(self, request: Mapping[str, Any], error: ChildFailedError) -> errors.FetchFailedError:
         """Whatever ended the child may lie in the cache: start from nothing next time."""
         self._cache.discard(request["repository"])
         return errors.FetchFailedError(f"reading {request['url']} failed: {error.message}")
 
-    async def _lent(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    async def _lent(self, attempt: _Attempt) -> dict[str, Any]:
         """Ask the server, with little room at first; with more if that does not do, as long as there is."""
-        repository, most = request["repository"], self._room.most_bytes
+        await self._room.open()
+        repository, most, first = attempt.repository, self._room.most_bytes, self._room.first_bytes
         # One that is not there, or was refused, needs as much as it did before.
-        room_bytes = self._room.first_bytes if self._room.has("git", repository) else self._rooms.get(repository, self._room.first_bytes)
-        while True:
-            async with self._room.lend(room_bytes):
-                with self._room.reading(repository):
-                    try:
-                        found = await self._child(request, seconds, room_bytes)
-                    except ChildStarvedError as exc:
-                        await self._room.note("git", repository)
-                        if room_bytes == most or exc.lacks != "room":
-                            raise
-                    except (ChildFailedError, asyncio.CancelledError):
-                        await self._room.note("git", repository)  # half of it may be there
+        room_bytes = first if self._room.has("git", repository) else self._needed(repository).room_bytes or first
+        if self._needed(repository).refused:
+            room_bytes = first  # a look tells whether it is another commit by now
+        is_anew = False
+        with self._room.reading(repository):
+            while True:
+                # What is there already counts: a repository that grows by every push has a bound too.
+                left = max(0, most - self._room.size_bytes("git", repository))
+                try:
+                    return await self._borrowed(attempt, min(room_bytes, left))
+                except ChildStarvedError as exc:
+                    if exc.lacks != "room" or (exc.of and exc.of == self._needed(repository).refused):
                         raise
-                    else:
-                        # Most looks bring nothing: then nobody is about to read, and nothing has another size.
-                        if any(answer.get("ok", {}).get("tree") for answer in found["answers"]):
-                            await self._room.note("git", repository)
-                            self._room.hold(repository)
-                        return found
-            # A last step that is hardly larger than the one before would be a waste.
-            room_bytes = room_bytes * FETCH_GROWTH if room_bytes * FETCH_GROWTH * 2 <= most else most
-            self._rooms[repository] = room_bytes
+                    if left <= room_bytes:
+                        if is_anew or left == most:
+                            self._learn(repository, refused=exc.of)
+                            raise
+                        is_anew = True
+                        self._cache.discard(repository)
+                        await self._room.note("git", repository)
+                        continue
+                # A last step that is hardly larger than the one before would be a waste.
+                room_bytes = room_bytes * FETCH_GROWTH if room_bytes * FETCH_GROWTH * 2 <= most else most
+                self._learn(repository, room_bytes=room_bytes)
 
-    async def _child(self, request: dict[str, Any], seconds: float, room_bytes: int) -> dict[str, Any]:
-        """One child, or a second one that may have much memory if the first did not do with little."""
-        told, file_bytes = {**request, "room": room_bytes}, min(room_bytes, FILE_BYTES)
-        if request["repository"] not in self._large:
+    async def _borrowed(self, attempt: _Attempt, room_bytes: int) -> dict[str, Any]:
+        """Ask the server with so much room."""
+        repository = attempt.repository
+        attempt.awaits = "room in the operator's cache"
+        async with self._room.lend(room_bytes, path=repository, tenant=attempt.tenant):
             try:
-                return await self._children.run(TASK, told, limits=Limits(seconds, self._memory.division.fetches.size_bytes, file_bytes))
+                found = await self._child(attempt, room_bytes)
+            except (ChildFailedError, asyncio.CancelledError):
+                await self._room.note("git", repository)  # half of it may be there
+                raise
+            # Most looks bring nothing: then nobody is about to read, and nothing has another size.
+            if any(answer.get("ok", {}).get("tree") for answer in found["answers"]):
+                await self._room.note("git", repository)
+                self._room.hold(repository)
+                await self._room.settle()
+            return found
+
+    async def _child(self, attempt: _Attempt, room_bytes: int) -> dict[str, Any]:
+        """One child, or a second one that may have much memory if the first did not do with little."""
+        needs, division = self._needed(attempt.repository), self._memory.division
+        told, file_bytes = {**attempt.request, "room": room_bytes, "refused": needs.refused}, min(room_bytes, FILE_BYTES)
+        attempt.awaits = ""
+        if not needs.is_large:
+            try:
+                return await self._children.run(TASK, told, limits=Limits(attempt.seconds, division.fetches.size_bytes, file_bytes))
             except ChildStarvedError as exc:
                 if exc.lacks == "room":
                     raise
-            self._large.add(request["repository"])
-        async with self._memory.alone:
-            return await self._children.run(TASK, told, limits=Limits(seconds, self._memory.division.alone_bytes, file_bytes, is_most=True))
+            self._learn(attempt.repository, is_large=True)
+        attempt.awaits = "other fetches that need much memory"
+        async with self._memory.fetch_alone.turn(attempt.tenant):
+            attempt.awaits = ""
+            limits = Limits(attempt.seconds, division.fetch_alone_bytes, file_bytes, is_most=True)
+            return await self._children.run(TASK, told, limits=limits)
+
+    def _needed(self, repository: str) -> _Needs:
+        needs = self._needs.get(repository)
+        return needs if needs and self._is_new(needs) else _Needs(0.0)
+
+    def _learn(self, repository: str, *, is_large: bool = False, room_bytes: int = 0, refused: str = "") -> None:
+        before = self._needed(repository)
+        self._needs[repository] = _Needs(
+            asyncio.get_running_loop().time() if before == _Needs(0.0) or refused else before.at,
+            is_large=is_large or before.is_large,
+            room_bytes=room_bytes or before.room_bytes,
+            refused=refused,
+        )
+
+    def _is_new(self, needs: _Needs) -> bool:
+        return asyncio.get_running_loop().time() < needs.at + REMEMBERED_SECONDS
 
 
 def _too_large(url: str, error: ChildStarvedError, most_bytes: int) -> errors.RepoTooLargeError:

@@ -84,7 +84,15 @@ class GitCache:
                 self.discard(str(entry.directory))
                 if not entry.directory.exists():
                     total -= entry.size_bytes
+        self._remove_locks()
         return total
+
+    def _remove_locks(self) -> None:
+        """Remove the locks of repositories that are gone for so long that nobody can be about to take them; taking one makes it young."""
+        for lock in self._root.glob("*.lock"):
+            with contextlib.suppress(OSError):
+                if time.time() - lock.stat().st_mtime > MAX_IDLE_SECONDS and not lock.with_suffix("").exists():
+                    lock.unlink()
 
     def _entries(self) -> list[_Entry]:
         found = []

@@ -46,7 +46,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
             `at` (`{name, short, commit, tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted
             from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}), `verify` (`{mode, keys}` or null), `policy` (of
-            `AddressPolicy`), `room` (bytes that may be written), and `wants`, one for each who asks: `path`, `known` (commit that he has already, or
+            `AddressPolicy`), `room` (bytes that may be written), `refused` (commit that is known to need more than there can be, or empty), and `wants`, one for each who asks: `path`, `known` (commit that he has already, or
             empty), `baseline` (commit to descend from, or empty). The first one's baseline says how much history is brought.
 
     Returns:
@@ -250,11 +250,23 @@ class _Server:
         self._address = address
         self._request = request
         self._callbacks = callbacks
+        self._wanted = ""
+        """The commit that is being brought."""
 
     def fetch(self) -> Chosen:
         """Find the ref and bring its commit, with as much history as is needed."""
         commit = self._request["ref"].get("commit")
-        return self._fetch_commit(commit) if commit else self._fetch_ref()
+        try:
+            return self._fetch_commit(commit) if commit else self._fetch_ref()
+        except OutOfRoomError as exc:
+            exc.of = self._wanted
+            raise
+
+    def _require_hope(self, commit: str) -> None:
+        """Bring nothing of a commit that did not fit into the most that there is."""
+        self._wanted = commit
+        if commit == self._request["refused"]:
+            raise OutOfRoomError("it was too large before")
 
     def _fetch_ref(self) -> Chosen:
         chosen = choose(self._request["ref"], self._heads(), url=self._request["url"])
@@ -262,6 +274,7 @@ class _Server:
             return chosen
         wanted = [chosen.commit, *((chosen.tag_object,) if chosen.tag_object else ())]
         if not all(oid in self._repository for oid in wanted) or not self._is_decidable(chosen.commit):
+            self._require_hope(chosen.commit)
             self._fetch([f"+{chosen.name}:{chosen.name.replace('refs/', _CACHED_REFS, 1)}"], commit=chosen.commit)
             self._keep(chosen.tag_object)
         return chosen
@@ -279,11 +292,13 @@ class _Server:
                 if len(heads) > MAX_REFS:
                     raise errors.RepoTooLargeError(f"the repository has more than {MAX_REFS} refs; follow one that has fewer")
         except LIBGIT2_ERRORS as exc:  # nothing of the cached repository is in this
+            raise_if_short(exc)
             raise errors.FetchFailedError(f"cannot read {self._request['url']}: {one_line(str(exc))}") from exc
         return heads
 
     def _fetch_commit(self, commit: str) -> Chosen:
         if commit not in self._repository or not self._is_decidable(commit):
+            self._require_hope(commit)
             try:
                 self._fetch([f"+{commit}:{_CACHED_REFS}commits/{commit}"], commit=commit)
             except (pygit2.GitError, KeyError):

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -13,6 +13,7 @@ from cvstate_operator import errors
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.source import GitRef, GitSource, VerifyMode
 from cvstate_operator.isolation.child import Children
+from cvstate_operator.isolation.fair import FairSlots, TurnEndedError
 from cvstate_operator.isolation.memory import Memory
 from cvstate_operator.isolation.room import Room
 from cvstate_operator.objects.access import Access
@@ -25,9 +26,13 @@ from cvstate_operator.source.cache import GitCache
 CONCURRENT_READERS: Final = 4
 """Child processes at a time that only read the cache; each keeps a core busy. A quarter of all, where memory allows few."""
 CONCURRENT_PER_HOST: Final = 4
-"""So that one server that hangs does not hold up the sources of others."""
+"""Of one namespace, so that one server that hangs does not hold up its other sources. Of all namespaces together half of the slots may ask one host."""
 CONCURRENT_PER_NAMESPACE: Final = 8
 """So that one tenant whose servers all hang does not hold up those of others; at most half of all."""
+QUICK_SECONDS: Final = 20.0
+"""How long a look may keep its slot although others wait for one; most take a second. It is made again where slow ones are."""
+SLOW_SECONDS: Final = 120.0
+"""How long a slow one may keep theirs although other slow ones wait."""
 REVERIFY_SECONDS: Final = 600.0
 """How often the signature of a commit that is known is checked again: keys expire. It takes a tenth of a second of CPU."""
 TIDY_SECONDS: Final = 24 * 3600.0
@@ -132,9 +137,15 @@ class GitSources:
         self._attempts = Attempts(cache, children, memory, self._room)
         small = memory.division.fetches
         readers = min(CONCURRENT_READERS, small.at_once // 4)
-        self._slots = asyncio.Semaphore(small.at_once - readers)
+        at_once = small.at_once - readers - 1  # one is kept for those that are slow
+        self._slots = FairSlots(at_once, seconds=QUICK_SECONDS)
+        self._slow_slot = FairSlots(1, seconds=SLOW_SECONDS)
         self._readers = asyncio.Semaphore(readers)
-        self._per_namespace = min(CONCURRENT_PER_NAMESPACE, max(1, (small.at_once - readers) // 2))
+        self._half = max(1, (at_once + 1) // 2)
+        self._slow: dict[tuple[str, str], float] = {}
+        """By namespace and host: when a look took too long, if the last one did (monotonic seconds)."""
+        self._everybody: dict[str, FairSlots] = {}
+        """By host: half of the slots at most, whoever asks, so that one that hangs leaves the other half."""
         self._hosts: dict[tuple[str, str], asyncio.Semaphore] = {}
         """By namespace and host: who waits for a host holds up nobody of another namespace."""
         self._namespaces: dict[str, asyncio.Semaphore] = {}
@@ -183,7 +194,9 @@ class GitSources:
         details = self._details(git, access, request["repository"], known=None, baseline="")
         want = _Want(0.0, parse_seconds(git.timeout), details, _demand(git, access))
         async with self._turn(git, self._readers):
-            found = await self._attempts.run({**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout))
+            found = await self._attempts.run(
+                {**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout), tenant=access.namespace
+            )
         want.take(found["look"], found["answers"][0])
         return self._artifact(git, access, want, None)
 
@@ -195,6 +208,9 @@ class GitSources:
         self._lines = {key: line for key, line in self._lines.items() if line.wants}
         self._hosts = {key: slots for key, slots in self._hosts.items() if slots.locked()}
         self._namespaces = {key: slots for key, slots in self._namespaces.items() if slots.locked()}
+        self._everybody = {key: slots for key, slots in self._everybody.items() if not slots.is_idle}
+        self._slow = {key: at for key, at in self._slow.items() if at > old}
+        self._attempts.tidy()
 
     def forget(self, artifact: Artifact) -> None:
         """The cached repository of an artifact turned out to be damaged: have it made anew by the next fetch."""
@@ -202,7 +218,7 @@ class GitSources:
         self._cache.discard(artifact.repository)
 
     @asynccontextmanager
-    async def _turn(self, git: GitSource, *locks: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
+    async def _turn(self, git: GitSource, *locks: AbstractAsyncContextManager[object]) -> AsyncIterator[None]:
         """Hold all locks; waiting for them takes no longer than a look itself may."""
         async with AsyncExitStack() as stack:
             try:
@@ -236,30 +252,57 @@ class GitSources:
         look = self._looks.get(key)
         if look and not look.error and look.began >= want.since:
             async with self._turn(git, self._readers):
-                await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git)
+                await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git, namespace)
             if not want.is_lacking:
                 return
-        began = asyncio.get_running_loop().time()
-        host = self._hosts.setdefault((namespace, (urlsplit(git.url).hostname or "").lower()), asyncio.Semaphore(CONCURRENT_PER_HOST))
-        tenant = self._namespaces.setdefault(namespace, asyncio.Semaphore(self._per_namespace))
-        async with self._turn(git, host, tenant, self._slots):
+        where = (namespace, (urlsplit(git.url).hostname or "").lower())
+        if where not in self._slow:
             try:
-                found = await self._judge(request, want, wants, git)
-            except errors.CvstateError as exc:
-                # What is wrong with this ClusterState's own keys, path or history is no news for the others.
-                if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
-                    self._looks[key] = _Look(began, {}, exc, want.patience_seconds)
-                raise
+                async with self._turn(git, *self._ordinary(where)):
+                    return await self._look(key, git, request, want, wants, where)
+            except TurnEndedError:
+                self._slow[where] = asyncio.get_running_loop().time()
+        try:
+            async with self._turn(git, self._slow_slot.turn(namespace)):
+                await self._look(key, git, request, want, wants, where)
+        except TurnEndedError as exc:
+            raise errors.FetchTimeoutError(f"reading {git.url} was {exc.message}; it is tried again") from exc
+
+    def _ordinary(self, where: tuple[str, str]) -> Sequence[AbstractAsyncContextManager[object]]:
+        """What a look holds that is not known to be slow."""
+        return (
+            self._hosts.setdefault(where, asyncio.Semaphore(CONCURRENT_PER_HOST)),
+            self._namespaces.setdefault(where[0], asyncio.Semaphore(min(CONCURRENT_PER_NAMESPACE, self._half))),
+            self._everybody.setdefault(where[1], FairSlots(self._half, seconds=QUICK_SECONDS)).turn(where[0]),
+            self._slots.turn(where[0]),
+        )
+
+    async def _look(
+        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: _Want, wants: Sequence[_Want], where: tuple[str, str]
+    ) -> None:
+        """Ask the server, and keep what it said for others; also how long it took."""
+        began = (clock := asyncio.get_running_loop()).time()
+        try:
+            found = await self._judge(request, want, wants, git, where[0])
+        except errors.CvstateError as exc:
+            if isinstance(exc, errors.FetchTimeoutError):
+                self._slow[where] = clock.time()
+            # What is wrong with this ClusterState's own keys, path or history is no news for the others.
+            if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
+                self._looks[key] = _Look(began, {}, exc, want.patience_seconds)
+            raise
+        if clock.time() - began < QUICK_SECONDS:
+            self._slow.pop(where, None)
         self._looks[key] = _Look(began, found, None, want.patience_seconds)
 
-    async def _judge(self, request: dict[str, Any], first: _Want, wants: Sequence[_Want], git: GitSource) -> dict[str, str]:
+    async def _judge(self, request: dict[str, Any], first: _Want, wants: Sequence[_Want], git: GitSource, namespace: str) -> dict[str, str]:
         """Let one child answer `first`, and the others who ask the same of signatures: nobody waits for the keys of somebody else, nor falls with them.
 
         Returns:
             What the server, or an earlier look at it, said.
         """
         asking = [first, *(one for one in wants if one is not first and one.answer is None and one.demand == first.demand)]
-        found = await self._attempts.run({**request, **_told(asking)}, parse_seconds(git.timeout))
+        found = await self._attempts.run({**request, **_told(asking)}, parse_seconds(git.timeout), tenant=namespace)
         look: dict[str, str] = found["look"]
         for one, answer in zip(asking, found["answers"], strict=True):
             one.take(look, answer)

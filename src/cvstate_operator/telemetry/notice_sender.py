@@ -40,7 +40,7 @@ OK: Final = "ok"
 FAILED: Final = "failed"
 """Result of a request that is made again."""
 DROPPED: Final = "dropped"
-"""Result of notices that are given up: the target will never take them, or too many wait."""
+"""Result of notices that are given up: the target will never take them, too many wait, or it is a target no more."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,8 +105,8 @@ class Sender:
         if self._waiting:
             self._more.set()
 
-    async def close(self, *, seconds: float) -> None:
-        """Send what waits, as far as there is time, and end."""
+    async def close(self, *, seconds: float) -> int:
+        """Send what waits, as far as there is time, and end; how many notices wait then still, and are not counted as given up: a later life may tell of them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async with self._sending:  # what is on its way would else be sent twice
@@ -118,6 +118,7 @@ class Sender:
         if self._waiting:
             _log.warning("ended with notices that were not sent", extra={**self._about, "number": len(self._waiting)})
         await self._disconnect()
+        return len(self._waiting)
 
     @property
     def _about(self) -> dict[str, str]:

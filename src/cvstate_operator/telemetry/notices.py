@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from cvstate_operator.api.notices import NoticeTarget
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.plan.incidents import Incidents, Notice
-from cvstate_operator.telemetry.notice_sender import GATHER_SECONDS, Sender
+from cvstate_operator.telemetry.notice_sender import DROPPED, GATHER_SECONDS, Sender
 
 LONGEST_SLEEP_SECONDS: Final = 60.0
 """Then it is looked again whatever was due: clocks are set, and ours of day decides here."""
@@ -92,14 +92,18 @@ class Notices:
         self._wake_for(before)
 
     def replace(self, targets: Iterable[NoticeTarget]) -> None:
-        """The settings changed: there are other targets from now on. What waits for one of the same name goes on waiting."""
-        self._targets = tuple(targets)
+        """The settings changed: there are other targets from now on. What waits for one of the same name goes on waiting; what waits for one that is no
+        more is given up, and what that one was told of stays open there."""
+        before, self._targets = self._targets, tuple(targets)
+        for name in sorted({one.name for one in before} - {one.name for one in self._targets}):
+            if number := self._incidents.open_at(name):
+                _log.warning("notice target removed, with incidents that stay open there", extra={"target": name, "number": number})
         self._incidents.replace(self._targets, self._now())
         if self._task is None:
             return
         wanted = {target.name: target for target in self._targets}
         for name in self._senders.keys() - wanted.keys():
-            task = asyncio.create_task(self._senders.pop(name).close(seconds=0.0), name=f"end notices to {name}")
+            task = asyncio.create_task(self._give_up(self._senders.pop(name)), name=f"end notices to {name}")
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for name, target in wanted.items():
@@ -121,6 +125,11 @@ class Notices:
 
     def _sender(self, target: NoticeTarget) -> Sender:
         return Sender(target, self._policy, count=self._count, gather_seconds=self._gather_seconds, now=self._now)
+
+    async def _give_up(self, sender: Sender) -> None:
+        """End a sender whose target is no more."""
+        if number := await sender.close(seconds=0.0):
+            self._count(DROPPED, number)
 
     def _wake_for(self, before: datetime | None) -> None:
         """Wake the clock if something is due earlier than it thinks."""

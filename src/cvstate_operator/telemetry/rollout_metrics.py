@@ -17,8 +17,9 @@ from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.plan.history import Entry, Stage
 from cvstate_operator.telemetry.owned_series import OwnedSeries, Owner
 
-LEAD_BUCKETS: Final = (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0, 604800.0)
-"""Seconds: from what a push takes to what a review and a change window take."""
+LEAD_BUCKETS: Final = (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0, 604800.0)
+"""Seconds: from what a push takes, by a webhook a second or two, to what a review and a change window take. A quantile is found within its bucket by proportion, so that the first
+one has to end where the fastest changes do."""
 CONVERGENCE_BUCKETS: Final = (0.05, 0.25, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 """Seconds: a write takes milliseconds, a roll-out of Pods minutes; 600 is the default progressDeadlineSeconds of a Deployment."""
 MAX_KINDS: Final = 150

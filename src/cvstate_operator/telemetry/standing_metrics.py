@@ -1,7 +1,7 @@
 """The metrics of where each ClusterState stands: ready or why not and since when, drift, gates, what waits.
 
 What conditions say is told from the status, whichever way that came about: by a pass, by one that broke off, by a spec that was refused, or by an earlier life of the
-operator. So `/metrics` never says anything else than `kubectl get`.
+operator. So `/metrics` says what `kubectl get` says, but for one: that a new revision is being applied (Ready Unknown, Progressing) is announced in the status alone.
 """
 
 import time

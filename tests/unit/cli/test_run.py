@@ -90,6 +90,7 @@ OPTIONS = {
     "--listen 127.0.0.1:1": ("listen", "127.0.0.1:1"),
     "--cache /c": ("cache", Path("/c")),
     "--cache-bytes 3276Mi": ("cache_bytes", 3276 * 2**20),
+    "--memory-bytes 1Gi": ("memory_bytes", 2**30),
     "--allow-file-urls": ("allow_file_urls", True),
     "--no-allow-insecure-sources": ("allow_insecure_sources", False),
     "--webhook-listen 127.0.0.1:2": ("webhook_listen", "127.0.0.1:2"),

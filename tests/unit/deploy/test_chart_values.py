@@ -19,7 +19,17 @@ from cvstate_operator.settings_file import SETTINGS
 from deploy import charts
 
 BOTH = pytest.mark.parametrize("chart", [charts.OPERATOR, charts.CRDS], ids=lambda chart: chart.name)
-MANAGED_BY_THE_CHART = {"listen", "tlsDirectory", "cache", "cacheBytes", "webhookListen", "leaseNamespace", "group", "advertise"}
+MANAGED_BY_THE_CHART = {
+    "listen",
+    "tlsDirectory",
+    "cache",
+    "cacheBytes",
+    "memoryBytes",
+    "webhookListen",
+    "leaseNamespace",
+    "group",
+    "advertise",
+}
 """Settings that the Deployment sets by the environment, which wins over the file."""
 
 TAKEN_APART = {"networkPolicy", "monitoring.serviceMonitor", "monitoring.podMonitor"}

@@ -6,13 +6,14 @@ every metric is shown somewhere · links lead somewhere. tests/integration/test_
 
 import itertools
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from cvstate_operator.telemetry.metrics import Metrics
 from cvstate_operator.telemetry.process_metrics import API_FAILURES
-from tests.support.dashboards import BOARDS, COLUMNS, DOWN, FAILURES, IDS, PANELS, ROOT, Panel, asked, file, queries, text
+from cvstate_operator.telemetry.rollout_metrics import LEAD_BUCKETS
+from tests.support.dashboards import BOARDS, COLUMNS, DOWN, FAILURES, IDS, PANELS, ROOT, Panel, asked, file, promql_pieces, queries, text
 from tests.support.exposed import LABELS, OF_PROMETHEUS, aggregations, parts, unknown
 
 each_board = pytest.mark.parametrize("name", BOARDS)
@@ -118,7 +119,56 @@ def test_failures_of_the_api_server_are_the_same_as_in_the_code() -> None:
     assert FAILURES.removeprefix("~").split("|") == list(API_FAILURES)
 
 
+def asks_for_what_failed(panel: Panel) -> bool:
+    """Whether each of its lines is why something failed or is not known, in words that nobody counted beforehand."""
+    for query in queries(panel):
+        for found in parts(query):
+            not_well = any(one.name == "result" and one.value == "ok" and "NotEqual" in str(one.op) for one in found.matchers.matchers)
+            if (found.name.endswith("_total") and not_well) or found.name == "cvstate_telemetry_missing_sources":
+                return True
+    return False
+
+
+FAILED_PANELS: Final = [
+    (panel.title, panel)
+    for _, panel in PANELS
+    if panel.kind == "timeseries" and asks_for_what_failed(panel) and "{{" in panel.queries[0].legend
+]
+
+
+def test_there_are_panels_about_failures() -> None:
+    assert {"Looks at sources that failed", "Writes that failed", "Passes by why they are not ready", "Sources that tell nothing"} <= {
+        title for title, _ in FAILED_PANELS
+    }
+
+
+@pytest.mark.parametrize(("title", "panel"), FAILED_PANELS, ids=[title for title, _ in FAILED_PANELS])
+def test_what_failed_is_drawn_in_red_and_never_in_a_colour_by_its_place(title: str, panel: Panel) -> None:
+    """The first colour by place is green."""
+    assert panel.colors[:1] == ((".*", "red"),)
+
+
 @each_panel
 def test_a_runbook_that_is_linked_is_there(board: str, panel: Panel) -> None:
     for name in panel.runbooks:
         assert (ROOT / "docs" / "runbooks" / f"{name}.md").exists()
+
+
+def test_what_nobody_counted_is_no_time_of_0() -> None:
+    """A green 0 s would say that it was done at once."""
+    assert "clamp_min" not in promql_pieces.mean("cvstate_drift_remediation_by_severity_seconds")
+    assert promql_pieces.mean("x", window="1h") == "sum(increase(x_sum[1h])) / (sum(increase(x_count[1h])) > 0)"
+
+
+@pytest.mark.parametrize("title", ["Lowest score", "Mean score"])
+def test_a_clusterstate_that_never_had_a_score_counts_as_0(title: str) -> None:
+    (panel,) = (panel for _, panel in PANELS if panel.title == title)
+    assert "or 0 * max by (namespace, name) (cvstate_confidence" in panel.queries[0].expr
+
+
+@pytest.mark.parametrize("seconds", [1.5, 2.28, 7.0, 12.0, 28.0, 90.0])
+def test_a_lead_time_is_shown_within_its_factor_of_two_and_a_half(seconds: float) -> None:
+    """As histogram_quantile finds the median of changes that all took so long: in the middle of their bucket."""
+    below = max((bound for bound in LEAD_BUCKETS if bound < seconds), default=0.0)
+    above = min(bound for bound in LEAD_BUCKETS if bound >= seconds)
+    assert 1 / 2.5 <= (below + above) / 2 / seconds <= 2.5

@@ -62,6 +62,15 @@ def test_an_alert_about_a_clusterstate_has_a_runbook_that_begins_with_its_labels
 
 
 @each
+def test_a_runbook_uses_no_name_that_neither_its_alert_nor_a_line_before_gives(runbook: Runbook) -> None:
+    """A shell would take an empty word in its place: of another ClusterState, or of none."""
+    for section in ("Diagnose", "Mend"):
+        for block in runbook.blocks("sh", section):
+            if re.search(r"\$(NAME|NAMESPACE)\b", block) and ALERTS[runbook.name]["labels"]["area"] == "operator":
+                assert block.startswith("NAMESPACE=team-a NAME=shop    # one "), block
+
+
+@each
 def test_what_is_looked_at_changes_nothing(runbook: Runbook) -> None:
     """Who is woken at night copies these lines before thinking."""
     for line in runbook.lines("Diagnose"):

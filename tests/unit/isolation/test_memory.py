@@ -49,7 +49,7 @@ def test_a_small_container_still_has_room_for_the_operator(limit_mib: int) -> No
 
 def test_the_division_of_the_charts_limit_is_as_its_values_say() -> None:
     found = memory.divide(1024 * MIB)
-    assert found.alone_bytes == 256 * MIB
+    assert (found.render_alone_bytes, found.fetch_alone_bytes) == (192 * MIB, 64 * MIB)
     assert (found.renders.size_bytes, found.renders.at_once) == (64 * MIB, 2)
     assert (found.fetches.size_bytes, found.fetches.at_once) == (16 * MIB, 8)
 
@@ -59,7 +59,12 @@ def test_more_memory_lets_more_run_and_then_each_have_more() -> None:
     assert small.renders.at_once < large.renders.at_once == huge.renders.at_once
     assert small.renders.size_bytes < large.renders.size_bytes <= huge.renders.size_bytes
     assert small.fetches.at_once < large.fetches.at_once
-    assert huge.alone_bytes == memory.MOST_ALONE_BYTES
+    assert huge.render_alone_bytes + huge.fetch_alone_bytes == memory.MOST_ALONE_BYTES
+
+
+def test_what_is_told_counts_but_never_more_than_there_is() -> None:
+    assert Memory(256 * MIB).division == memory.divide(256 * MIB)
+    assert Memory(2**50).division == Memory().division == memory.divide(memory.limit_bytes())
 
 
 def test_this_machine_tells_its_memory() -> None:

@@ -37,8 +37,8 @@ class Shelf:
 
 
 def room_of(shelf: Shelf, keep_bytes: int = 100, **others: Shelf) -> Room:
-    """Room for so many bytes that are kept, and half as many for renders."""
-    return Room(keep_bytes * 3 // 2, {"shelf": shelf, **others})
+    """Room for so many bytes that are kept, a quarter as many for small fetches, and more for renders."""
+    return Room(keep_bytes * 5 // 4 * 3 // 2, {"shelf": shelf, **others})
 
 
 async def test_while_there_is_room_nothing_goes() -> None:
@@ -146,8 +146,67 @@ async def test_when_all_is_in_use_nothing_more_is_rendered() -> None:
 
 async def test_the_parts_add_up_and_one_repository_has_no_more_than_half() -> None:
     room = room_of(Shelf(), 1280)
-    assert room.keep_bytes + room.work_bytes == room.max_bytes
+    assert room.keep_bytes + room.small_bytes + room.work_bytes == room.max_bytes
+    assert room.small_bytes >= 32 * room.first_bytes
     assert (room.first_bytes, room.most_bytes) == (10, 640)
+
+
+async def test_what_would_not_suffice_is_not_removed() -> None:
+    shelf = Shelf(used=60, other=30)
+    shelf.used.add("used")
+    with pytest.raises(RoomLackError):
+        await _lent(room_of(shelf), 60)
+    assert set(shelf.things) == {"used", "other"}
+
+
+async def test_a_little_is_lent_at_once_although_everything_is_in_use() -> None:
+    shelf = Shelf(used=1280)
+    shelf.used.add("used")
+    room = room_of(shelf, 1280)
+    async with AsyncExitStack() as stack, asyncio.timeout(2):
+        for _ in range(32):
+            await stack.enter_async_context(room.lend(room.first_bytes))
+    assert shelf.things
+
+
+async def test_much_is_lent_to_one_at_a_time_and_tenants_have_turns() -> None:
+    room, order = room_of(Shelf()), []
+
+    async def borrow(tenant: str) -> None:
+        async with room.lend(20, tenant=tenant):
+            order.append(tenant)
+
+    async with room.lend(20, tenant="a"):
+        waiting = [asyncio.create_task(borrow(tenant)) for tenant in "aab"]
+        await asyncio.sleep(0.01)
+        assert not order
+    await asyncio.gather(*waiting)
+    assert order == ["b", "a", "a"]
+
+
+async def test_what_the_borrower_reads_himself_is_not_waited_for() -> None:
+    shelf = Shelf(read=80)
+    room = room_of(shelf)
+    with room.reading("read"), pytest.raises(RoomLackError):
+        async with asyncio.timeout(2), room.lend(50, path="read"):
+            pass
+
+
+async def test_what_is_written_while_the_disk_is_read_counts() -> None:
+    shelf = Shelf(a=10)
+    room = room_of(shelf)
+    await room.survey()
+
+    def kept() -> Mapping[str, Kept]:
+        found = dict(shelf.things)
+        shelf.things["b"] = Kept(20, 2.0)
+        asyncio.run_coroutine_threadsafe(room.note("shelf", "b"), loop).result(5)
+        return found
+
+    loop = asyncio.get_running_loop()
+    shelf.kept = kept  # type: ignore[method-assign]
+    await room.survey()
+    assert room.used_bytes("shelf") == 30
 
 
 async def _lent(room: Room, size_bytes: int) -> None:

@@ -138,6 +138,31 @@ async def test_what_was_deleted_while_a_list_was_under_way_does_not_come_back() 
         assert watched.names == set()
 
 
+async def test_what_is_deleted_while_nothing_is_listed_is_not_kept_in_mind() -> None:
+    async with Watched(Script([])) as watched:
+        await watched.informer.synced()
+        for number in range(50):
+            await watched.tell(event("DELETED", applied(f"n{number}", version=str(100 + number))))
+        assert watched.informer._gone_meanwhile == set()
+
+
+async def test_a_list_that_more_deletions_overtake_than_are_kept_in_mind_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "MAX_GONE", 3)
+    script = Script([applied("n4", version="50")], [applied("n4", version="50")], [])
+    async with Watched(script) as watched:
+        await watched.informer.synced()
+
+        async def delete() -> None:
+            script.before_items = None
+            for number in range(5):
+                await watched.tell(event("DELETED", applied(f"n{number}", version=str(100 + number))))
+            assert len(watched.informer._gone_meanwhile) == 3
+
+        script.before_items = delete
+        await watched.informer.resync(since=asyncio.get_running_loop().time() + 1)
+        assert (script.listed, watched.names, watched.informer._gone_meanwhile) == (3, set(), set())
+
+
 async def test_a_list_tells_what_the_stream_lost_and_does_not_move_it() -> None:
     script = Script([applied("a", version="40"), applied("b", version="41")], [applied("b", version="41"), applied("c", version="45")])
     async with Watched(script) as watched:

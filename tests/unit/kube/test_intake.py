@@ -1,6 +1,6 @@
 """What is taken of a server that a tenant chose.
 
-Aspects: objects without the label are nobody's · no more than fit · names and marks of a length that they can have · an informer that is told too much knows nothing.
+Aspects: objects without the label are nobody's · no more than fit, nor more bytes · names and marks of a length that they can have · an informer that is told too much knows nothing.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from cvstate_operator.api.names import DIGEST
 from cvstate_operator.kube import intake
 from cvstate_operator.kube.informer import Informer
 from cvstate_operator.kube.intake import Intake
+from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.ownership import PART_OF_LABEL
 from cvstate_operator.reconcile.live_index import LiveIndex
 from tests.unit.builders import CONFIG_MAP, applied, ref
@@ -75,6 +76,36 @@ def test_what_no_object_can_have_is_not_taken(index: LiveIndex, where: str, key:
             with pytest.raises(errors.TargetUnreachableError):
                 Intake(index).observed(CONFIG_MAP, found)
     assert index.size == 1
+
+
+@pytest.mark.parametrize("key", ["name", "namespace", "uid", "resourceVersion"])
+def test_a_name_or_mark_that_is_no_text_is_not_taken(index: LiveIndex, key: str) -> None:
+    found = applied("a")
+    found["metadata"][key] = ["x" * 60_000]
+    with pytest.raises(errors.TargetUnreachableError):
+        Intake(index).observed(CONFIG_MAP, found)
+    assert index.size == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "version"),
+    [("x" * 254, "team", "10"), ("a", "x" * 254, "10"), ("a", "team", "1" * 257)],
+    ids=["name", "namespace", "version"],
+)
+def test_what_no_object_can_be_called_is_not_told_as_gone(index: LiveIndex, name: str, namespace: str, version: str) -> None:
+    Intake(index).gone(CONFIG_MAP, ObjectRef("", "ConfigMap", namespace[:253], name[:253]), version[:256])
+    with pytest.raises(errors.TargetUnreachableError):
+        Intake(index).gone(CONFIG_MAP, ObjectRef("", "ConfigMap", namespace, name), version)
+
+
+def test_what_a_controller_is_called_costs_no_more_than_a_line() -> None:
+    index = LiveIndex(lambda owner, ref: None)
+    found = applied("a")
+    found["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "x" * 60_000, "controller": True}]
+    Intake(index).observed(CONFIG_MAP, found)
+    live = index.get(ref("a"))
+    assert live is not None
+    assert 0 < len(live.controller) < 200
 
 
 class Server:

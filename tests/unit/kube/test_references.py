@@ -53,6 +53,17 @@ async def test_nothing_is_kept_for_ever(found: References, api: Api, monkeypatch
     assert [name for _, _, name in found._kept] == ["c"]
 
 
+async def test_where_nobody_reads_any_more_it_is_forgotten_by_who_tidies_up(
+    found: References, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await read(found, "a")
+    found.tidy()
+    assert len(found._kept) == 1
+    monkeypatch.setattr(references, "KEPT_SECONDS", -1.0)
+    found.tidy()
+    assert found._kept == {}
+
+
 async def test_what_is_kept_too_long_is_read_anew_although_older_would_do(
     found: References, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

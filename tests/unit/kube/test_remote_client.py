@@ -82,7 +82,7 @@ def made(api: Api, secret: Secret, monkeypatch: pytest.MonkeyPatch, **more: Any)
             raise errors.KubeConfigInvalidError(f"{where}: bad")
         return RemoteCluster(api.url, token=data.decode(), where=where)
 
-    def connect(cluster: RemoteCluster, policy: AddressPolicy, *, user_agent: str) -> Connection:
+    def connect(cluster: RemoteCluster, policy: AddressPolicy, *, tenant: str, user_agent: str) -> Connection:
         async def authorize() -> str | None:
             return cluster.authorization
 

@@ -7,13 +7,14 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.kube import remote
+from cvstate_operator.kube.kubeconfig import RemoteCluster
+from cvstate_operator.network.lookups import Lookups
 from cvstate_operator.network.resolver import Judge, JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.telemetry import endpoint
@@ -41,9 +42,10 @@ def leading_to(*addresses: str) -> Any:
 
 
 @pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(4) as found:
-        yield found
+def shared() -> Iterator[Lookups]:
+    found = Lookups(4, each=4)
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize(
@@ -96,9 +98,7 @@ async def test_the_server_of_a_kubeconfig_is_refused_without_an_option_that_woul
     await resolver.close()
 
 
-async def test_those_who_ask_together_hold_up_one_thread_and_later_ones_ask_anew(
-    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_those_who_ask_together_hold_up_one_thread_and_later_ones_ask_anew(shared: Lookups, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, asked = threading.Event(), list[str]()
 
     def slow(host: str, *rest: object) -> Any:
@@ -107,7 +107,7 @@ async def test_those_who_ask_together_hold_up_one_thread_and_later_ones_ask_anew
         return leading_to("10.0.0.1")()
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    resolver = JudgingResolver(secret(STRICT), threads=threads)
+    resolver = JudgingResolver(secret(STRICT), lookups=shared)
     waiting = [asyncio.create_task(resolver.addresses(NAME, 443)) for _ in range(20)]
     await asyncio.sleep(0)
     waiting[0].cancel()
@@ -118,17 +118,61 @@ async def test_those_who_ask_together_hold_up_one_thread_and_later_ones_ask_anew
     await resolver.addresses(NAME, 443)
     assert asked == [NAME, NAME]
     await resolver.close()
-    assert threads.submit(lambda: True).result(), "threads of others go on"
+    assert await shared.find(NAME, socket.AF_UNSPEC), "threads of others go on"
 
 
-async def test_a_name_without_an_address_is_told_as_the_system_tells_it(
-    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_those_who_share_lookups_share_answers_and_judge_by_themselves(shared: Lookups, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+
+    def local(host: str, *rest: object) -> Any:
+        asked.append(host)
+        return leading_to("127.0.0.1")()
+
+    monkeypatch.setattr(socket, "getaddrinfo", local)
+    lax, strict = (JudgingResolver(secret(policy), lookups=shared, tenant=policy.flag) for policy in (LOCAL, STRICT))
+    found = await asyncio.gather(lax.addresses(NAME, 443), strict.addresses(NAME, 6443), return_exceptions=True)
+    assert (asked, found[0]) == ([NAME], ["127.0.0.1"])
+    assert isinstance(found[1], errors.URLNotAllowedError)
+
+
+async def test_remote_clusters_of_one_tenant_leave_name_servers_to_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, asked = threading.Event(), list[str]()
+
+    def slow(host: str, *rest: object) -> Any:
+        asked.append(host)
+        if host != NAME:
+            silent.wait(10)
+        return leading_to("10.0.0.1")()
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(remote, "_LOOKUPS", Lookups(4, each=1))
+    ways = [remote.connect(RemoteCluster(f"https://n{number}.silent"), STRICT, tenant="evil") for number in range(12)]
+    good = remote.connect(RemoteCluster(f"https://{NAME}"), STRICT, tenant="good")
+    assert good.resolve is not None
+    waiting = [asyncio.ensure_future(way.resolve(f"n{number}.silent", 443)) for number, way in enumerate(ways) if way.resolve]
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0)
+        assert await good.resolve(NAME, 443) == ["10.0.0.1"]
+    assert sorted(asked) == [NAME, "n0.silent"]
+    silent.set()
+    await asyncio.gather(*waiting)
+    for way in (*ways, good):
+        await way.close()
+
+
+async def test_an_address_is_judged_too() -> None:
+    resolver = JudgingResolver(secret(STRICT))
+    with pytest.raises(errors.URLNotAllowedError):
+        await resolver.addresses("127.0.0.1", 443)
+    await resolver.close()
+
+
+async def test_a_name_without_an_address_is_told_as_the_system_tells_it(shared: Lookups, monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere(*asked: object) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
-    resolver = JudgingResolver(secret(STRICT), threads=threads)
+    resolver = JudgingResolver(secret(STRICT), lookups=shared)
     with pytest.raises(OSError, match="no such name"):
         await resolver.resolve(NAME, 443)
     await resolver.close()

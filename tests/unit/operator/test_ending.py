@@ -1,9 +1,11 @@
 """The time that an actor has to end, in a time of its own.
 
-Aspects: work that ends in time · work that does not · a last word that does not · less time than at first · no time at all · what runs beside.
+Aspects: work that ends in time · work that does not · a last word that does not · less time than at first · no time at all · what runs
+beside · less time when it ran out already.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -91,5 +93,39 @@ def test_nothing_gives_it_more_time_than_it_has():
         scene.ending.hasten(seconds=3600)
         assert await ending == 10
         assert scene.done["work cut off"] == 10 - LAST_WORD_SECONDS
+
+    play(act)
+
+
+@pytest.mark.parametrize("cut_off_takes", [0.0, 0.5])
+@pytest.mark.parametrize("at", [23, 25], ids=["what it works at", "all of it"])
+def test_who_is_told_to_hurry_when_time_ran_out_and_it_is_still_being_cut_off_ends_all_the_same(at: float, cut_off_takes: float):
+    """Every change of the members tells every actor that ends, whatever state it is in."""
+
+    async def act(loop: Loop) -> None:
+        scene = Scene(loop, 99, 99)
+        step = scene.step
+
+        async def step_that_ends_slowly(name: str, seconds: float) -> None:
+            try:
+                await step(name, seconds)
+            finally:
+                await asyncio.sleep(cut_off_takes)
+
+        scene.step = step_that_ends_slowly  # type: ignore[method-assign]
+        told = 0
+
+        def tell() -> None:
+            nonlocal told
+            scene.ending.hasten(seconds=3)
+            told += 1
+
+        ending = asyncio.create_task(scene.end(seconds=25))
+        # In the same round of the loop, right after the time ran out: whoever it ran out for does not know yet.
+        loop.call_at(at + time.get_clock_info("monotonic").resolution / 2, tell)
+        loop.call_at(at + 0.2, tell)
+        assert await ending <= 25 + cut_off_takes
+        await asyncio.sleep(1)
+        assert told == 2
 
     play(act)

@@ -1,7 +1,7 @@
 """A replica's own part in sharing the work, in a time of its own.
 
 Aspects: coming · sharing · leaving in good order, and without · an API server that is away, slow, or does not answer · a Lease that is deleted · a process that stood
-still · what is told, and how often · what is cleared away · being alone.
+still · a fault of ours on the way · what is told, and how often · what is cleared away · being alone.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.kube.leases import Leases
-from cvstate_operator.operator.members import LINGER_SECONDS, Alone, Members, MemberState, new_member, since_boot
+from cvstate_operator.operator.members import JUDGE_SECONDS, LINGER_SECONDS, Alone, Members, MemberState, new_member, since_boot
 from cvstate_operator.plan.membership import (
     EXPIRY_SECONDS,
     FENCE_SECONDS,
@@ -41,6 +41,8 @@ class Stage:
     """How much the clock ran on while the loop stood still."""
     told: list[tuple[float, str]] = field(default_factory=list)
     """When each was told that something may have changed."""
+    deaf: set[str] = field(default_factory=set)
+    """Those that cannot be told."""
 
     def replica(self, member: str, *, advertise: str = "") -> Members:
         """One that has not joined."""
@@ -48,6 +50,8 @@ class Stage:
 
         def changed() -> None:
             self.told.append((self.loop.time(), member))
+            if member in self.deaf:
+                raise RuntimeError("a fault of ours")
 
         clock: Callable[[], float] = lambda: self.loop.time() + self.ahead  # noqa: E731 - what passes for a clock here
         return Members(leases, member=member, group="group", advertise=advertise, changed=changed, clock=clock)
@@ -299,6 +303,41 @@ def test_nothing_unforeseen_ends_the_renewing(caplog: pytest.LogCaptureFixture):
 
     play(work)
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_who_cannot_be_told_of_a_change_is_told_again_until_it_can_and_stays_in_touch(caplog: pytest.LogCaptureFixture):
+    async def work(loop: Loop) -> None:
+        stage = Stage(loop)
+        async with stage.joined("a_1") as (replica,):
+            stage.deaf.add("a_1")
+            other = stage.replica("b_2")
+            await other.join()
+            await asyncio.sleep(2 * RENEW_SECONDS)
+            stage.deaf.clear()
+            stage.told.clear()
+            await asyncio.sleep(JUDGE_SECONDS)
+            assert [member for _, member in stage.told if member == "a_1"] == ["a_1"], "what was not told is not forgotten"
+            await asyncio.sleep(60)
+            assert (replica.fenced(), replica.broken) == ("", "")
+            await other.leave()
+
+    play(work)
+    assert sum(bool(record.exc_info) for record in caplog.records) == 1, "logged once, however often it is tried"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_task_that_keeps_in_touch_and_ended_is_told(number: int):
+    async def work(loop: Loop) -> None:
+        stage = Stage(loop)
+        async with stage.joined("a_1") as (replica,):
+            assert replica.broken == ""
+            task = replica._tasks[number]
+            task.cancel()
+            await asyncio.wait({task})
+            assert replica.broken == f"the task to {task.get_name()} ended"
+        assert replica.broken == "", "that one left is no fault"
+
+    play(work)
 
 
 # -- what happens to a Lease, and to a process -------------------------------------------------------------------------

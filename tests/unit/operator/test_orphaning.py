@@ -8,7 +8,8 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.operator import actor as actors
 from cvstate_operator.reconcile import teardown_stage
-from tests.unit.builders import CONFIG_MAP, body
+from cvstate_operator.reconcile.teardown_stage import Departure
+from tests.unit.builders import CONFIG_MAP, body, ref
 from tests.unit.operator.test_actor import Meter, Reporter, made, until
 from tests.unit.reconcile.fakes import Stage
 
@@ -60,5 +61,36 @@ async def test_who_gets_at_them_in_time_deletes_them(stage: Stage, monkeypatch: 
     try:
         await until(lambda: reporter.finalizers == [False])
         assert (stage.names(), reporter.events) == (set(), [])
+    finally:
+        await going.close(seconds=1)
+
+
+@pytest.mark.parametrize("breaking", ["tear_down", "is_leaving"])
+async def test_attempts_that_break_off_are_no_refusals_however_long_it_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, breaking: str
+) -> None:
+    """That objects are left behind cannot be undone: a refusal, five minutes of an API server that throttles and one more refusal are no reason."""
+    monkeypatch.setattr(actors, "ORPHAN_SECONDS", 0.05)
+    monkeypatch.setattr(actors.backoff, "pause_seconds", lambda *_, **__: 0.1)
+    reporter, meter = Reporter(), Meter()
+    going = made(stage, reporter, meter, metadata=GOING, deletionPolicy="Delete")
+    refused, tried = Departure((ref("a"),), "RBAC", 0, is_refused=True), 0
+
+    async def attempt(*_: object) -> Departure | bool:
+        nonlocal tried
+        tried += 1
+        if tried % 2:
+            return refused if breaking == "tear_down" else True
+        raise errors.ThrottledError("later")
+
+    async def refuse(*_: object) -> Departure:
+        return refused
+
+    monkeypatch.setattr(going._pipeline, "tear_down", attempt if breaking == "tear_down" else refuse)
+    if breaking == "is_leaving":
+        monkeypatch.setattr(reporter, "is_leaving", attempt)
+    try:
+        await until(lambda: tried >= 7)
+        assert (reporter.finalizers, reporter.events) == ([], [])
     finally:
         await going.close(seconds=1)

@@ -3,6 +3,7 @@ order · kinds that come into doubt are told to every actor there · where a Clu
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.api.clusterstate import parse_spec
+from cvstate_operator.api.names import FINALIZER
 from cvstate_operator.api.restoring import MARK
 from cvstate_operator.kube.api_quality import ApiQuality
-from cvstate_operator.objects.identity import GroupKind
+from cvstate_operator.objects.identity import GroupKind, ObjectRef
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.members import Alone
 from cvstate_operator.operator.place import OWN, Place
@@ -32,7 +34,7 @@ class Recorded:
         self.told: list[str] = []
         self.doubts: list[GroupKind] = []
         self.update(body)
-        self.is_closed = False
+        self.is_closed, self.closes = False, 0
         self.seconds = float("inf")
         """What it has to end in, by the last word about that."""
         self.may_end = asyncio.Event()
@@ -49,6 +51,7 @@ class Recorded:
         self.doubts += kinds
 
     async def close(self, *, seconds: float) -> None:
+        self.closes += 1
         self.hasten(seconds=seconds)
         await self.may_end.wait()
         self.is_closed = True
@@ -383,6 +386,78 @@ async def test_who_is_closing_hands_over_in_time_all_the_same(tmp_path: Path, mo
     await closing
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(lambda: stated(2, 2, serviceAccountName="applier"), id="another account"),
+        pytest.param(lambda: stated(2, 2, target={"kubeConfig": {"secretRef": {"name": "prod"}}}), id="another cluster"),
+        pytest.param(lambda: {**stated(2, 1), "metadata": {**stated(2, 1)["metadata"], "uid": "b"}}, id="a namesake"),
+    ],
+)
+async def test_who_is_closing_begins_nothing_whatever_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: Any) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    roster = make(tmp_path, monkeypatch, Alone("this"), Lists(), shutdown_seconds=25)
+    roster.observed(stated(1, 1))
+    last = actor(roster)
+    last.may_end.clear()
+    closing = asyncio.create_task(roster.close())
+    await asyncio.sleep(0)
+    roster.observed(event())
+    assert (actor(roster) is last, roster.closing) == (True, {})
+    last.may_end.set()
+    await closing
+
+
+async def test_what_is_finished_while_closing_hears_of_its_own_clusterstate(roster: Roster) -> None:
+    roster.observed(stated(1, 1))
+    last = actor(roster)
+    last.may_end.clear()
+    closing = asyncio.create_task(roster.close())
+    await asyncio.sleep(0)
+    roster.observed(stated(2, 2, suspend=True))
+    assert last.told == ["1", "2"]
+    last.may_end.set()
+    await closing
+
+
+async def test_what_is_deleted_while_closing_is_not_ended_twice(roster: Roster) -> None:
+    roster.observed(stated(1, 1))
+    last = actor(roster)
+    last.may_end.clear()
+    closing = asyncio.create_task(roster.close())
+    await asyncio.sleep(0)
+    roster.deleted(stated(2, 1))
+    await asyncio.sleep(0)
+    last.may_end.set()
+    await closing
+    assert (last.closes, roster.closing) == (1, {})
+
+
+async def test_one_that_cannot_be_handed_over_keeps_no_other_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replicas = Shared()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas, Lists())
+    for name in "abc":
+        one = stated(1, 1)
+        one["metadata"] = {**one["metadata"], "name": name, "uid": name}
+        roster.observed(one)
+    first, *others = roster.actors
+    broken, replicas.mine = roster._placed.pop(next(iter(roster._actors))), False
+    with pytest.raises(errors.InternalError, match=f"team/{first.name}$"):
+        roster.shares_changed()
+    assert roster.actors == (first,)
+    await settled(roster)
+    (left,) = roster._actors
+    roster._placed[left] = broken
+    roster.shares_changed()
+    assert roster.actors == ()
+    await settled(roster)
+    await ended(roster)
+    assert all(each.is_closed for each in (first, *others))
+
+
 async def test_a_late_event_does_not_undo_what_the_list_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replicas, api = Shared(), Lists()
     roster = make(tmp_path, monkeypatch, replicas, api)
@@ -423,6 +498,75 @@ async def test_a_namesake_with_the_same_generation_is_noted_anew(roster: Roster)
 
 
 # -- what is being restored --------------------------------------------------------------------------------------------
+
+
+# -- what ClusterStates of other replicas declare ----------------------------------------------------------------------
+
+
+WANTED = ObjectRef("", "ConfigMap", "team", "b")
+REMOTE = {"target": {"kubeConfig": {"secretRef": {"name": "prod", "key": "value"}}}}
+
+
+def claimants(roster: Roster, kubeconfig: str = "") -> tuple[str, ...]:
+    """Who declares the object in a cluster."""
+    return roster._targets.of_cluster(Place("", kubeconfig)).claimants(WANTED)
+
+
+def conflicting(version: int, generation: int, *, problems: int = 1, **spec: Any) -> dict[str, Any]:
+    """A ClusterState that declares what it cannot have."""
+    listed = [{"reason": "OwnerConflict", "message": "it is another's", "object": str(WANTED)}, *[{"message": "?"}] * (problems - 1)]
+    return {**stated(version, generation, **spec), "status": {"observedGeneration": generation, "problems": listed}}
+
+
+async def test_what_one_of_another_replica_declares_and_cannot_have_is_known_by_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roster = make(tmp_path, monkeypatch, Shared())
+    roster.observed(conflicting(1, 1, suspend=True))
+    (owner,) = claimants(roster)
+    assert (roster.is_elsewhere(owner), roster._targets.of_cluster(OWN).opaque("another")) == (True, "")
+    roster.observed(conflicting(2, 1, suspend=True, problems=20))
+    assert roster._targets.of_cluster(OWN).opaque("another") == owner
+    going = conflicting(3, 1, suspend=True, problems=20)
+    going["metadata"] = {**going["metadata"], "deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": [FINALIZER]}
+    roster.observed(going)
+    assert (claimants(roster), roster._targets.of_cluster(OWN).opaque("another")) == ((), "")
+
+
+async def test_one_of_another_replica_that_is_about_another_cluster_now_has_no_say_in_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roster = make(tmp_path, monkeypatch, Shared())
+    roster.observed(conflicting(1, 1))
+    assert roster._targets.of_cluster(OWN).catch_up("another", time.monotonic())
+    roster.observed(conflicting(2, 2, **REMOTE))
+    assert not roster._targets.of_cluster(OWN).catch_up("another", time.monotonic())
+    assert (claimants(roster), len(claimants(roster, "team/prod/value"))) == ((), 1)
+
+
+async def test_nothing_is_left_of_clusters_that_nobody_is_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roster = make(tmp_path, monkeypatch, Shared())
+    for number in range(1, 20):
+        roster.observed(conflicting(number, number, target={"kubeConfig": {"secretRef": {"name": f"prod-{number}", "key": "value"}}}))
+    assert list(roster._targets._claims) == ["team/prod-19/value"]
+    roster.deleted(conflicting(20, 20))
+    assert list(roster._targets._claims) == []
+
+
+async def test_what_is_declared_in_a_cluster_that_is_looked_at_is_known_to_all_who_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the last one leaves and another comes while the cluster is still watched."""
+    replicas = Shared()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas)
+    roster.observed(stated(1, 1))
+    (target,) = roster._placed.values()
+    for claims in roster._targets._claims.values():
+        for owner in roster._actors:
+            claims.leave(owner)
+    roster._targets.gone("another")
+    assert roster._targets.of_cluster(OWN) is target.index.claims
 
 
 def restored(version: int, *, is_whole: bool) -> dict[str, Any]:

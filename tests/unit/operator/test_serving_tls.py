@@ -1,6 +1,7 @@
 """The HTTP server by TLS, over real connections on the loopback interface.
 
-Aspects: what a client sees · a certificate that is exchanged counts for new connections, and open ones go on · what cannot be used changes nothing and is told once · what is wrong at
+Aspects: what a client sees · a certificate that is exchanged counts for new connections, and open ones go on, whatever type of key either has, and for
+who asks for an address too · what cannot be used changes nothing and is told once · what is wrong at
 the start · old protocols · plain HTTP without a directory.
 """
 
@@ -58,13 +59,13 @@ async def client(authority: Authority) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def shown(address: str, authority: Authority, **limits: ssl.TLSVersion) -> tuple[int, str]:
-    """Serial number of the certificate that a new connection is shown, and its protocol."""
+async def shown(address: str, authority: Authority, *, name: str = NAME, **limits: ssl.TLSVersion) -> tuple[int, str]:
+    """Serial number of the certificate that a new connection is shown, and its protocol. Who asks for an address names no server (RFC 6066, 3)."""
     context = ssl.create_default_context(cadata=authority.certificate)
-    for name, version in limits.items():
-        setattr(context, name, version)
+    for limit, version in limits.items():
+        setattr(context, limit, version)
     host, _, port = address.removeprefix("https://").rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname=NAME)
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname=name)
     told, protocol = writer.get_extra_info("peercert"), writer.get_extra_info("ssl_object").version()
     writer.close()
     return int(told["serialNumber"], 16), protocol
@@ -98,17 +99,21 @@ async def test_protocols_of_before_tls_1_2_are_refused(directory: Path, authorit
             await asyncio.open_connection(host, int(port), ssl=old, server_hostname=NAME)
 
 
+@pytest.mark.parametrize("name", [NAME, "127.0.0.1"], ids=["by-name", "by-address"])
+@pytest.mark.parametrize("before_is_rsa", [False, True], ids=["from-ec", "from-rsa"])
+@pytest.mark.parametrize("after_is_rsa", [False, True], ids=["to-ec", "to-rsa"])
 async def test_an_exchanged_certificate_counts_from_then_on_and_open_connections_go_on(
-    directory: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    directory: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str, *, before_is_rsa: bool, after_is_rsa: bool
 ) -> None:
     monkeypatch.setattr(serving_tls, "POLL_SECONDS", 0.01)
+    write(directory, authority.issue(NAME, "127.0.0.1", rsa_key=before_is_rsa))
     async with serving(directory) as address, client(authority) as session:
-        first = await shown(address, authority)
+        first = await shown(address, authority, name=name)
         async with session.get(f"{address}/healthz", server_hostname=NAME) as answer:
             await answer.read()
-        write(directory, authority.issue(NAME))
+        write(directory, authority.issue(NAME, "127.0.0.1", rsa_key=after_is_rsa))
         async with asyncio.timeout(5):
-            while await shown(address, authority) == first:
+            while await shown(address, authority, name=name) == first:
                 await asyncio.sleep(0.01)
         async with session.get(f"{address}/healthz", server_hostname=NAME) as answer:
             assert answer.status == 200

@@ -23,6 +23,7 @@ from cvstate_operator.plan.incident_course import (
     Phase,
 )
 from cvstate_operator.plan.incidents import Incidents, Notice
+from cvstate_operator.plan.troubles import unresolved
 from cvstate_operator.telemetry.notice_bodies import KEPT_SECONDS
 from tests.unit.plan.test_troubles import status
 
@@ -450,6 +451,111 @@ def test_an_incident_that_ended_while_nobody_was_here_is_resolved() -> None:
     life = Life(at=10 * HOUR, first=wrong())
     life.well(HOUR)
     assert life.phases == [RESOLVED]
+
+
+def before_a_gap(found: dict[str, Any], *gap: tuple[str, str, str]) -> dict[str, Any]:
+    """The status after `found` in which conditions say nothing, as the operator writes it."""
+    told = status(*gap)
+    return {**told, "unresolved": unresolved(found, told["conditions"])}
+
+
+@pytest.mark.parametrize("kind", ["Webhook", "Slack", "Alertmanager"])
+def test_what_was_opened_shortly_before_a_restart_is_resolved(kind: str) -> None:
+    to = target(kind=kind, minDuration="5m")
+    before = Life(to)
+    before.trouble(8 * MINUTE)
+    assert before.phases[0] is OPENED
+    after = Life(to, at=8 * MINUTE, first=wrong())
+    after.trouble(2 * MINUTE)
+    after.well(HOUR)
+    assert (after.phases[-1], after.times[-1]) == (RESOLVED, 15 * MINUTE)
+    assert after.phases.count(RESOLVED) == 1
+    assert (after.sent[-1][1].started_at, after.sent[-1][1].ended_at) == (START, _at(10 * MINUTE))
+
+
+@pytest.mark.parametrize(
+    "gap", [("Healthy", "Unknown", "Progressing"), ("Healthy", "False", "Progressing"), ("Healthy", "Unknown", "NotEvaluated")]
+)
+@pytest.mark.parametrize("age", [10 * MINUTE, 10 * HOUR])
+def test_what_was_opened_before_a_roll_out_and_a_restart_in_it_is_resolved(gap: tuple[str, str, str], age: float) -> None:
+    degraded = wrong(("Healthy", "False", "Degraded"), text="crash loop")
+    before = Life()
+    before.trouble(age, degraded)
+    assert before.phases == [OPENED]
+    after = Life(at=age, first=before_a_gap(degraded, gap))
+    after.wait(30)
+    after.well(HOUR)
+    assert after.phases == [RESOLVED]
+    (_, resolved) = after.sent[0]
+    assert (str(resolved.key), resolved.message, resolved.severity.value) == ("shop/web/Degraded", "crash loop", "Critical")
+
+
+def test_what_was_opened_before_a_roll_out_is_not_opened_again_by_a_restart_in_it() -> None:
+    degraded = wrong(("Healthy", "False", "Degraded"))
+    life = Life(at=10 * HOUR, first=before_a_gap(degraded, ("Healthy", "Unknown", "Progressing")))
+    life.wait(MINUTE)
+    life.trouble(HOUR, wrong(("Healthy", "False", "Degraded"), since=life.now))
+    assert life.phases == []
+
+
+def test_what_was_opened_before_a_window_closed_is_resolved_after_a_restart_while_it_was() -> None:
+    drift = ("Drifted", "True", "DriftDetected")
+    before = Life()
+    before.trouble(HOUR, wrong(drift, window={"state": "Open"}))
+    assert before.phases == [OPENED]
+    held = wrong(drift, window={"state": "Closed", "blocks": ["DriftRepair"]})
+    after = Life(at=2.5 * HOUR, first=held)
+    after.wait(HOUR)
+    assert after.phases == [], "the window is closed still"
+    after.well(HOUR)
+    assert after.phases == [RESOLVED]
+
+
+def test_drift_that_became_less_severe_than_a_target_wants_is_resolved_after_a_restart() -> None:
+    drift = ("Drifted", "True", "DriftDetected")
+    life = Life(target(severities=["Critical"]), at=HOUR, first=wrong(drift, drift={"highest": "High"}))
+    life.well(HOUR)
+    assert life.phases == [RESOLVED]
+
+
+@pytest.mark.parametrize(
+    ("to", "age"),
+    [
+        pytest.param(target(severities=["Info"]), HOUR, id="of-a-severity-that-it-never-has"),
+        pytest.param(target(minDuration="5m"), 4 * MINUTE, id="younger-than-it-has-to-be"),
+        pytest.param(target(namespaces=["team-a"]), HOUR, id="of-another-namespace"),
+    ],
+)
+def test_after_a_restart_no_end_is_told_of_what_cannot_have_been_told(to: NoticeTarget, age: float) -> None:
+    life = Life(to, at=age, first=wrong())
+    life.well(HOUR)
+    assert life.sent == []
+
+
+def test_what_may_have_been_told_is_over_with_its_clusterstate_and_forgotten() -> None:
+    life = Life(at=2 * MINUTE, first=wrong())
+    life.incidents.forget("shop", "web", is_gone=True, now=_at(life.now))
+    life.take()
+    assert life.phases == [RESOLVED]
+    ended = Life(at=2 * MINUTE, first=wrong())
+    ended.well(2 * DAY)
+    assert (ended.phases, ended.incidents.next_at, ended.incidents._known) == ([RESOLVED], None, {("shop", "web"): {}})
+
+
+@settings(max_examples=25)
+@given(rhythms(2 * HOUR, 2 * HOUR), st.sampled_from(["0s", "1m", "10m"]), st.floats(0, DAY))
+@example([(2 * MINUTE, 58 * MINUTE)] * 1000, "1m", 5 * MINUTE)
+@example([(30.0, 2 * MINUTE), (2 * MINUTE, 2 * MINUTE)] * 500, "1m", 5 * MINUTE)
+def test_after_a_restart_too_whatever_comes_and_goes_makes_five_messages_a_day_at_most(
+    rhythm: Sequence[tuple[float, float]], least: str, age: float
+) -> None:
+    life = Life(target(minDuration=least), at=age, first=wrong())
+    for bad, good in rhythm[:100]:
+        life.trouble(bad)
+        life.well(good)
+    life.wait(2 * DAY)
+    assert most_in_a_day(life.times) <= 5
+    assert life.open == 0
 
 
 # -- Alertmanager -------------------------------------------------------------------------------------------------------

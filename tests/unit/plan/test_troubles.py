@@ -1,6 +1,7 @@
 """Troubles.
 
-Aspects: which conditions are trouble, and which are not · their severity · what says nothing · what Ready hides · what is another word for the same · windows.
+Aspects: which conditions are trouble, and which are not · their severity · what says nothing · what Ready hides · what is another word for the same · windows ·
+what is unresolved.
 """
 
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from cvstate_operator.api.notices import MuteInWindows, NoticeSeverity
-from cvstate_operator.plan.troubles import Sight, read
+from cvstate_operator.plan.troubles import Sight, read, unresolved
 
 AT = "2026-05-01T10:00:00Z"
 WELL = {"Ready": "True", "SourceReady": "True", "Healthy": "True", "Drifted": "False", "Accepted": "True"}
@@ -172,3 +173,59 @@ def test_closed_windows_mute(sight: Sight, reason: str, mute: MuteInWindows, is_
 def test_the_revision_is_the_one_attempted_last() -> None:
     assert read(status(lastAttemptedRevision="main@sha1:b", source={"revision": "main@sha1:c"})).revision == "main@sha1:b"
     assert read(status(source={"revision": "main@sha1:c"})).revision == "main@sha1:c"
+
+
+# -- what is unresolved -------------------------------------------------------------------------------------------------
+
+DEGRADED = ("Healthy", "False", "Degraded")
+GAP = ("Healthy", "Unknown", "Progressing")
+KEPT = {"type": "Healthy", "reason": "Degraded", "severity": "Critical", "message": "Healthy is False", "since": AT}
+
+
+def after(before: dict[str, Any], *told: tuple[str, str, str]) -> dict[str, Any]:
+    found = status(*told)
+    return {**found, "unresolved": unresolved(before, found["conditions"])}
+
+
+def test_what_a_condition_told_of_is_kept_while_it_says_nothing_and_read_as_it_was() -> None:
+    first = after(status(DEGRADED), GAP)
+    second = after(first, ("Healthy", "False", "Progressing"))
+    assert first["unresolved"] == second["unresolved"] == [KEPT]
+    assert read(second).unresolved == read(status(DEGRADED)).troubles
+    assert reasons(read(second)) == set(), "whoever saw it knows it; nothing is claimed of now"
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        pytest.param(status(), GAP, id="nothing-was-wrong"),
+        pytest.param(status(GAP), GAP, id="nothing-was-said-before"),
+        pytest.param(status(DEGRADED), ("Healthy", "True", "Healthy"), id="it-is-over"),
+        pytest.param(status(DEGRADED), DEGRADED, id="it-is-told-still"),
+        pytest.param({**status(GAP), "unresolved": [KEPT]}, ("Healthy", "True", "Healthy"), id="it-is-over-after-a-gap"),
+        pytest.param({**status(GAP), "unresolved": [KEPT]}, ("Healthy", "False", "SignalBreached"), id="something-else-is-wrong"),
+        pytest.param(status(("Ready", "False", "Suspended")), ("Ready", "Unknown", "Progressing"), id="it-was-wanted"),
+        pytest.param({}, GAP, id="the-first-status"),
+    ],
+)
+def test_what_is_over_or_told_or_was_never_wrong_is_not_unresolved(before: dict[str, Any], told: tuple[str, str, str]) -> None:
+    assert after(before, told)["unresolved"] == []
+
+
+def test_what_a_condition_told_of_that_is_absent_now_is_kept() -> None:
+    found = [one for one in status()["conditions"] if one["type"] != "Healthy"]
+    assert unresolved(status(DEGRADED), found) == [KEPT]
+
+
+def test_what_two_conditions_told_of_and_one_still_tells_is_not_unresolved() -> None:
+    failed = ("SourceReady", "False", "FetchFailed")
+    assert after(status(failed, ("Ready", "False", "FetchFailed")), failed, ("Ready", "Unknown", "Progressing"))["unresolved"] == []
+
+
+def test_what_is_kept_of_a_message_is_short_and_one_line() -> None:
+    before = status(DEGRADED)
+    for condition in before["conditions"]:
+        condition["message"] = "x\n" * 20_000
+    (kept,) = unresolved(before, status(GAP)["conditions"])
+    assert len(kept["message"]) <= 1000
+    assert "\n" not in kept["message"]

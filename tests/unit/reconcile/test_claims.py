@@ -175,3 +175,39 @@ def test_one_that_was_handed_over_is_waited_for_until_it_is_known_how_far_it_is(
     claims.elsewhere("two", ("", ""), "", LATE)
     assert claims.catch_up("one", LATE + 1)
     assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS + 1)
+
+
+def test_one_elsewhere_declares_what_its_status_has_a_problem_with(claims: Claims) -> None:
+    source = (OLD.repository, OLD.ref)
+    claims.elsewhere("three", source, OLD.commit, LATE, told=[str(A)])
+    assert (claims.claimants(A), claims.claimants(B)) == (("one", "three"), ("two",))
+    claims.elsewhere("three", source, OLD.commit, LATE, told=[str(B)])
+    assert (claims.claimants(A), claims.claimants(B)) == (("one",), ("three", "two"))
+
+
+def test_one_whose_status_has_no_room_for_all_may_declare_anything_of_those_who_read_the_same_ref(claims: Claims) -> None:
+    claims.join("other", 0.0)
+    claims.want("other", {B}, artifact("3" * 40, ref="branch other"), 0.0)
+    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE, is_cut=True)
+    assert [claims.opaque(owner) for owner in ("one", "two", "other", "three")] == ["three", "three", "", ""]
+    assert claims.opaque("restarted and not known yet") == "three"
+    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE)
+    assert claims.opaque("one") == ""
+
+
+def test_what_one_declared_that_is_handed_over_stands_until_its_status_is_heard_of(claims: Claims) -> None:
+    claims.move_away("two", LATE)
+    assert claims.claimants(B) == ("two",)
+    assert claims.catch_up("one", LATE + 1)
+    claims.elsewhere("two", (OLD.repository, OLD.ref), OLD.commit, LATE + 2)
+    assert claims.claimants(B) == ()
+
+
+def test_nothing_is_left_of_refs_that_nobody_follows_any_more(claims: Claims) -> None:
+    for number in range(100):
+        claims.want("one", {A}, artifact(f"{number:040}", ref=f"branch {number}"), LATE)
+        claims.elsewhere("three", (OLD.repository, f"tag {number}"), OLD.commit, LATE)
+    assert len(claims._newest) == 3
+    for owner in ("one", "two", "three"):
+        claims.leave(owner)
+    assert (claims.is_used, claims._newest) == (False, {})

@@ -1,7 +1,7 @@
 """What is done about drift: the pipeline by spec.drift and spec.apply.conflicts.
 
 Aspects: Alert and Ignore · Approve: what is waited for, what an approval covers and for how long · transientFor · fights that end, and start again, and what is
-no fight · fields of others by conflicts · extra fields · a new commit while a field is left alone.
+no fight · fields of others by conflicts · extra fields · a new commit while a field is left alone · objects of which memory has no room for a snapshot.
 """
 
 from datetime import timedelta
@@ -41,6 +41,14 @@ async def paint(stage: Stage, colour: str = "red", *, manager: str = "kubectl-ed
     """Somebody paints A, and a pass follows."""
     stage.cluster.set_field(ref("a"), "data/colour", colour, manager=manager)
     return await stage.run()
+
+
+async def test_an_object_of_which_there_is_no_snapshot_is_read_and_repaired_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = await staged()
+    monkeypatch.setattr(stage.index, "_snapshot_limit", 0)
+    outcome = await paint(stage)
+    assert (actions(outcome), data(stage)["colour"], stage.cluster.reads) == ({"a": Action.REPAIR}, "blue", ["a"])
+    assert (await stage.run(full=True)).is_converged
 
 
 # -- Alert, Ignore -----------------------------------------------------------------------------------------------------

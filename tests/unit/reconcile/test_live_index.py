@@ -1,9 +1,10 @@
 """The live index.
 
 Aspects: whose objects there are · copied labels · the echo of our own writes · changes while we write · what matters and what does not · changing owners ·
-who is told that an object became free · what is gone · verifying · replaced objects · versions of one kind.
+who is told that an object became free · what is gone · verifying · replaced objects · versions of one kind · room for snapshots.
 """
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -433,3 +434,84 @@ def test_the_namespaces_of_an_applyset_are_those_of_its_members(index: LiveIndex
     assert index.namespaces(OWNER) == frozenset({"default"})
     assert index.namespaces(RIVAL) == frozenset({"theirs"})
     assert index.namespaces("nobody") == frozenset()
+
+
+# -- snapshots ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_more_snapshots_are_kept_than_have_room_and_the_objects_are_known_all_the_same(touched: Touched) -> None:
+    size = len(orjson.dumps(applied(version="5")))
+    index = LiveIndex(lambda owner, ref: touched.append((owner, ref)), snapshot_bytes=2 * size)
+    for name in "abc":
+        index.observed(CONFIG_MAP, applied(name, version="5"))
+    assert {ref.name for ref, live in index.members(OWNER).items() if live.snapshot} == {"a", "b"}
+    assert (index.count(OWNER), len(touched)) == (3, 3)
+
+
+@pytest.mark.parametrize("how", ["verified", "gone", "written", "let-go"])
+def test_there_is_room_again_for_a_snapshot_when_another_is_not_needed_any_more(how: str) -> None:
+    size = len(orjson.dumps(applied(version="5")))
+    index = LiveIndex(lambda owner, ref: None, snapshot_bytes=size)
+    index.observed(CONFIG_MAP, applied("a", version="5"))
+    before = index.get(A)
+    assert before is not None
+    if how == "verified":
+        index.verified(A, before)
+    elif how == "gone":
+        index.gone(CONFIG_MAP, A, "6")
+    elif how == "written":
+        write(index, applied(version="6"))
+    else:
+        index.observed(CONFIG_MAP, applied(version="6", digest="", managedFields=[]))
+    index.observed(CONFIG_MAP, applied("b", version="7"))
+    live = index.get(ref("b"))
+    assert live is not None
+    assert live.snapshot is not None
+
+
+def test_one_snapshot_of_an_object_has_room_however_often_it_changes() -> None:
+    index = LiveIndex(lambda owner, ref: None, snapshot_bytes=len(orjson.dumps(applied(version="10"))))
+    for version in range(10, 60):
+        index.observed(CONFIG_MAP, applied(version=str(version)))
+        live = index.get(A)
+        assert live is not None
+        assert live.snapshot is not None
+
+
+def test_a_snapshot_takes_no_more_than_its_text(index: LiveIndex) -> None:
+    tracemalloc.start()
+    try:
+        index.observed(CONFIG_MAP, applied(version="5"))
+        live = index.get(A)
+        assert live is not None
+        assert live.snapshot is not None
+        (trace,) = (
+            each for each in tracemalloc.take_snapshot().traces if tracemalloc.get_object_traceback(live.snapshot) == each.traceback
+        )
+    finally:
+        tracemalloc.stop()
+    assert trace.size < len(live.snapshot) + 64
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_left_of_owners_that_an_object_had(index: LiveIndex) -> None:
+    """Anybody may label objects with whatever they like, as often as they like."""
+    for version in range(1, 101):
+        index.observed(CONFIG_MAP, applied(version=str(version), owner=f"applyset-{version}-v1"))
+        index.observed(CONFIG_MAP, applied("copy", version=str(version), owner=f"applyset-copy-{version}-v1", digest=""))
+    assert (len(index._members), len(index._joined)) == (2, 2)
+    for name in ("a", "copy"):
+        index.gone(CONFIG_MAP, ref(name), "1000")
+    assert (index._members, index._joined) == ({}, {})
+
+
+def test_another_member_is_another_number_also_after_there_was_none(index: LiveIndex) -> None:
+    found = [index.membership_of(OWNER)]
+    for version in (1, 3):
+        index.observed(CONFIG_MAP, applied(version=str(version)))
+        found.append(index.membership_of(OWNER))
+        index.gone(CONFIG_MAP, A, str(version + 1))
+    assert found[0] == index.membership_of(OWNER) == 0
+    assert len(set(found)) == 3

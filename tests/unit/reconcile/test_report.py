@@ -2,9 +2,10 @@
 
 Aspects: conditions for each situation · what the status says and how large it gets · texts are stable · revisions move only when they are reached ·
 what waits, and for whom · events only for news · Secrets stay secret · signatures · evidence of the render · work in progress · a spec that makes no
-sense · a pass that broke off.
+sense · a pass that broke off · what was wrong and is not over.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -936,3 +937,36 @@ def test_what_an_earlier_life_told_of_a_failure_is_not_told_again(error: errors.
     teller = told.Teller(write(error, previous=status(CONVERGED), generation=1, now=LATER))
     assert failures(teller, error) == []
     assert len(failures(teller, errors.ServerTimeoutError("no answer"))) == 1
+
+
+DEGRADED = replace(CONVERGED, missing=(ref("a"),))
+"""An object is not there, which Healthy tells."""
+SPEC_ERROR = errors.InvalidSpecError("spec.source.git.url: does not match; correct the ClusterState")
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(lambda before: report.invalid_spec(SPEC_ERROR, previous=before, generation=2, now=LATER), id="invalid-spec"),
+        pytest.param(
+            lambda before: report.status(replace(CONVERGED, evaluated=False), previous=before, generation=1, handled_at=None, now=LATER),
+            id="nothing-compared",
+        ),
+    ],
+)
+def test_what_was_wrong_is_kept_while_its_condition_says_nothing_and_no_longer(then: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    degraded = status(DEGRADED)
+    (was,) = [one for one in degraded["conditions"] if one["type"] == "Healthy"]
+    assert (was["reason"], "unresolved" in degraded) == ("Degraded", False)
+    found = then(degraded)
+    kept = {"type": "Healthy", "reason": "Degraded", "severity": "Critical", "message": was["message"], "since": NOW}
+    assert kept in found["unresolved"]
+    assert kept in report.progressing(found, generation=3, message="applying", now=LATER)["unresolved"]
+    well = report.status(CONVERGED, previous=found, generation=3, handled_at=None, now=LATER)
+    assert "unresolved" not in well
+
+
+def test_what_lasts_while_a_revision_is_applied_is_told_by_its_condition() -> None:
+    found = report.progressing(status(DEGRADED), generation=2, message="applying", now=LATER)
+    assert "Healthy" not in {one["type"] for one in found.get("unresolved", ())}
+    assert next(one for one in found["conditions"] if one["type"] == "Healthy")["reason"] == "Degraded"

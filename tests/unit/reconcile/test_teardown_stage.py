@@ -1,6 +1,6 @@
 """A ClusterState that is being deleted with its objects.
 
-Aspects: what goes, in which order, and what stays · gates hold it · errors and finalizers are told · it goes on where it was.
+Aspects: what goes, in which order, and what stays · what others elsewhere asked for is given to them · gates hold it · errors and finalizers are told · it goes on where it was.
 """
 
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from cvstate_operator import errors
+from cvstate_operator.api.names import CLAIMED_BY
+from cvstate_operator.objects.ownership import PART_OF_LABEL
 from cvstate_operator.reconcile import teardown_stage
-from tests.unit.builders import CONFIG_MAP, NAMESPACE, RIVAL, SECRET, WEBHOOK, applied, body, ref
+from tests.unit.builders import CONFIG_MAP, NAMESPACE, OWNER, RIVAL, SECRET, WEBHOOK, applied, body, ref
 from tests.unit.reconcile.fakes import Stage, spec
 
 A, B = body("a", data={"colour": "blue"}), body("b", data={"colour": "blue"})
@@ -77,6 +79,74 @@ async def test_what_settings_annotations_or_others_keep_stays() -> None:
     await torn(stage)
     assert await torn(stage) == ([], "", 4)
     assert stage.names() == {"team", "kept", "asked", "b"}
+
+
+# -- what another replica's asked for ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def asked() -> Stage:
+    """A ClusterState of another replica marked b as wanted."""
+    stage = Stage()
+    stage.elsewhere.add(RIVAL)
+    stage.index.claims.join(OWNER, 0.0)
+    await stage.commit(A, B)
+    stage.cluster.objects[ref("b")]["metadata"]["annotations"][CLAIMED_BY] = RIVAL
+    stage.cluster._store(ref("b"), stage.cluster.objects[ref("b")])
+    return stage
+
+
+async def test_what_one_elsewhere_asked_for_is_given_and_not_deleted(asked: Stage) -> None:
+    await torn(asked)
+    assert await torn(asked) == ([], "", 0)
+    assert (asked.names(), asked.cluster.objects[ref("b")]["metadata"]["labels"][PART_OF_LABEL]) == ({"b"}, RIVAL)
+
+
+async def test_what_is_protected_is_given_as_well(asked: Stage) -> None:
+    asked.spec = spec(protected=["ConfigMap"])
+    await torn(asked)
+    assert await torn(asked) == ([], "", 1)
+    assert asked.cluster.objects[ref("b")]["metadata"]["labels"][PART_OF_LABEL] == RIVAL
+
+
+async def test_what_one_asked_for_that_is_gone_is_deleted(asked: Stage) -> None:
+    asked.elsewhere.clear()
+    await torn(asked)
+    assert (asked.names(), await torn(asked)) == (set(), ([], "", 0))
+
+
+async def test_what_cannot_be_given_stays_and_keeps_it_and_is_told(asked: Stage) -> None:
+    asked.cluster.failures["b"] = [errors.ForbiddenError("may not patch it")]
+    await torn(asked)
+    left, why, _ = await torn(asked)
+    assert (asked.names(), left, "may not patch it" in why) == ({"b"}, ["b"], True)
+    del asked.cluster.failures["b"]
+    await torn(asked)
+    assert await torn(asked) == ([], "", 0)
+
+
+async def test_what_one_elsewhere_declares_and_may_not_ask_for_stays(stage: Stage) -> None:
+    stage.index.claims.elsewhere(RIVAL, ("", ""), "1" * 40, -1000.0, told=[str(ref("b"))])
+    await torn(stage)
+    assert await torn(stage) == ([], "", 1)
+    assert stage.names() == {"b"}
+
+
+async def test_nothing_goes_while_one_elsewhere_may_declare_more_than_it_can_tell(stage: Stage) -> None:
+    stage.index.claims.elsewhere(RIVAL, ("", ""), "1" * 40, -1000.0, is_cut=True)
+    left, why, _ = await torn(stage)
+    assert (stage.names(), left, RIVAL in why) == ({"a", "b"}, ["a", "b"], True)
+
+
+async def test_what_another_comes_to_declare_between_two_deletes_stays(stage: Stage) -> None:
+    stage.index.claims.join(RIVAL, -1000.0)
+    stage.cluster.after_delete = lambda: stage.index.claims.want(RIVAL, {ref("b")}, stage.git.head, stage.clock.seconds)
+    await torn(stage)
+    assert stage.names() == {"b"}
+    assert await torn(stage) == ([], "", 1)
+
+
+# -- whose they are, and what holds them -------------------------------------------------------------------------------
 
 
 async def test_nothing_of_anybody_else_goes(stage: Stage) -> None:

@@ -16,15 +16,17 @@ from cvstate_operator.render.turns import Turns
 _dead: list[object] = []
 
 
-def end(journal: Journal, *renders: str) -> None:
-    """The process dies while these are under way: no `with` statement ends."""
+def end(journal: Journal, *renders: str, is_lasting: bool = True) -> None:
+    """The process dies while these are under way, for some seconds already: no `with` statement ends."""
     _dead.append(under_way := journal.under_way(renders))
-    under_way.__enter__()
+    lasts = under_way.__enter__()
+    if is_lasting:
+        lasts()
 
 
-def die(directory: Path, *renders: str, now: float = 0.0) -> None:
+def die(directory: Path, *renders: str, now: float = 0.0, is_lasting: bool = True) -> None:
     """A process begins, and dies while these are under way."""
-    end(Journal(directory, now=lambda: now), *renders)
+    end(Journal(directory, now=lambda: now), *renders, is_lasting=is_lasting)
 
 
 def life(directory: Path, now: float = 0.0) -> Journal:
@@ -79,6 +81,26 @@ def test_one_death_counts_once_however_often_it_was_under_way(tmp_path: Path) ->
     assert life(tmp_path).refused_seconds("a") == 0
 
 
+def test_a_death_right_after_the_begin_counts_half(tmp_path: Path) -> None:
+    for deaths in range(1, 5):
+        die(tmp_path, "a", now=10.0, is_lasting=False)
+        journal = life(tmp_path, now=10.0)
+        assert journal.is_suspect("a")
+        assert (journal.refused_seconds("a") > 0) == (deaths == 4)
+
+
+def test_a_process_that_was_asked_to_end_accuses_nobody_and_clears_nobody(tmp_path: Path) -> None:
+    die(tmp_path, "suspect")
+    journal = life(tmp_path)
+    end(journal, "a")
+    with journal.under_way(["suspect"]) as lasts:
+        journal.close()
+        lasts()
+    end(journal, "b")
+    after = life(tmp_path)
+    assert [after.is_suspect(name) for name in ("a", "b", "suspect")] == [False, False, True]
+
+
 def test_what_nobody_asks_for_is_forgotten(tmp_path: Path) -> None:
     die(tmp_path, "a")
     life(tmp_path)
@@ -86,7 +108,7 @@ def test_what_nobody_asks_for_is_forgotten(tmp_path: Path) -> None:
     assert not life(tmp_path, now=KEPT_SECONDS + 1).is_suspect("a")
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"1", b'{"a": 1}', b'{"a": [1]}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[", b"1", b'{"a": 1}', b'{"a": [1]}', b'{"blame": 1, "renders": "a"}', b"\xff"])
 def test_a_damaged_journal_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "deaths.json").write_bytes(content)
     (tmp_path / "under-way-1").write_bytes(content)

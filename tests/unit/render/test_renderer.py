@@ -300,7 +300,7 @@ async def test_a_render_that_eats_too_much_memory_is_refused_and_tried_alone_bef
     place.children.run = noted  # type: ignore[method-assign]
     with pytest.raises(errors.RenderTooLargeError, match="needs more memory than one render may have"):
         await place.render(EATER)
-    small, alone = place.memory.division.renders.size_bytes, place.memory.division.alone_bytes
+    small, alone = place.memory.division.renders.size_bytes, place.memory.division.render_alone_bytes
     assert [(limits.memory_bytes, limits.is_most) for limits in asked] == [(small, False), (alone, True)]
     asked.clear()
     with pytest.raises(errors.RenderTooLargeError):

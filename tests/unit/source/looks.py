@@ -12,12 +12,11 @@ from cvstate_operator.source import fetch
 POLICY = AddressPolicy(files=True, insecure=True)
 
 
-def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    """One look at `url`, with the bare repository `cache`; `more` are further members of the request, or of what is wanted."""
+def request_for(url: str, cache: Path, *, ref: dict[str, str] | None = None) -> dict[str, Any]:
+    """A request that wants the root of `url`, with the bare repository `cache`."""
     ref = ref or {"branch": "main"}
     kind = next(kind for kind in ("commit", "name", "semver", "tag", "branch") if kind in ref)
-    want = {"path": ".", "known": "", "baseline": ""}
-    request = {
+    return {
         "repository": str(cache),
         "url": url,
         "ref": ref,
@@ -29,7 +28,15 @@ def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: An
         "verify": None,
         "policy": asdict(POLICY),
         "room": NO_LIMIT,
+        "refused": "",
+        "wants": [{"path": ".", "known": "", "baseline": ""}],
     }
+
+
+def look(cache: Path, url: str, *, ref: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """One look at `url`, with the bare repository `cache`; `more` are further members of the request, or of what is wanted."""
+    request = request_for(url, cache, ref=ref)
+    [want] = request["wants"]
     want = {name: more.pop(name, default) for name, default in want.items()}
     found = fetch.handle({**request, **more, "wants": [want]})
     [answer] = found["answers"]

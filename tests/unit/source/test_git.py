@@ -29,6 +29,7 @@ from cvstate_operator.source.git import CONCURRENT_PER_HOST, CONCURRENT_READERS,
 from cvstate_operator.source.refs import Chosen
 from tests.support import signing
 from tests.support.signing import SshKey
+from tests.unit.source.looks import request_for
 
 POLICY = AddressPolicy(files=True, insecure=True)
 FETCHES = Memory().division.fetches.at_once
@@ -294,6 +295,50 @@ async def test_one_tenant_whose_servers_hang_holds_up_nobody_else(sources: GitSo
     await asyncio.gather(*hung, return_exceptions=True)
 
 
+class Hanging:
+    """Servers whose name has `silent` never answer; others say no at once."""
+
+    def __init__(self, children: InProcess) -> None:
+        self.go = asyncio.Event()
+        children.work = self._work
+
+    async def _work(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "silent" in request["url"]:
+            await self.go.wait()
+        raise errors.FetchFailedError("asked")
+
+
+async def ask(sources: GitSources, host: str, namespace: str, number: int = 0) -> None:
+    git = GitSource.model_validate({"url": f"https://{host}.example.org/r{number}", "timeout": "5s"})
+    await fetched(sources, git, access=Access(namespace=namespace))
+
+
+async def test_a_silent_host_that_several_tenants_ask_leaves_slots_to_others(cache: GitCache, children: InProcess) -> None:
+    sources, hanging = GitSources(cache, children, POLICY, memory=Memory(2**30)), Hanging(children)
+    hung = [asyncio.ensure_future(ask(sources, "silent", namespace, number)) for namespace in "ab" for number in range(12)]
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        with pytest.raises(errors.FetchFailedError, match="asked"):
+            await ask(sources, "good", "c")
+    hanging.go.set()
+    await asyncio.gather(*hung, return_exceptions=True)
+
+
+async def test_many_silent_hosts_of_several_tenants_hold_up_nobody_for_long(
+    cache: GitCache, children: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.source.git.QUICK_SECONDS", 0.05)
+    sources, hanging = GitSources(cache, children, POLICY, memory=Memory(2**30)), Hanging(children)
+    hung = [asyncio.ensure_future(ask(sources, f"silent-{namespace}{number}", namespace)) for namespace in "abdefg" for number in range(4)]
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        with pytest.raises(errors.FetchFailedError, match="asked"):
+            await ask(sources, "good", "c")
+    assert sources._slow
+    hanging.go.set()
+    await asyncio.gather(*hung, return_exceptions=True)
+
+
 async def test_waiting_for_others_takes_no_longer_than_a_look_may(sources: GitSources, children: InProcess) -> None:
     go = asyncio.Event()
 
@@ -303,7 +348,7 @@ async def test_waiting_for_others_takes_no_longer_than_a_look_may(sources: GitSo
 
     children.work = wait
     git = GitSource.model_validate({"url": "https://h.example.org/r", "timeout": "50ms"})
-    first = asyncio.ensure_future(fetched(sources, git))
+    first = asyncio.ensure_future(fetched(sources, git.model_copy(update={"timeout": "30s"})))
     await asyncio.sleep(0)
     with pytest.raises(errors.FetchTimeoutError, match="had to wait"):
         await fetched(sources, git)
@@ -618,7 +663,7 @@ async def test_a_revision_says_what_was_followed_and_where_it_led(
 
 def bounded(cache: GitCache, children: InProcess) -> GitSources:
     """In a cache that keeps 12,800 bytes: a fetch is lent 100 at first, and 6,400 at most."""
-    return GitSources(cache, children, POLICY, room=Room(19_200, {"git": cache}))
+    return GitSources(cache, children, POLICY, room=Room(24_000, {"git": cache}))
 
 
 async def test_a_repository_that_does_not_fit_gets_more_room_by_steps(upstream: Repository, cache: GitCache, children: InProcess) -> None:
@@ -630,12 +675,12 @@ async def test_a_repository_that_does_not_fit_gets_more_room_by_steps(upstream: 
     children.work = work
     sources = bounded(cache, children)
     assert await fetched(sources, source(upstream))
-    assert [request["room"] for request in children.requests] == [100, 800, 6400]
-    assert [limits.file_bytes for limits in children.limits] == [100, 800, 6400]
+    assert [request["room"] for request in children.requests] == [100, 400, 1600]
+    assert [limits.file_bytes for limits in children.limits] == [100, 400, 1600]
     cache.discard(children.requests[0]["repository"])
     await sources._room.survey()
     assert await fetched(sources, source(upstream))
-    assert children.requests[-1]["room"] == 6400  # what it needed is known
+    assert children.requests[-1]["room"] == 1600  # what it needed is known
     assert len(children.requests) == 4
 
 
@@ -655,6 +700,119 @@ async def test_a_repository_that_is_too_large_is_refused_and_keeps_nothing_from_
     with pytest.raises(errors.RepoTooLargeError, match="cacheBytes"):
         await fetched(sources, source(other))
     assert await fetched(sources, source(upstream))
+
+
+async def test_a_commit_that_was_too_large_evicts_nobody_again_and_another_one_is_tried(
+    upstream: Repository, cache: GitCache, children: InProcess
+) -> None:
+    too_large = "1" * 40
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if too_large:
+            raise ChildStarvedError("too little", lacks="room", of=too_large)
+        return await children.really({**request, "room": 2**40})
+
+    children.work = work
+    sources = bounded(cache, children)
+    for _ in range(2):
+        with pytest.raises(errors.RepoTooLargeError):
+            await fetched(sources, source(upstream))
+    assert [request["room"] for request in children.requests] == [100, 400, 1600, 6400, 100]
+    assert children.requests[-1]["refused"] == too_large
+    too_large = "2" * 40
+    with pytest.raises(errors.RepoTooLargeError):
+        await fetched(sources, source(upstream))
+    assert [request["room"] for request in children.requests[5:]] == [100, 400, 1600, 6400]
+    too_large = ""
+    assert await fetched(sources, source(upstream))
+
+
+async def test_a_repository_that_grows_by_every_push_is_made_anew_at_its_bound(
+    upstream: Repository, cache: GitCache, children: InProcess
+) -> None:
+    room = Room(2**20, {"git": cache})
+    sources = GitSources(cache, children, POLICY, room=room)
+    first = await fetched(sources, source(upstream))
+    Path(first.repository, "objects", "grown").write_bytes(b"x" * room.most_bytes)
+    await room.note("git", first.repository)
+    newest = upstream.commit({"n.yaml": "1"})
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if request["room"] < room.first_bytes:
+            raise ChildStarvedError("too little", lacks="room")
+        return await children.really({**request, "room": 2**40})
+
+    children.work = work
+    assert (await fetched(sources, source(upstream))).commit == newest
+    assert room.used_bytes("git") < room.most_bytes
+
+
+async def test_who_waits_for_memory_is_told_so(upstream: Repository, cache: GitCache, children: InProcess) -> None:
+    memory = Memory(2**30)
+    sources = GitSources(cache, children, POLICY, memory=memory)
+    children.work = fails(ChildStarvedError("out of memory", lacks="memory"))
+    async with memory.fetch_alone.turn("other"):
+        with pytest.raises(errors.FetchTimeoutError, match="had to wait for other fetches that need much memory"):
+            await fetched(sources, source(upstream, timeout="50ms"))
+
+
+async def test_a_large_fetch_of_one_gives_way_to_that_of_another(
+    upstream: Repository, tmp_path: Path, cache: GitCache, children: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.isolation.memory.ALONE_SECONDS", 0.05)
+    other = Repository(tmp_path / "other")
+    other.commit({"a.yaml": "a"})
+    begun = asyncio.Event()
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if not children.limits[-1].is_most:
+            raise ChildStarvedError("out of memory", lacks="memory")
+        if request["url"] == f"file://{upstream.directory}":
+            begun.set()
+            await asyncio.sleep(60)
+        return await children.really(request)
+
+    children.work = work
+    sources = GitSources(cache, children, POLICY, memory=Memory(2**30))
+    slow = asyncio.ensure_future(fetched(sources, source(upstream), access=Access(namespace="slow")))
+    await begun.wait()
+    async with asyncio.timeout(5):
+        assert await fetched(sources, source(other), access=Access(namespace="good"))
+    with pytest.raises(errors.FetchTimeoutError, match="others waited"):
+        await slow
+
+
+async def test_what_was_learnt_of_repositories_is_forgotten(
+    upstream: Repository, cache: GitCache, children: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = GitSources(cache, children, POLICY)
+    children.work = fails(ChildStarvedError("out of memory", lacks="memory"))
+    with pytest.raises(errors.RepoTooLargeError):
+        await fetched(sources, source(upstream))
+    sources.tidy()
+    assert sources._attempts._needs
+    monkeypatch.setattr("cvstate_operator.source.attempts.REMEMBERED_SECONDS", 0.0)
+    sources.tidy()
+    assert not sources._attempts._needs
+
+
+async def test_a_repository_of_many_refs_gets_the_memory_that_it_takes(upstream: Repository, tmp_path: Path, cache: GitCache) -> None:
+    many_refs(upstream)
+    real = Children(tmp_path / "scratch", preload=[TASK])
+    limits = Limits(30, 16 * 2**20)
+    try:
+        with pytest.raises(ChildStarvedError) as caught:
+            await real.run(TASK, request_for(f"file://{upstream.directory}", tmp_path / "alone"), limits=limits)
+        assert caught.value.lacks == "memory"
+        assert await fetched(GitSources(cache, real, POLICY, memory=Memory(2**30)), source(upstream))
+    finally:
+        await real.close()
+
+
+def many_refs(upstream: Repository, number: int = 60_000) -> None:
+    head = upstream.git("rev-parse", "HEAD").strip()
+    lines = "".join(f"{head} refs/heads/b{one:06}\n" for one in range(number))
+    (upstream.directory / ".git" / "packed-refs").write_text(f"# pack-refs with: peeled fully-peeled sorted \n{lines}")
 
 
 async def test_a_repository_that_needs_much_memory_gets_it_alone_from_then_on(

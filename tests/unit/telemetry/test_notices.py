@@ -618,6 +618,33 @@ async def test_a_target_that_is_new_in_the_settings_is_told_and_one_that_is_gone
     assert len(first.posts) == 1
 
 
+async def test_what_waits_for_a_target_that_is_removed_is_counted_and_what_stays_open_there_is_logged(
+    caplog: pytest.LogCaptureFixture, hurried: list[Any]
+) -> None:
+    counted = Counter[str]()
+    async with receiver() as there:
+        made = Notices([target(there.url)], LOCAL, count=lambda result, number: counted.update({result: number}), gather_seconds=0.0)
+        made.start()
+        for name in ("web", "api"):
+            made.observe("shop", name, {})
+            made.observe("shop", name, WRONG)
+        await there.get(1)
+        await until(lambda: counted["ok"] == 2)
+        there.may_answer.clear()
+        made.observe("shop", "api", status())
+        made.forget("shop", "api", is_gone=True)
+        await there.get(2)
+        made.replace([])
+        await until(lambda: not made._ending)
+        assert (counted["ok"], counted[DROPPED]) == (2, 1)
+        there.may_answer.set()
+        await made.close(seconds=0.0)
+    assert [(one.message, one.number) for one in caplog.records if hasattr(one, "number")] == [
+        ("notice target removed, with incidents that stay open there", 1),
+        ("ended with notices that were not sent", 1),
+    ]
+
+
 async def test_a_target_that_moved_is_told_at_its_new_address_and_nothing_twice() -> None:
     async with receiver() as first, receiver() as second, notices(target(first.url)) as made:
         made.observe("shop", "web", {})

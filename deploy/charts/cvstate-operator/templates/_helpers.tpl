@@ -141,9 +141,18 @@ so a range that would need one and is not everything is refused. Takes a dict: `
 {{- end }}
 {{- end -}}
 
+{{/* TCP ports of Git servers. Where http:// sources are allowed, its port has to be open too. */}}
+{{- define "cvstate-operator.gitPorts" -}}
+{{- $ports := .Values.networkPolicy.git.ports -}}
+{{- if and .Values.config.allowInsecureSources .Values.networkPolicy.configured.enabled (not (has "80" (toStrings $ports))) -}}
+{{- $ports = append $ports 80 -}}
+{{- end -}}
+{{- include "cvstate-operator.ports" $ports -}}
+{{- end -}}
+
 {{/*
-Rules of a NetworkPolicy for what `config` has the operator connect to: the collector of traces, the receivers of notices. A receiver whose URL is in a
-file is taken to listen on port 443.
+Rules of a NetworkPolicy for what `config` has the operator connect to: the collector of traces, the receivers of notices, and the hosts that are named
+for Git and Prometheus, which may be Pods of this cluster. A receiver whose URL is in a file is taken to listen on port 443.
 */}}
 {{- define "cvstate-operator.configuredEgress" -}}
 {{- $root := . -}}
@@ -159,18 +168,34 @@ file is taken to listen on port 443.
 {{- range .Values.config.notices -}}
 {{- $rules = append $rules (include "cvstate-operator.egressTo" (dict "root" $root "url" (default "https://" .url) "where" (printf "config.notices, %v" .name))) -}}
 {{- end -}}
+{{- $ports := dict "allowGitHosts" (include "cvstate-operator.gitPorts" .) -}}
+{{- range $key := list "allowPrometheusHosts" "prometheusHosts" -}}
+{{- $_ := set $ports $key (include "cvstate-operator.ports" $root.Values.networkPolicy.prometheus.ports) -}}
+{{- end -}}
+{{- range $key, $text := $ports -}}
+{{- range get $root.Values.config $key -}}
+{{- $host := trimPrefix "[" . | trimSuffix "]" -}}
+{{- $rules = append $rules (include "cvstate-operator.egressToHost" (dict "root" $root "host" $host "ports" $text "where" (printf "config.%s" $key))) -}}
+{{- end -}}
+{{- end -}}
 {{- without $rules "" | join "\n" -}}
 {{- end -}}
 
-{{/*
-The rule for one URL: its port, and its host. `NAME.NAMESPACE.svc` and a name alone are Pods of that namespace; an address is that address; a name of
-two parts may be a Service or a host of the world, and is both; anything else is a host of the world, of which only the ranges of
-networkPolicy.configured.cidrs are known. The Pod itself needs no rule. Takes a dict: `root`, `url`, `where` (the value's name).
-*/}}
+{{/* The rule for one URL: its host and its port. Takes a dict: `root`, `url`, `where` (the value's name). */}}
 {{- define "cvstate-operator.egressTo" -}}
 {{- $url := urlParse .url -}}
-{{- $host := lower $url.hostname | trimSuffix "." -}}
 {{- $port := default (ternary 80 443 (eq $url.scheme "http")) (regexFind ":[0-9]+$" $url.host | trimPrefix ":" | int) -}}
+{{- $ports := include "cvstate-operator.ports" (list $port) -}}
+{{- include "cvstate-operator.egressToHost" (dict "root" .root "host" $url.hostname "ports" $ports "where" .where) -}}
+{{- end -}}
+
+{{/*
+The rule for one host. `NAME.NAMESPACE.svc` and a name alone are Pods of that namespace; an address is that address; a name of
+two parts may be a Service or a host of the world, and is both; anything else is a host of the world, of which only the ranges of
+networkPolicy.configured.cidrs are known. The Pod itself needs no rule. Takes a dict: `root`, `host`, `ports` (text), `where` (the value's name).
+*/}}
+{{- define "cvstate-operator.egressToHost" -}}
+{{- $host := lower .host | trimSuffix "." -}}
 {{- $isAddress := or (contains ":" $host) (regexMatch "^[0-9.]+$" $host) -}}
 {{- $parts := splitList "." $host -}}
 {{- $namespace := "" -}}
@@ -195,7 +220,7 @@ networkPolicy.configured.cidrs are known. The Pod itself needs no rule. Takes a 
     {{- with $cidrs }}
     {{- include "cvstate-operator.addresses" (dict "cidrs" . "where" $.where) | trim | nindent 4 }}
     {{- end }}
-  ports: {{- include "cvstate-operator.ports" (list $port) | trim | nindent 4 }}
+  ports: {{- .ports | trim | nindent 4 }}
 {{- end -}}
 {{- end -}}
 
@@ -229,7 +254,7 @@ container writes elsewhere, which is nothing, have 512 MiB more.
 {{- if ne .Values.cache.medium "Memory" -}}
 {{- $disk = include "cvstate-operator.bytes" .Values.cache.sizeLimit | int64 | add $disk -}}
 {{- end -}}
-{{- $resources := deepCopy .Values.resources -}}
+{{- $resources := default (dict) .Values.resources | deepCopy -}}
 {{- range $kind, $logs := dict "requests" 0 "limits" 512 -}}
 {{- $list := dict -}}
 {{- range $name, $quantity := default (dict) (get $resources $kind) -}}

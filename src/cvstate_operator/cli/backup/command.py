@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cvstate_operator import __version__, errors
-from cvstate_operator.api import names
+from cvstate_operator.api import names, restoring
 from cvstate_operator.cli import lookup
 from cvstate_operator.cli.backup import document
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check_namespace, with_client
 
 if TYPE_CHECKING:
     from cvstate_operator.kube.client import Client
+
+_NAMES_SHOWN: Final = 10
 
 
 def backup(
@@ -30,6 +32,9 @@ def backup(
         typer.Option("--output", "-o", help="File to write, replaced if it is there. Default: standard output.", dir_okay=False),
     ] = None,
     allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Also write a backup without any ClusterState.")] = False,
+    allow_half_restored: Annotated[
+        bool, typer.Option("--allow-half-restored", help="Also write ClusterStates that a restore left half-way, suspended as they are.")
+    ] = False,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -38,6 +43,7 @@ def backup(
     Secrets are not in it; those that are needed are named. What is in Git is not in it either: see docs/backup.md.
 
     A cluster, or a namespace, without ClusterStates is taken for an error: most often it is the wrong one, and its backup would replace a good one.
+    So are ClusterStates that a restore left half-way: they are suspended, and may lack what became of their revisions.
 
     Ends with 0, with 2 on an error; then nothing was written, and an older file is as it was.
 
@@ -49,11 +55,15 @@ def backup(
 
       cvstate backup | gpg -e -r ops > cvstate.yaml.gpg
     """
+    check_namespace(namespace)
     found = with_client(kubeconfig, context, lambda client: _gather(client, namespace))
     staying = [body for body in found if "deletionTimestamp" not in body["metadata"]]
     documents = [document.kept(body) for body in staying]
     if not allow_empty and not any(one["kind"] == names.CLUSTER_STATE for one in documents):
         raise errors.SettingsError(_empty(namespace, leaving=len(found) - len(staying), kept=output))
+    half = [f"{body['metadata']['namespace']}/{body['metadata']['name']}" for body in staying if restoring.is_marked(body)]
+    if half and not allow_half_restored:
+        raise errors.SettingsError(_half(half, kept=output))
     about = f"Backup of {f'namespace {namespace}' if namespace else 'the whole cluster'}, {_now()}, by cvstate {__version__}"
     text = document.written(documents, about=about)
     if output:
@@ -85,11 +95,24 @@ def _empty(namespace: str | None, *, leaving: int, kept: Path | None) -> str:
     """Why nothing was written, and what to do."""
     where = f"namespace {namespace}" if namespace else "the cluster"
     rest = f" but {leaving} that {'is' if leaving == 1 else 'are'} being deleted" if leaving else ""
-    older = f", and {kept} was left as it is" if kept and kept.is_file() else ""
     return (
-        f"{where} has no ClusterState{rest}, so that no backup was written{older}; "
+        f"{where} has no ClusterState{rest}, so that no backup was written{_older(kept)}; "
         "name another one with --context or --namespace, or write it all the same with --allow-empty"
     )
+
+
+def _half(marked: Sequence[str], *, kept: Path | None) -> str:
+    """Why nothing was written, and what to do."""
+    rest = f" and {len(marked) - _NAMES_SHOWN} more" if len(marked) > _NAMES_SHOWN else ""
+    return (
+        f"a restore left half-way: {', '.join(marked[:_NAMES_SHOWN])}{rest}; so no backup was written{_older(kept)}; "
+        "bring cvstate restore to its end, or write it all the same with --allow-half-restored"
+    )
+
+
+def _older(kept: Path | None) -> str:
+    """What became of an older backup; empty if there is none."""
+    return f", and {kept} was left as it is" if kept and kept.is_file() else ""
 
 
 def _write(file: Path, text: str) -> None:

@@ -26,7 +26,7 @@ from cvstate_operator.cli import lookup, terminal
 from cvstate_operator.cli.backup import document as documents
 from cvstate_operator.cli.backup import report
 from cvstate_operator.cli.backup.report import Outcome, Result
-from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, with_client
+from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check_namespace, with_client
 
 if TYPE_CHECKING:
     from cvstate_operator.kube.client import Client
@@ -241,6 +241,7 @@ def restore(
 
       cvstate restore cvstate.yaml -n team-a
     """
+    check_namespace(namespace)
     found = documents.read(_content(file), where=str(file))
     if namespace is not None:
         found = [one for one in found if one["metadata"].get("namespace") == namespace]

@@ -1,6 +1,6 @@
 """`cvstate backup`, without a cluster.
 
-Aspects: what is listed · what is left out · the file: whole or not at all, for nobody else, and none without ClusterStates · what is told beside it.
+Aspects: what is listed · what is left out · the file: whole or not at all, for nobody else, and none without ClusterStates, or of half a restore · what is told beside it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from cvstate_operator import errors
-from cvstate_operator.api import names
+from cvstate_operator.api import names, restoring
 from cvstate_operator.cli.backup import command, document
 
 app = typer.Typer()
@@ -171,6 +171,43 @@ def test_a_backup_without_clusterstates_replaces_no_older_one(server: Server, tm
         run()
     run("-o", str(file), "--allow-empty")
     assert [one["kind"] for one in document.read(file.read_text(), where="it")] == ["EmergencyStop", "StateApproval"]
+
+
+def half_restored(server: Server, *names: str) -> None:
+    for one in server._lists["clusterstates"]:
+        if one["metadata"]["name"] in names:
+            one["metadata"]["annotations"] = {restoring.MARK: "sha256:0"}
+            one["spec"]["suspend"] = True
+
+
+def test_a_backup_while_a_restore_is_half_way_replaces_no_older_one(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text("old")
+    half_restored(server, "a", "c")
+    with pytest.raises(errors.SettingsError) as caught:
+        run("-o", str(file))
+    assert "half-way: team-a/a, team-a/c; so no backup was written" in caught.value.message
+    assert f"{file} was left as it is" in caught.value.message
+    assert file.read_text() == "old"
+    with pytest.raises(errors.SettingsError, match="--allow-half-restored"):
+        run("--allow-empty")
+    run("-o", str(file), "--allow-half-restored")
+    found = {one["metadata"]["name"]: one for one in document.read(file.read_text(), where="it")}
+    assert [found[name]["spec"].get("suspend") for name in "abc"] == [True, None, True]
+    assert not any(restoring.is_marked(one) for one in found.values())
+
+
+def test_what_is_half_restored_elsewhere_or_being_deleted_holds_no_backup_up(server: Server) -> None:
+    half_restored(server, "a")
+    run("-n", "team-a")
+    server._lists["clusterstates"][0]["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+    run()
+
+
+def test_many_that_are_half_restored_are_counted(server: Server) -> None:
+    server._lists["clusterstates"] = [item(f"n{number:02}", "team-a", annotations={restoring.MARK: "x"}) for number in range(12)]
+    with pytest.raises(errors.SettingsError, match=r"team-a/n09 and 2 more;"):
+        run()
 
 
 def test_a_disk_that_is_full_leaves_the_older_backup_as_it_was(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
