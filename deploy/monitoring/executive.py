@@ -11,6 +11,7 @@ FAILURES: Final = "~NetworkError|Timeout|ServerError|WebhookUnavailable"
 """Results of requests that are the API server's failure (`telemetry/process_metrics.py`, API_FAILURES)."""
 NOTHING_ROLLED_OUT: Final = "Empty where nothing was rolled out in that time."
 NOTHING_DRIFTED: Final = "Empty where nothing drifted in that time."
+NO_CRITICAL_DRIFT: Final = "Empty where none ended in that time."
 
 _SCORE: Final = each("cvstate_score")
 _WORST: Final = f"bottomk(10, {_SCORE} or {each('cvstate_ready')} * 0 - 1)"
@@ -207,17 +208,19 @@ RECONCILING: Final = Row(
         ),
         stat(
             "Critical drift, by us",
-            "Mean time until Critical drift that is repaired automatically was as declared again, in the chosen time; – without any. Target: below 5 minutes.",
+            "Mean time until Critical drift that is repaired automatically was as declared again, in the chosen time. Target: below 5 minutes.",
             mean(_REMEDIED, of=PROCESS, action="Auto", severity="Critical"),
             unit="s",
+            empty=NO_CRITICAL_DRIFT,
             steps=at_most(300, 900),
             runbooks=("CvstateCriticalDrift",),
         ),
         stat(
             "Critical drift, by people",
-            "The same where a rule says to alert, or to wait for an approval; – without any.",
+            "The same where a rule says to alert, or to wait for an approval.",
             mean(_REMEDIED, of=PROCESS, action="!Auto", severity="Critical"),
             unit="s",
+            empty=NO_CRITICAL_DRIFT,
             steps=at_most(300, 3600),
             runbooks=("CvstateCriticalDrift",),
         ),

@@ -19,6 +19,7 @@ from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
 from tests.support.api import Api, Json
+from tests.support.beside import beside
 from tests.support.dashboards import BOARDS, preview
 from tests.support.exporter import Exporter
 from tests.support.objects import RBAC, config_map, deployment, manifest, text
@@ -49,21 +50,15 @@ def _slo(service: str, objective: str) -> Json:
 @contextmanager
 def _traffic(exporter: Exporter) -> Iterator[None]:
     """Requests all the time, some of them bad."""
-    is_over = threading.Event()
 
-    def serve() -> None:
+    def serve(is_over: threading.Event) -> None:
         while not is_over.wait(1.0):
             for service, (good, bad) in _TRAFFIC.items():
                 exporter.add(f"{service}_requests_total", good, code="200")
                 exporter.add(f"{service}_requests_total", bad, code="500")
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
+    with beside(serve):
         yield
-    finally:
-        is_over.set()
-        thread.join()
 
 
 class Play:

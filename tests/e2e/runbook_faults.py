@@ -18,6 +18,7 @@ from tests.cluster.control_plane import Cluster
 from tests.integration.test_notices import Receiver
 from tests.support import charts, tenancy
 from tests.support.api import Api, Json
+from tests.support.beside import beside
 from tests.support.charts import NAMESPACE, OPERATOR, RELEASE
 from tests.support.duty import Duty
 from tests.support.exporter import Exporter
@@ -202,18 +203,13 @@ def rival(team: Team) -> Iterator[None]:
     is_stopped.clear()
     path = team.world.path("configmaps", "fight")
 
-    def fight() -> None:
-        while not is_stopped.wait(1.0):
+    def fight(is_over: threading.Event) -> None:
+        while not is_over.wait(1.0):
             if (team.api.get(path) or {}).get("data", {}).get("limit") == "10":
                 team.api.merge(path, {"data": {"limit": "99"}}, manager=RIVAL)
 
-    thread = threading.Thread(target=fight)
-    thread.start()
-    try:
+    with beside(fight, is_over=is_stopped):
         yield
-    finally:
-        is_stopped.set()
-        thread.join()
 
 
 # -- of the operator ----------------------------------------------------------------------------------------------------
@@ -265,9 +261,8 @@ def hanging_webhook(team: Team) -> Iterator[None]:
 @contextmanager
 def starving(node: OperatorNode) -> Iterator[None]:
     """The operators are stopped again and again, longer than timers may be late."""
-    is_over = threading.Event()
 
-    def starve() -> None:
+    def starve(is_over: threading.Event) -> None:
         while not is_over.is_set():
             for number, pause in ((signal.SIGSTOP, 1.6), (signal.SIGCONT, 0.2)):
                 for pid in node.pids:
@@ -276,10 +271,5 @@ def starving(node: OperatorNode) -> Iterator[None]:
         for pid in node.pids:
             os.kill(pid, signal.SIGCONT)
 
-    thread = threading.Thread(target=starve)
-    thread.start()
-    try:
+    with beside(starve):
         yield
-    finally:
-        is_over.set()
-        thread.join()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cvstate_operator.cli.demo.git_server import Repository
+from tests.support.beside import beside
 from tests.support.objects import config_map, text
 from tests.support.operator import Operator
 from tests.support.waiting import until
@@ -35,19 +36,13 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look until the end of the `with` statement."""
-        stop = threading.Event()
 
-        def look() -> None:
-            while not stop.wait(0.01):
+        def look(is_over: threading.Event) -> None:
+            while not is_over.wait(0.01):
                 self.most_bytes, self.looks = max(self.most_bytes, used_bytes(self.directory)), self.looks + 1
 
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
+        with beside(look):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def used_bytes(directory: Path) -> int:

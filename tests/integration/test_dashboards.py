@@ -3,7 +3,7 @@
 Aspects: every panel shows something while all is well, but for those that say why they do not · those show something while something is wrong · what is to be
 empty while all is well is · the numbers are those of what happened.
 
-The play: one ClusterState with a workload, signals and an SLO is rolled out twice and drifts twice; then others are suspended, lost, blind, stuck, burning and refused.
+The play: one ClusterState with a workload, signals and an SLO is rolled out twice and drifts twice; then others are suspended, lost, blind, stuck, burning and refused, and what drifts is critical.
 """
 
 import math
@@ -118,6 +118,8 @@ def ailing(play: Play) -> None:
             "held/a.yaml": text(config_map("held", k="v")),
             "blind/a.yaml": text(config_map("blind", k="v")),
             "stuck/a.yaml": text(nowhere, refused),
+            "ours/a.yaml": text(config_map("ours", k="v")),
+            "theirs/a.yaml": text(config_map("theirs", k="v")),
         }
     )
     world.declare("held", git={"path": "apps/held"})
@@ -128,6 +130,12 @@ def ailing(play: Play) -> None:
     world.declare(
         "circle", git={"path": "apps/held"}, dependsOn=[{"apiVersion": "cvstate.io/v1alpha1", "kind": "ClusterState", "name": "circle"}]
     )
+    for name, action in {"ours": "Auto", "theirs": "Alert"}.items():
+        world.declare(name, git={"path": f"apps/{name}"}, drift={"rules": [{"match": {}, "severity": "Critical", "action": action}]})
+        world.wait_ready(name)
+        world.api.merge(world.path("configmaps", name), {"data": {"k": "changed"}}, manager="kubectl-edit")
+    until("it waits for a person", lambda: world.condition("Drifted", "theirs").get("status") == "True")
+    world.api.merge(world.path("configmaps", "theirs"), {"data": {"k": "v"}}, manager="kubectl-edit")
     world.declare("lost", git={"path": "apps/lost"})
     world.wait_failed("PathNotFound", "lost")
     world.declare("stuck", git={"path": "apps/stuck"})

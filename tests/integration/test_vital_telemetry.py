@@ -482,6 +482,7 @@ def busy(scene: Scene, crowd: Crowd) -> Busy:
     for name in CROWD:
         until(f"{name} is well", partial(ground.is_well, name), seconds=SECONDS)
         ground.world.request(name)
+        ground.versions.catch_up(name)
     began, asked = time.monotonic(), answered(crowd.prometheus)
     while time.monotonic() < began + BUSY_SECONDS:
         crowd.move(int(10 * time.monotonic()))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.support.api import Api, Json
+from tests.support.beside import beside
 from tests.support.objects import manifest
 from tests.support.world import World
 
@@ -82,20 +83,14 @@ def beat(api: Api, name: str, *, seconds_ago: float = 0.0) -> None:
 @contextmanager
 def beating(api: Api, name: str) -> Iterator[None]:
     """Renew the Lease of a node all the time."""
-    is_over = threading.Event()
 
-    def go_on() -> None:
+    def go_on(is_over: threading.Event) -> None:
         beat(api, name)
         while not is_over.wait(RENEW_SECONDS):
             beat(api, name)
 
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
+    with beside(go_on):
         yield
-    finally:
-        is_over.set()
-        thread.join()
 
 
 def give_up(api: Api, name: str, lost: list[Json]) -> None:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.support.api import CLUSTER_STATES, Api, Json
+from tests.support.waiting import until
 
 _WATCH_SECONDS: Final = 1
 """After so long a watch is begun anew where it ended: so the end of a test is noticed."""
@@ -55,6 +56,11 @@ class Versions:
         """Versions of one ClusterState, in their order, seen since a moment (monotonic seconds)."""
         assert self._error is None, self._error
         return [one for one in self._seen if one.name == name and one.at >= since]
+
+    def catch_up(self, name: str) -> None:
+        """Wait until the version that the API server holds now was seen: a watch tells a moment later what an answer to a GET tells at once."""
+        now = (self._api.get(f"{self._path}/{name}") or {})["metadata"]["resourceVersion"]
+        until(f"version {now} of {name} was seen", lambda: any(one.version == now for one in self.of(name)))
 
     def _record(self) -> None:
         try:

@@ -4,7 +4,7 @@ Source: metav1.Condition (Kubernetes API conventions, "Typical status properties
 only present while True.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -97,6 +97,11 @@ class Condition:
         return {True: "True", False: "False", None: "Unknown"}[self.status]
 
 
+def by_type(conditions: Iterable[Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
+    """Conditions as a status holds them, by their type; empty for None."""
+    return {str(one.get("type")): one for one in conditions or ()}
+
+
 def merge(previous: Iterable[dict[str, Any]], current: Iterable[Condition], *, generation: int, now: str) -> list[dict[str, Any]]:
     """The list of conditions to write: `current`, sorted by type, each keeping its transition time while its status stays.
 
@@ -108,7 +113,7 @@ def merge(previous: Iterable[dict[str, Any]], current: Iterable[Condition], *, g
         generation: `metadata.generation` of the spec that was observed.
         now: RFC 3339, seconds.
     """
-    before = {c.get("type"): c for c in previous}
+    before = by_type(previous)
     merged = []
     for condition in sorted(current, key=lambda c: c.type):
         if condition.type in ONLY_WHILE_TRUE and condition.status is not True:

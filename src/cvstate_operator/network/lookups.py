@@ -5,13 +5,14 @@ and one tenant holds up a few. Whoever waits too long for a thread is told so, a
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
+
+from cvstate_operator.objects.address import as_address
 
 WAIT_SECONDS: Final = 5.0
 """How long a lookup may wait for its turn. A name server that answers does so in milliseconds, so that hundreds have their turn in that time."""
@@ -97,9 +98,7 @@ class Lookups:
 
 def _literal(host: str, family: socket.AddressFamily) -> Found | None:
     """The address that `host` is; None if it is a name."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    if (address := as_address(host)) is None:
         return None
     own = socket.AF_INET if address.version == 4 else socket.AF_INET6
     if family not in (socket.AF_UNSPEC, own):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from cvstate_operator.api.conditions import ConditionType, Reason
+from cvstate_operator.api.conditions import ConditionType, Reason, by_type
 from cvstate_operator.api.drift import Severity
 from cvstate_operator.api.notices import MuteInWindows, NoticeSeverity
 from cvstate_operator.api.windows import WindowAction
@@ -121,7 +121,7 @@ class Sight:
 
 def read(status: Mapping[str, Any]) -> Sight:
     """What is wrong by `status`, as it stands in the cluster or is about to; an empty one says nothing."""
-    conditions = {one.get("type"): one for one in status.get("conditions") or ()}
+    conditions = by_type(status.get("conditions"))
     found: dict[str, Trouble] = {}
     unknown = set()
     for kind in _WELL:
@@ -159,7 +159,7 @@ def unresolved(before: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]
         before: the status before.
         conditions: of the status that is about to be written.
     """
-    now = {one.get("type"): one for one in conditions}
+    now = by_type(conditions)
     if all(kind.value in now and not _says_nothing(now[kind.value]) for kind in _WELL):
         return []  # as it is most of the time
     then, sight = read(before), read({"conditions": conditions})

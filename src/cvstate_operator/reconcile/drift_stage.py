@@ -1,7 +1,7 @@
 """The drift stage of one ClusterState: which fields drifted, what is done about each, and what an apply must leave alone. Keeps the ledger and the breakers."""
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -121,8 +121,7 @@ class DriftStage:
             if verdict.action is not DriftAction.IGNORE and not ignored.covers(drift, spelled):
                 first_seen = self.ledger.first_seen(change.ref, drift.path, now)
                 entries.append(Entry(drift, verdict.severity, verdict.action, State.HELD, first_seen))
-        for entry in self.ledger.note(change.ref, entries):
-            self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)
+        self._note(change.ref, entries, drifts)
 
     @staticmethod
     def _ignored(ref: ObjectRef, body: Body, orders: Orders) -> LeftOut:
@@ -190,11 +189,21 @@ class DriftStage:
             if entry.state is State.AWAITING_APPROVAL
         ):
             self._waits[change.ref] = waits
-        opened = self.ledger.note(change.ref, found.entries)
-        for entry in opened:
-            self._world.meter.drifted(kind=change.ref.kind, severity=entry.severity.value)
+        self._note(change.ref, found.entries, (*drifts, *extra))
         is_final = self._may_rest(orders) and len(found.repaired) == len(found.entries) and not found.ignored and not ignored.managers
         return Look(found, ignored.with_fields(found.left_out) if found.left_out else ignored, live, is_final)
+
+    def _note(self, ref: ObjectRef, entries: Sequence[Entry], drifts: Iterable[FieldDrift]) -> None:
+        """Remember `entries` as all that is open of an object, and count what is new. What was open has ended where the field is as declared, whoever holds it
+        now; where it still differs, and is merely ignored from now on, it has not.
+        """
+        differing = {drift.path for drift in drifts if not drift.path or drift.live != drift.desired}
+        open_paths = {entry.drift.path for entry in entries}
+        for entry in self.ledger.of(ref):
+            if entry.drift.path not in differing | open_paths:
+                self._close(entry)
+        for entry in self.ledger.note(ref, entries):
+            self._world.meter.drifted(kind=ref.kind, severity=entry.severity.value)
 
     @staticmethod
     def _may_rest(orders: Orders) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cvstate_operator.api.conditions import ConditionType, Reason
+from cvstate_operator.api.conditions import ConditionType, Reason, by_type
 from cvstate_operator.drift.ledger import State
 from cvstate_operator.errors import CvstateError, InvalidSpecError
 from cvstate_operator.objects.redaction import one_line, shown
@@ -142,7 +142,7 @@ def _bad(previous: Mapping[str, Any]) -> tuple[str, str]:
 
 def _failure(previous: Mapping[str, Any]) -> tuple[str, str]:
     """What a pass of an earlier life ended with, as `Teller.failed` remembers it."""
-    found = {c.get("type"): c for c in previous.get("conditions") or ()}
+    found = by_type(previous.get("conditions"))
     stalled, reconciling = found.get(ConditionType.STALLED, {}), found.get(ConditionType.RECONCILING, {})
     if stalled.get("status") == "True":
         return str(stalled.get("reason", "")), str(stalled.get("message", ""))

@@ -6,11 +6,6 @@ from typing import Any, Final
 _NUMBERS: Final = {"True": 1, "False": 0}
 
 
-def by_type(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The conditions of a status by their type; empty if it has none."""
-    return {str(one.get("type")): one for one in status.get("conditions") or ()}
-
-
 def ternary(condition: Mapping[str, Any] | None) -> int:
     """A condition as a number: 1 True, 0 False, -1 Unknown or not said at all (None)."""
     return _NUMBERS.get(str((condition or {}).get("status")), -1)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from cvstate_operator.api.conditions import ONLY_WHILE_TRUE, ConditionType
+from cvstate_operator.api.conditions import ONLY_WHILE_TRUE, ConditionType, by_type
 from cvstate_operator.api.drift import Severity
-from cvstate_operator.telemetry.condition_numbers import by_type, ternary
+from cvstate_operator.telemetry.condition_numbers import ternary
 from cvstate_operator.telemetry.owned_series import OwnedSeries, Owner
 from cvstate_operator.telemetry.pass_results import OK
 from cvstate_operator.telemetry.vital_metrics import VitalStanding
@@ -133,7 +133,7 @@ class StandingMetrics:
             status: `status`; JSON.
             target: HOME or REMOTE.
         """
-        conditions = by_type(status)
+        conditions = by_type(status.get("conditions"))
         for gauge, kind in ((self.ready, ConditionType.READY), (self.healthy, ConditionType.HEALTHY)):
             self.own.set(gauge, owner, ternary(conditions.get(kind)))
         ready = conditions.get(ConditionType.READY)

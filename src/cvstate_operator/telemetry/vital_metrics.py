@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from cvstate_operator.api.conditions import ConditionType
-from cvstate_operator.telemetry.condition_numbers import by_type, ternary
+from cvstate_operator.api.conditions import ConditionType, by_type
+from cvstate_operator.telemetry.condition_numbers import ternary
 from cvstate_operator.telemetry.owned_series import OwnedSeries, Owner
 from cvstate_operator.vital.verdicts.compliance import Configuration, Fault
 
@@ -129,7 +129,7 @@ class VitalMetrics:
         for gauge, part in ((self.score, "score"), (self.configuration, "configuration"), (self.vital, "vital")):
             self.own.set(gauge, owner, cv.get(part))
         self.own.set(self.confidence, owner, cv.get("confidence", 0))
-        self.own.set(self.accepted, owner, ternary(by_type(status).get(ConditionType.ACCEPTED)))
+        self.own.set(self.accepted, owner, ternary(by_type(status.get("conditions")).get(ConditionType.ACCEPTED)))
         if "configuration" not in cv:
             self.own.only(self.compared, owner, {})
         if "completeness" not in cv:

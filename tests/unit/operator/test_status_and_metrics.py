@@ -220,31 +220,28 @@ async def test_an_interval_that_is_over_without_a_pass_is_overdue(scene: Scene, 
     assert 7200 - 11 * 60 < scene.actor.overdue_seconds < 7200, "its due moments are a minute and ten minutes from now"
 
 
-async def test_a_pass_that_hangs_is_overdue_since_it_began(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def hang(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a pass begin that does not end."""
     begun = asyncio.Event()
 
-    async def hang(*_: Any, **__: Any) -> Any:
+    async def run(*_: Any, **__: Any) -> Any:
         begun.set()
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(scene.stage.pipeline, "run", hang)
+    monkeypatch.setattr(scene.stage.pipeline, "run", run)
     scene.actor.reconsider()
     await begun.wait()
+
+
+async def test_a_pass_that_hangs_is_overdue_since_it_began(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await hang(scene, monkeypatch)
     now = time.monotonic()
     monkeypatch.setattr("cvstate_operator.operator.actor.time.monotonic", lambda: now + 40)
     assert scene.actor.overdue_seconds == pytest.approx(40, abs=2)
 
 
 async def test_a_pass_that_goes_on_writing_is_not_overdue(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = asyncio.Event()
-
-    async def hang(*_: Any, **__: Any) -> Any:
-        begun.set()
-        await asyncio.sleep(3600)
-
-    monkeypatch.setattr(scene.stage.pipeline, "run", hang)
-    scene.actor.reconsider()
-    await begun.wait()
+    await hang(scene, monkeypatch)
     now = time.monotonic()
     monkeypatch.setattr("time.monotonic", lambda: now + 40)
     scene.actor._meter.changed(kind="ConfigMap", action="create", result="ok")

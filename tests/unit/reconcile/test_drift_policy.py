@@ -37,6 +37,11 @@ def data(stage: Stage, name: str = "a") -> dict[str, str]:
     return dict(stage.cluster.objects[ref(name)]["data"])
 
 
+def remedies(stage: Stage) -> list[tuple[Any, ...]]:
+    """Drift that was counted as ended."""
+    return [one for one in stage.meter.counted if one[0] == "remedied"]
+
+
 async def paint(stage: Stage, colour: str = "red", *, manager: str = "kubectl-edit") -> Outcome:
     """Somebody paints A, and a pass follows."""
     stage.cluster.set_field(ref("a"), "data/colour", colour, manager=manager)
@@ -63,6 +68,22 @@ async def test_an_alert_is_told_once_and_left_as_it_is() -> None:
         outcome = await stage.run(full=full)
         assert (states(outcome), outcome.done, stage.events) == ({COLOUR: "Alerted"}, (), [])
     assert (stage.condition("Drifted"), outcome.next_pass_at) == (("True", "DriftDetected"), None)
+
+
+async def test_what_a_person_puts_right_is_counted_as_ended_once() -> None:
+    stage = await staged(drift={"rules": [rule("Alert")]})
+    await paint(stage)
+    stage.clock.seconds += 60
+    for _ in range(2):
+        outcome = await paint(stage, "blue")
+        assert (states(outcome), outcome.is_converged, remedies(stage)) == ({}, True, [("remedied", "Alert", 60.0)])
+
+
+async def test_what_is_ignored_from_now_on_did_not_end() -> None:
+    stage = await staged(drift={"rules": [rule("Alert")]})
+    await paint(stage)
+    stage.spec = spec(drift={"ignore": [{"paths": [COLOUR]}]})
+    assert (states(await stage.run(full=True)), remedies(stage)) == ({}, [])
 
 
 async def test_an_alert_is_not_repaired_in_passing_with_another_field() -> None:
