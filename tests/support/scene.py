@@ -152,12 +152,18 @@ class Scene:
 
     def see(self, *, with_commands: bool = True) -> Seen:
         """What is told now."""
-        metrics, status = telling.metrics(self.world), self.world.state()["status"]
+        status, metrics = self.until("the metrics tell what the status does", self._alike, every=_POLL_SECONDS)
         if not with_commands:
             return Seen(status, metrics)
         with _COMMAND_LINE:
             first, second = self._run("status"), self._run("tree")
         return Seen(status, metrics, first[1], second[1], (first[0], second[0]))
+
+    def _alike(self) -> tuple[Json, dict[str, float]] | None:
+        """Status and metrics, if they are of the same moment: a watch tells of a status before the operator, who counts what was written, has the answer."""
+        status, metrics = self.world.state()["status"], telling.metrics(self.world)
+        told = [status.get("cv", {}).get(number) for number in ("score", "confidence")]
+        return (status, metrics) if told == [metrics.get("cvstate_score"), metrics.get("cvstate_confidence")] else None
 
     def _run(self, command: str) -> tuple[int, str]:
         return commands.run(self.world, command, "state", "-n", self.world.name)

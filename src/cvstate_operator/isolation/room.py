@@ -137,7 +137,7 @@ class Room:
 
         Args:
             size_bytes: how much.
-            path: what the borrower reads himself.
+            path: what the borrower reads himself, and writes.
             tenant: for whom.
 
         Raises:
@@ -151,7 +151,7 @@ class Room:
             finally:
                 self._lent_small -= size_bytes
             return
-        async with self._large.turn(tenant):
+        async with self._large.turn(tenant, path):
             await self._take(size_bytes, path)
             try:
                 yield
@@ -186,6 +186,10 @@ class Room:
             if not self._reading[path]:
                 del self._reading[path]
             self._tell()
+
+    def readers(self, path: str) -> int:
+        """How many read what is there."""
+        return self._reading[path]
 
     def hold(self, path: str) -> None:
         """Somebody is about to read what is there."""

@@ -141,6 +141,7 @@ class Engine:
             make=self._make,
             repository=self._git_cache.repository,
             close_seconds=settings.shutdown_seconds,
+            namespaces=settings.namespaces,
             ended=self.notices.forget,
         )
         """Which ClusterStates there are, and their actors."""

@@ -27,7 +27,9 @@ from cvstate_operator.operator.webhook import Subscription
 
 SHARE_AGAIN_SECONDS: Final = 1.0
 """Pause before ClusterStates are listed again that could not be."""
-_CLUSTER_STATES: Final = f"/apis/{names.API_VERSION}/{names.CLUSTER_STATES}"
+TAKE_UP_AGAIN_SECONDS: Final = 30.0
+"""Pause before one is tried again that could not be taken up, though it was listed: a fault of ours, which only another state of it may pass by."""
+_GROUP_VERSION: Final = f"/apis/{names.API_VERSION}"
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Roster:
         make: Make,
         repository: Callable[[str, str], Path],
         close_seconds: float,
+        namespaces: Collection[str] = (),
         ended: Ended = lambda namespace, name, *, is_gone: None,
     ) -> None:
         """
@@ -64,6 +67,7 @@ class Roster:
             make: makes actors.
             repository: where the repository of a URL and a Secret (`namespace/name`, or empty) is kept.
             close_seconds: how long an actor may take to end.
+            namespaces: whose ClusterStates concern this process, and which it may list alone; empty for all.
             ended: told of each ClusterState that is looked after here no more: whether there is none any more, or another replica has it.
         """
         self._client = client
@@ -72,6 +76,10 @@ class Roster:
         self._make = make
         self._neighbours = Neighbours(targets, repository=repository)
         self._close_seconds = close_seconds
+        self._lists = [f"{_GROUP_VERSION}/namespaces/{one}/{names.CLUSTER_STATES}" for one in namespaces] or [
+            f"{_GROUP_VERSION}/{names.CLUSTER_STATES}"
+        ]
+        """Paths by which all of them are listed."""
         self._ended = ended
         self._sharing: asyncio.Task[None] | None = None
         self._share_again = False
@@ -287,26 +295,39 @@ class Roster:
             self._share_again = False
             if not any(self._replicas.is_mine(owner) for owner in self._others):
                 continue
-            try:
-                # As they are now, in one request: who had them wrote their status to the end, and no event may have told yet.
-                async for page in self._client.pages(_CLUSTER_STATES):
-                    for item in page.get("items", ()):
-                        self._take_up({"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **item})
-            except errors.CvstateError as exc:
-                _log.warning("ClusterStates not listed, trying again", extra={"reason": exc.reason, "error": exc.message})
-                await asyncio.sleep(SHARE_AGAIN_SECONDS)
+            if pauses := [pause for path in self._lists if (pause := await self._take_up_listed(path)) is not None]:
+                await asyncio.sleep(min(pauses))
                 self._share_again = True
 
-    def _take_up(self, body: Mapping[str, Any]) -> None:
-        """Begin with a ClusterState that another replica had, if it is ours now."""
+    async def _take_up_listed(self, path: str) -> float | None:
+        """Take up what is ours of one list; in how many seconds that is to be tried again, None if it was done."""
+        pause = None
+        try:
+            # As they are now, in one request: who had them wrote their status to the end, and no event may have told yet.
+            async for page in self._client.pages(path):
+                for item in page.get("items", ()):
+                    if not self._take_up({"apiVersion": names.API_VERSION, "kind": names.CLUSTER_STATE, **item}):
+                        pause = TAKE_UP_AGAIN_SECONDS
+        except errors.CvstateError as exc:
+            _log.warning("ClusterStates not listed, trying again", extra={"path": path, "reason": exc.reason, "error": exc.message})
+            return SHARE_AGAIN_SECONDS
+        except Exception:  # whatever it is: nobody else would take up what is ours
+            _log.exception("ClusterStates not listed, trying again", extra={"path": path})
+            return TAKE_UP_AGAIN_SECONDS
+        return pause
+
+    def _take_up(self, body: Mapping[str, Any]) -> bool:
+        """Begin with a ClusterState that another replica had, if it is ours now; False if that failed."""
         owner = _owner(body["metadata"])
         if owner not in self._others or not self._replicas.is_mine(owner):
-            return
+            return True
         try:
             self.observed(body)
         except Exception:  # one that cannot be taken up must not stop the others
             _log.exception("a ClusterState could not be taken up", extra={"clusterstate": self.name_of(owner)})
             self._others[owner] = body["metadata"]["uid"], ""
+            return False
+        return True
 
     def _hand_over(self, owner: str) -> None:
         """Let another replica have a ClusterState: the objects in hand are finished, in less time than it waits, also by those that were ending before."""

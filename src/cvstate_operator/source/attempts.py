@@ -5,7 +5,7 @@ So many can look at the same time, one that is large is brought all the same, an
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cvstate_operator import errors
@@ -20,6 +20,12 @@ FILE_BYTES: Final = 4 * 2**30
 """Largest file of a repository, however much room there is."""
 REMEMBERED_SECONDS: Final = 3600.0
 """How long it is remembered what a repository needed, and which commit was too large: it may be smaller by now, or there may be more room."""
+REFUSED_COMMITS: Final = 16
+"""Of so many commits of one repository it is remembered that they were too large: as many refs of a large one can be followed without fetching any of them again."""
+
+
+class HeldUpError(errors.FetchTimeoutError):
+    """It had to wait for what others had: nothing is said of its server."""
 
 
 @dataclass(slots=True)
@@ -47,8 +53,8 @@ class _Needs:
     """It did not do with a small share of the memory."""
     room_bytes: int = 0
     """What it was lent last; 0 if what is lent at first did."""
-    refused: str = ""
-    """Commit for which the most was not enough."""
+    refused: Mapping[str, float] = field(default_factory=dict)
+    """Commits for which the most was not enough, and when that was; the latest comes last."""
 
 
 class Attempts:
@@ -78,6 +84,7 @@ class Attempts:
             tenant: for whom; what only one may have at a time tenants have by turns.
 
         Raises:
+            HeldUpError: it was not done in time, and had to wait for others.
             CvstateError: FetchTimeout, FetchFailed, RepoTooLarge, and what the child says.
         """
         attempt, url = _Attempt(request, seconds, tenant), request["url"]
@@ -92,11 +99,11 @@ class Attempts:
         except (ChildTimeoutError, TimeoutError) as exc:
             if attempt.awaits:
                 why = f"reading {url} had to wait for {attempt.awaits} longer than {seconds:.0f} s; it is tried again"
-                raise errors.FetchTimeoutError(why) from exc
+                raise HeldUpError(why) from exc
             hint = "raise spec.source.git.timeout if the repository is large"
             raise errors.FetchTimeoutError(f"reading {url} was not finished within {seconds:.0f} s; {hint}") from exc
         except TurnEndedError as exc:
-            raise errors.FetchTimeoutError(f"reading {url}, which takes much memory or room, was {exc.message}; it is tried again") from exc
+            raise HeldUpError(f"reading {url}, which takes much memory or room, was {exc.message}; it is tried again") from exc
         except RoomLackError as exc:
             raise errors.FetchFailedError(f"the operator's cache has no room for {url}: {exc.message}; give it more (cacheBytes)") from exc
         except ChildStarvedError as exc:
@@ -108,7 +115,7 @@ class Attempts:
 
     def tidy(self) -> None:
         """Forget what was learnt too long ago."""
-        self._needs = {repository: needs for repository, needs in self._needs.items() if self._is_new(needs)}
+        self._needs = {repository: needs for repository in self._needs if (needs := self._needed(repository)) != _Needs(0.0)}
 
     def _broken(self, request: Mapping[str, Any], error: ChildFailedError) -> errors.FetchFailedError:
         """Whatever ended the child may lie in the cache: start from nothing next time."""
@@ -131,19 +138,31 @@ class Attempts:
                 try:
                     return await self._borrowed(attempt, min(room_bytes, left))
                 except ChildStarvedError as exc:
-                    if exc.lacks != "room" or (exc.of and exc.of == self._needed(repository).refused):
+                    if exc.lacks != "room" or exc.of in self._needed(repository).refused:
                         raise
                     if left <= room_bytes:
                         if is_anew or left == most:
-                            self._learn(repository, refused=exc.of)
+                            self._refuse(repository, exc.of)
                             raise
                         is_anew = True
-                        self._cache.discard(repository)
-                        await self._room.note("git", repository)
+                        await self._make_anew(attempt)
                         continue
                 # A last step that is hardly larger than the one before would be a waste.
                 room_bytes = room_bytes * FETCH_GROWTH if room_bytes * FETCH_GROWTH * 2 <= most else most
                 self._learn(repository, room_bytes=room_bytes)
+
+    async def _make_anew(self, attempt: _Attempt) -> None:
+        """Remove a repository that is full: what it holds may be old commits.
+
+        Raises:
+            FetchFailedError: somebody is at work in it.
+        """
+        repository = attempt.repository
+        if self._room.readers(repository) > 1 or not await asyncio.to_thread(self._cache.discard, repository):
+            raise errors.FetchFailedError(
+                f"the cache of {attempt.request['url']} is full, and in use; it is made anew as soon as it is not"
+            )
+        await self._room.note("git", repository)
 
     async def _borrowed(self, attempt: _Attempt, room_bytes: int) -> dict[str, Any]:
         """Ask the server with so much room."""
@@ -165,7 +184,7 @@ class Attempts:
     async def _child(self, attempt: _Attempt, room_bytes: int) -> dict[str, Any]:
         """One child, or a second one that may have much memory if the first did not do with little."""
         needs, division = self._needed(attempt.repository), self._memory.division
-        told, file_bytes = {**attempt.request, "room": room_bytes, "refused": needs.refused}, min(room_bytes, FILE_BYTES)
+        told, file_bytes = {**attempt.request, "room": room_bytes, "refused": list(needs.refused)}, min(room_bytes, FILE_BYTES)
         attempt.awaits = ""
         if not needs.is_large:
             try:
@@ -175,26 +194,33 @@ class Attempts:
                     raise
             self._learn(attempt.repository, is_large=True)
         attempt.awaits = "other fetches that need much memory"
-        async with self._memory.fetch_alone.turn(attempt.tenant):
+        async with self._memory.fetch_alone.turn(attempt.tenant, attempt.repository):
             attempt.awaits = ""
             limits = Limits(attempt.seconds, division.fetch_alone_bytes, file_bytes, is_most=True)
             return await self._children.run(TASK, told, limits=limits)
 
     def _needed(self, repository: str) -> _Needs:
-        needs = self._needs.get(repository)
-        return needs if needs and self._is_new(needs) else _Needs(0.0)
+        """What is known of it and not too old."""
+        old = asyncio.get_running_loop().time() - REMEMBERED_SECONDS
+        needs = self._needs.get(repository, _Needs(0.0))
+        refused = {commit: at for commit, at in needs.refused.items() if at > old}
+        return replace(needs, refused=refused) if needs.at > old else _Needs(0.0, refused=refused)
 
-    def _learn(self, repository: str, *, is_large: bool = False, room_bytes: int = 0, refused: str = "") -> None:
+    def _learn(self, repository: str, *, is_large: bool = False, room_bytes: int = 0) -> None:
         before = self._needed(repository)
-        self._needs[repository] = _Needs(
-            asyncio.get_running_loop().time() if before == _Needs(0.0) or refused else before.at,
+        self._needs[repository] = replace(
+            before,
+            at=before.at or asyncio.get_running_loop().time(),
             is_large=is_large or before.is_large,
             room_bytes=room_bytes or before.room_bytes,
-            refused=refused,
         )
 
-    def _is_new(self, needs: _Needs) -> bool:
-        return asyncio.get_running_loop().time() < needs.at + REMEMBERED_SECONDS
+    def _refuse(self, repository: str, commit: str) -> None:
+        """Not to be fetched again soon; one whose name the child did not live to tell is."""
+        if commit:
+            before = self._needed(repository)
+            latest = {**before.refused, commit: asyncio.get_running_loop().time()}
+            self._needs[repository] = replace(before, refused=dict(list(latest.items())[-REFUSED_COMMITS:]))
 
 
 def _too_large(url: str, error: ChildStarvedError, most_bytes: int) -> errors.RepoTooLargeError:

@@ -44,15 +44,16 @@ class GitCache:
         with contextlib.suppress(OSError):
             os.utime(repository)
 
-    def discard(self, repository: str) -> None:
-        """Remove a repository, unless a child works in it right now; then it is that child's to mend."""
+    def discard(self, repository: str) -> bool:
+        """Remove a repository, unless a child works in it right now; then it is that child's to mend. Returns whether it is gone."""
         directory = Path(repository)
         try:
             with open(directory.with_suffix(".lock"), "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(directory, ignore_errors=True)
         except OSError:
-            return
+            return False
+        return not directory.exists()
 
     def kept(self) -> Mapping[str, Kept]:
         """Every repository, by path."""

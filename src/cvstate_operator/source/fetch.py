@@ -46,8 +46,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         request: `repository` (directory of the bare repository, made if absent), `url`, `ref` (as in the ClusterState), `selector` (the same for people),
             `at` (`{name, short, commit, tag_object}` that an earlier look found: then the server is not asked; or null), `recall` (commit that is wanted
             from the cache, or empty: likewise), `secret` (name) and `credentials` ({key: text in latin-1}), `verify` (`{mode, keys}` or null), `policy` (of
-            `AddressPolicy`), `room` (bytes that may be written), `refused` (commit that is known to need more than there can be, or empty), and `wants`, one for each who asks: `path`, `known` (commit that he has already, or
-            empty), `baseline` (commit to descend from, or empty). The first one's baseline says how much history is brought.
+            `AddressPolicy`), `room` (bytes that may be written), `refused` (commits that are known to need more than there can be), and `wants`, one for each who
+            asks: `path`, `known` (commit that he has already, or empty), `baseline` (commit to descend from, or empty). The first one's baseline says how
+            much history is brought.
 
     Returns:
         `look`: `{name, short, commit, tag_object}`; `answers`, one for each want: `{"error": …}` (`errors.to_data`), or `{"ok": …}` with `tree`, `directory`,
@@ -265,7 +266,7 @@ class _Server:
     def _require_hope(self, commit: str) -> None:
         """Bring nothing of a commit that did not fit into the most that there is."""
         self._wanted = commit
-        if commit == self._request["refused"]:
+        if commit in self._request["refused"]:
             raise OutOfRoomError("it was too large before")
 
     def _fetch_ref(self) -> Chosen:

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cvstate_operator import errors
@@ -20,8 +21,9 @@ from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.source.address import check_url
-from cvstate_operator.source.attempts import Attempts
+from cvstate_operator.source.attempts import Attempts, HeldUpError
 from cvstate_operator.source.cache import GitCache
+from cvstate_operator.source.questions import Demand, Line, Look, Want
 
 CONCURRENT_READERS: Final = 4
 """Child processes at a time that only read the cache; each keeps a core busy. A quarter of all, where memory allows few."""
@@ -33,87 +35,15 @@ QUICK_SECONDS: Final = 20.0
 """How long a look may keep its slot although others wait for one; most take a second. It is made again where slow ones are."""
 SLOW_SECONDS: Final = 120.0
 """How long a slow one may keep theirs although other slow ones wait."""
+SLOW_WAIT_SECONDS: Final = 600.0
+"""How long a slow one waits at least, however little time its look may take: who gave up sooner would come last again, before those were ended who hold on for
+longest (`LONGEST_FACTOR` times SLOW_SECONDS)."""
+SLOW_REMEMBERED_SECONDS: Final = 600.0
+"""How long it is remembered that a server was slow: then it is asked like any other, or one that was slow once would wait among those that always are."""
 REVERIFY_SECONDS: Final = 600.0
 """How often the signature of a commit that is known is checked again: keys expire. It takes a tenth of a second of CPU."""
 TIDY_SECONDS: Final = 24 * 3600.0
 """Half of the longest interval that makes sense; a look that is forgotten is only made again."""
-LONGEST_ASKED_SECONDS: Final = 600.0
-"""A server that asks for a longer pause is asked again after this one all the same."""
-
-
-class _Demand(NamedTuple):
-    """What is asked of signatures."""
-
-    mode: VerifyMode
-    keys: tuple[tuple[str, str], ...]
-    """Names and texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What a server said of one ref, to be shared by all that follow it."""
-
-    began: float
-    """Monotonic seconds."""
-    found: Mapping[str, Any]
-    error: errors.CvstateError | None
-    patience_seconds: float
-    """Of whoever asked. That it took too long for him is no news for one who has more."""
-
-    @property
-    def until(self) -> float:
-        """The server asked for peace until then (Retry-After), whoever wants to know what."""
-        asked = self.error.retry_after_seconds if isinstance(self.error, errors.TransientError) else None
-        return self.began + min(asked or 0.0, LONGEST_ASKED_SECONDS)
-
-    def will_do(self, want: "_Want") -> bool:
-        """Whether one who asks need not have the server asked anew."""
-        is_hasty = isinstance(self.error, errors.FetchTimeoutError) and self.patience_seconds < want.patience_seconds
-        return max(self.began, self.until) >= want.since and not is_hasty
-
-
-@dataclass(slots=True, eq=False)
-class _Want:
-    """What one ClusterState wants to know of a ref."""
-
-    since: float
-    """What the server said before that will not do (monotonic seconds)."""
-    patience_seconds: float
-    """How long a look may take."""
-    details: Mapping[str, Any]
-    """For the child, but for what is asked of signatures; see `fetch.handle`."""
-    demand: _Demand | None = None
-    look: Mapping[str, Any] = field(default_factory=dict)
-    answer: Mapping[str, Any] | None = None
-    """None until there is one."""
-
-    def take(self, look: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """This is the answer."""
-        self.look, self.answer = look, answer
-
-    @property
-    def is_lacking(self) -> bool:
-        """Only the server could tell, if it is asked on behalf of this one."""
-        return bool((self.answer or {}).get("error", {}).get("type") == errors.FetchFailedError.__name__)
-
-    def result(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The look, and what more there is to say of it.
-
-        Raises:
-            CvstateError: the commit is not acceptable.
-        """
-        answer = self.answer or {}
-        if error := answer.get("error"):
-            raise errors.from_data(error)
-        return self.look, answer.get("ok", {})
-
-
-@dataclass(slots=True)
-class _Line:
-    """Everyone who waits for an answer about the same ref. Who is first asks for all, so that a push costs one child, however many follow the ref."""
-
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    wants: list[_Want] = field(default_factory=list)
 
 
 class GitSources:
@@ -140,7 +70,7 @@ class GitSources:
         at_once = small.at_once - readers - 1  # one is kept for those that are slow
         self._slots = FairSlots(at_once, seconds=QUICK_SECONDS)
         self._slow_slot = FairSlots(1, seconds=SLOW_SECONDS)
-        self._readers = asyncio.Semaphore(readers)
+        self._readers = FairSlots(readers, seconds=QUICK_SECONDS)
         self._half = max(1, (at_once + 1) // 2)
         self._slow: dict[tuple[str, str], float] = {}
         """By namespace and host: when a look took too long, if the last one did (monotonic seconds)."""
@@ -151,8 +81,8 @@ class GitSources:
         self._namespaces: dict[str, asyncio.Semaphore] = {}
         self._verified: dict[tuple[str, str], tuple[str, float]] = {}
         """By repository, and demand and keys: the commit that was verified last, and when (monotonic seconds)."""
-        self._lines: dict[tuple[str, str], _Line] = {}
-        self._looks: dict[tuple[str, str], _Look] = {}
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._looks: dict[tuple[str, str], Look] = {}
 
     async def fetch(self, git: GitSource, *, access: Access, known: Artifact | None, baseline: str, max_age: float) -> Artifact:
         """The commit that `git` points at; `known` itself if it is still that one.
@@ -172,12 +102,12 @@ class GitSources:
         # Other credentials in the same Secret are another question.
         key = (request["repository"], f"{git.ref.selector} {access.credentials_digest}")
         details = self._details(git, access, request["repository"], known=known, baseline="" if git.allow_rewind else baseline)
-        want = _Want(asyncio.get_running_loop().time() - max_age, parse_seconds(git.timeout), details, _demand(git, access))
+        want = Want(asyncio.get_running_loop().time() - max_age, parse_seconds(git.timeout), details, _demand(git, access))
         if not self._is_answered(key, want):
-            line = self._lines.setdefault(key, _Line())
+            line = self._lines.setdefault(key, Line())
             line.wants.append(want)
             try:
-                async with self._turn(git, line.turn):
+                async with self._turn(git, line.turns.setdefault(access.namespace, asyncio.Lock())):
                     if not self._is_answered(key, want):
                         await self._ask(key, git, request, want, line.wants, access.namespace)
             finally:
@@ -192,8 +122,8 @@ class GitSources:
         """
         request = self._request(git, access)
         details = self._details(git, access, request["repository"], known=None, baseline="")
-        want = _Want(0.0, parse_seconds(git.timeout), details, _demand(git, access))
-        async with self._turn(git, self._readers):
+        want = Want(0.0, parse_seconds(git.timeout), details, _demand(git, access))
+        async with self._reading(git, access.namespace):
             found = await self._attempts.run(
                 {**request, "recall": commit, **_told([want])}, parse_seconds(git.timeout), tenant=access.namespace
             )
@@ -209,7 +139,7 @@ class GitSources:
         self._hosts = {key: slots for key, slots in self._hosts.items() if slots.locked()}
         self._namespaces = {key: slots for key, slots in self._namespaces.items() if slots.locked()}
         self._everybody = {key: slots for key, slots in self._everybody.items() if not slots.is_idle}
-        self._slow = {key: at for key, at in self._slow.items() if at > old}
+        self._slow = {key: at for key, at in self._slow.items() if self._is_slow(key)}
         self._attempts.tidy()
 
     def forget(self, artifact: Artifact) -> None:
@@ -218,20 +148,34 @@ class GitSources:
         self._cache.discard(artifact.repository)
 
     @asynccontextmanager
-    async def _turn(self, git: GitSource, *locks: AbstractAsyncContextManager[object]) -> AsyncIterator[None]:
-        """Hold all locks; waiting for them takes no longer than a look itself may."""
+    async def _turn(self, git: GitSource, *locks: AbstractAsyncContextManager[object], least: float = 0.0) -> AsyncIterator[None]:
+        """Hold all locks; waiting for them takes no longer than a look itself may, or `least` seconds."""
+        seconds = max(parse_seconds(git.timeout), least)
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(parse_seconds(git.timeout)):
+                async with asyncio.timeout(seconds):
                     for lock in locks:
                         await stack.enter_async_context(lock)
             except TimeoutError:
-                raise errors.FetchTimeoutError(
-                    f"reading {git.url} had to wait for other fetches longer than {git.timeout}; it is tried again"
+                raise HeldUpError(
+                    f"reading {git.url} had to wait for other fetches longer than {seconds:.0f} s; it is tried again"
                 ) from None
             yield
 
-    def _is_answered(self, key: tuple[str, str], want: _Want) -> bool:
+    @asynccontextmanager
+    async def _reading(self, git: GitSource, namespace: str) -> AsyncIterator[None]:
+        """Hold what a child needs that only reads the cache."""
+        try:
+            async with self._turn(git, self._readers.turn(namespace)):
+                yield
+        except TurnEndedError as exc:
+            raise HeldUpError(f"reading {git.url} from the cache was {exc.message}; it is tried again") from exc
+
+    def _is_slow(self, where: tuple[str, str]) -> bool:
+        """Whether a look at this host, for this namespace, took too long lately."""
+        return self._slow.get(where, -math.inf) > asyncio.get_running_loop().time() - SLOW_REMEMBERED_SECONDS
+
+    def _is_answered(self, key: tuple[str, str], want: Want) -> bool:
         """Whether there is nothing left to ask for: somebody asked for all, or the server's last answer is new enough and says all that is wanted.
 
         Raises:
@@ -246,25 +190,34 @@ class GitSources:
         return want.answer is not None
 
     async def _ask(
-        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: _Want, wants: Sequence[_Want], namespace: str
+        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: Want, wants: Sequence[Want], namespace: str
     ) -> None:
         """Have one child answer `want`, and with it all that stand in line and that its look is new enough for."""
+        clock = asyncio.get_running_loop()
         look = self._looks.get(key)
         if look and not look.error and look.began >= want.since:
-            async with self._turn(git, self._readers):
+            async with self._reading(git, namespace):
                 await self._judge({**request, "at": look.found}, want, [one for one in wants if look.began >= one.since], git, namespace)
             if not want.is_lacking:
                 return
+            want.answer = None
         where = (namespace, (urlsplit(git.url).hostname or "").lower())
-        if where not in self._slow:
+        if not self._is_slow(where):
+            began = math.inf
             try:
                 async with self._turn(git, *self._ordinary(where)):
-                    return await self._look(key, git, request, want, wants, where)
+                    began = clock.time()
+                    if not self._is_answered(key, want):
+                        await self._look(key, git, request, want, wants, where)
+                    return
             except TurnEndedError:
-                self._slow[where] = asyncio.get_running_loop().time()
+                # The first of the slots that it holds may have been waiting for the last one for long.
+                if clock.time() - began >= QUICK_SECONDS:
+                    self._slow[where] = clock.time()
         try:
-            async with self._turn(git, self._slow_slot.turn(namespace)):
-                await self._look(key, git, request, want, wants, where)
+            async with self._turn(git, self._slow_slot.turn(namespace, request["repository"]), least=SLOW_WAIT_SECONDS):
+                if not self._is_answered(key, want):
+                    await self._look(key, git, request, want, wants, where)
         except TurnEndedError as exc:
             raise errors.FetchTimeoutError(f"reading {git.url} was {exc.message}; it is tried again") from exc
 
@@ -278,24 +231,26 @@ class GitSources:
         )
 
     async def _look(
-        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: _Want, wants: Sequence[_Want], where: tuple[str, str]
+        self, key: tuple[str, str], git: GitSource, request: dict[str, Any], want: Want, wants: Sequence[Want], where: tuple[str, str]
     ) -> None:
         """Ask the server, and keep what it said for others; also how long it took."""
         began = (clock := asyncio.get_running_loop()).time()
         try:
             found = await self._judge(request, want, wants, git, where[0])
         except errors.CvstateError as exc:
+            if isinstance(exc, HeldUpError):
+                raise  # it is this one's own waiting
             if isinstance(exc, errors.FetchTimeoutError):
                 self._slow[where] = clock.time()
             # What is wrong with this ClusterState's own keys, path or history is no news for the others.
             if isinstance(exc, errors.TransientError | errors.AuthFailedError | errors.TLSInvalidError | errors.RefNotFoundError):
-                self._looks[key] = _Look(began, {}, exc, want.patience_seconds)
+                self._looks[key] = Look(began, {}, exc, want.patience_seconds)
             raise
         if clock.time() - began < QUICK_SECONDS:
             self._slow.pop(where, None)
-        self._looks[key] = _Look(began, found, None, want.patience_seconds)
+        self._looks[key] = Look(began, found, None, want.patience_seconds)
 
-    async def _judge(self, request: dict[str, Any], first: _Want, wants: Sequence[_Want], git: GitSource, namespace: str) -> dict[str, str]:
+    async def _judge(self, request: dict[str, Any], first: Want, wants: Sequence[Want], git: GitSource, namespace: str) -> dict[str, str]:
         """Let one child answer `first`, and the others who ask the same of signatures: nobody waits for the keys of somebody else, nor falls with them.
 
         Returns:
@@ -341,7 +296,7 @@ class GitSources:
         commit, at = self._verified.get((repository, verified_with), ("", 0.0))
         return known is not None and commit == known.commit and asyncio.get_running_loop().time() < at + REVERIFY_SECONDS
 
-    def _artifact(self, git: GitSource, access: Access, want: _Want, known: Artifact | None) -> Artifact:
+    def _artifact(self, git: GitSource, access: Access, want: Want, known: Artifact | None) -> Artifact:
         """What was wanted; `known` itself if it is that.
 
         Raises:
@@ -384,11 +339,11 @@ def _verified_with(git: GitSource, access: Access) -> str:
     return hashlib.sha256(f"{git.verify.mode} {access.keys_digest}".encode()).hexdigest()[:16] if git.verify else ""
 
 
-def _demand(git: GitSource, access: Access) -> _Demand | None:
-    return _Demand(git.verify.mode, tuple(sorted(_text(access.keys).items()))) if git.verify else None
+def _demand(git: GitSource, access: Access) -> Demand | None:
+    return Demand(git.verify.mode, tuple(sorted(_text(access.keys).items()))) if git.verify else None
 
 
-def _told(wants: Sequence[_Want]) -> dict[str, Any]:
+def _told(wants: Sequence[Want]) -> dict[str, Any]:
     """What they want, for the child. All ask the same of signatures; a thousand times a large keyring would be more than a child can hold."""
     demand = wants[0].demand
     return {"wants": [one.details for one in wants], "verify": {"mode": demand.mode.value, "keys": dict(demand.keys)} if demand else None}

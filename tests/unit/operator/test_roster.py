@@ -230,10 +230,12 @@ class Lists:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self.asked = 0
+        self.paths: list[str] = []
         self.error: errors.CvstateError | None = None
 
     async def pages(self, path: str) -> AsyncIterator[dict[str, Any]]:
         self.asked += 1
+        self.paths.append(path)
         if self.error:
             error, self.error = self.error, None
             raise error
@@ -288,6 +290,18 @@ async def test_a_share_that_cannot_be_listed_is_tried_again(tmp_path: Path, monk
     roster.shares_changed()
     await settled(roster)
     assert (actor(roster).told, api.asked) == (["7"], 2)
+
+
+async def test_where_only_some_namespaces_may_be_listed_only_these_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chart grants nothing more where `config.namespaces` names some: a list of all would be refused for ever."""
+    replicas, api = Shared(), Lists()
+    roster = make(tmp_path, monkeypatch, replicas, api, namespaces=("team-a", "team-b"))
+    roster.observed(stated(1, 1))
+    replicas.mine, api.items = True, [stated(7, 1)]
+    roster.shares_changed()
+    await settled(roster)
+    assert actor(roster).told == ["7"]
+    assert api.paths == [f"/apis/cvstate.io/v1alpha1/namespaces/team-{one}/clusterstates" for one in "ab"]
 
 
 async def test_one_that_is_gone_while_another_replica_had_it_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,7 +483,8 @@ async def test_a_late_event_does_not_undo_what_the_list_told(tmp_path: Path, mon
     assert actor(roster).told == ["50"]
 
 
-async def test_one_that_cannot_be_taken_up_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_cannot_be_taken_up_stops_no_other_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.roster.TAKE_UP_AGAIN_SECONDS", 0)
     replicas, api = Shared(), Lists()
     roster = make(tmp_path, monkeypatch, replicas, api)
     other = stated(2, 1)
@@ -477,16 +492,20 @@ async def test_one_that_cannot_be_taken_up_stops_no_other(tmp_path: Path, monkey
     for one in (stated(1, 1), other):
         roster.observed(one)
 
-    def broken_for_one(owner: str, told: dict[str, Any], target: Any) -> Recorded:
-        if told["metadata"]["name"] == "shop":
+    made: list[str] = []
+
+    def broken_at_first(owner: str, told: dict[str, Any], target: Any) -> Recorded:
+        made.append(told["metadata"]["name"])
+        if made == ["shop"]:
             raise TypeError("nobody foresaw this")
         return Recorded(told)
 
-    monkeypatch.setattr(roster, "_make", broken_for_one)
+    monkeypatch.setattr(roster, "_make", broken_at_first)
     replicas.mine, api.items = True, [stated(7, 1), other]
     roster.shares_changed()
     await settled(roster)
-    assert [one.uid for one in roster.actors] == ["b"]
+    assert (made, api.asked) == (["shop", "other", "shop"], 2)
+    assert len(roster.actors) == 2
 
 
 async def test_a_namesake_with_the_same_generation_is_noted_anew(roster: Roster) -> None:

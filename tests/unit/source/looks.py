@@ -28,7 +28,7 @@ def request_for(url: str, cache: Path, *, ref: dict[str, str] | None = None) -> 
         "verify": None,
         "policy": asdict(POLICY),
         "room": NO_LIMIT,
-        "refused": "",
+        "refused": [],
         "wants": [{"path": ".", "known": "", "baseline": ""}],
     }
 

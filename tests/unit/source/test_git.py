@@ -5,7 +5,9 @@ recall from the cache · forget · more room and memory by steps · what a child
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import fcntl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
 from cvstate_operator.source import fetch
-from cvstate_operator.source.attempts import TASK
+from cvstate_operator.source.attempts import TASK, HeldUpError
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import CONCURRENT_PER_HOST, CONCURRENT_READERS, GitSources
 from cvstate_operator.source.refs import Chosen
@@ -103,6 +105,14 @@ async def fetched(
     max_age: float = 0,
 ) -> Artifact:
     return await sources.fetch(git, access=access or Access(), known=known, baseline=baseline, max_age=max_age)
+
+
+@contextmanager
+def locked(repository: str) -> Iterator[None]:
+    """As a child locks a repository that it works in."""
+    with open(f"{repository}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fails(error: Exception) -> Work:
@@ -308,8 +318,8 @@ class Hanging:
         raise errors.FetchFailedError("asked")
 
 
-async def ask(sources: GitSources, host: str, namespace: str, number: int = 0) -> None:
-    git = GitSource.model_validate({"url": f"https://{host}.example.org/r{number}", "timeout": "5s"})
+async def ask(sources: GitSources, host: str, namespace: str, number: int = 0, *, within: str = "5s") -> None:
+    git = GitSource.model_validate({"url": f"https://{host}.example.org/r{number}", "timeout": within})
     await fetched(sources, git, access=Access(namespace=namespace))
 
 
@@ -337,6 +347,76 @@ async def test_many_silent_hosts_of_several_tenants_hold_up_nobody_for_long(
     assert sources._slow
     hanging.go.set()
     await asyncio.gather(*hung, return_exceptions=True)
+
+
+async def test_a_tenant_whose_looks_all_hang_holds_up_nobody_who_follows_the_same_ref(cache: GitCache, children: InProcess) -> None:
+    sources, hanging = GitSources(cache, children, POLICY, memory=Memory(2**30)), Hanging(children)
+    hung = [asyncio.ensure_future(ask(sources, f"silent-{number}", "evil", number)) for number in range(8)]
+    await asyncio.sleep(0.01)
+    hung.append(asyncio.ensure_future(ask(sources, "public", "evil")))  # it is first in line, and has no slot
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        with pytest.raises(errors.FetchFailedError, match="asked"):
+            await ask(sources, "public", "good")
+    hanging.go.set()
+    await asyncio.gather(*hung, return_exceptions=True)
+
+
+async def test_who_only_had_to_wait_for_others_is_not_slow(sources: GitSources, children: InProcess) -> None:
+    """Else a server that was never asked would wait among those that always are slow."""
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        raise ChildStarvedError("too little")
+
+    children.work = work
+    async with sources._attempts._memory.fetch_alone.turn("another"):
+        with pytest.raises(HeldUpError, match="other fetches that need much memory"):
+            await ask(sources, "large", "a", within="50ms")
+    assert not sources._slow
+
+
+async def test_what_was_slow_is_asked_like_any_other_after_a_while(
+    sources: GitSources, children: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children.work = fails(ChildTimeoutError("ended"))
+    with pytest.raises(errors.FetchTimeoutError):
+        await ask(sources, "once", "a")
+    children.work = fails(errors.FetchFailedError("asked"))
+    async with sources._slow_slot.turn("another"):
+        waits = asyncio.ensure_future(ask(sources, "once", "a"))
+        assert not (await asyncio.wait({waits}, timeout=0.05))[0], "it is slow"
+        waits.cancel()
+        monkeypatch.setattr("cvstate_operator.source.git.SLOW_REMEMBERED_SECONDS", 0.0)
+        with pytest.raises(errors.FetchFailedError, match="asked"):
+            await ask(sources, "once", "a")
+        sources.tidy()
+        assert not sources._slow
+
+
+async def test_a_tenant_whose_caches_are_locked_holds_up_nobody_who_reads_his_own(
+    upstream: Repository, cache: GitCache, children: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.source.git.QUICK_SECONDS", 0.05)
+    sources = GitSources(cache, children, POLICY)
+    commit, locked = (await fetched(sources, source(upstream))).commit, "1" * 40
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if request["recall"] == locked:
+            await asyncio.sleep(3600)
+        return await children.really(request)
+
+    children.work = work
+    stuck = [
+        asyncio.ensure_future(sources.recall(source(upstream), access=Access(namespace="evil"), commit=locked))
+        for _ in range(2 * CONCURRENT_READERS)
+    ]
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        assert (await sources.recall(source(upstream), access=Access(namespace="good"), commit=commit)).commit == commit
+    for one in stuck:
+        one.cancel()
+    ended = await asyncio.gather(*stuck, return_exceptions=True)
+    assert any(isinstance(one, HeldUpError) for one in ended)
 
 
 async def test_waiting_for_others_takes_no_longer_than_a_look_may(sources: GitSources, children: InProcess) -> None:
@@ -718,11 +798,16 @@ async def test_a_commit_that_was_too_large_evicts_nobody_again_and_another_one_i
         with pytest.raises(errors.RepoTooLargeError):
             await fetched(sources, source(upstream))
     assert [request["room"] for request in children.requests] == [100, 400, 1600, 6400, 100]
-    assert children.requests[-1]["refused"] == too_large
-    too_large = "2" * 40
+    assert children.requests[-1]["refused"] == [too_large]
+    first, too_large = too_large, "2" * 40
     with pytest.raises(errors.RepoTooLargeError):
         await fetched(sources, source(upstream))
     assert [request["room"] for request in children.requests[5:]] == [100, 400, 1600, 6400]
+    too_large = first  # two refs of one repository
+    with pytest.raises(errors.RepoTooLargeError):
+        await fetched(sources, source(upstream))
+    assert [request["room"] for request in children.requests[9:]] == [100]
+    assert children.requests[-1]["refused"] == ["1" * 40, "2" * 40]
     too_large = ""
     assert await fetched(sources, source(upstream))
 
@@ -745,6 +830,30 @@ async def test_a_repository_that_grows_by_every_push_is_made_anew_at_its_bound(
     children.work = work
     assert (await fetched(sources, source(upstream))).commit == newest
     assert room.used_bytes("git") < room.most_bytes
+
+
+@pytest.mark.parametrize("by", ["a child", "a render"])
+async def test_a_repository_at_its_bound_that_others_are_at_work_in_is_not_called_too_large(
+    upstream: Repository, cache: GitCache, children: InProcess, by: str
+) -> None:
+    room = Room(2**20, {"git": cache})
+    sources = GitSources(cache, children, POLICY, room=room)
+    repository = (await fetched(sources, source(upstream))).repository
+    Path(repository, "objects", "grown").write_bytes(b"x" * room.most_bytes)
+    await room.note("git", repository)
+    newest = upstream.commit({"n.yaml": "1"})
+
+    async def work(request: dict[str, Any]) -> dict[str, Any]:
+        if Path(repository, "objects", "grown").exists():
+            raise ChildStarvedError("too little", lacks="room", of=newest)
+        return await children.really({**request, "room": 2**40})
+
+    children.work = work
+    with room.reading(repository) if by == "a render" else locked(repository):
+        with pytest.raises(errors.FetchFailedError, match="full, and in use"):
+            await fetched(sources, source(upstream))
+        assert Path(repository).exists()
+    assert (await fetched(sources, source(upstream))).commit == newest
 
 
 async def test_who_waits_for_memory_is_told_so(upstream: Repository, cache: GitCache, children: InProcess) -> None:
