@@ -24,7 +24,7 @@ from cvstate_operator.objects.recipe import HelmRecipe
 from cvstate_operator.render import charts, documents, helm, yaml_reader
 from cvstate_operator.render.helm import Rendered
 from cvstate_operator.render.helm_run import Limits
-from cvstate_operator.render.program import ProgramMemoryError
+from cvstate_operator.render.program import ProgramMemoryError, ProgramOutputError
 from tests.cluster import builds
 from tests.unit.render.trees import Tree, link
 from tests.unit.render.trees import write as tree
@@ -823,7 +823,7 @@ def test_a_link_inside_the_repository_is_followed(tmp_path: Path, binary: Path) 
             "3 s",
             id="C18-nested",
         ),
-        pytest.param({"templates/a.yaml": "a: {{ repeat 20000000 `x` }}"}, errors.RenderTooLargeError, "", id="output"),
+        pytest.param({"templates/a.yaml": "a: {{ repeat 20000000 `x` }}"}, ProgramOutputError, "", id="output"),
         pytest.param(
             {"templates/a.yaml": '{{ $x := "xx" }}{{ range until 64 }}{{ $x = print $x $x }}{{ end }}'},
             ProgramMemoryError,
@@ -840,6 +840,13 @@ def test_what_cannot_be_rendered_has_its_reason(
     assert type(error) is kind, error.message
     assert text in error.message
     assert "goroutine" not in error.message
+
+
+@pytest.mark.parametrize("memory_mib", [48, 288, 330, 360, 400, 432, 576, 2304])
+def test_as_much_is_rendered_with_more_memory_as_with_less(tmp_path: Path, binary: Path, memory_mib: int) -> None:
+    """What Go reserves of its address space depends on how much there is of it."""
+    chart: Chart = {"Chart.yaml": named("d"), "templates/a.yaml": f"a: {{{{ repeat {2**20 if memory_mib == 48 else 2**23} `x` }}}}"}
+    assert len(render(tmp_path, chart, binary, memory_bytes=memory_mib * 2**20).text) > 2**20
 
 
 def test_a_release_name_that_helm_does_not_allow_is_told_with_the_field_to_set(tmp_path: Path, binary: Path) -> None:

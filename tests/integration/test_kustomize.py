@@ -514,6 +514,15 @@ def test_a_build_that_takes_too_long_is_ended(tmp_path: Path, binary: Path) -> N
         kustomize.build(root, "l0", program=binary, limits=Limits(seconds=1))
 
 
+@pytest.mark.parametrize("memory_mib", [48, 144, 288, 400, 432, 500, 576, 2304])
+def test_as_much_is_built_with_more_memory_as_with_less(tmp_path: Path, binary: Path, memory_mib: int) -> None:
+    """What Go reserves of its address space depends on how much there is of it."""
+    text = "---\n".join(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{number}}}\n" for number in range(100))
+    root = check_out({"app": {"kustomization.yaml": "resources: [x.yaml]\n", "x.yaml": text}}, tmp_path / "root")
+    made = kustomize.build(root, "app", program=binary, limits=Limits(memory_bytes=memory_mib * 2**20))
+    assert made.count(b"kind: ConfigMap") == 100
+
+
 def test_more_output_than_the_limit_is_refused(tmp_path: Path, binary: Path) -> None:
     root = check_out({"app": BASE}, tmp_path / "root")
     with pytest.raises(errors.RenderTooLargeError):

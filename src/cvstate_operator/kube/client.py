@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
@@ -19,9 +20,10 @@ from yarl import URL
 from cvstate_operator import errors
 from cvstate_operator.api.propagation import PropagationPolicy
 from cvstate_operator.kube import nesting, verdict
+from cvstate_operator.kube.answers import Answer, WireError
 from cvstate_operator.kube.connection import Connection
 from cvstate_operator.kube.pace import Pace
-from cvstate_operator.kube.wire import Fence, NotSentError, Wire, WireError, not_fenced
+from cvstate_operator.kube.wire import Fence, NotSentError, Wire, not_fenced
 from cvstate_operator.objects.manifest import Body
 
 REQUEST_SECONDS: Final = 15.0
@@ -235,17 +237,24 @@ class Client:
             raise errors.NetworkError(f"the API server cannot be reached: {exc}") from exc
         except OSError as exc:
             raise errors.NetworkError(f"the API server cannot be reached: {type(exc).__name__}") from exc
-        if answer.status >= 400:
-            raise self._error(answer.status, answer.body, answer.headers.get("retry-after"))
-        if answer.status >= 300:
-            raise errors.NetworkError(f"{method} {path} is answered by a redirect; give the API server's own URL")
-        if self._connection and self._connection.max_answer_bytes and _values(answer.body) > MAX_VALUES:
-            raise errors.NetworkError(f"the answer to {method} {path} holds more than {MAX_VALUES} values")
-        try:
-            found: Body = nesting.read(answer.body)
-        except orjson.JSONDecodeError as exc:
-            raise errors.NetworkError(f"the answer to {method} {path} is no JSON; what stands between us and the API server?") from exc
+        found = self._parsed(answer, f"{method} {path}")
+        if isinstance(found, errors.CvstateError):
+            answer.body = b""  # who keeps an error keeps what its traceback leads to
+            raise found
         return found
+
+    def _parsed(self, answer: Answer, what: str) -> Body | errors.CvstateError:
+        """What an answer says. An error is returned, without a cause: one of orjson's holds the whole text."""
+        if answer.status >= 400:
+            return self._error(answer.status, answer.body, answer.headers.get("retry-after"))
+        if answer.status >= 300:
+            return errors.NetworkError(f"{what} is answered by a redirect; give the API server's own URL")
+        if self._connection and self._connection.bound and _values(answer.body) > MAX_VALUES:
+            return errors.NetworkError(f"the answer to {what} holds more than {MAX_VALUES} values")
+        with suppress(orjson.JSONDecodeError):
+            found: Body = nesting.read(answer.body)
+            return found
+        return errors.NetworkError(f"the answer to {what} is no JSON; what stands between us and the API server?")
 
     def _error(self, code: int, payload: bytes, retry_after: str | None) -> errors.CvstateError:
         try:

@@ -9,6 +9,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,18 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """How much of the memory answers of a server may take, whoever chose it."""
+
+    max_bytes: int
+    """Of the longest answer that is taken, also when it is unpacked."""
+    small_bytes: int
+    """An answer that is longer waits for `large` before more of it is taken."""
+    large: Callable[[], AbstractAsyncContextManager[None]]
+    """Held while such an answer is taken, and until it is handed out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """An open way to one API server."""
 
@@ -49,8 +62,8 @@ class Connection:
     """Where the host of `server` may be connected to; None: wherever the system says."""
     user_agent: str = USER_AGENT
     """Says which process asks: the API server's audit log tells replicas apart by it."""
-    max_answer_bytes: int = 0
-    """Longest answer that is taken, also when it is unpacked; 0: any, as of our own API server."""
+    bound: Bound | None = None
+    """Of answers; None: they may be as large as they like, as those of our own API server."""
 
     def session(self, *, act_as: str = "") -> aiohttp.ClientSession:
         """A new session on the shared connector; closing it leaves the connector open.

@@ -1,12 +1,14 @@
 """Remote clusters: the way to the API server that a tenant's kubeconfig names. Where that may lead is judged each time a connection is opened (`network/resolver.py`)."""
 
+from functools import partial
 from typing import Final
 
 import aiohttp
 
 from cvstate_operator import errors
+from cvstate_operator.isolation.fair import FairSlots
 from cvstate_operator.kube import kubeconfig
-from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Connection
+from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, USER_AGENT, Bound, Connection
 from cvstate_operator.kube.kubeconfig import RemoteCluster
 from cvstate_operator.network.lookups import Lookups
 from cvstate_operator.network.resolver import Judge, JudgingResolver
@@ -14,6 +16,12 @@ from cvstate_operator.objects.address import AddressPolicy, IPAddress, check_add
 
 MAX_ANSWER_BYTES: Final = 32 * 2**20
 """Longest answer of a remote cluster: a page of 500 objects of 60 KB has 30 MB. A tenant chose the server, and the memory is everybody's."""
+SMALL_ANSWER_BYTES: Final = 2**20
+"""Answers up to here are taken at once, as many as come: few are longer."""
+LARGE_SECONDS: Final = 5.0
+"""How long a large answer may take to come while others wait: at 7 MB a second it does."""
+_LARGE: Final = FairSlots(2, seconds=LARGE_SECONDS)
+"""Of all remote clusters: so many large answers are taken at a time, namespaces by turns. Each takes its length twice while it is put together."""
 _LOOKUPS: Final = Lookups(32, each=4)
 """Of all remote clusters: of a thousand, few are looked up at a time. Eight tenants whose name servers are silent take all threads, and others are told so after seconds."""
 
@@ -44,7 +52,7 @@ def connect(cluster: RemoteCluster, policy: AddressPolicy, *, tenant: str = "", 
         tls=tls,
         user_agent=user_agent,
         resolve=resolver.addresses,
-        max_answer_bytes=MAX_ANSWER_BYTES,
+        bound=Bound(MAX_ANSWER_BYTES, SMALL_ANSWER_BYTES, partial(_LARGE.turn, tenant)),
     )
 
 

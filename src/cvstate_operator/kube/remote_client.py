@@ -86,10 +86,13 @@ class RemoteClient(Client):
             async for event in super().watch(path, params=params, opened=opened):
                 yield event
         except (errors.NetworkError, errors.ServerTimeoutError) as exc:
-            raise self._unreachable(exc) from exc
+            problem = self._unreachable(exc)
         except errors.UnauthorizedError:
             self._refuse()
             raise
+        else:
+            return
+        raise problem
 
     async def pages(self, path: str, *, params: Params | None = None) -> AsyncIterator[Body]:
         """As of any client, but a server that a tenant chose is held to what was asked.
@@ -97,7 +100,7 @@ class RemoteClient(Client):
         Raises:
             TargetUnreachableError: a page is none, or holds more than was asked for.
         """
-        listed = 0
+        listed, page = 0, None
         try:
             async for page in super().pages(path, params=params):
                 if not isinstance(page, dict) or not isinstance(page.get("items"), list) or not isinstance(page.get("metadata"), dict):
@@ -109,20 +112,24 @@ class RemoteClient(Client):
                 if (listed := listed + len(page["items"])) > MAX_OBJECTS:
                     raise errors.NetworkError(f"the list of {path} holds more than {MAX_OBJECTS} objects")
                 yield page
+            return
         except errors.TargetUnreachableError:
             raise
         except errors.NetworkError as exc:
-            raise self._unreachable(exc) from exc
+            problem = self._unreachable(exc)
+        del page
+        raise problem
 
     async def _exchange(self, method: str, path: str, target: str, accept: str, content_type: str, body: bytes) -> Body:
         await self._connect()
         try:
             return await super()._exchange(method, path, target, accept, content_type, body)
         except (errors.NetworkError, errors.ServerTimeoutError) as exc:
-            raise self._unreachable(exc) from exc
+            problem = self._unreachable(exc)
         except errors.UnauthorizedError:
             self._refuse()
             raise
+        raise problem
 
     def _refuse(self) -> None:
         """The cluster does not accept the credentials. They may have been replaced since: the next request goes by what the Secret says then."""
@@ -179,6 +186,8 @@ class RemoteClient(Client):
             task.add_done_callback(self._former.discard)
 
     def _unreachable(self, error: errors.CvstateError) -> errors.TargetUnreachableError:
+        """What that means. To be raised where no other error is handled, so that it has no cause: it is kept while the cluster is away, and with it all that tracebacks lead to,
+        such as an answer of megabytes."""
         seconds = error.retry_after_seconds if isinstance(error, errors.TransientError) else None
         return errors.TargetUnreachableError(
             f"the cluster of {self._where} cannot be reached: {error.message}; see whether its API server answers at that address",

@@ -1,36 +1,25 @@
 """The wire: single requests to one server over HTTP/1.1, on connections that are kept open.
 
 Why not aiohttp, which carries the watches: for each request it costs twice the processor time of everything else together, for what is not needed here: cookies,
-redirects, proxies, streams (docs/performance.md). What comes back is parsed by httptools, Node's parser.
+redirects, proxies, streams (docs/performance.md).
 
 Requests are not repeated, but for one case: a connection that was kept is closed by the server in the same moment in which a request is sent that may come twice:
 a GET, or a DELETE, which names the object by its uid.
-Source: RFC 9112 (HTTP/1.1), sections 6.3 (length of a message) and 9.3.1 (repeating requests).
+Source: RFC 9112 (HTTP/1.1), section 9.3.1 (repeating requests).
 """
 
 import asyncio
 import ssl
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import urlsplit
 
-import httptools
+from cvstate_operator.isolation.fair import TurnEndedError
+from cvstate_operator.kube.answers import Answer, Answering, WireError, too_large
+from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, Bound, Connection, impersonate
 
-from cvstate_operator.kube.connection import KEEPALIVE_SECONDS, Connection, impersonate
-
-MAX_HEAD_BYTES: Final = 64 * 1024
-"""Longest head of an answer. Those of the API server have half a kilobyte; Go's own client takes a megabyte."""
-FIRST_FINAL: Final = 200
-"""Answers below only say to wait. Source: RFC 9110, section 15.2."""
-_GZIP: Final = 16 + zlib.MAX_WBITS
 _REPEATABLE: Final = frozenset({"GET", "DELETE"})
 """Sent twice they change no more than once (RFC 9110, section 9.2.2). So does an apply, but whoever applies judges himself when it is tried again: others go first."""
-
-
-class WireError(Exception):
-    """The connection broke, or what came is no HTTP; says what."""
 
 
 class NotSentError(Exception):
@@ -50,119 +39,18 @@ class _ClosedError(WireError):
     """A connection that was kept had been closed by the server, before a byte of the answer came."""
 
 
-@dataclass(slots=True)
-class Answer:
-    """One answer, whole."""
-
-    status: int
-    headers: dict[str, str]
-    """Names in lower case; of those that come more than once the last one."""
-    body: bytes = b""
-    is_last: bool = False
-    """Whether the server closes the connection after it."""
-
-
-class Answering:
-    """Takes one answer from what comes, piece by piece; what the bytes mean is httptools' to say."""
-
-    def __init__(self, *, max_bytes: int = 0) -> None:
-        """`max_bytes`: of the body, also when it is unpacked; 0: any."""
-        self._parser = httptools.HttpResponseParser(self)
-        self._max_bytes = max_bytes
-        self._body_bytes = 0
-        self._is_too_large = False
-        self._headers: dict[str, str] = {}
-        self._parts: list[bytes] = []
-        self._head_bytes = 0
-        """Of the head, as far as it came; -1 when it is complete."""
-        self._answer: Answer | None = None
-        self.is_untouched = True
-        """Whether not a single byte came."""
-
-    def feed(self, data: bytes) -> Answer | None:
-        """Take what came; the answer if that was the end of it.
-
-        Raises:
-            WireError: this is no HTTP/1.1.
-        """
-        self.is_untouched = False
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            raise WireError("the answer is no HTTP/1.1") from exc
-        if self._head_bytes >= 0:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                raise WireError("the head of the answer does not end")
-        self._check_size()
-        return self._answer
-
-    def end(self) -> Answer | None:
-        """The connection ended; the answer if that is how it ends."""
-        is_open_ended = self._head_bytes < 0 and not {"content-length", "transfer-encoding"} & self._headers.keys()
-        if self._answer is None and is_open_ended:
-            self.on_message_complete()
-            self._check_size()
-        return self._answer
-
-    def _check_size(self) -> None:
-        if self._is_too_large:
-            raise WireError(f"the answer is larger than {self._max_bytes // 2**20} MiB")
-
-    # -- what the parser calls -------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """Another answer begins: what was before only said to wait (1xx)."""
-        if self._answer:
-            raise WireError("an answer that nobody asked for")
-        self._headers, self._parts, self._head_bytes, self._body_bytes = {}, [], 0, 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
-
-    def on_headers_complete(self) -> None:
-        """The head is complete."""
-        self._head_bytes = -1
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._body_bytes += len(body)
-        self._is_too_large = self._is_too_large or 0 < self._max_bytes < self._body_bytes
-        if not self._is_too_large:
-            self._parts.append(body)
-
-    def on_message_complete(self) -> None:
-        """The answer is complete."""
-        status = self._parser.get_status_code()
-        if status < FIRST_FINAL or self._is_too_large:
-            return
-        body = b"".join(self._parts)
-        if self._headers.get("content-encoding") == "gzip" and body:
-            body = self._unpacked(body)
-        self._answer = Answer(status, self._headers, body, is_last=not self._parser.should_keep_alive())
-
-    def _unpacked(self, body: bytes) -> bytes:
-        unpacker = zlib.decompressobj(_GZIP)
-        try:
-            plain = unpacker.decompress(body, self._max_bytes)  # 0: without a limit
-        except zlib.error as exc:
-            raise WireError("the answer is no gzip, although it says so") from exc
-        self._is_too_large = not unpacker.eof and bool(unpacker.unconsumed_tail)
-        if not unpacker.eof and not self._is_too_large:
-            raise WireError("the answer is no whole gzip, although it says so")
-        return plain
-
-
 class _Link(asyncio.Protocol):
     """One connection, with at most one request under way."""
 
-    def __init__(self, *, max_bytes: int = 0) -> None:
-        """`max_bytes`: of the body of an answer; 0: any."""
-        self._max_bytes = max_bytes
+    def __init__(self, bound: Bound | None) -> None:
+        """`bound`: of answers; None: they may be as large as they like."""
+        self._bound = bound
         self._transport: asyncio.Transport | None = None
         self._answering: Answering | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[Answer | None] | None = None
+        self._may_be_large = False
+        self._came: Answer | WireError | None = None
+        """What came although reading was paused: what had been received by then, or the end of the connection."""
         self.is_open = False
         self.is_used = False
         """Whether it carried a request before."""
@@ -187,6 +75,9 @@ class _Link(asyncio.Protocol):
             return
         if answer:
             self._succeed(answer)
+        elif self._bound and not self._may_be_large and self._answering.body_bytes > self._bound.small_bytes and self._transport:
+            self._transport.pause_reading()  # what else was sent stays with whoever sent it
+            self._succeed(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -217,18 +108,41 @@ class _Link(asyncio.Protocol):
         # The last thing before it is sent: a process that is stopped while it connects must not send, when it goes on, what was allowed a minute ago.
         if why := fence():
             raise NotSentError(why)
-        self._answering = Answering(max_bytes=self._max_bytes)
+        self._answering, self._may_be_large, self._came = Answering(max_bytes=self._bound.max_bytes if self._bound else 0), False, None
         waiter = self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         try:
-            answer: Answer = await waiter
-            return answer
+            answer: Answer | None = await waiter
+            if answer and answer.unpack(self._bound.small_bytes if self._bound else 0):
+                return answer
+            assert self._bound is not None  # without one nothing is too large  # noqa: S101
+            async with self._bound.large():
+                return await self._rest(answer, self._bound)
+        except TurnEndedError as exc:
+            self.abort()
+            raise WireError(f"a large answer was {exc.message}") from exc
         except BaseException:
             self.abort()  # an answer that nobody waits for any more must not be taken for the next one
             raise
         finally:
             self._answering = self._waiter = None
             self.is_used = True
+
+    async def _rest(self, answer: Answer | None, bound: Bound) -> Answer:
+        """A large answer: what is left to come of it, or to be unpacked."""
+        assert self._transport is not None  # it was made  # noqa: S101
+        if isinstance(self._came, WireError):
+            raise self._came
+        answer = answer or self._came
+        if answer is None:
+            self._may_be_large, waiter = True, asyncio.get_running_loop().create_future()
+            self._waiter = waiter
+            self._transport.resume_reading()
+            answer = await waiter
+        assert answer is not None  # nothing is paused twice  # noqa: S101
+        if not answer.unpack(bound.max_bytes):
+            raise too_large(bound.max_bytes)
+        return answer
 
     def close(self) -> None:
         """End it, and take leave of the server."""
@@ -242,13 +156,17 @@ class _Link(asyncio.Protocol):
         if self._transport:
             self._transport.abort()
 
-    def _succeed(self, answer: Answer) -> None:
+    def _succeed(self, answer: Answer | None) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(answer)
+        elif answer:
+            self._came = answer
 
     def _fail(self, error: WireError) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_exception(error)
+        else:
+            self._came = error
 
 
 class Wire:
@@ -267,7 +185,7 @@ class Wire:
         self._authorize = connection.authorize
         self._resolve = connection.resolve
         self._prefix = server.path
-        self._max_bytes = connection.max_answer_bytes
+        self._bound = connection.bound
         fixed = {"Host": server.netloc.rpartition("@")[2], "User-Agent": connection.user_agent, **impersonate(act_as)}
         self._common = " HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._idle: list[_Link] = []
@@ -356,7 +274,7 @@ class Wire:
 
     async def _open(self) -> _Link:
         loop = asyncio.get_running_loop()
-        link = _Link(max_bytes=self._max_bytes)
+        link = _Link(self._bound)
         if self._resolve is None:
             await loop.create_connection(lambda: link, self._host, self._port, ssl=self._tls)
             return link

@@ -71,13 +71,16 @@ class Lookups:
         own = self._tenants.get(tenant)
         if own is None:
             own = self._tenants[tenant] = asyncio.Semaphore(self._each)
+        whose = "the same tenant"
         try:
             async with asyncio.timeout(WAIT_SECONDS), AsyncExitStack() as turn:
                 await turn.enter_async_context(own)
+                whose = "other tenants"
                 await turn.enter_async_context(self._free)
                 return turn.pop_all()
         except TimeoutError:
-            raise socket.gaierror(socket.EAI_AGAIN, "too many other names are being looked up, whose name servers do not answer") from None
+            why = f"too many names of {whose} are being looked up, and their name servers do not answer"
+            raise socket.gaierror(socket.EAI_AGAIN, why) from None
 
     async def _look_up(self, host: str, family: socket.AddressFamily, turn: AsyncExitStack) -> Sequence[Found]:
         """Held by a turn until the thread is free again, whoever has given up meanwhile."""

@@ -7,6 +7,7 @@ only addresses that were judged are connected to, so that a name cannot lead els
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -15,7 +16,7 @@ from cvstate_operator.network.lookups import Found, Lookups
 from cvstate_operator.objects.address import IPAddress
 
 _THREADS: Final = 8
-"""Of a resolver that shares none: a name whose name server is silent holds up no other work."""
+"""Of a resolver that shares none, whose names nobody but the operator's owner chose: a name whose name server is silent holds up no other work."""
 
 Judge = Callable[[IPAddress, str], None]
 """Raises URLNotAllowedError for an address that a host, in lower case and without a dot at its end, may not lead to."""
@@ -24,12 +25,13 @@ Judge = Callable[[IPAddress, str], None]
 class JudgingResolver(AbstractResolver):
     """Resolves by the system, and refuses a host if any of its addresses may not be asked. Nothing is kept; who asks for the same at the same time shares an answer."""
 
-    def __init__(self, judge: Judge, *, lookups: Lookups | None = None, tenant: str = "") -> None:
+    def __init__(self, judge: Judge, *, lookups: Lookups | None = None, tenant: str | ContextVar[str] = "") -> None:
         """
         Args:
             judge: of each address.
             lookups: shared with others; None: its own, which end with it.
-            tenant: who chose the names; empty: all together.
+            tenant: who chose the names; empty: all together. A variable, if one connector serves many: it says who did in the context of whoever connects, since aiohttp
+                hands on the name alone.
         """
         self._judge = judge
         self._lookups = lookups or Lookups(_THREADS, each=_THREADS)
@@ -58,7 +60,8 @@ class JudgingResolver(AbstractResolver):
             self._lookups.close()
 
     async def _ask(self, host: str, family: socket.AddressFamily) -> Sequence[Found]:
-        places, name = await self._lookups.find(host, family, tenant=self._tenant), host.lower().rstrip(".")
+        tenant = self._tenant if isinstance(self._tenant, str) else self._tenant.get()
+        places, name = await self._lookups.find(host, family, tenant=tenant), host.lower().rstrip(".")
         for found in places:
             self._judge(ipaddress.ip_address(found.address), name)
         return places

@@ -80,12 +80,16 @@ def render(request: dict[str, Any], *, only_plain: bool = False) -> dict[str, An
         kind = request["type"] if request["type"] != "Auto" else _detect(directory)
         if only_plain and kind != "Plain":
             return {}
-        store = Store(Path(request["store"]).parent, most_bytes=request["room"] // checkout.PARTS)
+        store = Store(Path(request["store"]).parent, most_bytes=checkout.part_bytes(request))
         if kind == "Plain":
             return {"type": kind, "tool": "", "warnings": [], **_plain(repository, root, directory, request, store)}
         return {"type": kind, **_whole(repository, root, kind, request, store)}
     except runner.ProgramMemoryError as exc:
         raise MemoryError(exc.message) from exc
+    except runner.ProgramOutputError as exc:
+        if checkout.part_bytes(request) < runner.MAX_OUTPUT_BYTES:
+            raise task.OutOfRoomError(exc.message) from exc
+        raise errors.RenderTooLargeError(exc.message) from exc
     except (pygit2.GitError, KeyError) as exc:
         task.raise_if_short(exc)
         raise errors.CacheLostError("the cached repository is damaged; it is fetched again") from exc

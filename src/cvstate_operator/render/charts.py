@@ -1,7 +1,6 @@
 """Charts: from a commit to what `helm template` makes of it. Used in the render child only."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ def build(repository: pygit2.Repository, root: pygit2.Tree, request: Mapping[str
     """
     path = checkout.path_of(request)
     recipe = HelmRecipe(**{**request["helm"], "values_documents": tuple(map(tuple, request["helm"]["values_documents"]))})
-    source = checkout.write(repository, root, [path], home, room_bytes=request["room"])
-    limits = replace(helm.DEFAULT_LIMITS, memory_bytes=checkout.program_memory_bytes(request))
+    source = checkout.write(repository, root, [path], home, most_bytes=checkout.part_bytes(request))
+    limits = checkout.program_limits(request, helm.DEFAULT_LIMITS)
     # Values files may lie beside the chart, and are read from the commit itself.
     made = helm.template(source, path, recipe, program=_program(request["tools"]), files=export.TreeFiles(repository, root), limits=limits)
     return made.text, [str(notice) for notice in made.notices]

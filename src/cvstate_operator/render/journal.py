@@ -50,7 +50,7 @@ class Journal:
         self._numbers = 0
         self._is_closed = False
         self._deaths: dict[str, tuple[int, float]] = {}
-        """By render: its blame, and when the last death was noticed (seconds since 1970)."""
+        """By render: its blame, and when the last death was noticed (seconds since 1970), never in the future."""
         with contextlib.suppress(OSError):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._deaths = self._read()
@@ -62,8 +62,10 @@ class Journal:
 
     def refused_seconds(self, render: str) -> float:
         """For how long it is not to be tried; 0 if it may be."""
+        now = self._now()
+        self._correct(now)
         blame, at = self._deaths.get(render, (0, 0.0))
-        return max(0.0, at + REFUSED_SECONDS - self._now()) if blame >= MOST_BLAME else 0.0
+        return max(0.0, at + REFUSED_SECONDS - now) if blame >= MOST_BLAME else 0.0
 
     @contextmanager
     def under_way(self, renders: Sequence[str]) -> Iterator[Callable[[], None]]:
@@ -102,6 +104,7 @@ class Journal:
                 blame = int(told["blame"])
                 found.update({render: max(blame, found.get(render, 0)) for render in _texts(told["renders"])})
         now = self._now()
+        self._correct(now)
         for render, blame in found.items():
             self._deaths[render] = (self._deaths.get(render, (0, 0.0))[0] + blame, now)
         self._deaths = {key: (blame, at) for key, (blame, at) in self._deaths.items() if now < at + KEPT_SECONDS}
@@ -110,6 +113,12 @@ class Journal:
         for file in left:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+    def _correct(self, now: float) -> None:
+        """What was noted by a clock that was fast, and was put right since, counts as noted now; else it would be refused for as long as that clock was ahead."""
+        if any(at > now for _, at in self._deaths.values()):
+            self._deaths = {render: (blame, min(at, now)) for render, (blame, at) in self._deaths.items()}
+            self._write()
 
     def _read(self) -> dict[str, tuple[int, float]]:
         try:

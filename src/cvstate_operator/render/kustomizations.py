@@ -1,7 +1,6 @@
 """Kustomizations: from a commit to what `kustomize build` makes of it. Used in the render child only."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ def build(repository: pygit2.Repository, root: pygit2.Tree, request: Mapping[str
     """
     path = checkout.path_of(request)
     needed = kustomize.roots(export.TreeFiles(repository, root), path)
-    source = checkout.write(repository, root, needed, home, room_bytes=request["room"])
-    limits = replace(kustomize.DEFAULT_LIMITS, memory_bytes=checkout.program_memory_bytes(request))
+    source = checkout.write(repository, root, needed, home, most_bytes=checkout.part_bytes(request))
+    limits = checkout.program_limits(request, kustomize.DEFAULT_LIMITS)
     return kustomize.build(source, path, program=_program(request["tools"]), limits=limits), []
 
 

@@ -22,14 +22,20 @@ from typing import IO, Final
 from cvstate_operator import errors
 from cvstate_operator.isolation import task
 from cvstate_operator.objects.redaction import one_line
+from cvstate_operator.render import yaml_reader
 
-ADDRESS_SPACE_BYTES: Final = {"kustomize": 752 * 2**20, "helm": 880 * 2**20}
-"""Address space that a program has from its start: kustomize v5.8.2 does not start below 741 MiB, Helm v4.3.1 not below 848 MiB (measured). Limited besides what is
-private: Linux does not count as such what Go's runtime reserved before, however large the piece that it takes into use (tried: 400 MB of 112)."""
-OTHER_ADDRESS_SPACE_BYTES: Final = 1024 * 2**20
+_SCAVENGE_INDEX_BYTES: Final = 512 * 2**20
+"""Of address space Go's runtime reserves so much if it can, and does not look whether it could. Source: Go 1.26, runtime/mpagealloc_64bit.go, scavengeIndex.sysInit."""
+ADDRESS_SPACE_BYTES: Final = {"kustomize": 752 * 2**20 + _SCAVENGE_INDEX_BYTES, "helm": 880 * 2**20 + _SCAVENGE_INDEX_BYTES}
+"""Address space that a program has from its start: without that index kustomize v5.8.2 does not start below 741 MiB, Helm v4.3.1 not below 848 MiB (measured). If
+only this were added, more memory would be room for the index, and none be left for the program (tried: kustomize did not start with 400 to 500 MiB). Limited besides
+what is private: Linux does not count as such what Go's runtime reserved before, however large the piece that it takes into use (tried: 400 MB of 112)."""
+OTHER_ADDRESS_SPACE_BYTES: Final = 1024 * 2**20 + _SCAVENGE_INDEX_BYTES
 """Of a program that was not measured."""
 MEMORY_BYTES: Final = 1024 * 2**20
 """What a program may use, unless the caller says otherwise. 500 objects take kustomize 37 MB."""
+MAX_OUTPUT_BYTES: Final = yaml_reader.Limits().max_bytes
+"""YAML that a program may write: no more is read. 5,000 Deployments of 4 KiB each are as much."""
 MAX_ERROR_BYTES: Final = 2**16
 """What is kept of standard error; the rest is read and dropped."""
 MAX_MESSAGE_CHARACTERS: Final = 500
@@ -60,8 +66,8 @@ class Limits:
 
     seconds: float = 55.0
     """Wall clock; less than the operator gives the whole render, so that the message can name the program. kustomize takes 0.4 s for 500 objects, Helm 0.1 s for the chart of `helm create` (measured)."""
-    max_output_bytes: int = 64 * 2**20
-    """YAML that is written; 5,000 Deployments are 20 MiB."""
+    max_output_bytes: int = MAX_OUTPUT_BYTES
+    """YAML that is written."""
     memory_bytes: int | None = MEMORY_BYTES
     """What it may use besides what Go reserves and does not use (`task.PROGRAM_RESERVE_BYTES`; of 48 MiB Helm used 44, kustomize 41, measured); None for no limit
     of ours. A limit of this process holds for both together: it has so much less meanwhile. An isolated child leaves room above its own for what Go reserves."""
@@ -69,6 +75,10 @@ class Limits:
 
 class ProgramMemoryError(errors.RenderTooLargeError):
     """The program needed more memory than it was given."""
+
+
+class ProgramOutputError(errors.RenderTooLargeError):
+    """The program wrote more than it may."""
 
 
 class ProgramFailedError(errors.BuildFailedError):
@@ -93,9 +103,11 @@ def run(
 ) -> bytes:
     """Run a program to its end and return its standard output.
 
+    Until then the output lies in a file: this process has little memory meanwhile (`task.lending`), and what the program used is free by then.
+
     Args:
         command: path of the program and its arguments; no shell, no search.
-        home: a directory for it alone; becomes HOME and TMPDIR.
+        home: a directory for it alone; becomes HOME and TMPDIR. What it writes is kept there meanwhile.
         cwd: where it runs.
         limits: beyond them it is killed with everything it started.
         stdin: what it reads; an empty one is closed at once.
@@ -104,34 +116,25 @@ def run(
     Raises:
         ToolMissingError: the program is not there or is none.
         RenderTimeoutError: not finished in time.
-        RenderTooLargeError: too much output.
+        ProgramOutputError: too much output.
         ProgramMemoryError: out of memory.
         ProgramFailedError: a non-zero exit.
+        OSError: the disk is full.
     """
     deadline = time.monotonic() + limits.seconds
     name = os.path.basename(command[0])
-    with tempfile.TemporaryFile(dir=home) as input_file:
-        input_file.write(stdin)
-        input_file.seek(0)
-        process = _start(command, home=home, cwd=cwd, stdin=input_file, memory_bytes=limits.memory_bytes, environment=environment or {})
-    try:
-        with task.lending(limits.memory_bytes):
-            output, complaint = _read(process, deadline=deadline, max_output_bytes=limits.max_output_bytes)
-        code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
-    except (TimeoutError, subprocess.TimeoutExpired):
-        raise errors.RenderTimeoutError(
-            f"{name} did not finish within {limits.seconds:g} s; make the source smaller, or raise the limit"
-        ) from None
-    except OverflowError:
-        raise errors.RenderTooLargeError(f"{name} wrote more than {limits.max_output_bytes // 2**20} MiB; split the source") from None
-    finally:
-        _end(process)
-    if code != 0:
-        stderr = complaint.decode(errors="replace")
-        if limits.memory_bytes is not None and any(words in stderr for words in _OUT_OF_MEMORY):
-            raise ProgramMemoryError(f"{name} needed more than {limits.memory_bytes // 2**20} MiB of memory; split the source")
-        raise ProgramFailedError(code, stderr)
-    return output
+    with tempfile.TemporaryFile(dir=home) as output:
+        with tempfile.TemporaryFile(dir=home) as input_file:
+            input_file.write(stdin)
+            input_file.seek(0)
+            process = _start(command, home=home, cwd=cwd, stdin=input_file, memory_bytes=limits.memory_bytes, environment=environment or {})
+        code, stderr = _finish(process, output, name, limits, deadline)
+        if code != 0:
+            if limits.memory_bytes is not None and any(words in stderr for words in _OUT_OF_MEMORY):
+                raise ProgramMemoryError(f"{name} needed more than {limits.memory_bytes // 2**20} MiB of memory; split the source")
+            raise ProgramFailedError(code, stderr)
+        output.seek(0)
+        return output.read()
 
 
 def version(command: Sequence[str], *, wanted: str) -> str:
@@ -185,22 +188,47 @@ def _start(
         raise errors.ToolMissingError(f"program {command[0]} {what}; install it there, or give its path") from exc
 
 
-def _read(process: subprocess.Popen[bytes], *, deadline: float, max_output_bytes: int) -> tuple[bytes, bytes]:
-    """Standard output and the beginning of standard error, read side by side until both are closed."""
+def _finish(process: subprocess.Popen[bytes], output: IO[bytes], name: str, limits: Limits, deadline: float) -> tuple[int, str]:
+    """Exit code and the beginning of standard error, once the program and everything it started have ended; standard output is in the file."""
+    try:
+        # Made beforehand: this process may have more than its part already, like a chart in memory, and then gets nothing while the program runs.
+        chunk, complaint = bytearray(_CHUNK_BYTES), bytearray(MAX_ERROR_BYTES)
+        with task.lending(limits.memory_bytes):
+            told = _spool(process, output, chunk, complaint, deadline=deadline, max_output_bytes=limits.max_output_bytes)
+            code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        return code, complaint[:told].decode(errors="replace")
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise errors.RenderTimeoutError(
+            f"{name} did not finish within {limits.seconds:g} s; make the source smaller, or raise the limit"
+        ) from None
+    except OverflowError:
+        raise ProgramOutputError(f"{name} wrote more than {limits.max_output_bytes // 2**20} MiB; split the source") from None
+    finally:
+        _end(process)
+
+
+def _spool(
+    process: subprocess.Popen[bytes], output: IO[bytes], chunk: bytearray, complaint: bytearray, *, deadline: float, max_output_bytes: int
+) -> int:
+    """Standard output into a file and as much of standard error as fits, read side by side until both are closed; how much of the latter there is."""
     assert process.stdout is not None  # asked for as a pipe  # noqa: S101
     assert process.stderr is not None  # noqa: S101
-    output, complaint = bytearray(), bytearray()
-    for chunk, is_output in _chunks(process.stdout, process.stderr, deadline=deadline):
-        if not is_output:
-            complaint += chunk[: MAX_ERROR_BYTES - len(complaint)]
-            continue
-        output += chunk
-        if len(output) > max_output_bytes:
-            raise OverflowError
-    return bytes(output), bytes(complaint)
+    written = told = 0
+    for part, is_output in _parts(process.stdout, process.stderr, chunk, deadline=deadline):
+        if is_output:
+            written += output.write(part)
+            if written > max_output_bytes:
+                raise OverflowError
+        else:
+            kept = part[: len(complaint) - told]
+            complaint[told : told + len(kept)] = kept
+            told += len(kept)
+    return told
 
 
-def _chunks(stdout: IO[bytes], stderr: IO[bytes], *, deadline: float) -> Iterator[tuple[bytes, bool]]:
+def _parts(stdout: IO[bytes], stderr: IO[bytes], chunk: bytearray, *, deadline: float) -> Iterator[tuple[memoryview, bool]]:
+    """What comes, and whether it is output; each part is the beginning of the same `chunk`."""
+    view = memoryview(chunk)
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ, True)
         selector.register(stderr, selectors.EVENT_READ, False)
@@ -209,8 +237,8 @@ def _chunks(stdout: IO[bytes], stderr: IO[bytes], *, deadline: float) -> Iterato
             if not ready:
                 raise TimeoutError
             for key, _ in ready:
-                if chunk := os.read(key.fd, _CHUNK_BYTES):
-                    yield chunk, key.data
+                if length := os.readv(key.fd, (chunk,)):
+                    yield view[:length], key.data
                 else:
                     selector.unregister(key.fileobj)
 

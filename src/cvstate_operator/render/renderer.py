@@ -13,6 +13,7 @@ import orjson
 
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import ChildFailedError, Children, ChildStarvedError, ChildTimeoutError, Limits
+from cvstate_operator.isolation.fair import FairSlots
 from cvstate_operator.isolation.memory import Memory
 from cvstate_operator.isolation.room import Room, RoomLackError
 from cvstate_operator.objects.artifact import Artifact, Piece, Rendered
@@ -30,7 +31,7 @@ TASK: Final = "cvstate_operator.render.build"
 FILE_BYTES: Final = 4 * 2**30
 """Largest file that a render may write, however much room there is."""
 SLOW_SECONDS: Final = 5.0
-"""What took so long the last time waits for its turn among its like, one at a time, and holds up nobody else."""
+"""What took so long the last time waits for its turn among its like, one at a time and tenants by turns, and holds up nobody else."""
 REMEMBERED_SECONDS: Final = 3600.0
 """How long it is remembered that a source is slow or large: it may be smaller by now, or gone."""
 KINDS_SHARED: Final = 1024
@@ -70,9 +71,9 @@ class Renderer:
         small = self._memory.division.renders
         self._room_bytes = self._room.work_bytes // (small.at_once + 1)
         # One of the small ones is kept for those that are slow.
-        self._slots = asyncio.Semaphore(small.at_once - 1)
+        self._slots = FairSlots(small.at_once - 1)
         self._batches = Batches(self._together, self._slots, at_once=small.at_once - 1)
-        self._slow_slot = asyncio.Semaphore(1)
+        self._slow_slot = FairSlots(1)
         self._slow: dict[tuple[str, str], float] = {}
         """Repository and path of sources whose last render was slow, and when that was (monotonic seconds)."""
         self._large: dict[tuple[str, str], float] = {}
@@ -173,7 +174,7 @@ class Renderer:
         answer = None
         if not self._is_special(_source(request)):
             async with self._turns.ordinary():
-                answer = await self._batches.run((artifact.repository, tenant), request)
+                answer = await self._batches.run(tenant, artifact.repository, request)
         if answer is None:
             return await self._alone(request, tenant)
         if error := answer.get("error"):
@@ -200,7 +201,8 @@ class Renderer:
         return [one or None for one in answer["answers"]]
 
     async def _alone(self, request: Mapping[str, Any], tenant: str) -> Mapping[str, Any]:
-        """By a child of its own: a small one, or if that does not do the one that may have much memory.
+        """By a child of its own: a small one, or if that does not do the one that may have much memory. Tenants have turns at each, and none keeps one longer than
+        a render may take (`WALL_SECONDS`).
 
         What others may hold for long is waited for outside of the turn, or a suspect would have to wait for all who wait for it, and everybody for the suspect.
         """
@@ -208,9 +210,9 @@ class Renderer:
             if _source(request) not in self._large:
                 try:
                     if _source(request) in self._slow:
-                        async with self._slow_slot, self._turns.ordinary():
+                        async with self._slow_slot.turn(tenant), self._turns.ordinary():
                             return await self._small(request)
-                    async with self._turns.ordinary(), self._slots:
+                    async with self._turns.ordinary(), self._slots.turn(tenant):
                         return await self._small(request)
                 except ChildStarvedError as exc:
                     if exc.lacks == "room":

@@ -3,34 +3,37 @@
 Equal questions of the same endpoint are asked once: who comes while one is on its way waits for its answer, and who comes shortly after gets it too.
 An endpoint has credentials and a namespace in it (`endpoint.py`), so nobody gets what was answered to somebody else's credentials.
 
-Everything is bounded: time, bytes, series, connections, and questions in flight, per server and in all.
+Everything is bounded: time, bytes, series, connections, lookups of names, and questions in flight (`question_turns.py`), so that nobody's server holds up others.
 """
 
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
-from weakref import WeakValueDictionary
 
 import aiohttp
 
 from cvstate_operator import __version__, errors
+from cvstate_operator.isolation.fair import TurnEndedError
+from cvstate_operator.network.lookups import Lookups
 from cvstate_operator.network.resolver import JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.telemetry import endpoint, fresh_reading, prometheus_answer
 from cvstate_operator.telemetry.endpoint import Endpoint, judging
 from cvstate_operator.telemetry.prometheus_answer import MAX_BYTES, MAX_SERIES, NoAnswerError, Series
+from cvstate_operator.telemetry.question_turns import HELD_SECONDS, IN_FLIGHT, Turns
 from cvstate_operator.vital.language import promql
 from cvstate_operator.vital.reading import Gap, Reading, gap
 
-IN_FLIGHT: Final = 32
-"""Questions that are asked at a time, in all."""
-IN_FLIGHT_PER_SERVER: Final = 8
-"""Prometheus itself runs 20 queries at a time by default (--query.max-concurrency); people and rules want theirs too."""
+LOOKUPS: Final = 32
+"""Names that are looked up at a time, in all: one for each question."""
+LOOKUPS_PER_NAMESPACE: Final = 4
+"""As of remote clusters. A thread waits for a silent name server for half a minute, also if its question has ended: eight such namespaces take all."""
 SHARED_SECONDS: Final = 5.0
 """An answer that somebody else got so long ago will do: shorter than any usual interval of signals."""
 RETRY_SECONDS: Final = 0.5
@@ -45,6 +48,8 @@ _KEPT_CHARACTERS: Final = 16 * 1024
 _SERIES_CHARACTERS: Final = 100
 """What a series counts for without its labels."""
 _TLS_CONTEXTS: Final = 64
+_asker: ContextVar[str] = ContextVar("asker")
+"""Namespace of the question that a task asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,10 @@ class PrometheusClient:
         self._observe = observe
         self._waited = waited
         self._shared_seconds = shared_seconds
-        self._sessions: dict[str, tuple[aiohttp.ClientSession, JudgingResolver]] = {}
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._lookups = Lookups(LOOKUPS, each=LOOKUPS_PER_NAMESPACE)
         self._tls: dict[tuple[str, bytes], ssl.SSLContext] = {}
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._servers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = Turns()
         self._asking: dict[_Question, asyncio.Task[_Answer]] = {}
         self._kept: dict[_Question, _Answer] = {}
         self._is_closed = False
@@ -100,10 +105,10 @@ class PrometheusClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for session, resolver in self._sessions.values():
+        for session in self._sessions.values():
             await session.close()
-            await resolver.close()
         self._sessions.clear()
+        self._lookups.close()
 
     async def ask(self, where: Endpoint, query: str, *, timeout_seconds: float) -> tuple[Series, ...]:
         """The series that a query gives now, in the server's order; one without labels for a scalar. Empty if there are none.
@@ -195,23 +200,25 @@ class PrometheusClient:
             self._kept[question] = answer  # at the end: the oldest come first
 
     async def _ask(self, where: Endpoint, query: str, timeout_seconds: float) -> _Answer:
-        """One question, when it is its turn."""
-        server = self._servers.setdefault(where.origin, asyncio.Semaphore(IN_FLIGHT_PER_SERVER))
+        """One question, when it is its turn. A task of its own, so that what it asks in its context is its alone."""
+        _asker.set(where.namespace)
         loop = asyncio.get_running_loop()
         asked = loop.time()
         deadline = asked + timeout_seconds
         began: float | None = None
         try:
-            # That of the server first: who waits for a slow one takes no turn away from others.
-            async with asyncio.timeout_at(deadline), server, self._slots:
+            async with asyncio.timeout_at(deadline), self._turns.turn(where.namespace, where.origin):
                 began = loop.time()
                 self._waited(began - asked)
                 series = await self._request(where, query, deadline)
                 self._observe("success", loop.time() - began)
                 return _Answer(series, began)
         except TimeoutError:
-            what = "did not answer" if began is not None else "is asked too much at a time to be asked"
-            failure = NoAnswerError(Gap.UNREACHABLE, f"{where.origin} {what} within {timeout_seconds:g} s")
+            what = f"{where.origin} {'did not answer' if began is not None else 'had no turn'} within {timeout_seconds:g} s"
+            why = "" if began is not None else ": it, or all servers of its namespace together, are asked too much at a time"
+            failure = NoAnswerError(Gap.UNREACHABLE, what + why)
+        except TurnEndedError:
+            failure = NoAnswerError(Gap.UNREACHABLE, f"{where.origin} did not answer within {HELD_SECONDS:g} s, and others waited")
         except errors.CvstateError as exc:
             failure = NoAnswerError(Gap.REFUSED, exc.message)
         except NoAnswerError as exc:
@@ -254,8 +261,9 @@ class PrometheusClient:
     def _session(self, scheme: str) -> aiohttp.ClientSession:
         """One for http and one for https, for they resolve names by different rules."""
         if scheme not in self._sessions:
-            resolver = JudgingResolver(judging(self._policy, is_plain=scheme == "http"))
-            session = aiohttp.ClientSession(
+            resolver = JudgingResolver(judging(self._policy, is_plain=scheme == "http"), lookups=self._lookups, tenant=_asker)
+            self._sessions[scheme] = aiohttp.ClientSession(
+                # Without its cache aiohttp looks a name up in the task that connects, and not in that of the first of all who wait for it.
                 connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=IN_FLIGHT),
                 timeout=aiohttp.ClientTimeout(total=None),  # each question has its own deadline
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -263,8 +271,7 @@ class PrometheusClient:
                 auto_decompress=False,
                 trust_env=False,
             )
-            self._sessions[scheme] = session, resolver
-        return self._sessions[scheme][0]
+        return self._sessions[scheme]
 
     def _context(self, where: Endpoint) -> ssl.SSLContext:
         """Kept, so that connections are; aiohttp gives a connection only to who has the same context."""
@@ -289,7 +296,8 @@ def _why(error: Exception) -> str:
             said = getattr(cause, "verify_message", "") or str(cause)
             return f"shows a certificate that is not accepted: {one_line(said)}; give its authority as ca.crt in the Secret, or renew it"
         case aiohttp.ClientConnectorDNSError():
-            return "has a name that cannot be resolved"
+            # In the system's words, or those of `network/lookups.py`: it may be the name servers of others that do not answer.
+            return f"has a name that was not resolved: {one_line(error.os_error.strerror or 'no address')}"
         case aiohttp.ClientSSLError() | ssl.SSLError():
             cause = getattr(error, "os_error", error)
             return f"speaks no TLS that we can use: {one_line(getattr(cause, 'reason', '') or 'TLS failed')}; does it want a client certificate?"

@@ -26,6 +26,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "overflow": overflow,
         "hang": hang,
         "leave": leave,
+        "lend": lend,
     }[request["do"]](request)
 
 
@@ -71,6 +72,20 @@ def fail_full(request: dict[str, Any]) -> dict[str, Any]:
     except ValueError as exc:
         task.raise_if_short(exc)
         raise
+
+
+def lend(request: dict[str, Any]) -> dict[str, Any]:
+    """Whether there is so much memory while it is lent to a program, and afterwards."""
+
+    def is_there() -> bool:
+        try:
+            return bool(bytearray(request["bytes"]))
+        except MemoryError:
+            return False
+
+    with task.lending(request["lent"]):
+        meanwhile = is_there()
+    return {"meanwhile": meanwhile, "afterwards": is_there()}
 
 
 def overflow(request: dict[str, Any]) -> dict[str, Any]:

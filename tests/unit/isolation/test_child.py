@@ -131,6 +131,17 @@ async def test_an_error_far_from_the_limit_is_what_it_says(children: Children):
         await ask(children, "fail_full", Limits(wall_seconds=20, memory_bytes=100 * 2**20), bytes=2**20)
 
 
+@pytest.mark.parametrize(
+    ("lent", "meanwhile"), [(75, False), (25, True), (None, True)], ids=["most of it", "some of it", "a program without a limit"]
+)
+async def test_memory_that_a_program_has_is_not_there_meanwhile_and_is_again_afterwards(
+    children: Children, lent: int | None, meanwhile: bool
+):
+    limits = Limits(wall_seconds=20, memory_bytes=100 * 2**20)
+    told = await ask(children, "lend", limits, bytes=50 * 2**20, lent=lent and lent * 2**20)
+    assert told == {"meanwhile": meanwhile, "afterwards": True}
+
+
 async def test_a_child_that_has_no_room_for_its_files_says_so(children: Children):
     with pytest.raises(ChildStarvedError, match="too much") as caught:
         await ask(children, "overflow")

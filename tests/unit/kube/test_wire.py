@@ -1,176 +1,158 @@
-"""How an answer is read from what comes over the wire.
+"""Requests to a server that somebody chose: how much of the memory its answers may take, whatever it sends.
 
-Aspects: a length · chunks, in whatever pieces they come · the end of the connection · gzip · what only says to wait · what is no HTTP · more than a server may send that a tenant chose.
+Aspects: a small answer waits for nobody · a large one for its slot, however it comes · what came before it was its turn · one that takes too long.
 """
 
-import zlib
-from collections.abc import Callable
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 
-from cvstate_operator.kube.wire import MAX_HEAD_BYTES, Answer, Answering, WireError
+from cvstate_operator.isolation.fair import FairSlots
+from cvstate_operator.kube.answers import WireError
+from cvstate_operator.kube.connection import Bound, Connection
+from cvstate_operator.kube.wire import Wire
 
-SIZED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"a": 12}'
-CHUNKED = b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n4;why=not\r\n{"a"\r\n5\r\n: 12}\r\n0\r\n\r\n'
-TRAILED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"a": 12}\r\n0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n'
-
-
-def read(data: bytes, *, piece: int = 0) -> Answer | None:
-    answering = Answering()
-    found = None
-    step = piece or len(data)
-    for at in range(0, len(data), step):
-        assert found is None, "it ended too early"
-        found = answering.feed(data[at : at + step])
-    return found
+SMALL = 10_000
+MOST = 5_000_000
+LARGE_BODY = b"x" * 3_000_000
 
 
-@pytest.mark.parametrize("piece", [0, 1, 2, 3, 7, 40])
-@pytest.mark.parametrize("data", [SIZED, CHUNKED, TRAILED], ids=["sized", "chunked", "with-trailers"])
-def test_an_answer_is_whole_with_its_last_byte_and_not_before(data: bytes, piece: int) -> None:
-    answer = read(data, piece=piece)
-    assert answer is not None
-    assert answer.body == b'{"a": 12}'
-    assert answer.status in (200, 201)
-
-
-@pytest.mark.parametrize("data", [SIZED, CHUNKED, TRAILED], ids=["sized", "chunked", "with-trailers"])
-def test_without_its_last_byte_an_answer_is_none(data: bytes) -> None:
-    answering = Answering()
-    assert answering.feed(data[:-1]) is None
-    assert answering.end() is None
-
-
-def test_an_answer_without_a_length_ends_with_the_connection() -> None:
-    answering = Answering()
-    assert answering.feed(b"HTTP/1.0 200 OK\r\n\r\nsome") is None
-    assert answering.feed(b" text") is None
-    answer = answering.end()
-    assert answer
-    assert answer.body == b"some text"
-    assert answer.is_last
-
-
-def test_an_answer_in_a_coding_that_nobody_asked_for_is_none() -> None:
-    answering = Answering()
-    assert answering.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\nabc") is None
-    assert answering.end() is None
-
-
-@pytest.mark.parametrize(("header", "is_last"), [("", False), ("Connection: close\r\n", True), ("Connection: keep-alive\r\n", False)])
-def test_the_server_says_whether_it_closes_the_connection(header: str, is_last: bool) -> None:
-    answer = read(f"HTTP/1.1 200 OK\r\n{header}Content-Length: 0\r\n\r\n".encode())
-    assert answer
-    assert answer.is_last is is_last
-
-
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_some_answers_have_no_body(status: str) -> None:
-    answer = read(f"HTTP/1.1 {status}\r\nContent-Length: 7\r\n\r\n".encode())
-    assert answer
-    assert answer.body == b""
-
-
-def test_names_of_headers_are_in_lower_case() -> None:
-    answer = read(b"HTTP/1.1 429 Too Many Requests\r\nRETRY-After:  3 \r\nContent-Length: 0\r\n\r\n")
-    assert answer
-    assert (answer.status, answer.headers["retry-after"]) == (429, "3")
-
-
-def test_what_is_packed_is_unpacked() -> None:
-    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
-    packed = packer.compress(b"text " * 100) + packer.flush()
-    answer = read(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
-    assert answer
-    assert answer.body == b"text " * 100
-
-
-def test_what_only_says_to_wait_is_passed_over() -> None:
-    answer = read(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + SIZED, piece=11)
-    assert answer
-    assert (answer.status, answer.body) == (200, b'{"a": 12}')
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
-        b"HTTP/2 200\r\n\r\n",
-        b"HTTP/1.1 twohundred\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsize\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
-        SIZED + b"HTTP/1.1 200 OK",
-        b"x" * (MAX_HEAD_BYTES + 1),
-    ],
-)
-def test_what_is_no_http_is_refused(data: bytes) -> None:
-    with pytest.raises(WireError):
-        read(data)
-
-
-def test_of_a_long_answer_in_chunks_nothing_is_lost() -> None:
-    chunks = [bytes([65 + number % 26]) * 20_000 for number in range(30)]
-    data = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
-    answer = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + data + b"0\r\n\r\n", piece=16_384)
-    assert answer
-    assert answer.body == b"".join(chunks)
-
-
-# -- an answer of a server that somebody chose -------------------------------------------------------------------------
-
-LIMIT = 1000
-
-
-def limited(data: bytes, *, piece: int = 100) -> Answer | None:
-    answering = Answering(max_bytes=LIMIT)
-    found = None
-    for at in range(0, len(data), piece):
-        found = answering.feed(data[at : at + piece])
-    return found or answering.end()
-
-
-def gzipped(body: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
-    packed = packer.compress(body) + packer.flush()
-    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
-
-
-def plain(body: bytes) -> bytes:
+def sized(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
+def packed(body: bytes) -> bytes:
+    body = gzip.compress(body)
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
 def open_ended(body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\n\r\n" + body
+    return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body
 
 
-@pytest.mark.parametrize("form", [plain, open_ended])
-@pytest.mark.parametrize("piece", [1, 100, 100_000])
-def test_an_answer_as_long_as_it_may_be_is_taken(form: Callable[[bytes], bytes], piece: int) -> None:
-    answer = limited(form(b"x" * LIMIT), piece=piece)
-    assert answer
-    assert len(answer.body) == LIMIT
+class Server:
+    """Answers each request with the same bytes."""
+
+    def __init__(self, answer: bytes, *, is_closing: bool = False, at_once: int = 0) -> None:
+        """
+        Args:
+            answer: what is sent.
+            is_closing: whether the connection ends with it.
+            at_once: bytes after which it waits for `go`; 0: it does not.
+        """
+        self._answer = answer
+        self._is_closing = is_closing
+        self._at_once = at_once
+        self.go = asyncio.Event()
+        self.sent = 0
+        self.under_way: set[asyncio.Task[Any] | None] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.under_way.add(asyncio.current_task())
+        try:
+            await self._serve(reader, writer)
+        except ConnectionError:
+            pass  # whoever asked had enough
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if self._at_once:
+            writer.write(self._answer[: self._at_once])
+            await self.go.wait()
+        for at in range(self._at_once, len(self._answer), 100_000):
+            writer.write(self._answer[at : at + 100_000])
+            await writer.drain()
+            self.sent = at
+        if not self._is_closing:
+            await reader.read()  # until whoever asked closes it
 
 
-@pytest.mark.parametrize("form", [plain, open_ended, gzipped])
-@pytest.mark.parametrize("piece", [1, 100, 100_000])
-def test_a_longer_one_is_refused_also_when_it_is_packed(form: Callable[[bytes], bytes], piece: int) -> None:
-    with pytest.raises(WireError, match="larger than"):
-        limited(form(b"x" * (100 * LIMIT)), piece=piece)
+@asynccontextmanager
+async def wire(server: Server, slots: FairSlots, *, most: int = MOST) -> AsyncIterator[Wire]:
+    async def authorize() -> str | None:
+        return None
+
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        connector: Any = None  # of watches alone
+        made = Wire(Connection(f"http://127.0.0.1:{port}", connector, authorize, bound=Bound(most, SMALL, partial(slots.turn, "a"))))
+        yield made
+        await made.close()
+        server.go.set()
+        await asyncio.gather(*(task for task in server.under_way if task))
 
 
-def test_a_packed_one_that_is_cut_off_is_none() -> None:
-    packed = gzipped(b"text " * 100)
-    _, _, body = packed.partition(b"\r\n\r\n")
-    cut = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % (len(body) - 8) + body[:-8]
-    with pytest.raises(WireError):
-        limited(cut)
+async def ask(made: Wire) -> bytes:
+    return (await made.exchange("GET", "/", accept="application/json")).body
 
 
-@pytest.mark.parametrize("form", [plain, gzipped])
-def test_of_our_own_server_any_length_is_taken(form: Callable[[bytes], bytes]) -> None:
-    answer = read(form(b"x" * (100 * LIMIT)), piece=10_000)
-    assert answer
-    assert len(answer.body) == 100 * LIMIT
+@pytest.mark.parametrize("form", [sized, packed])
+async def test_a_small_answer_waits_for_nobody(form: Callable[[bytes], bytes]) -> None:
+    slots = FairSlots(1)
+    async with slots.turn("b"), wire(Server(form(b"x" * SMALL)), slots) as made, asyncio.timeout(5):
+        assert await ask(made) == b"x" * SMALL
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(lambda: Server(sized(LARGE_BODY)), id="sized"),
+        pytest.param(lambda: Server(packed(LARGE_BODY)), id="packed"),
+        pytest.param(lambda: Server(open_ended(LARGE_BODY), is_closing=True), id="open-ended"),
+    ],
+)
+async def test_a_large_answer_waits_for_its_turn_and_is_whole(server: Callable[[], Server]) -> None:
+    slots, sending = FairSlots(1), server()
+    async with wire(sending, slots) as made:
+        async with slots.turn("b"):
+            asked = asyncio.create_task(ask(made))
+            assert not (await asyncio.wait({asked}, timeout=0.2))[0]
+        async with asyncio.timeout(5):
+            assert await asked == LARGE_BODY
+    assert slots.is_idle
+
+
+async def test_what_is_not_taken_stays_with_the_server() -> None:
+    slots, server = FairSlots(1), Server(sized(b"x" * 50_000_000))
+    async with slots.turn("b"), wire(server, slots, most=100_000_000) as made:
+        asked = asyncio.create_task(ask(made))
+        await asyncio.wait({asked}, timeout=0.2)
+        assert server.sent < 20_000_000, "what the kernel holds for both"
+        asked.cancel()
+        await asyncio.wait({asked})
+
+
+@pytest.mark.parametrize("form", [sized, packed])
+async def test_one_that_is_larger_than_any_may_be_is_refused_when_it_is_its_turn(form: Callable[[bytes], bytes]) -> None:
+    slots = FairSlots(1)
+    async with wire(Server(form(LARGE_BODY)), slots, most=100_000) as made:
+        with pytest.raises(WireError, match="larger than"):
+            await ask(made)
+    assert slots.is_idle
+
+
+async def test_a_connection_that_breaks_while_its_answer_waits_is_told() -> None:
+    slots, server = FairSlots(1), Server(sized(LARGE_BODY)[:20_000], is_closing=True)
+    async with wire(server, slots) as made:
+        async with slots.turn("b"):
+            asked = asyncio.create_task(ask(made))
+            await asyncio.wait({asked}, timeout=0.1)
+        with pytest.raises(WireError, match="closed"):
+            await asked
+
+
+async def test_a_large_answer_that_does_not_end_is_ended_when_others_wait() -> None:
+    slots, server = FairSlots(1, seconds=0.1), Server(sized(LARGE_BODY), at_once=20_000)
+    async with wire(server, slots) as made:
+        asked = asyncio.create_task(ask(made))
+        await asyncio.wait({asked}, timeout=0.1)
+        async with slots.turn("b"):
+            with pytest.raises(WireError, match="a large answer was not finished"):
+                await asked

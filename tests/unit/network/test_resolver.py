@@ -1,12 +1,14 @@
 """Names that are resolved and judged.
 
-Aspects: each address of a name, by the rules of who asks: Prometheus over http and https, remote clusters · many that ask together · a name server that fails.
+Aspects: each address of a name, by the rules of who asks: Prometheus over http and https, remote clusters · many that ask together · a connector that
+serves many · a name server that fails.
 """
 
 import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -158,6 +160,34 @@ async def test_remote_clusters_of_one_tenant_leave_name_servers_to_those_of_othe
     await asyncio.gather(*waiting)
     for way in (*ways, good):
         await way.close()
+
+
+async def test_where_one_connector_serves_many_each_has_its_own_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, asked = threading.Event(), list[str]()
+
+    def slow(host: str, *rest: object) -> Any:
+        asked.append(host)
+        if host != NAME:
+            silent.wait(10)
+        return leading_to("10.0.0.1")()
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    who: ContextVar[str] = ContextVar("who")
+    lookups = Lookups(4, each=1)
+    resolver = JudgingResolver(secret(STRICT), lookups=lookups, tenant=who)
+
+    async def resolve(tenant: str, host: str) -> str:
+        who.set(tenant)
+        return (await resolver.resolve(host, 443))[0]["host"]
+
+    waiting = [asyncio.create_task(resolve("evil", f"n{number}.silent")) for number in range(12)]
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0)
+        assert await asyncio.create_task(resolve("good", NAME)) == "10.0.0.1"
+    assert sorted(asked) == [NAME, "n0.silent"]
+    silent.set()
+    await asyncio.gather(*waiting)
+    lookups.close()
 
 
 async def test_an_address_is_judged_too() -> None:

@@ -1,6 +1,6 @@
 """Who renders together: the scheduler alone, and with real children.
 
-Aspects: who comes while all are busy is done together, by key, at most MOST · keys take turns · who does not wait any more is passed over · what has to be done alone is
+Aspects: who comes while all are busy is done together, by repository and tenant, at most MOST · repositories and tenants take turns · who does not wait any more is passed over · what has to be done alone is
 told so · a batch gives everyone his own manifests and his own error · one that fails spoils nothing for those beside it · another tenant shares nothing.
 """
 
@@ -13,6 +13,7 @@ import pytest
 
 from cvstate_operator import errors
 from cvstate_operator.isolation.child import ChildFailedError, Children, Limits
+from cvstate_operator.isolation.fair import FairSlots
 from cvstate_operator.objects.artifact import Rendered
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render import batches
@@ -20,7 +21,7 @@ from cvstate_operator.render.batches import Answer, Batches
 from tests.unit.render.test_renderer import Place, config_map
 from tests.unit.render.trees import Tree
 
-KEY = ("repository", "tenant")
+WHERE = ("tenant", "repository")
 
 
 class Serving:
@@ -44,7 +45,7 @@ def serving() -> Serving:
 @pytest.fixture
 def one(serving: Serving) -> Batches:
     """With one slot."""
-    return Batches(serving, asyncio.Semaphore(1), at_once=1)
+    return Batches(serving, FairSlots(1), at_once=1)
 
 
 async def settle() -> None:
@@ -53,29 +54,46 @@ async def settle() -> None:
 
 
 async def test_who_comes_while_all_are_busy_is_done_together(serving: Serving, one: Batches) -> None:
-    first = asyncio.ensure_future(one.run(KEY, {"n": 0}))
+    first = asyncio.ensure_future(one.run(*WHERE, {"n": 0}))
     await settle()
-    others = [asyncio.ensure_future(one.run(KEY, {"n": number})) for number in range(1, batches.MOST + 3)]
+    others = [asyncio.ensure_future(one.run(*WHERE, {"n": number})) for number in range(1, batches.MOST + 3)]
     await settle()
     serving.go.set()
     assert await asyncio.gather(first, *others) == [{"n": number} for number in range(batches.MOST + 3)]
     assert [len(group) for group in serving.together] == [1, batches.MOST, 2]
 
 
-async def test_keys_take_turns_and_share_nothing(serving: Serving, one: Batches) -> None:
+async def test_repositories_take_turns_and_share_nothing(serving: Serving, one: Batches) -> None:
     asking = [
-        asyncio.ensure_future(one.run((repository, "t"), {"n": repository + str(number)})) for repository in "ab" for number in range(40)
+        asyncio.ensure_future(one.run("t", repository, {"n": repository + str(number)})) for repository in "ab" for number in range(40)
     ]
     serving.go.set()
     await asyncio.gather(*asking)
     assert [(group[0][0], len(group)) for group in serving.together] == [("a", 32), ("b", 32), ("a", 8), ("b", 8)]
 
 
-async def test_who_does_not_wait_any_more_is_passed_over(serving: Serving, one: Batches) -> None:
-    busy = asyncio.ensure_future(one.run(KEY, {"n": "busy"}))
+async def test_tenants_take_turns_however_many_repositories_one_has(serving: Serving, one: Batches) -> None:
+    asking = [asyncio.ensure_future(one.run("many", f"r{number}", {"n": f"many{number}"})) for number in range(5)]
     await settle()
-    gone, left = (asyncio.ensure_future(one.run(KEY, {"n": name})) for name in ("gone", "left"))
-    other = asyncio.ensure_future(one.run(("other", ""), {"n": "other"}))
+    asking += [asyncio.ensure_future(one.run("one", "r", {"n": "one"}))]
+    await settle()
+    serving.go.set()
+    await asyncio.gather(*asking)
+    assert [group[0] for group in serving.together] == ["many0", "one", "many1", "many2", "many3", "many4"]
+
+
+async def test_who_has_nothing_left_to_ask_is_forgotten(serving: Serving, one: Batches) -> None:
+    serving.go.set()
+    await asyncio.gather(*(one.run(tenant, "r", {"n": tenant}) for tenant in "abc"))
+    await settle()
+    assert not one._tenants
+
+
+async def test_who_does_not_wait_any_more_is_passed_over(serving: Serving, one: Batches) -> None:
+    busy = asyncio.ensure_future(one.run(*WHERE, {"n": "busy"}))
+    await settle()
+    gone, left = (asyncio.ensure_future(one.run(*WHERE, {"n": name})) for name in ("gone", "left"))
+    other = asyncio.ensure_future(one.run("other", "", {"n": "other"}))
     await settle()
     for task in (gone, other):
         task.cancel()
@@ -87,8 +105,8 @@ async def test_who_does_not_wait_any_more_is_passed_over(serving: Serving, one: 
 
 
 async def test_a_few_are_divided_among_the_places_that_are_free(serving: Serving) -> None:
-    four = Batches(serving, asyncio.Semaphore(4), at_once=4)
-    asking = [asyncio.ensure_future(four.run(KEY, {"n": number})) for number in range(8)]
+    four = Batches(serving, FairSlots(4), at_once=4)
+    asking = [asyncio.ensure_future(four.run(*WHERE, {"n": number})) for number in range(8)]
     serving.go.set()
     await asyncio.gather(*asking)
     assert [len(group) for group in serving.together] == [2, 2, 1, 1, 1, 1]
@@ -97,13 +115,13 @@ async def test_a_few_are_divided_among_the_places_that_are_free(serving: Serving
 async def test_a_free_place_is_used_again(serving: Serving, one: Batches) -> None:
     serving.go.set()
     for number in range(5):
-        assert await one.run(KEY, {"n": number}) == {"n": number}
+        assert await one.run(*WHERE, {"n": number}) == {"n": number}
     assert serving.together == [[0], [1], [2], [3], [4]]
 
 
 async def test_what_has_to_be_done_alone_is_told_so(serving: Serving, one: Batches) -> None:
     serving.go.set()
-    assert await one.run(KEY, {"n": "alone"}) is None
+    assert await one.run(*WHERE, {"n": "alone"}) is None
 
 
 async def test_whatever_goes_wrong_nobody_is_left_without_an_answer() -> None:
@@ -112,12 +130,12 @@ async def test_whatever_goes_wrong_nobody_is_left_without_an_answer() -> None:
             return []
         raise OSError("no more files may be opened")
 
-    few = Batches(broken, asyncio.Semaphore(1), at_once=1)
+    few = Batches(broken, FairSlots(1), at_once=1)
     async with asyncio.timeout(5):
-        found = await asyncio.gather(*(few.run((name, ""), {"n": name}) for name in ("a", "short", "b")), return_exceptions=True)
+        found = await asyncio.gather(*(few.run("", name, {"n": name}) for name in ("a", "short", "b")), return_exceptions=True)
         assert [type(one).__name__ for one in found] == ["OSError", "ValueError", "OSError"]
         with pytest.raises(OSError, match="no more files"):
-            await few.run(KEY, {"n": "later"})
+            await few.run(*WHERE, {"n": "later"})
 
 
 # -- with real children --------------------------------------------------------------------------------------------------
@@ -126,7 +144,7 @@ async def test_whatever_goes_wrong_nobody_is_left_without_an_answer() -> None:
 @pytest.fixture
 def place(tmp_path: Path, children: Children) -> Place:
     place = Place(tmp_path, children)
-    place.renderer._slots = asyncio.Semaphore(1)
+    place.renderer._slots = FairSlots(1)
     place.renderer._batches = Batches(place.renderer._together, place.renderer._slots, at_once=1)
     return place
 

@@ -1,6 +1,6 @@
 """The journal of renders, and whose turn it is.
 
-Aspects: what is under way when a process dies · who is suspected, and who refused · what ends suspicion · damage · turns.
+Aspects: what is under way when a process dies · who is suspected, and who refused · what ends suspicion · a clock that was wrong · damage · turns.
 """
 
 import asyncio
@@ -106,6 +106,31 @@ def test_what_nobody_asks_for_is_forgotten(tmp_path: Path) -> None:
     life(tmp_path)
     assert life(tmp_path, now=KEPT_SECONDS - 1).is_suspect("a")
     assert not life(tmp_path, now=KEPT_SECONDS + 1).is_suspect("a")
+
+
+YEARS = 10 * 365 * 24 * 3600.0
+
+
+def test_a_clock_that_was_years_ahead_refuses_for_no_longer_than_any_other(tmp_path: Path) -> None:
+    for _ in range(2):
+        die(tmp_path, "a", now=YEARS)
+    noted = life(tmp_path, now=YEARS)
+    assert noted.refused_seconds("a") == REFUSED_SECONDS
+    assert life(tmp_path, now=100.0).refused_seconds("a") == REFUSED_SECONDS  # put right: still refused, from now on
+    assert life(tmp_path, now=200.0).refused_seconds("a") == REFUSED_SECONDS - 100
+    assert life(tmp_path, now=100.0 + REFUSED_SECONDS).refused_seconds("a") == 0
+    assert not life(tmp_path, now=101.0 + KEPT_SECONDS).is_suspect("a")
+
+
+def test_a_clock_that_is_put_right_meanwhile_refuses_for_no_longer_either(tmp_path: Path) -> None:
+    for _ in range(2):
+        die(tmp_path, "a", now=YEARS)
+    now = YEARS
+    journal = Journal(tmp_path, now=lambda: now)
+    now = 100.0
+    assert journal.refused_seconds("a") == REFUSED_SECONDS
+    now += REFUSED_SECONDS
+    assert journal.refused_seconds("a") == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"1", b'{"a": 1}', b'{"a": [1]}', b'{"blame": 1, "renders": "a"}', b"\xff"])

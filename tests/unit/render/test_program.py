@@ -163,6 +163,21 @@ def test_memory_beyond_the_limit_is_not_given(tmp_path: Path) -> None:
     assert run(tmp_path, code, memory_bytes=2**30) == b"refused\n"
 
 
+@pytest.mark.parametrize("held", [0, 30], ids=["little", "more than is its part"])
+def test_a_process_whose_memory_the_program_has_gets_all_that_it_writes(tmp_path: Path, held: int) -> None:
+    """As in an isolated child: of 64 MiB the program has 48 while it runs, and the output is more than the rest."""
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom cvstate_operator.isolation import task\nfrom cvstate_operator.render import program\n"
+        f"held = b'x' * ({held} * 2**20)\nhere, most = Path(sys.argv[1]), task.status_bytes('VmData') + (64 - {held}) * 2**20\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (most, most + task.PROGRAM_RESERVE_BYTES))\n"
+        "told = program.run([sys.executable, '-I', '-c', 'for _ in range(24): print(\"x\" * (2**20 - 1))'], home=here, cwd=here,"
+        " limits=program.Limits(20, 2**25, 48 * 2**20))\nprint(len(told))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (b"%d\n" % (24 * 2**20), b"")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("words", ["fatal error: runtime: out of memory", "fatal error: runtime: cannot allocate memory"])
 def test_a_go_program_that_ran_out_of_memory_is_told_as_too_large(tmp_path: Path, words: str) -> None:
     with pytest.raises(errors.RenderTooLargeError):

@@ -1,7 +1,7 @@
 """The renderer with real child processes.
 
 Aspects: manifests, their bodies and directives · only what a commit changed · bad files hold nothing but themselves · the same commit, the same digests · children that
-hang, die or eat memory · a store or repository that is lost.
+hang, die or eat memory · tenants by turns · what programs write · a store or repository that is lost.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import pygit2
 import pytest
 
 from cvstate_operator import errors
-from cvstate_operator.isolation.child import Children, Limits
+from cvstate_operator.isolation.child import Children, ChildTimeoutError, Limits
 from cvstate_operator.isolation.memory import Memory
 from cvstate_operator.objects.artifact import Artifact, Rendered
 from cvstate_operator.objects.directives import DEFAULT, Directives, Prune
@@ -25,6 +25,8 @@ from cvstate_operator.objects.manifest import Origin
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.render import renderer as module
+from cvstate_operator.render.checkout import PARTS
+from cvstate_operator.render.program import MAX_OUTPUT_BYTES
 from cvstate_operator.render.renderer import Renderer
 from cvstate_operator.render.store import Store
 from tests.unit.builders import artifact
@@ -343,13 +345,95 @@ async def test_what_was_slow_waits_among_its_like_and_holds_up_nobody(place: Pla
     monkeypatch.setattr(module, "SLOW_SECONDS", 0.0)
     await place.render({"a.yaml": config_map("a")})
     assert len(place.renderer._slow) == 1
-    async with place.renderer._slow_slot:
+    async with place.renderer._slow_slot.turn(""):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await place.render({"a.yaml": config_map("b")})
     monkeypatch.setattr(module, "SLOW_SECONDS", 60.0)
     await place.render({"a.yaml": config_map("b")})
     assert not place.renderer._slow
+
+
+@pytest.fixture
+def served(place: Place) -> list[str]:
+    """The paths that children are asked for, in order, in a container as the chart's; all of them hang until their time is over."""
+    place.limit_memory(2**30)
+    order: list[str] = []
+
+    async def hang(task: str, request: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
+        if "batch" not in request:
+            order.append(request["path"])
+        await asyncio.sleep(0.01)
+        raise ChildTimeoutError("not finished in time")
+
+    place.children.run = hang  # type: ignore[method-assign]
+    return order
+
+
+@pytest.mark.parametrize("slow_seconds", [0.0, 60.0], ids=["known to be slow", "not known to be slow"])
+async def test_a_tenant_whose_renders_all_hang_is_waited_for_once_by_another(
+    place: Place, served: list[str], monkeypatch: pytest.MonkeyPatch, slow_seconds: float
+) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", slow_seconds)
+    hanging = {name: place.commit({name: {"a.yaml": name}}, path=name) for name in (*(f"many{number}" for number in range(6)), "one")}
+
+    async def render(name: str) -> None:
+        with pytest.raises(errors.RenderTimeoutError):
+            await place.renderer.render(hanging[name], PLAIN, previous=None, tenant=name.rstrip("012345"))
+
+    if slow_seconds == 0:
+        await asyncio.gather(*map(render, hanging))
+        assert len(place.renderer._slow) == 7
+    served.clear()
+    first = [asyncio.create_task(render(name)) for name in hanging if name != "one"]
+    while len(served) < 2:  # its batch hung, and each of them is tried alone
+        await asyncio.sleep(0)
+    await asyncio.gather(*first, render("one"))
+    assert served.index("one") == 2
+    assert len(served) == 7
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
+
+OBJECT = f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata:\n  a: |\n{('    ' + 'x' * 99 + chr(10)) * 1000}"
+"""About 100 KiB."""
+
+
+def kustomize(place: Place, directory: Path, *, size_bytes: int) -> None:
+    """Install a program in place of kustomize that writes so much."""
+    program, output = directory / "kustomize", directory / "output"
+    output.write_text("".join(OBJECT.replace("name: m", f"name: m{number}") for number in range(size_bytes // len(OBJECT))))
+    program.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo v0 || exec /bin/cat {output}\n')
+    program.chmod(0o700)
+    place.renderer._tools["kustomize"] = str(program)
+
+
+KUSTOMIZATION: Tree = {"kustomization.yaml": "resources: []\n"}
+
+
+async def test_what_a_program_writes_need_not_fit_into_what_is_left_while_it_runs(place: Place, tmp_path: Path) -> None:
+    """With the chart's memory: a small render has 8 MiB then, and one that has much 40."""
+    place.limit_memory(2**30)
+    kustomize(place, tmp_path, size_bytes=10 * 2**20)
+    assert len((await place.render(KUSTOMIZATION)).manifests) == 10 * 2**20 // len(OBJECT)
+    assert not place.renderer._large
+
+
+async def test_a_program_writes_no_more_than_there_is_room_for(place: Place, tmp_path: Path) -> None:
+    kustomize(place, tmp_path, size_bytes=2 * 2**20)
+    place.renderer._room_bytes = PARTS * 2**20
+    with pytest.raises(errors.RenderTooLargeError, match="more room than one render may have"):
+        await place.render(KUSTOMIZATION)
+    place.renderer._room_bytes = 2 * PARTS * 2**20
+    assert (await place.render(KUSTOMIZATION)).manifests
+
+
+async def test_a_program_writes_no_more_than_is_read(place: Place, tmp_path: Path) -> None:
+    kustomize(place, tmp_path, size_bytes=MAX_OUTPUT_BYTES - 2**18)
+    assert (await place.render(KUSTOMIZATION)).manifests
+    kustomize(place, tmp_path, size_bytes=MAX_OUTPUT_BYTES + 2**20)
+    with pytest.raises(errors.RenderTooLargeError, match="kustomize wrote more than 20 MiB; split the source"):
+        await place.render({**KUSTOMIZATION, "b.yaml": ""})
 
 
 # -- what is lost ------------------------------------------------------------------------------------------------------

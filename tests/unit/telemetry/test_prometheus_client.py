@@ -1,22 +1,27 @@
 """The Prometheus client, against servers on the loopback interface that answer badly, late, or not at all.
 
 Aspects: what is sent · answers that are none, by status and by content · size, time and redirects · what is told of it: one line, no secret · sharing of
-equal questions, and of none between credentials · cancellation · limits of questions at a time · retries · addresses · TLS · what is observed.
+equal questions, and of none between credentials · cancellation · limits of questions at a time · retries · addresses · names, and who waits for their name servers ·
+TLS · what is observed.
 """
 
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from cvstate_operator.network import lookups
 from cvstate_operator.objects.address import AddressPolicy
-from cvstate_operator.telemetry import endpoint, prometheus
+from cvstate_operator.telemetry import endpoint, prometheus, question_turns
 from cvstate_operator.telemetry.endpoint import Endpoint
 from cvstate_operator.telemetry.prometheus import PrometheusClient
 from cvstate_operator.telemetry.prometheus_answer import MAX_BYTES, MAX_SERIES, NoAnswerError
@@ -356,9 +361,14 @@ async def test_nobody_there() -> None:
     assert (found.gap, "refuses the connection" in found.message) == (Gap.UNREACHABLE, True)
 
 
-async def test_a_name_that_nobody_has() -> None:
+async def test_a_name_that_nobody_has_is_told_in_the_system_s_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*asked: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     found = await reading("http://nobody.invalid:9090")
-    assert (found.gap, "cannot be resolved" in found.message) == (Gap.UNREACHABLE, True)
+    told = "http://nobody.invalid:9090 has a name that was not resolved: Name or service not known"
+    assert (found.gap, found.message) == (Gap.UNREACHABLE, told)
 
 
 async def test_a_connection_that_is_dead_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -527,7 +537,7 @@ async def test_one_server_is_asked_few_questions_at_a_time() -> None:
     async with serving(handler) as url, client() as made:
         tenants = [where(url, bearerToken=f"t{number}".encode()) for number in range(4)]
         await asyncio.gather(*(made.ask(tenants[number % 4], f"x{number}", timeout_seconds=20) for number in range(40)))
-    assert most == prometheus.IN_FLIGHT_PER_SERVER
+    assert most == question_turns.IN_FLIGHT_PER_SERVER
 
 
 async def test_a_server_that_hangs_holds_up_no_other() -> None:
@@ -543,7 +553,9 @@ async def test_a_server_that_hangs_holds_up_no_other() -> None:
 async def test_who_waits_for_a_turn_too_long_is_told_so() -> None:
     async with sending(close=False) as hanging, client() as made:
         at = where(hanging)
-        waiting = [asyncio.create_task(made.ask(at, f"x{number}", timeout_seconds=60)) for number in range(prometheus.IN_FLIGHT_PER_SERVER)]
+        waiting = [
+            asyncio.create_task(made.ask(at, f"x{number}", timeout_seconds=60)) for number in range(question_turns.IN_FLIGHT_PER_SERVER)
+        ]
         await asyncio.sleep(0.05)
         with pytest.raises(NoAnswerError) as caught:
             await made.ask(at, "y", timeout_seconds=0.1)
@@ -553,13 +565,25 @@ async def test_who_waits_for_a_turn_too_long_is_told_so() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_who_keeps_a_turn_for_long_is_told_that_others_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question_turns, "IN_FLIGHT", 1)
+    monkeypatch.setattr(question_turns, "HELD_SECONDS", 0.05)
+    async with sending(close=False) as hanging, slow(0) as (url, _), client() as made:
+        waiting = asyncio.create_task(made.ask(where(hanging), "x", timeout_seconds=60))
+        await asyncio.sleep(0.02)
+        assert len(await made.ask(endpoint.read(url, "another-namespace", LOCAL), "x", timeout_seconds=5)) == 1
+        with pytest.raises(NoAnswerError, match="others waited") as caught:
+            await waiting
+    assert caught.value.gap is Gap.UNREACHABLE
+
+
 async def test_how_long_questions_wait_for_their_turn_is_observed_also_of_those_that_have_none() -> None:
     told: list[float] = []
     async with sending(close=False) as hanging, client(waited=told.append) as made:
         at = where(hanging)
-        asking = [made.ask(at, f"x{number}", timeout_seconds=0.3) for number in range(prometheus.IN_FLIGHT_PER_SERVER + 1)]
+        asking = [made.ask(at, f"x{number}", timeout_seconds=0.3) for number in range(question_turns.IN_FLIGHT_PER_SERVER + 1)]
         await asyncio.gather(*asking, return_exceptions=True)
-    assert len(told) == prometheus.IN_FLIGHT_PER_SERVER + 1
+    assert len(told) == question_turns.IN_FLIGHT_PER_SERVER + 1
     assert max(sorted(told)[:-1]) < 0.2
     assert 0.2 < max(told) < 3
 
@@ -596,6 +620,103 @@ async def test_a_name_that_leads_where_nobody_may_go_is_refused() -> None:
         found = await read(made, endpoint.read(f"http://0x7f000001:{port}", "shop", strict))
     assert (found.gap, asked) == (Gap.REFUSED, [])
     assert "--allow-prometheus-host" in found.message
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+class NameServers:
+    """Names that end with `.silent` have none that answers before it is told to; all others lead here."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.speaks = threading.Event()
+
+    def getaddrinfo(self, host: str, *rest: object) -> list[Any]:
+        self.asked.append(host)
+        if host.endswith(".silent"):
+            self.speaks.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    async def until_asked(self, number: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.asked) < number:
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
+    found = NameServers()
+    monkeypatch.setattr(socket, "getaddrinfo", found.getaddrinfo)
+    yield found
+    found.speaks.set()
+
+
+def named(host: str, namespace: str, *, port: str = "9090") -> Endpoint:
+    return endpoint.read(f"http://{host}:{port}", namespace, LOCAL)
+
+
+@asynccontextmanager
+async def asking(
+    made: PrometheusClient, names: NameServers, hosts: Iterable[str], namespace: str
+) -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """Questions to these hosts, once as many names are looked up as a namespace may have; their name servers speak at the end."""
+    tasks = [asyncio.create_task(made.ask(named(host, namespace), "x", timeout_seconds=60)) for host in hosts]
+    try:
+        await names.until_asked(min(len(tasks), prometheus.LOOKUPS_PER_NAMESPACE))
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        names.speaks.set()
+        async with asyncio.timeout(5):
+            while made._lookups._asking:
+                await asyncio.sleep(0.001)
+
+
+def silent(number: int) -> list[str]:
+    return [f"n{each}.silent" for each in range(number)]
+
+
+async def test_names_whose_name_servers_are_silent_hold_up_their_own_namespace_alone(names: NameServers) -> None:
+    async with slow(0) as (url, _), client() as made, asking(made, names, silent(60), "evil"):
+        good = named("good.example.org", "good", port=url.rpartition(":")[2])
+        assert len(await made.ask(good, "x", timeout_seconds=2)) == 1
+        assert len(names.asked) == prometheus.LOOKUPS_PER_NAMESPACE + 1
+        with pytest.raises(NoAnswerError):
+            await made.ask(replace(good, namespace="evil"), "y", timeout_seconds=0.1)
+
+
+async def test_who_joins_a_lookup_takes_no_turn_of_the_namespace_that_began_it(names: NameServers) -> None:
+    many = ["shared.silent", *silent(prometheus.LOOKUPS_PER_NAMESPACE)]
+    async with slow(0) as (url, _), client() as made, asking(made, names, many[:1], "evil"), asking(made, names, many, "good"):
+        await names.until_asked(len(many))
+        assert names.asked.count("shared.silent") == 1
+        evil = named("more.example.org", "evil", port=url.rpartition(":")[2])
+        assert len(await made.ask(evil, "x", timeout_seconds=2)) == 1, "the other's turns are not its own"
+
+
+async def test_nobody_waits_with_a_name_that_waits_for_the_turn_of_another_namespace(names: NameServers) -> None:
+    async with slow(0) as (url, _), client() as made, asking(made, names, silent(prometheus.LOOKUPS_PER_NAMESPACE), "evil"):
+        good = named("good.example.org", "good", port=url.rpartition(":")[2])
+        waiting = asyncio.create_task(made.ask(replace(good, namespace="evil"), "x", timeout_seconds=60))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(await made.ask(good, "x", timeout_seconds=2)) == 1
+        assert not waiting.done(), "its own namespace has no turn left"
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_good_name_that_has_no_turn_is_not_blamed_for_those_of_others(names: NameServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(prometheus, "LOOKUPS", prometheus.LOOKUPS_PER_NAMESPACE)
+    async with client() as made, asking(made, names, silent(prometheus.LOOKUPS_PER_NAMESPACE), "evil"):
+        told = [await read(made, named("good.example.org", namespace)) for namespace in ("good", "evil")]
+    assert [each.gap for each in told] == [Gap.UNREACHABLE] * 2
+    assert "names of other tenants are being looked up, and their name servers do not answer" in told[0].message
+    assert "names of the same tenant" in told[1].message
 
 
 # -- TLS ---------------------------------------------------------------------------------------------------
