@@ -7,7 +7,7 @@ RUFF_PATHS := src tests bench deploy
 KINDS := clusterstates stateapprovals clusterstateplans emergencystops
 SCHEMAS := src/cvstate_operator/schema/kubernetes.json.xz
 
-.PHONY: help setup tools demo test test-unit runbooks new-user image-steps nightly bench lint format crds docs alerts charts dashboards dashboard-pictures install-manifest schemas requirements programs clean
+.PHONY: help setup tools demo test test-unit test-long runbooks new-user image-steps nightly bench lint format crds docs alerts charts dashboards dashboard-pictures install-manifest schemas requirements programs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -21,7 +21,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.setup-* && touch $@
 
-programs: setup  ## Build the Kubernetes programs for tests and demo (once; about 6 minutes on 2 cores)
+programs: setup  ## Build the Kubernetes programs for tests and demo (once; about 7 minutes on 2 cores)
 	$(BIN)/python -m tests.cluster build
 
 tools: setup  ## Build kustomize and Helm from their Go modules (once; about 2 minutes), into .venv/bin or DEST=directory
@@ -33,10 +33,13 @@ demo: programs  ## Show the main job, live, on a cluster of its own
 
 test: lint programs  ## Everything: lint, unit, integration, fault and end-to-end tests
 	$(BIN)/python -m pytest tests/unit -n auto -q
-	$(BIN)/python -m pytest --ignore tests/unit -n 3 --dist loadfile -q
+	$(BIN)/python -m pytest --ignore tests/unit -m "not long" -n 3 --dist loadfile -q
 
 test-unit: setup  ## Tests that need no cluster; three or four minutes
 	$(BIN)/python -m pytest tests/unit tests/cluster_test -m "not integration" -q
+
+test-long: programs  ## What `make test` leaves out to end in time: failovers, the load of shards, mutated alert rules, the benchmark's own end; about six minutes
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile -q
 
 runbooks: programs  ## Follow every runbook: make its fault, see the alert, mend it by the page; about ten minutes
 	CVSTATE_RUNBOOKS=1 $(BIN)/python -m pytest tests/e2e/test_runbooks.py -n 0 -q
@@ -47,11 +50,14 @@ new-user: programs  ## Follow the quick start word for word: install, drift, rel
 image-steps: programs  ## Carry out every step of the Dockerfile without a container engine, as root; ten minutes and more, most of it compiling Go
 	CVSTATE_IMAGE_BUILD=1 $(BIN)/python -m pytest tests/e2e/test_image_build.py -n 0 -q
 
-nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault, 200 failovers, Flux itself
-	CVSTATE_PRUNE_STATES=1000000 CVSTATE_WORLDS=20000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 CVSTATE_FAILOVERS=200 \
-		$(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/unit/plan/test_membership.py tests/faults
+nightly: programs  ## What takes hours: every write killed, a million prune states, fifty seeds of every fault, 200 failovers, 1,000 ClusterStates divided, Flux itself, the Dockerfile's steps
+	CVSTATE_PRUNE_STATES=1000000 CVSTATE_WORLDS=20000 CVSTATE_EXCHANGE_SEEDS=2000 CVSTATE_SWEEP=all CVSTATE_FAULT_SEEDS=50 CVSTATE_FAILOVERS=200 \
+		$(BIN)/python -m pytest tests/unit/plan/test_prune_model.py tests/unit/plan/test_membership.py tests/unit/reconcile/test_exchange_worlds.py tests/faults
+	$(BIN)/python -m pytest -m long --ignore tests/faults --ignore tests/integration/test_shard_load.py -n 2 --dist loadfile
+	CVSTATE_SHARD_UNITS=1000 $(BIN)/python -m pytest tests/integration/test_shard_load.py -n 0
 	$(BIN)/python -m tests.cluster build kustomize-controller
 	$(BIN)/python -m pytest tests/integration/test_migrate_from_flux.py
+	CVSTATE_IMAGE_BUILD=1 $(BIN)/python -m pytest tests/e2e/test_image_build.py -n 0
 
 bench: programs  ## Measure every goal against Flux and the lower bound, and write docs/benchmark.md; about four hours (docs/benchmarking.md)
 	$(BIN)/python -m bench all --runs 5

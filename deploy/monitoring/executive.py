@@ -12,16 +12,20 @@ FAILURES: Final = "~NetworkError|Timeout|ServerError|WebhookUnavailable"
 NOTHING_ROLLED_OUT: Final = "Empty where nothing was rolled out in that time."
 NOTHING_DRIFTED: Final = "Empty where nothing drifted in that time."
 NO_CRITICAL_DRIFT: Final = "Empty where none ended in that time."
+ONLY_KNOWN: Final = "Those of which nothing can be known now are left out, and counted as not known; – if that is all of them."
 
+_ACCEPTED: Final = each("cvstate_accepted")
 _SCORE: Final = each("cvstate_score")
 _WORST: Final = f"bottomk(10, {_SCORE} or {each('cvstate_ready')} * 0 - 1)"
 """Those without a score come first: of them nobody can tell."""
 _LEFT: Final = each("cvstate_slo_error_budget_remaining_ratio")
-_ACCEPTED: Final = each("cvstate_accepted")
-_KNOWN: Final = f"{each('cvstate_confidence')} > bool 0"
+_CONFIDENCE: Final = each("cvstate_confidence")
+_KNOWN: Final = f"{_CONFIDENCE} > bool 0"
 """0 for those of which nothing can be relied on now: a target that does not answer, a spec that was refused."""
-_COUNTED: Final = f"({_SCORE} or 0 * {each('cvstate_confidence')}) * on (namespace, name) ({_KNOWN})"
-"""Scores of all, also of those that never had one: 0 where nothing can be known now."""
+_COUNTED: Final = f"{_SCORE} and on (namespace, name) {_CONFIDENCE} > 0"
+"""Scores of those of which something is known. A 0 for the others would say that they are as bad as can be; the tile "Not known" counts them."""
+_UNTOLD: Final = f"{_ACCEPTED} == -1 or {_CONFIDENCE} == 0"
+"""The second also where `spec.vital.acceptance` asks for no confidence."""
 _COMPARED: Final = each("cvstate_objects_by_configuration", "result")
 _AS_DECLARED: Final = each("cvstate_objects_by_configuration", result="AsDeclared")
 _DRIFTED: Final = each("cvstate_objects_by_configuration", "result", result="~.+Drift")
@@ -46,20 +50,21 @@ NOW: Final = Row(
         ),
         stat(
             "Not known",
-            "ClusterStates of which nobody can tell whether they are acceptable: evidence is missing.",
-            counted(f"{_ACCEPTED} == -1"),
+            "ClusterStates of which nobody can tell whether they are acceptable, since evidence is missing. Those of which nothing can be known now, or that never had a score, "
+            "are among them, and in no score beside.",
+            counted(_UNTOLD),
             steps=FEW_ARE_FINE,
             runbooks=("CvstateTelemetryGap",),
         ),
         stat(
             "Lowest score",
-            "Score of the worst ClusterState, 0 to 100; 0 where nothing can be known now.",
+            f"Score of the worst ClusterState, 0 to 100. {ONLY_KNOWN}",
             f"min({_COUNTED})",
             steps=at_least(90, 70),
         ),
         stat(
             "Mean score",
-            "Over all ClusterStates, 0 to 100; 0 where nothing can be known now.",
+            f"Over ClusterStates, 0 to 100. {ONLY_KNOWN}",
             f"avg({_COUNTED})",
             decimals=1,
             steps=at_least(95, 90),
@@ -67,7 +72,7 @@ NOW: Final = Row(
         stat(
             "Lowest confidence",
             "How much of the evidence is there, 0 to 100, where least of it is.",
-            f"min({each('cvstate_confidence')})",
+            f"min({_CONFIDENCE})",
             steps=at_least(80, 50),
         ),
         stat("ClusterStates", "How many there are.", f"count({each('cvstate_ready')})"),
@@ -293,7 +298,7 @@ WORST_TEN: Final = Row(
         ),
         lines(
             "Score",
-            "The lowest and the mean of all; 0 where nothing can be known.",
+            f"The lowest and the mean. {ONLY_KNOWN}",
             (f"min({_COUNTED})", "lowest"),
             (f"avg({_COUNTED})", "mean"),
             most=100,

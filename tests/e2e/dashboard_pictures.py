@@ -18,6 +18,7 @@ from typing import Any, Final
 from cvstate_operator.cli.demo.git_server import GitServer
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
+from tests.support import dashboards
 from tests.support.api import Api, Json
 from tests.support.beside import beside
 from tests.support.dashboards import BOARDS, preview
@@ -177,6 +178,7 @@ def _draw(prometheus: Prometheus, directory: Path, began: float) -> None:
             wanted = {"namespace": "payments", "name": "ledger"} if name == "debug" else {}
             picture = preview.draw(name, asking, Path(pages), wanted=wanted, note=note)
             (directory / f"dashboard-{picture.name}").write_bytes(picture.read_bytes())
+    dashboards.note_drawn(directory)
 
 
 if __name__ == "__main__":

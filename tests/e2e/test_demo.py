@@ -42,7 +42,7 @@ class Run:
     files: list[str]
 
 
-@pytest.fixture(scope="module", params=["http", "ssh"])
+@pytest.fixture(scope="module", params=["http", pytest.param("ssh", marks=pytest.mark.long)])
 def demo(request: pytest.FixtureRequest) -> Iterator[Run]:
     builds.ensure(PROGRAMS)
     with room() as here:
@@ -215,7 +215,10 @@ def test_sigterm_puts_everything_away() -> None:
         assert here.files() == []
 
 
-@pytest.mark.parametrize(("pace", "line"), [("30", "ok  cluster and operator"), ("0", " Times by")], ids=["first pause", "end"])
+@pytest.mark.parametrize(
+    ("pace", "line"),
+    [pytest.param("30", "ok  cluster and operator", id="first pause"), pytest.param("0", " Times by", id="end", marks=pytest.mark.long)],
+)
 def test_impatient_person_who_interrupts_again_and_again_leaves_nothing_behind(pace: str, line: str) -> None:
     with room() as here, _started(here, pace=pace) as process:
         _wait_for_line(process, line)

@@ -23,7 +23,7 @@ from tests.support.shards import Drifter, Shard, Shards, overlaps, quantile, sha
 from tests.support.waiting import until
 
 FAILOVERS = int(os.environ.get("CVSTATE_FAILOVERS", "3"))
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 120 * FAILOVERS)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(120 + 120 * FAILOVERS)]
 
 RECORD = os.environ.get("CVSTATE_FAILOVER_RECORD")
 SEED = os.environ.get("CVSTATE_FAILOVER_SEED", "1")

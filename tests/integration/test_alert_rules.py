@@ -53,6 +53,7 @@ def test_alerts_fire_with_their_text_and_only_when_they_should(file: Path) -> No
     assert found.returncode == 0, found.stderr + found.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("case", "old", "new"),
     [

@@ -19,7 +19,7 @@ from bench import count, guard, results
 from bench.witness import ROOT
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(240)]
 
 WANTED = (
     "/etcd ",

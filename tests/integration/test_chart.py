@@ -7,6 +7,7 @@ uninstall leaves kinds, ClusterStates and objects · install.yaml.
 
 import copy
 import json
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -35,6 +36,22 @@ TENANTS: Final = [
 ACCOUNT: Final = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
 DEPLOYMENT: Final = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}"
+HOSTS: Final = ("allowGitHosts", "allowPrometheusHosts", "allowNoticeHosts", "prometheusHosts")
+"""Settings that name hosts."""
+NO_HOSTS: Final = ("10.0.0.1:443", "[2001:db8::1]:443", "10.0.0.256", "10.0.0", "2001:db8::1::2", "2001:db8:1", "1:2:3:4:5:6:7:8:9")
+"""What looks like an address, and is none."""
+ADDRESSES: Final = (
+    "git.example.com.",
+    "10.0.0.255",
+    "::",
+    "::1",
+    "2001:db8::1",
+    "[2001:DB8::a]",
+    "2001:db8::",
+    "1:2:3:4:5:6:7:8",
+    "1:2:3:4:5:6:7::",
+)
+"""What may be named there."""
 
 
 class Chart:
@@ -318,6 +335,12 @@ def test_another_replica_leaves_the_pods_that_are_there(home: Path):
         ({"monitoring": {"rules": {"labels": {"cvstate.io/service": "a"}}}}, "monitoring.rules.labels: cvstate.io/service is set"),
         ({"podAnnotations": {"checksum/config": "mine"}}, "podAnnotations: checksum/config is set by the chart"),
         ({"tenants": TENANTS, "config": {"namespaces": ["team-a"]}}, "namespace team-b, which is not in config.namespaces"),
+        *(
+            ({"config": {key: ["ok.example.com", "git.example.com:8443"]}}, f"config.{key}: git.example.com:8443 is no host")
+            for key in HOSTS
+        ),
+        *(({"config": {"allowGitHosts": [host]}}, f"{re.escape(host)} is no host") for host in NO_HOSTS),
+        ({"config": {"otlpEndpoint": "http://10.0.0:4318"}}, "config.otlpEndpoint: 10.0.0 is no host"),
         ({"cache": {"sizeLimit": "100Mi"}}, "give it 128Mi at least"),
         ({"cache": {"medium": "Memory"}}, "of which it may be a quarter"),
         ({"cache": {"sizeLimit": "500m"}}, "cache.sizeLimit: 500m are thousandths of a byte"),
@@ -343,6 +366,9 @@ def test_another_replica_leaves_the_pods_that_are_there(home: Path):
         "label-of-a-service",
         "annotation-of-the-chart",
         "tenant-out-of-reach",
+        *(f"port-in-{key}" for key in HOSTS),
+        *NO_HOSTS,
+        "no-address-in-a-url",
         "cache-too-small",
         "cache-in-too-little-memory",
         "cache-in-thousandths",
@@ -355,6 +381,12 @@ def test_another_replica_leaves_the_pods_that_are_there(home: Path):
 def test_values_that_cannot_be_meant_are_refused_with_a_reason(home: Path, values: Json, mentions: str):
     with pytest.raises(HelmFailedError, match=mentions):
         charts.rendered(OPERATOR, values, home=home)
+
+
+def test_a_host_is_taken_by_name_and_by_whatever_address(home: Path):
+    objects = charts.rendered(OPERATOR, {"config": {key: list(ADDRESSES) for key in HOSTS}}, home=home)
+    settings = yaml.safe_load(charts.one(objects, "ConfigMap")["data"]["config.yaml"])
+    assert [host for key in HOSTS for host in settings[key]] == [*ADDRESSES] * len(HOSTS)
 
 
 # -- in a cluster ------------------------------------------------------------------------------------------------------

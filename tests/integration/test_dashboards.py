@@ -242,6 +242,27 @@ def test_what_is_empty_while_all_is_well_shows_what_is_wrong(ill: Play, panel: P
         until(query, lambda query=query: ill.shows(query), seconds=SECONDS, every=0.2)
 
 
+def names(play: Play, query: str) -> set[str]:
+    """The ClusterStates that a query tells of."""
+    return {one["metric"]["name"] for one in play.prometheus.ask(query)}
+
+
+def shown(title: str) -> str:
+    """The query of a tile of the executive dashboard."""
+    (panel,) = (panel for board, panel in PANELS if (board, panel.kind, panel.title) == ("executive", "stat", title))
+    return queries(panel)[0]
+
+
+def test_what_nobody_can_know_is_no_score_of_0_and_counts_as_not_known(ill: Play) -> None:
+    """A spec that was refused from the beginning, and one whose directory was never there, have no score and confidence 0."""
+    until("it is told", lambda: names(ill, "cvstate_confidence == 0") == {"circle", "lost"}, seconds=SECONDS)
+    assert names(ill, "cvstate_score") & {"circle", "lost"} == set()
+    for title, by in {"Lowest score": "min", "Mean score": "avg"}.items():
+        until(title, lambda title=title, by=by: number(ill, shown(title)) == number(ill, f"{by}(cvstate_score)") > 0)
+    assert {"circle", "lost"} <= names(ill, "cvstate_accepted == -1")
+    until("they are counted", lambda: number(ill, shown("Not known")) == len(names(ill, "cvstate_accepted == -1")))
+
+
 def test_what_is_wrong_is_told_with_its_reason(ill: Play) -> None:
     expected = {
         ("lost", "SourceReady", "PathNotFound"),

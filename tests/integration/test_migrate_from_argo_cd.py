@@ -80,7 +80,7 @@ class ArgoCd:
         return f"{before} {'server-side' if self.is_server_side else 'client-side'}"
 
 
-@pytest.mark.parametrize("is_server_side", [False, True], ids=["client-side", "server-side"])
+@pytest.mark.parametrize("is_server_side", [pytest.param(False, marks=pytest.mark.long), True], ids=["client-side", "server-side"])
 def test_from_argo_cd_word_for_word(ground: Ground, is_server_side: bool):
     tool = ArgoCd(ground, is_server_side=is_server_side)
     migration.somebody_else_writes(ground)

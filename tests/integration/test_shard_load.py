@@ -22,7 +22,7 @@ from tests.support.shards import Shards, offer
 from tests.support.waiting import until
 
 UNITS = int(os.environ.get("CVSTATE_SHARD_UNITS", "90"))
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 2 * UNITS)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(120 + 2 * UNITS)]
 
 MOST_OF_ONE = 0.5
 """No replica of three takes more of the processor time: its share of the ClusterStates is a third, give or take a tenth (docs/capacity.md)."""

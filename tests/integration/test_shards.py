@@ -8,15 +8,15 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
 
 from cvstate_operator.cli.demo.git_server import GitServer
+from cvstate_operator.plan.membership import EXPIRY_SECONDS, FENCE_SECONDS, HANDING_OVER_SECONDS, LOOK_SECONDS, SETTLING_SECONDS
 from tests.cluster.control_plane import Cluster
 from tests.conftest import install_crd
 from tests.support.api import Api
-from tests.support.shards import LEASE_NAMESPACE, Drifter, Shard, Shards, by_state, overlaps, sharing
+from tests.support.shards import LEASE_NAMESPACE, Drifter, Mended, Shard, Shards, overlaps, sharing
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -24,11 +24,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 STATES = 30
 TAKEOVER_SECONDS = 20.0
 """Reliability goal L3."""
-UPGRADE_SECONDS = TAKEOVER_SECONDS
-"""A newcomer's share has no writer for 6 s, and drift comes to each ClusterState every 2 to 3 s: 5 to 10 s on a quiet machine, 14 on one whose load was seven times its
-cores. No longer than where somebody died."""
-LEAVING_SECONDS = 8.0
-"""A look of the others (1 s) after the last write was answered; the rest is for a machine that is busy."""
+HANDED_OVER_SECONDS = 10.0
+"""How long drift may wait for a newcomer: 6 s, and its first pass. Measured 6.0 to 7.1 s, also with a load of four times the cores. Where somebody died it is 10 s at least,
+until a Lease that was renewed 2 s before has not changed for 12 s, and until others looked: an upgrade that costs as much does not pass."""
+LEAVING_SECONDS = 5.0
+"""How long drift may wait when somebody leaves: until a look of the others (1 s) after the last write was answered, and their first pass. Measured 0.4 to 1.3 s."""
+KEPT_SECONDS = SETTLING_SECONDS - LOOK_SECONDS - (EXPIRY_SECONDS - FENCE_SECONDS) - HANDING_OVER_SECONDS - 2.0
+"""So long after a newcomer came its share is mended by others: up to when they begin to hand it over, and 2 s earlier, for looks and repairs that are late."""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,13 @@ def holders(shards: Shards) -> list[str]:
 
 def members(*running: Shard) -> list[str]:
     return sorted(each.member for each in running)
+
+
+def longest(found: list[Mended]) -> float:
+    """How long the drift waited that waited longest, seconds; there is always some."""
+    worst = max(found, key=lambda one: one.seconds)
+    print(f"{len(found)} drifts mended, the slowest: {worst}")
+    return worst.seconds
 
 
 def test_each_clusterstate_is_written_by_one_and_each_operator_has_some(shards: Shards):
@@ -91,28 +100,27 @@ def test_who_is_told_to_end_leaves_no_gap_and_no_lease(shards: Shards):
     mark = shards.cluster.audit.mark()
     assert leaving.end(signal.SIGTERM, seconds=30) == 0
     shards.running.remove(leaving)
-    last = max(write.at for write in shards.log(shards.begun) if write.member == leaving.member)
-    first = shards.await_written(since=mark, without=(leaving.member,))
-    gaps = {name: (first[name].at - last).total_seconds() for name in had}
-    assert max(gaps.values()) <= LEAVING_SECONDS, gaps
+    shards.await_written(since=mark, without=(leaving.member,))
+    assert longest(shards.mended(mark)) <= LEAVING_SECONDS
     assert leaving.member not in holders(shards)
 
 
 def test_all_are_replaced_and_nothing_is_without_a_writer_for_long(shards: Shards):
     """As a rolling upgrade does it: the new ones are ready before the old ones are told to end."""
     old, mark = list(shards.running), shards.cluster.audit.mark()
-    shards.start(len(old))
+    newcomers = shards.start(len(old))
     shards.await_ready()
+    shards.await_written(since=shards.cluster.audit.mark())
+    leaving = shards.cluster.audit.mark()
     for each in old:
         each.end(signal.SIGTERM, seconds=30)
         shards.running.remove(each)
     shards.await_written(since=shards.cluster.audit.mark())
-    silence = {
-        name: max((after.at - before.at).total_seconds() for before, after in pairwise(mine))
-        for name, mine in by_state(shards.log(mark)).items()
-    }
-    assert silence.keys() == set(shards.names)
-    assert max(silence.values()) <= UPGRADE_SECONDS, silence
+    assert longest(shards.mended(mark)) <= HANDED_OVER_SECONDS
+    assert longest(shards.mended(leaving)) <= LEAVING_SECONDS
+    joined, taken = shards.joined(mark), [one for one in shards.mended(mark) if one.member in members(*newcomers)]
+    assert {one.member for one in taken} == joined.keys() == set(members(*newcomers))
+    assert [one for one in taken if (one.drifted_at - joined[one.member]).total_seconds() < KEPT_SECONDS] == []
 
 
 def test_at_no_time_did_two_of_them_write_the_same(shards: Shards):

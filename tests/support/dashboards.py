@@ -1,5 +1,6 @@
 """The dashboards of the chart as their generator knows them, and their queries as Grafana would ask them."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -23,10 +24,14 @@ __all__ = [
     "FAILURES",
     "IDS",
     "PANELS",
+    "PICTURES",
     "ROOT",
     "Panel",
     "asked",
+    "digest",
+    "drawn",
     "file",
+    "note_drawn",
     "preview",
     "promql_pieces",
     "queries",
@@ -40,6 +45,9 @@ PANELS: Final = tuple((name, panel) for name, board in BOARDS.items() for panel 
 IDS: Final = tuple(f"{name}: {panel.title}" for name, panel in PANELS)
 _INTERVALS: Final = {"$__rate_interval": "5m", "$__range": "15m"}
 """What Grafana would put in their place; long enough for everything that a test does."""
+PICTURES: Final = ROOT / "docs" / "pictures"
+_DRAWN: Final = "dashboards.json"
+_NOT_DRAWN: Final = frozenset({"description", "links", "tags", "uid", "schemaVersion"})
 
 
 def file(name: str) -> Path:
@@ -50,6 +58,28 @@ def file(name: str) -> Path:
 def text(name: str) -> str:
     """What has to be in it."""
     return dashboards.text(name)
+
+
+def drawn(name: str, directory: Path = PICTURES) -> str:
+    """Of which state of a dashboard its picture was drawn, as `digest` says it; empty if that is not told."""
+    kept = directory / _DRAWN
+    return str(json.loads(kept.read_text()).get(name, "")) if kept.exists() else ""
+
+
+def note_drawn(directory: Path) -> None:
+    """Write beside the pictures of which dashboards they are: those of now."""
+    (directory / _DRAWN).write_text(json.dumps({name: digest(name) for name in BOARDS}, indent=2) + "\n")
+
+
+def digest(name: str) -> str:
+    """Of what a picture of a dashboard shows: queries, layout, units, colours. What a panel says in its description and where it leads to is not drawn."""
+    return hashlib.sha256(json.dumps(_visible(json.loads(file(name).read_text())), sort_keys=True).encode()).hexdigest()
+
+
+def _visible(node: object) -> object:
+    if isinstance(node, dict):
+        return {key: _visible(value) for key, value in node.items() if key not in _NOT_DRAWN}
+    return [_visible(each) for each in node] if isinstance(node, list) else node
 
 
 def asked(expr: str, *, namespace: str = ".*", name: str = ".*") -> str:

@@ -14,7 +14,7 @@ import yaml
 from cvstate_operator.cli.main import app
 from cvstate_operator.telemetry.notice_bodies import ALERT_NAME
 from tests.support.alert_rules import ADDRESS, ALERTS, RECORDS, ROOT, Runbook, commands, runbooks, selectors
-from tests.unit.deploy.test_alert_rules import METRICS
+from tests.unit.deploy.test_alert_rules import METRICS, reasons_in
 
 SECTIONS: Final = ["Meaning", "Impact", "Diagnose", "Mend"]
 PAGE: Final = (ROOT / "docs" / "alerts.md").read_text()
@@ -116,6 +116,13 @@ def test_a_runbook_was_followed_and_ends_with_how(runbook: Runbook) -> None:
 
 
 @each
+def test_a_runbook_offers_no_consent_for_what_its_alert_does_not_tell(runbook: Runbook) -> None:
+    left_out = reasons_in(runbook.name, "!~")
+    offered = [line for line in runbook.lines("Mend") if line.startswith("cvstate approve")]
+    assert not [line for line in offered if ("ErrorBudgetBurning" if "--fix" in line else "AwaitingApproval") in left_out]
+
+
+@each
 def test_every_query_in_a_runbook_asks_for_what_exists(runbook: Runbook) -> None:
     for query in runbook.queries():
         for found in selectors(query):
@@ -150,6 +157,15 @@ def test_what_is_recorded_is_used(name: str) -> None:
     used = [rule["expr"] for rule in (*ALERTS.values(), *RECORDS.values()) if rule.get("record") != name]
     queries = [query for runbook in runbooks() for query in runbook.queries()]
     assert any(name in text for text in (*used, *queries, PAGE))
+
+
+def test_what_rules_are_said_to_ask_for_they_ask_for() -> None:
+    prose = " ".join(PAGE.split())
+    (told,) = re.findall(
+        r"rules ask since when something is not as it should be \((.*?)\), and the operator itself says what is overdue \((.*?)\)", prose
+    )
+    asked = " ".join(rule["expr"] for rule in (*ALERTS.values(), *RECORDS.values()))
+    assert [name for name in re.findall(r"`(\w+)`", " ".join(told)) if name not in asked] == []
 
 
 def test_every_reason_that_burns_the_budget_is_on_the_page() -> None:

@@ -181,9 +181,27 @@ for Git and Prometheus, which may be Pods of this cluster. A receiver whose URL 
 {{- without $rules "" | join "\n" -}}
 {{- end -}}
 
+{{/*
+Fails for what looks like an address and is none, such as a host with its port: of what a NetworkPolicy makes of it only the API server would say so. Makes no
+text. Takes a dict: `host`, `where` (the value's name).
+*/}}
+{{- define "cvstate-operator.checkHost" -}}
+{{- $host := .host | trimPrefix "[" | trimSuffix "]" | trimSuffix "." -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+{{- $groups := "[0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4})*" -}}
+{{- $count := splitList ":" $host | compact | len -}}
+{{- $isWhole := and (regexMatch (printf "^%s$" $groups) $host) (eq $count 8) -}}
+{{- $isShort := and (regexMatch (printf "^(%s)?::(%s)?$" $groups $groups) $host) (lt $count 8) -}}
+{{- $isAddress := or (regexMatch (printf "^%s([.]%s){3}$" $byte $byte) $host) $isWhole $isShort -}}
+{{- if and (or (contains ":" $host) (regexMatch "^[0-9.]+$" $host)) (not $isAddress) -}}
+{{- fail (printf "%s: %s is no host; write its name or address alone, without scheme and port" .where .host) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The rule for one URL: its host and its port. Takes a dict: `root`, `url`, `where` (the value's name). */}}
 {{- define "cvstate-operator.egressTo" -}}
 {{- $url := urlParse .url -}}
+{{- include "cvstate-operator.checkHost" (dict "host" $url.hostname "where" .where) -}}
 {{- $port := default (ternary 80 443 (eq $url.scheme "http")) (regexFind ":[0-9]+$" $url.host | trimPrefix ":" | int) -}}
 {{- $ports := include "cvstate-operator.ports" (list $port) -}}
 {{- include "cvstate-operator.egressToHost" (dict "root" .root "host" $url.hostname "ports" $ports "where" .where) -}}
