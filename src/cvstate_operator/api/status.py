@@ -248,15 +248,15 @@ class VitalStatus(ApiModel):
 
 
 class UnresolvedStatus(ApiModel):
-    """What a condition told of before it came to say nothing."""
+    """What is wrong, or was before its condition came to say nothing."""
 
-    type: str = Field(description="The condition.")
-    reason: str = Field(description="What its reason was: one fixed CamelCase word, explained in docs/reasons.md.")
+    type: str = Field(description="The condition that it belongs to.")
+    reason: str = Field(description="One fixed CamelCase word, explained in docs/reasons.md.")
     severity: Annotated[str, Field(json_schema_extra={"enum": ["Info", "Warning", "Critical"]})] = Field(
         description="Info, Warning or Critical, as notices tell it."
     )
-    message: str = Field(description="What its message was, cut to 1,000 characters.")
-    since: str = Field(description="When the condition came to its status of then.")
+    message: str = Field(description="What is wrong, cut to 1,000 characters; empty if the rest of the status tells it.")
+    since: str = Field(description="Since when, for this reason.")
 
 
 class ClusterStateStatus(ApiModel):
@@ -274,7 +274,9 @@ class ClusterStateStatus(ApiModel):
     )
     unresolved: list[UnresolvedStatus] | None = Field(
         None,
-        description="What conditions told of that say nothing now, as during a roll-out: neither over nor known to last. For notices.",
+        description="What is wrong beside what conditions tell: what they told of before they came to say nothing, as during a roll-out; "
+        "what Ready does not name since something else matters more; and since when they have their reasons, if not since their last transition. "
+        "For notices, and for those that come after a restart.",
         max_length=20,
     )
     source: SourceStatus | None = Field(None, description="The newest commit that was read.")
@@ -297,6 +299,14 @@ class ClusterStateStatus(ApiModel):
     drift: DriftStatus | None = Field(None, description="Drift that is open now; absent if there is none.")
     breakers: list[BreakerStatus] | None = Field(None, description="Fights over fields; absent if there are none.", max_length=20)
     history: list[HistoryEntry] | None = Field(None, description="Revisions that were begun, newest first.", max_length=51)
+    claims: list[str] | None = Field(
+        None,
+        description=(
+            "Objects in Git that another ClusterState or ApplySet has, as in apps/Deployment/web/api; where they are too many, their kinds, as in apps/Deployment/web/*. "
+            "Who has one of them does not delete it."
+        ),
+        max_length=2000,
+    )
     problems: list[ProblemStatus] | None = Field(
         None, description="What could not be done, sorted by file; Ready counts them all.", max_length=20
     )

@@ -1,13 +1,16 @@
 """Companions: what is known of StateApprovals, ClusterStatePlans and EmergencyStops. Kept by events; JSON that anybody may have written."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.api import names
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.reconcile.ports import Consents
+
+LOOKS: Final = 3
+"""How often the EmergencyStops are listed in a row while events about them come meanwhile."""
 
 Changed = Callable[[str], None]
 """Called with the namespace in which what may be written may have changed; empty for all."""
@@ -24,22 +27,35 @@ class Companions:
         """By the uid of the ClusterState, and name."""
         self._stops: dict[str, str] = {}
         """By name: the reason given."""
+        self._heard: set[str] = set()
+        """Names of EmergencyStops that events spoke of since the last list of them was asked for."""
 
     async def load(self, client: Client) -> None:
         """Learn whether an EmergencyStop is in force: before anything is written, and now and then since an event may be missed.
 
+        An event may be quicker than the answer, which tells of a moment before it: of those that an event spoke of meanwhile the list has no say, and it is asked for again.
+
         Raises:
             CvstateError: that cannot be told.
         """
+        for _ in range(LOOKS):
+            self._heard.clear()
+            there = await self._listed(client)
+            for name in there.keys() - self._heard:
+                self._note_stop(name, there[name])
+            for name in self._stops.keys() - there.keys() - self._heard:
+                self._note_stop(name, None)
+            if not self._heard:
+                return
+
+    @staticmethod
+    async def _listed(client: Client) -> dict[str, Mapping[str, Any]]:
+        """The EmergencyStops as the API server has them, by name."""
         try:
             found = await client.get(f"/apis/{names.API_VERSION}/{names.EMERGENCY_STOPS}")
         except errors.ForbiddenError as exc:
             raise errors.ForbiddenError(f"whether an EmergencyStop is in force cannot be told: {exc.message}") from exc
-        there = {str(stop["metadata"]["name"]): stop for stop in (found or {}).get("items", ())}
-        for name in self._stops.keys() - there.keys():
-            self.stop_seen({"metadata": {"name": name}}, gone=True)
-        for stop in there.values():
-            self.stop_seen(stop, gone=False)
+        return {str(stop["metadata"]["name"]): stop for stop in (found or {}).get("items", ())}
 
     def stopped(self) -> str:
         """Why nothing may be written in the whole cluster; empty if it may."""
@@ -67,8 +83,14 @@ class Companions:
 
     def stop_seen(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """An EmergencyStop is as it says, or went."""
-        name, before = body["metadata"]["name"], self.stopped()
-        if gone:
+        name = str(body["metadata"]["name"])
+        self._heard.add(name)
+        self._note_stop(name, None if gone else body)
+
+    def _note_stop(self, name: str, body: Mapping[str, Any] | None) -> None:
+        """An EmergencyStop is like this; None: there is none."""
+        before = self.stopped()
+        if body is None:
             self._stops.pop(name, None)
         else:
             self._stops[name] = one_line(str((body.get("spec") or {}).get("reason", "")))

@@ -82,14 +82,13 @@ class Teller:
         self.status: dict[str, Any] = dict(status)
         """As it was written last."""
         self._newest = self.status
-        """As it should be written since the last pass or failure; differs while the API server takes no writes. What breaks off next keeps this, and not what was before."""
+        """As it should be written since the last pass, failure or announcement. Differs while it waits for its turn (STATUS_SECONDS), or the API server takes no
+        writes. Whatever is told next follows from this, and not from what was before."""
         voice.meter.recall(History.read(status).entries)
         if status:  # what an earlier life told is what is known until the first pass ends; of a new one nothing is
             voice.meter.status(status)
         voice.observe(status)
         self._written_at = float("-inf")
-        self._held: dict[str, Any] | None = None
-        """A status that waits for its turn (STATUS_SECONDS)."""
         self._plan_digest, self._plan_shown_at = "", float("-inf")
         self.is_gone = False
         """The API server says that there is no such ClusterState."""
@@ -117,7 +116,7 @@ class Teller:
         self._voice.meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
         self._voice.meter.stands(_standing(outcome))
         self._voice.meter.stepped(_step(outcome))
-        status = report.status(outcome, previous=self.status, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
+        status = report.status(outcome, previous=self._newest, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
         self._newest = status
         self._voice.meter.status(status)
         self._voice.observe(status, correlation_id=correlation_id)
@@ -128,9 +127,10 @@ class Teller:
         """Say what is under way; False if others have their turn now. If it cannot be written, the work goes on all the same."""
         if self._voice.announcements.take(_now()):
             return False
+        # Metrics go on saying what the last pass came to: an alert that waits half an hour would else begin anew with each commit.
+        self._newest = report.progressing(self._newest, generation=generation, message=news, now=_rfc3339())
         try:
-            # Metrics go on saying what the last pass came to: an alert that waits half an hour would else begin anew with each commit.
-            await self._write(report.progressing(self.status, generation=generation, message=news, now=_rfc3339()))
+            await self._write(self._newest)
         except errors.CvstateError as exc:
             _log.warning("status not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
         return True
@@ -160,10 +160,10 @@ class Teller:
         _log.warning(message, extra={**self._about(), "reason": Reason.ORPHANED.value})
 
     async def close(self) -> None:
-        """Tell what waits for its turn: fights that a status tells of would begin anew in the next life. May be cut off; `end` has to follow."""
+        """Tell what is not written yet: fights that a status tells of would begin anew in the next life. May be cut off; `end` has to follow."""
         try:
-            if self._held and not self.is_gone:
-                await self._reporter.write_status(self._held)
+            if self._newest != self.status and not self.is_gone:
+                await self._reporter.write_status(self._newest)
             await self._reporter.close()
         except errors.CvstateError as exc:  # the ClusterState may be gone by now, or the API server away
             _log.info("last status or Events not written", extra={**self._about(), "reason": exc.reason, "error": exc.message})
@@ -179,7 +179,6 @@ class Teller:
         if self._is_told(status) or _now() >= turn or any(status.get(part) != self.status.get(part) for part in _AWAITED):
             await self._write(status)
             return None
-        self._held = status
         return turn
 
     async def _show_plan(self, outcome: Outcome) -> float | None:
@@ -214,7 +213,6 @@ class Teller:
 
     async def _write(self, status: dict[str, Any]) -> None:
         """Write the status if it differs from the one in the cluster."""
-        self._held = None
         if self._is_told(status):
             return
         try:

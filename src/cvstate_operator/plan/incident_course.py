@@ -81,11 +81,13 @@ class Course:
         "_at",
         "_changed_at",
         "_ends",
+        "_is_known",
         "_is_raised",
         "_lasted_at",
         "_may_be_told",
         "_told",
         "_weight",
+        "_well_from",
         "flaps",
         "policy",
         "returns",
@@ -100,8 +102,10 @@ class Course:
         """How often it was resolved and came back within a day."""
         self.flaps = 0
         """How often trouble began again since it was first opened, told or not."""
-        self._is_raised = False
+        self._is_raised, self._is_known = False, True
         self._changed_at = self._at = now
+        self._well_from = now
+        """While there is no trouble: since when, later by the time in which nothing was known of it."""
         self._weight = 0.0
         """Seconds of trouble less those of well-being as of `_at`, from 0 to `policy.min_seconds`."""
         self._told: _Told | None = None
@@ -136,11 +140,20 @@ class Course:
         elif trouble.since is None or age >= self.policy.min_seconds:
             self._may_be_told = not troubles.severities(trouble.reason).isdisjoint(self.policy.target.severities)
 
-    def move(self, *, is_raised: bool, now: datetime) -> None:
-        """Time went on until `now`, from when on there is trouble, or none."""
+    def move(self, *, is_raised: bool, now: datetime, since: datetime | None = None, is_known: bool = True) -> None:
+        """Time went on until `now`, from when on there is trouble, or none.
+
+        Args:
+            is_raised: whether there is trouble, or was when something was known last.
+            now: UTC.
+            since: when the trouble began by the status; None if it does not say.
+            is_known: whether the condition says something from now on. While it does not, time counts neither for trouble nor for its end.
+        """
         passed = max(0.0, (now - self._at).total_seconds())
         self._at = max(now, self._at)
-        if self._is_raised:
+        if not self._is_known:
+            self._well_from += timedelta(seconds=passed)
+        elif self._is_raised:
             self._weight = min(self._weight + passed, self.policy.min_seconds)
         else:
             self._weight = max(self._weight - passed, 0.0)
@@ -148,16 +161,17 @@ class Course:
             self._ends = tuple(end for end in self._ends if (now - end).total_seconds() < DAY_SECONDS)
         elif not self.is_open:
             self.flaps, self._lasted_at = 0, None
+        self._is_known = is_known
         if is_raised is self._is_raised:
             return
         if is_raised:
-            self._begin_again(now)
-        self._is_raised, self._changed_at = is_raised, now
+            self._begin_again(min(now, since or now))
+        self._is_raised, self._changed_at, self._well_from = is_raised, now, now
 
     def tell(self, trouble: Trouble, now: datetime, *, is_muted: bool) -> Phase | None:
         """What is to be told now; None if nothing is. It counts as told."""
-        self.move(is_raised=self._is_raised, now=now)
-        if self.is_open and not self._is_raised and self._well_seconds() + _CLOSE_SECONDS >= self._quiet_seconds:
+        self.move(is_raised=self._is_raised, now=now, is_known=self._is_known)
+        if self.is_open and (over_at := self._over_at()) and (over_at - now).total_seconds() <= _CLOSE_SECONDS:
             return self._resolve(now)
         if (told := self._told) is None:
             return self._open(trouble, now) if self._opens(trouble, is_muted=is_muted) else None
@@ -186,15 +200,16 @@ class Course:
             return None
         if (told := self._told) is None:
             if not self._is_raised and self._may_be_told:
-                return self._changed_at + timedelta(seconds=self._quiet_seconds)
+                return self._over_at()
             if not self._is_raised:
                 forgotten = [end + timedelta(seconds=DAY_SECONDS) for end in self._ends[-1:]]
-                return max([*forgotten, self._changed_at + timedelta(seconds=self.policy.min_seconds)])
+                fades = [self._well_from + timedelta(seconds=self.policy.min_seconds)] if self._is_known else []
+                return max([*forgotten, *fades], default=None)
             left = self.policy.min_seconds - self._weight
-            return self._at + timedelta(seconds=left) if self._is_wanted(trouble, is_muted=is_muted) else None
+            return self._at + timedelta(seconds=left) if self._is_known and self._is_wanted(trouble, is_muted=is_muted) else None
         kept_at = told.repeat_at if self.policy.is_keeping else None
         if not self._is_raised:
-            return _earliest(self._changed_at + timedelta(seconds=self._quiet_seconds), kept_at)
+            return _earliest(self._over_at(), kept_at)
         if is_muted:
             return kept_at
         if trouble.severity.rank > told.severity.rank:
@@ -209,7 +224,7 @@ class Course:
         return trouble.severity in self.policy.target.severities and not is_muted
 
     def _opens(self, trouble: Trouble, *, is_muted: bool) -> bool:
-        has_lasted = self._is_raised and self._weight + _CLOSE_SECONDS >= self.policy.min_seconds
+        has_lasted = self._is_raised and self._is_known and self._weight + _CLOSE_SECONDS >= self.policy.min_seconds
         return has_lasted and self._is_wanted(trouble, is_muted=is_muted)
 
     def _open(self, trouble: Trouble, now: datetime) -> Phase:
@@ -224,7 +239,7 @@ class Course:
         self._told.repeat_at = self._next_repeat(now, self._told)
         self._may_be_told = False
 
-    def _begin_again(self, now: datetime) -> None:
+    def _begin_again(self, since: datetime) -> None:
         """There is trouble again, or for the first time."""
         if self.is_open or self._ends:
             self.flaps += 1
@@ -233,7 +248,7 @@ class Course:
             if told.repeat_at is not None and not self.policy.is_keeping:
                 told.repeat_at = max(told.repeat_at, self._next_repeat(told.at, told) or told.repeat_at)
         elif self._weight < _CLOSE_SECONDS and not self._may_be_told:
-            self.since = now
+            self.since = since
 
     def _resolve(self, now: datetime) -> Phase:
         self._told, self._may_be_told, self._weight = None, False, 0.0
@@ -246,13 +261,14 @@ class Course:
 
     def _lasts_at(self, told: _Told) -> datetime | None:
         """When it is to be told that what flapped before is there to stay: nobody heard of trouble since it was one of many. None if never."""
-        if not told.has_flapped or not self._is_raised or self._changed_at <= told.at:
+        if not (told.has_flapped and self._is_raised and self._is_known) or self._changed_at <= told.at:
             return None
         at = self._changed_at + timedelta(seconds=LASTING_SECONDS)
         return max(at, self._lasted_at + timedelta(seconds=DAY_SECONDS)) if self._lasted_at else at
 
-    def _well_seconds(self) -> float:
-        return 0.0 if self._is_raised else (self._at - self._changed_at).total_seconds()
+    def _over_at(self) -> datetime | None:
+        """When it is over if there is no trouble until then; None while there is some, or nothing is known."""
+        return self._well_from + timedelta(seconds=self._quiet_seconds) if self._is_known and not self._is_raised else None
 
     @property
     def _quiet_seconds(self) -> float:

@@ -15,11 +15,12 @@ An incident has a key: a ClusterState and a reason. For each target its course (
   incident that flaps. Reminders come at whole multiples of the repeat interval since the trouble began, so that a restart moves none; since it was
   opened, if that was over an hour later.
 - **Windows.** What is muted while a change window is closed is neither opened nor updated; when the window opens, what still lasts is told.
-- **A gap is no end.** Conditions that say nothing change nothing.
+- **A gap is no end.** Conditions that say nothing change nothing: while they do, time counts neither as trouble nor as well-being.
 - **After a restart**, or when another replica takes over, the status tells what there was: trouble that is older than minDuration and RECALL_SECONDS was told by
   whoever was here before, and is reminded of when that is due. Younger trouble is told after minDuration: the one before may not have come to it. But if it
   is older than minDuration, or muted, it may be that it was told; so when it ends that is told, whether it was opened here or not. What a condition told of
-  before it came to say nothing stands in `status.unresolved` (`plan/troubles.py`), and counts as if the condition said so still.
+  before it came to say nothing stands in `status.unresolved` (`plan/troubles.py`), and counts as if the condition said so still; and how old a trouble is, if its
+  condition has had the same status for longer.
 - **Receivers that keep alerts** (Alertmanager) are told of everything that is open every KEEP_SECONDS, also while it is well but not over, and after a restart at
   once of all that is older than minDuration: they know themselves what is new to them.
 """
@@ -81,14 +82,15 @@ class Notice:
 class _Incident:
     """One incident, for all targets."""
 
-    __slots__ = ("correlation_id", "courses", "due_at", "is_raised", "revision", "sight", "trouble")
+    __slots__ = ("correlation_id", "courses", "due_at", "is_known", "is_raised", "revision", "sight", "trouble")
 
     def __init__(self, trouble: Trouble, sight: Sight) -> None:
         self.trouble = trouble
         """As it was seen last."""
         self.sight = sight
         """What the status says now."""
-        self.is_raised = True
+        self.is_raised = self.is_known = True
+        """Whether there is trouble, or was when its condition said something last; and whether that says something now."""
         self.revision = self.correlation_id = ""
         self.courses: dict[str, Course] = {}
         """By name of the target."""
@@ -106,7 +108,7 @@ class _Incident:
             name = policy.target.name
             course = courses[name] = self.courses.get(name) or Course(policy, now)
             course.policy = policy
-            course.move(is_raised=self.is_raised, now=now)
+            course.move(is_raised=self.is_raised, now=now, since=self.trouble.since, is_known=self.is_known)
             if is_recalled and self.is_raised:
                 course.recall(self.trouble, now, is_muted=self.is_muted(course))
         self.courses = courses
@@ -181,8 +183,9 @@ class Incidents:
             incident.correlation_id = correlation_id or incident.correlation_id
         for reason, incident in list(incidents.items()):
             incident.sight = sight
-            if reason not in sight.troubles and incident.trouble.condition not in sight.unknown:
-                incident.is_raised = False
+            incident.is_known = not sight.is_unknown(incident.trouble)
+            if incident.is_known:
+                incident.is_raised = reason in sight.troubles
             self._move(Key(namespace, name, reason), incident, now, is_recalled=is_first)
 
     def forget(self, namespace: str, name: str, *, is_gone: bool, now: datetime) -> None:

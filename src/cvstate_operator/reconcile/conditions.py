@@ -65,12 +65,7 @@ def _ready(outcome: Outcome) -> Condition:
 
 def obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
     """What stands in the way although nothing went wrong, that which matters most first: reason and message."""
-    if outcome.held.is_rollback:
-        yield Reason.ROLLED_BACK, wording.rolled_back(outcome)
-    elif outcome.held.why and outcome.held.block:
-        yield outcome.held.block.reason, outcome.held.block.message
-    if outcome.held.is_waiting and outcome.held.block:
-        yield outcome.held.block.reason, wording.held(outcome)
+    yield from holding(outcome)
     if outcome.consent.waits:
         if shut := _shut(outcome):
             # An approval alone would change nothing.
@@ -87,6 +82,16 @@ def obstacles(outcome: Outcome) -> Iterable[tuple[str, str]]:
     if outcome.pruning.deferred:
         refs = [change.ref for change in outcome.pruning.deferred]
         yield Reason.PRUNE_HELD, f"{wording.left_git(refs)}, and will be deleted later: {outcome.pruning.deferral}"
+
+
+def holding(outcome: Outcome) -> Iterable[tuple[str, str]]:
+    """Of these, what keeps the newest commit back."""
+    if outcome.held.is_rollback:
+        yield Reason.ROLLED_BACK, wording.rolled_back(outcome)
+    elif outcome.held.why and outcome.held.block:
+        yield outcome.held.block.reason, outcome.held.block.message
+    if outcome.held.is_waiting and outcome.held.block:
+        yield outcome.held.block.reason, wording.held(outcome)
 
 
 def _shut(outcome: Outcome) -> Block | None:

@@ -1,7 +1,7 @@
 """The drift stage of one ClusterState: which fields drifted, what is done about each, and what an apply must leave alone. Keeps the ledger and the breakers."""
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -121,7 +121,8 @@ class DriftStage:
             if verdict.action is not DriftAction.IGNORE and not ignored.covers(drift, spelled):
                 first_seen = self.ledger.first_seen(change.ref, drift.path, now)
                 entries.append(Entry(drift, verdict.severity, verdict.action, State.HELD, first_seen))
-        self._note(change.ref, entries, drifts)
+        # A dry run tells nothing of fields that Git does not declare.
+        self._note(change.ref, entries, drifts, is_compared=lambda drift: found.live is not None and not drift.is_extra)
 
     @staticmethod
     def _ignored(ref: ObjectRef, body: Body, orders: Orders) -> LeftOut:
@@ -189,18 +190,30 @@ class DriftStage:
             if entry.state is State.AWAITING_APPROVAL
         ):
             self._waits[change.ref] = waits
-        self._note(change.ref, found.entries, (*drifts, *extra))
+        sees_extras = not self._may_rest(orders)
+
+        def is_compared(drift: FieldDrift) -> bool:
+            return live is not None and (not drift.is_extra or (sees_extras and not is_named(drift.manager, ignored.managers)))
+
+        self._note(change.ref, found.entries, (*drifts, *extra), is_compared=is_compared)
         is_final = self._may_rest(orders) and len(found.repaired) == len(found.entries) and not found.ignored and not ignored.managers
         return Look(found, ignored.with_fields(found.left_out) if found.left_out else ignored, live, is_final)
 
-    def _note(self, ref: ObjectRef, entries: Sequence[Entry], drifts: Iterable[FieldDrift]) -> None:
-        """Remember `entries` as all that is open of an object, and count what is new. What was open has ended where the field is as declared, whoever holds it
-        now; where it still differs, and is merely ignored from now on, it has not.
+    def _note(
+        self, ref: ObjectRef, entries: Sequence[Entry], drifts: Iterable[FieldDrift], *, is_compared: Callable[[FieldDrift], bool]
+    ) -> None:
+        """Remember `entries` as all that is open of an object, and count what is new.
+
+        What was open has ended where the field was compared and is as declared, whoever holds it now. It has not where it still differs, or nobody looks at it any more, and is
+        merely ignored from now on. Nor has it when the object is gone: then it goes the way of the absence, and ends when the object is made anew.
         """
+        before = self.ledger.of(ref)
+        if absence := next((entry for entry in entries if entry.drift.is_absence), None):
+            entries = [*entries, *(replace(entry, state=absence.state) for entry in before if entry.drift.path)]
         differing = {drift.path for drift in drifts if not drift.path or drift.live != drift.desired}
         open_paths = {entry.drift.path for entry in entries}
-        for entry in self.ledger.of(ref):
-            if entry.drift.path not in differing | open_paths:
+        for entry in before:
+            if entry.drift.path not in differing | open_paths and is_compared(entry.drift):
                 self._close(entry)
         for entry in self.ledger.note(ref, entries):
             self._world.meter.drifted(kind=ref.kind, severity=entry.severity.value)

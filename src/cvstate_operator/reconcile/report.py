@@ -1,9 +1,10 @@
 """The report: from an outcome to the status. Pure; equal outcomes give equal statuses."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -18,8 +19,8 @@ from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.problem import FILE_CHARACTERS, Problem
 from cvstate_operator.objects.redaction import one_line, shown
 from cvstate_operator.plan import history, troubles
-from cvstate_operator.reconcile import vital_report, wording
-from cvstate_operator.reconcile.conditions import conditions, obstacles
+from cvstate_operator.reconcile import exchange, vital_report, wording
+from cvstate_operator.reconcile.conditions import conditions, holding, obstacles
 from cvstate_operator.reconcile.outcome import Held, Outcome
 from cvstate_operator.reconcile.teardown_stage import Departure
 
@@ -28,7 +29,7 @@ _Entry = TypeVar("_Entry", dict[str, Any], str)
 LISTED: Final = 20
 """Problems and drifted fields listed in the status; the rest is counted, so that the status does not grow with their number."""
 LISTED_BYTES: Final = 12 * 1024
-"""Size of any one list as JSON: names and paths come from Git and can be long. Three lists, seven conditions and the history stay below 64 KiB."""
+"""Size of any one list as JSON: names and paths come from Git and can be long. Three lists, the claims, seven conditions and the history stay below 64 KiB."""
 QUARANTINE_CHARACTERS: Final = 500
 """Longest reason that is told of a revision that is not applied."""
 EVIDENCE_SHOWN: Final = 3
@@ -46,8 +47,6 @@ _OF_TARGET: Final = (ConditionType.DRIFTED, ConditionType.HEALTHY, ConditionType
 """Those that say something of the target cluster."""
 PROBLEM_CHARACTERS: Final = 1000
 """Longest message of a listed problem: what the API server said is cut to 500 before, and a remedy follows it."""
-PROBLEM_BYTES: Final = 6 * 1024
-"""More than any one listed problem takes: message and file in characters of 4 bytes, and the names in it."""
 
 
 def status(
@@ -66,7 +65,6 @@ def status(
     candidates = {
         "observedGeneration": generation,
         "lastHandledReconcileAt": handled_at or previous.get("lastHandledReconcileAt"),
-        **_told(previous, conditions(outcome), generation=generation, now=now),
         "source": _source(outcome, previous.get("source") or {}),
         **_revisions(outcome, previous),
         "plan": _plan(outcome),
@@ -74,9 +72,12 @@ def status(
         **_vitals(outcome, previous, is_full=is_full),
         "drift": _drift(outcome),
         "breakers": _listed({"object": fight.object, **to_json(fight.key, fight.breaker)} for fight in outcome.fights),
+        "claims": exchange.listed(outcome.claims) if outcome.is_compared else previous.get("claims"),
         "problems": listed_problems(outcome),
     }
-    return {key: value for key, value in candidates.items() if value}
+    found = {key: value for key, value in candidates.items() if value}
+    held = {str(reason): message for reason, message in reversed(tuple(holding(outcome)))}  # of two of one reason the first one counts, as in Ready
+    return _told(previous, found, conditions(outcome), generation=generation, now=now, held=held, is_judged=outcome.evaluated)
 
 
 def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
@@ -85,7 +86,8 @@ def invalid_spec(error: CvstateError, *, previous: Mapping[str, Any], generation
         Condition(ConditionType.READY, False, error.reason, error.message),
         Condition(ConditionType.STALLED, True, error.reason, error.message),
     )
-    return {**_kept(_doubtful(previous)), "observedGeneration": generation, **_told(previous, found, generation=generation, now=now)}
+    kept = {**_doubtful(previous), "observedGeneration": generation}
+    return _told(previous, kept, found, generation=generation, now=now, is_judged=False)
 
 
 def leaving(departure: Departure, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def leaving(departure: Departure, *, previous: Mapping[str, Any], generation: in
     left = f"{wording.plural(len(departure.left), 'object')} to be deleted first ({wording.named(departure.left)})"
     message = f"{left}; waiting for {departure.why}. To leave them where they are, set spec.deletionPolicy: Orphan"
     ready = Condition(ConditionType.READY, False, Reason.DELETING, message)
-    return _underway(_doubtful(previous), ready, Reason.DELETING, (), generation=generation, now=now)
+    return _underway(_doubtful(previous), ready, Reason.DELETING, (), generation=generation, now=now, is_judged=True)
 
 
 def broken(error: CvstateError, *, previous: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
@@ -115,23 +117,36 @@ def progressing(previous: Mapping[str, Any], *, generation: int, message: str, n
 
 
 def _underway(
-    previous: Mapping[str, Any], ready: Condition, reason: str, kept: Iterable[Condition], *, generation: int, now: str
+    previous: Mapping[str, Any],
+    ready: Condition,
+    reason: str,
+    kept: Iterable[Condition],
+    *,
+    generation: int,
+    now: str,
+    is_judged: bool = False,
 ) -> dict[str, Any]:
     """The status before, with another Ready and whatever of the conditions is `kept`, while work goes on for that `reason`."""
     found = (*kept, ready, Condition(ConditionType.RECONCILING, True, reason, ready.message))
-    return {**_kept(previous), "observedGeneration": generation, **_told(previous, found, generation=generation, now=now)}
+    rest = {**previous, "observedGeneration": generation}
+    return _told(previous, rest, found, generation=generation, now=now, is_judged=is_judged)
 
 
-def _told(previous: Mapping[str, Any], found: Iterable[Condition], *, generation: int, now: str) -> dict[str, Any]:
-    """The conditions, and what was wrong by those that say nothing now; what is empty is left out."""
+def _told(
+    previous: Mapping[str, Any],
+    rest: Mapping[str, Any],
+    found: Iterable[Condition],
+    *,
+    generation: int,
+    now: str,
+    held: Mapping[str, str] = MappingProxyType({}),
+    is_judged: bool,
+) -> dict[str, Any]:
+    """A status, whole: `rest` is all of it but its conditions, and what is wrong beside them (`troubles.unresolved`)."""
     merged = merge(previous.get("conditions") or (), found, generation=generation, now=now)
-    unresolved = troubles.unresolved(previous, merged)
-    return {"conditions": merged, **({"unresolved": unresolved} if unresolved else {})}
-
-
-def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
-    """The status before, without what `_told` tells anew."""
-    return {key: value for key, value in previous.items() if key not in ("conditions", "unresolved")}
+    status = {**{key: value for key, value in rest.items() if key != "unresolved"}, "conditions": merged}
+    unresolved = _listed(troubles.unresolved(previous, status, holding=held, is_judged=is_judged, now=now))
+    return {**status, "unresolved": unresolved} if unresolved else status
 
 
 def _doubtful(previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,11 +326,6 @@ def _good(outcome: Outcome) -> str:
 def listed_problems(outcome: Outcome) -> list[dict[str, Any]]:
     """The problems that the status lists: the first ones, as many as there is room for."""
     return _listed(_problem(problem) for problem in outcome.problems)
-
-
-def is_cut(problems: Sequence[object]) -> bool:
-    """Whether there may be more problems than a status lists."""
-    return len(problems) >= LISTED or len(orjson.dumps(problems)) > LISTED_BYTES - PROBLEM_BYTES
 
 
 def _listed(entries: Iterable[_Entry]) -> list[_Entry]:

@@ -22,6 +22,7 @@ from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.api.notices import NoticeTarget, NoticeType
 from cvstate_operator.network.resolver import JudgingResolver
 from cvstate_operator.objects.address import AddressPolicy
+from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.plan import backoff
 from cvstate_operator.plan.incident_course import Phase
 from cvstate_operator.plan.incidents import Key, Notice
@@ -40,7 +41,7 @@ OK: Final = "ok"
 FAILED: Final = "failed"
 """Result of a request that is made again."""
 DROPPED: Final = "dropped"
-"""Result of notices that are given up: the target will never take them, too many wait, or it is a target no more."""
+"""Result of notices that are given up: the target will never take them, too many wait, it is a target no more, or the process ends before it took them."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,8 +106,8 @@ class Sender:
         if self._waiting:
             self._more.set()
 
-    async def close(self, *, seconds: float) -> int:
-        """Send what waits, as far as there is time, and end; how many notices wait then still, and are not counted as given up: a later life may tell of them."""
+    async def close(self, *, seconds: float) -> None:
+        """Send what waits, as far as there is time, and end. What waits then still is given up: a later life takes it for told, and nothing keeps it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async with self._sending:  # what is on its way would else be sent twice
@@ -116,9 +117,9 @@ class Sender:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         if self._waiting:
+            self._count(DROPPED, len(self._waiting))
             _log.warning("ended with notices that were not sent", extra={**self._about, "number": len(self._waiting)})
         await self._disconnect()
-        return len(self._waiting)
 
     @property
     def _about(self) -> dict[str, str]:
@@ -316,7 +317,7 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return "shows a certificate that is not accepted; give its authority as caFile, or renew it"
         case aiohttp.ClientConnectorDNSError():
-            return "has a name that cannot be resolved"
+            return f"has a name that was not resolved: {one_line(error.os_error.strerror or 'no address')}"
         case aiohttp.ClientConnectorSSLError():
             return "speaks no TLS that we can use"
         case _:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from cvstate_operator.api.notices import NoticeTarget
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.plan.incidents import Incidents, Notice
-from cvstate_operator.telemetry.notice_sender import DROPPED, GATHER_SECONDS, Sender
+from cvstate_operator.telemetry.notice_sender import GATHER_SECONDS, Sender
 
 LONGEST_SLEEP_SECONDS: Final = 60.0
 """Then it is looked again whatever was due: clocks are set, and ours of day decides here."""
@@ -103,7 +103,7 @@ class Notices:
             return
         wanted = {target.name: target for target in self._targets}
         for name in self._senders.keys() - wanted.keys():
-            task = asyncio.create_task(self._give_up(self._senders.pop(name)), name=f"end notices to {name}")
+            task = asyncio.create_task(self._senders.pop(name).close(seconds=0.0), name=f"end notices to {name}")
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for name, target in wanted.items():
@@ -114,7 +114,7 @@ class Notices:
         self._wake.set()
 
     async def close(self, *, seconds: float) -> None:
-        """Send what is due, as far as there is time, and end. What is open stays open: the next life recalls it from the statuses."""
+        """Send what is due, as far as there is time, and end. What is open stays open: the next life recalls it from the statuses, and takes it for told."""
         if self._task is None:
             return
         self._task.cancel()
@@ -125,11 +125,6 @@ class Notices:
 
     def _sender(self, target: NoticeTarget) -> Sender:
         return Sender(target, self._policy, count=self._count, gather_seconds=self._gather_seconds, now=self._now)
-
-    async def _give_up(self, sender: Sender) -> None:
-        """End a sender whose target is no more."""
-        if number := await sender.close(seconds=0.0):
-            self._count(DROPPED, number)
 
     def _wake_for(self, before: datetime | None) -> None:
         """Wake the clock if something is due earlier than it thinks."""

@@ -1,13 +1,15 @@
 """Companions: StateApprovals, ClusterStatePlans and EmergencyStops as events tell of them.
 
-Aspects: what an EmergencyStop says · who is told of which change · approvals by namespace, plans by owner · hostile bodies.
+Aspects: what an EmergencyStop says · who is told of which change · a list of them that events overtake · approvals by namespace, plans by owner · hostile bodies.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from cvstate_operator.operator.companions import Companions
+from cvstate_operator.kube.client import Client
+from cvstate_operator.operator.companions import LOOKS, Companions
 
 
 class Heard:
@@ -74,6 +76,70 @@ def test_one_stops_everything_whatever_its_spec_says(heard: Heard, spec: Any) ->
 def test_a_reason_is_told_on_one_line(heard: Heard) -> None:
     heard.companions.stop_seen(stop(reason="a\nb\x1b[2J"), gone=False)
     assert heard.companions.stopped().isprintable()
+
+
+# -- lists that events overtake ----------------------------------------------------------------------------------------
+
+
+class Slow:
+    """An API server whose lists are read before something happens, and answered after the watch told of it."""
+
+    def __init__(self, *lists: list[dict[str, Any]], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """`lists`: the answers; the last one from then on. `meanwhile`: happens during each request for which another answer is left."""
+        self.lists, self.meanwhile, self.asked = list(lists), meanwhile, 0
+
+    async def get(self, path: str) -> dict[str, Any]:
+        self.asked += 1
+        found = self.lists[0]
+        if len(self.lists) > 1:
+            del self.lists[0]
+            self.meanwhile()
+        return {"items": found}
+
+
+async def load(heard: Heard, api: Slow) -> None:
+    await heard.companions.load(cast(Client, api))
+
+
+async def test_a_list_tells_what_events_missed(heard: Heard) -> None:
+    heard.companions.stop_seen(stop("old"), gone=False)
+    api = Slow([stop("new", "fire")])
+    await load(heard, api)
+    assert (heard.companions.stopped(), api.asked) == ("new (fire)", 1)
+
+
+async def test_an_emergency_stop_that_comes_while_they_are_listed_stays_in_force(heard: Heard) -> None:
+    told: list[str] = []
+
+    def comes() -> None:
+        heard.companions.stop_seen(stop("halt", "fire"), gone=False)
+        told.append(heard.companions.stopped())
+
+    api = Slow([], [stop("halt", "fire")], meanwhile=comes)
+    await load(heard, api)
+    assert (heard.companions.stopped(), told, api.asked) == ("halt (fire)", ["halt (fire)"], 2)
+    assert heard.told == [""], "it was never lifted, not even for a moment"
+
+
+async def test_an_emergency_stop_that_goes_while_they_are_listed_is_over(heard: Heard) -> None:
+    heard.companions.stop_seen(stop("halt"), gone=False)
+    api = Slow([stop("halt")], [], meanwhile=lambda: heard.companions.stop_seen(stop("halt"), gone=True))
+    await load(heard, api)
+    assert (heard.companions.stopped(), api.asked) == ("", 2)
+    assert heard.told == ["", ""], "it was not taken up again"
+
+
+async def test_what_no_event_spoke_of_is_taken_from_the_list_all_the_same(heard: Heard) -> None:
+    heard.companions.stop_seen(stop("missed"), gone=False)
+    api = Slow([], [stop("halt")], meanwhile=lambda: heard.companions.stop_seen(stop("halt"), gone=False))
+    await load(heard, api)
+    assert heard.companions.stopped() == "halt (oops)"
+
+
+async def test_events_without_an_end_do_not_keep_it_listing_and_are_believed(heard: Heard) -> None:
+    api = Slow(*[[]] * 100, meanwhile=lambda: heard.companions.stop_seen(stop("halt"), gone=False))
+    await load(heard, api)
+    assert (heard.companions.stopped(), api.asked) == ("halt (oops)", LOOKS)
 
 
 def test_approvals_are_those_of_the_namespace_and_plans_those_of_the_clusterstate(heard: Heard) -> None:

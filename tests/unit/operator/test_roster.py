@@ -15,13 +15,15 @@ from cvstate_operator.api.clusterstate import parse_spec
 from cvstate_operator.api.names import FINALIZER
 from cvstate_operator.api.restoring import MARK
 from cvstate_operator.kube.api_quality import ApiQuality
-from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
+from cvstate_operator.objects.ownership import applyset_id
 from cvstate_operator.operator.engine import Engine
 from cvstate_operator.operator.members import Alone
 from cvstate_operator.operator.place import OWN, Place
 from cvstate_operator.operator.roster import Roster
 from cvstate_operator.settings import Settings
 from cvstate_operator.telemetry.metrics import Metrics
+from tests.unit.builders import CONFIG_MAP
 
 CLUSTER_STATE = {"apiVersion": "cvstate.io/v1alpha1", "kind": "ClusterState"}
 
@@ -531,10 +533,9 @@ def claimants(roster: Roster, kubeconfig: str = "") -> tuple[str, ...]:
     return roster._targets.of_cluster(Place("", kubeconfig)).claimants(WANTED)
 
 
-def conflicting(version: int, generation: int, *, problems: int = 1, **spec: Any) -> dict[str, Any]:
+def conflicting(version: int, generation: int, **spec: Any) -> dict[str, Any]:
     """A ClusterState that declares what it cannot have."""
-    listed = [{"reason": "OwnerConflict", "message": "it is another's", "object": str(WANTED)}, *[{"message": "?"}] * (problems - 1)]
-    return {**stated(version, generation, **spec), "status": {"observedGeneration": generation, "problems": listed}}
+    return {**stated(version, generation, **spec), "status": {"observedGeneration": generation, "claims": [str(WANTED)]}}
 
 
 async def test_what_one_of_another_replica_declares_and_cannot_have_is_known_by_its_status(
@@ -543,13 +544,71 @@ async def test_what_one_of_another_replica_declares_and_cannot_have_is_known_by_
     roster = make(tmp_path, monkeypatch, Shared())
     roster.observed(conflicting(1, 1, suspend=True))
     (owner,) = claimants(roster)
-    assert (roster.is_elsewhere(owner), roster._targets.of_cluster(OWN).opaque("another")) == (True, "")
-    roster.observed(conflicting(2, 1, suspend=True, problems=20))
-    assert roster._targets.of_cluster(OWN).opaque("another") == owner
-    going = conflicting(3, 1, suspend=True, problems=20)
+    assert roster.is_elsewhere(owner)
+    going = conflicting(3, 1, suspend=True)
     going["metadata"] = {**going["metadata"], "deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": [FINALIZER]}
     roster.observed(going)
-    assert (claimants(roster), roster._targets.of_cluster(OWN).opaque("another")) == ((), "")
+    assert claimants(roster) == ()
+
+
+@pytest.mark.parametrize("before", ["nobody", "another replica", "this one"])
+async def test_what_one_declared_that_is_taken_up_is_known_before_it_says_so_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    replicas = Shared()
+    replicas.mine = before != "another replica"
+    roster = make(tmp_path, monkeypatch, replicas)
+    roster.observed(conflicting(1, 1))
+    replicas.mine = True
+    roster.observed(conflicting(2, 2, **({} if before == "nobody" else {"serviceAccountName": "applier"})))
+    assert len(roster.actors) == len(claimants(roster)) == 1
+
+
+async def test_what_one_said_here_stands_when_it_acts_as_another_account_and_not_for_its_namesake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    roster = make(tmp_path, monkeypatch, Alone("this"))
+    roster.observed(stated(1, 1))
+    (owner,) = roster._actors
+    roster._targets.of_cluster(OWN).want(owner, {WANTED}, None, time.monotonic())
+    roster.observed(stated(2, 2, serviceAccountName="applier"))
+    assert claimants(roster) == (owner,)
+    namesake = stated(3, 3, serviceAccountName="other")
+    namesake["metadata"] = {**namesake["metadata"], "uid": "b"}
+    roster.observed(namesake)
+    assert claimants(roster) == ()
+
+
+async def test_who_names_no_account_where_one_is_required_may_have_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    asked: list[str] = []
+
+    async def may_patch(account: str, resource: ApiResource, ref: ObjectRef) -> bool:
+        asked.append(account)
+        return account == "team/strong"
+
+    roster = make(tmp_path, monkeypatch, Alone("this"), require_service_account=True)
+    monkeypatch.setattr(roster._targets.rights, "may_patch", may_patch)
+    giver = stated(1, 1, serviceAccountName="applier")
+    giver["metadata"] = {**giver["metadata"], "name": "giver", "uid": "g"}
+    roster.observed(giver)
+    (giving,) = roster._actors
+
+    async def may_have(**spec: Any) -> bool:
+        version = roster._noted.get(owner, ("", 0))[1] or 0
+        roster.observed(stated(version + 1, version + 1, **spec))
+        return await roster.may_have(giving, owner, CONFIG_MAP, WANTED)
+
+    owner = applyset_id(name="shop", namespace="team", kind="ClusterState", group="cvstate.io")
+    assert [await may_have(), await may_have(serviceAccountName="weak"), await may_have(serviceAccountName="strong")] == [
+        False,
+        False,
+        True,
+    ]
+    assert await may_have(serviceAccountName="applier"), "the same account may what the other one may"
+    assert asked == ["team/weak", "team/strong"]
 
 
 async def test_one_of_another_replica_that_is_about_another_cluster_now_has_no_say_in_the_old_one(

@@ -5,7 +5,7 @@ told · receivers that keep alerts · who is told of what · the end of a Cluste
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -44,13 +44,30 @@ def wrong(*told: tuple[str, str, str], text: str = "", since: float = 0.0, **mor
     """A status with trouble whose conditions have been as they are since then, seconds after START."""
     found = status(*(told or (FAILED,)), **more)
     for condition in found["conditions"]:
-        condition["lastTransitionTime"] = _at(since).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition["lastTransitionTime"] = _stamp(since)
         condition["message"] = text or condition["message"]
     return found
 
 
+def then(
+    before: dict[str, Any], now: float, *told: tuple[str, str, str], holding: Mapping[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
+    """The status that follows on another, as the operator writes it at this time: conditions of another status have it since then."""
+    found = wrong(*told, since=now, **more) if told else status(**more)
+    known = {one["type"]: one for one in before["conditions"]}
+    for condition in found["conditions"]:
+        if condition["status"] == known[condition["type"]]["status"]:
+            condition["lastTransitionTime"] = known[condition["type"]]["lastTransitionTime"]
+    return {**found, "unresolved": unresolved(before, found, holding=holding or {}, is_judged=True, now=_stamp(now))}
+
+
 def _at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
+
+
+def _stamp(seconds: float) -> str:
+    """As a status has it."""
+    return _at(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Life:
@@ -78,7 +95,7 @@ class Life:
         self.now = end
 
     def trouble(self, seconds: float, told: dict[str, Any] | None = None) -> None:
-        self.tell(told or wrong())
+        self.tell(told or wrong(since=self.now))
         self.wait(seconds)
 
     def well(self, seconds: float) -> None:
@@ -401,6 +418,139 @@ def test_a_condition_that_says_nothing_begins_nothing() -> None:
     assert life.phases == []
 
 
+SILENT = ("Healthy", "False", "Progressing")
+DEGRADED = ("Healthy", "False", "Degraded")
+
+
+@pytest.mark.parametrize("least", ["0s", "1m", "1h"])
+def test_trouble_of_a_moment_before_a_gap_is_none_of_its_length(least: str) -> None:
+    life = Life(target(minDuration=least))
+    if least != "0s":
+        life.trouble(5, wrong(DEGRADED))
+    life.trouble(DAY, status(SILENT))
+    life.well(HOUR)
+    assert life.phases == []
+    assert life.incidents._known == {("shop", "web"): {}}
+
+
+def test_time_in_trouble_before_and_after_a_gap_counts_and_that_in_it_does_not() -> None:
+    life = Life()
+    life.trouble(40, wrong(DEGRADED))
+    life.trouble(HOUR, status(SILENT))
+    life.trouble(HOUR, wrong(DEGRADED))
+    assert (life.phases, life.times) == ([OPENED], [HOUR + 60])
+    assert life.sent[0][1].started_at == START
+
+
+def test_time_of_well_being_before_and_after_a_gap_counts_and_that_in_it_does_not() -> None:
+    life = Life()
+    life.trouble(HOUR, wrong(DEGRADED))
+    life.well(40)
+    life.trouble(HOUR, status(SILENT))
+    assert life.phases == [OPENED]
+    life.well(HOUR)
+    assert (life.phases, life.times[-1]) == ([OPENED, RESOLVED], 2 * HOUR + 60)
+    assert life.sent[-1][1].ended_at == _at(HOUR), "when it was seen to be well"
+
+
+def test_what_may_be_told_only_after_a_window_is_not_opened_in_a_gap() -> None:
+    life = Life(target(muteInWindows="All"))
+    life.trouble(HOUR, wrong(DEGRADED, window={"state": "Closed", "blocks": ["Prune"]}))
+    life.trouble(HOUR, status(SILENT))
+    assert life.phases == []
+    life.trouble(HOUR, wrong(DEGRADED))
+    assert (life.phases, life.times) == ([OPENED], [2 * HOUR])
+
+
+def test_an_open_incident_is_reminded_of_in_a_gap() -> None:
+    life = Life(target(repeatInterval="6h"))
+    life.trouble(HOUR, wrong(DEGRADED))
+    life.trouble(6 * HOUR, status(SILENT))
+    assert (life.phases, life.times) == ([OPENED, UPDATED], [60.0, 6 * HOUR])
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from(["bad", "well", "gap"]), st.floats(1, 6 * HOUR)), max_size=60), st.sampled_from(["0s", "1m", "1h"])
+)
+def test_whatever_comes_and_goes_with_gaps_makes_five_messages_a_day_at_most_and_ends(
+    rhythm: Sequence[tuple[str, float]], least: str
+) -> None:
+    life = Life(target(minDuration=least, repeatInterval="0s"))
+    told = {"bad": wrong(DEGRADED), "well": status(), "gap": status(SILENT)}
+    for how, seconds in rhythm:
+        life.trouble(min(seconds, LASTING_SECONDS / 4), told[how])
+    life.well(2 * DAY)
+    assert most_in_a_day(life.times) <= 5
+    assert life.phases == [OPENED, RESOLVED] * (len(life.phases) // 2)
+    assert (life.open, life.incidents._known) == (0, {("shop", "web"): {}})
+
+
+def test_what_was_wrong_in_a_cluster_that_cannot_be_reached_any_more_is_not_over_and_that_ends_with_it() -> None:
+    life = Life()
+    life.trouble(HOUR, wrong(DEGRADED))
+    life.trouble(HOUR, wrong(("Healthy", "Unknown", "TargetUnreachable"), since=life.now))
+    life.trouble(HOUR, wrong(("Healthy", "Unknown", "TelemetryGap"), since=life.now))
+    assert [(at, notice.key.reason, notice.phase) for at, notice in life.sent] == [
+        (60.0, "Degraded", OPENED),
+        (HOUR + 60, "TargetUnreachable", OPENED),
+        (2 * HOUR + 60, "Degraded", RESOLVED),
+        (2 * HOUR + 60, "TargetUnreachable", RESOLVED),
+        (2 * HOUR + 60, "TelemetryGap", OPENED),
+    ]
+
+
+# -- what is told in place of something else ------------------------------------------------------------------------------
+
+
+DRIFT = ("Drifted", "True", "DriftDetected")
+FIGHT = {"breakers": [{"object": "a", "openedAt": "2026-05-01T00:05:00Z"}]}
+CRITICAL = {"drift": {"highest": "Critical"}}
+ENDS_AND_BEGINS = (("DriftDetected", RESOLVED), ("BreakerOpen", OPENED))
+
+
+@pytest.mark.parametrize("kind", ["Webhook", "Alertmanager"])
+def test_critical_drift_goes_on_as_a_fight_for_who_hears_of_nothing_less(kind: str) -> None:
+    life = Life(target(kind=kind, severities=["Critical"]))
+    drifts = wrong(DRIFT, ("Ready", "False", "DriftDetected"), **CRITICAL)
+    life.trouble(5 * MINUTE, drifts)
+    life.trouble(HOUR, then(drifts, life.now, DRIFT, ("Ready", "False", "BreakerOpen"), **CRITICAL, **FIGHT))
+    told = {notice.key.reason: (notice.phase, notice.severity.value) for _, notice in life.sent}
+    assert told["DriftDetected"] == (RESOLVED, "Critical")
+    assert told["BreakerOpen"][0] is not RESOLVED
+    assert told["BreakerOpen"][1] == "Critical"
+    (over, opened) = (next(at for at, one in life.sent if (one.key.reason, one.phase) == what) for what in ENDS_AND_BEGINS)
+    assert opened <= over, "at no time there is nothing"
+
+
+def test_a_fight_over_a_field_that_becomes_critical_is_told_at_once() -> None:
+    life = Life()
+    fight = (DRIFT, ("Ready", "False", "BreakerOpen"))
+    life.trouble(HOUR, wrong(*fight, drift={"highest": "High"}, **FIGHT))
+    life.trouble(HOUR, wrong(*fight, **CRITICAL, **FIGHT))
+    assert [(at, notice.phase, notice.severity.value) for at, notice in life.sent] == [
+        (60.0, OPENED, "Warning"),
+        (HOUR, UPDATED, "Critical"),
+    ]
+
+
+@pytest.mark.parametrize("reason", ["RolledBack", "Quarantined", "ErrorBudgetBurning", "DependencyNotReady"])
+def test_what_keeps_a_commit_back_is_not_over_while_git_is_away(reason: str) -> None:
+    life = Life()
+    before = wrong(("Ready", "False", reason))
+    life.trouble(HOUR, before)
+    away = then(before, life.now, ("Ready", "False", "FetchFailed"), FAILED, holding={reason: "Ready is False"})
+    life.trouble(10 * MINUTE, away)
+    back = then(away, life.now, ("Ready", "False", reason))
+    life.trouble(10 * MINUTE, back)
+    told = [(notice.key.reason, notice.phase) for _, notice in life.sent]
+    assert told == [(reason, OPENED), ("FetchFailed", OPENED), ("FetchFailed", RESOLVED)]
+    life.trouble(HOUR, then(back, life.now))
+    assert [(at, notice.key.reason, notice.returns) for at, notice in life.sent[3:]] == [(HOUR + 21 * MINUTE, reason, 0)], (
+        "it never came back"
+    )
+
+
 # -- earlier lives ------------------------------------------------------------------------------------------------------
 
 
@@ -447,16 +597,49 @@ def test_an_operator_that_restarts_all_the_time_does_not_open_again_and_again() 
     assert sent == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(("Healthy", "False", "SignalBreached"), DEGRADED, id="worse"),
+        pytest.param(("Ready", "False", "AwaitingApproval"), ("Ready", "False", "AuthFailed"), id="another-matter"),
+    ],
+)
+def test_a_trouble_that_took_the_place_of_an_old_one_shortly_before_a_restart_is_opened(
+    before: tuple[str, str, str], after: tuple[str, str, str]
+) -> None:
+    old = wrong(before)
+    found = then(old, 2 * DAY, after)
+    life = Life(at=2 * DAY + 30, first=found)
+    life.tell(then(found, life.now + 1, after))
+    life.wait(23 * HOUR)
+    assert [(at, notice.key.reason, notice.phase) for at, notice in life.sent] == [(2 * DAY + 90, after[2], OPENED)]
+    assert life.sent[0][1].started_at == _at(2 * DAY), "the same as without the restart"
+
+
+def test_what_ready_hides_is_opened_once_however_often_the_operator_restarts() -> None:
+    plan = {"held": "PruneHeld", "prune": 12}
+    found, sent = then(status(), 0, ("Ready", "False", "ApplyFailed"), plan=plan), []
+    for hour in range(1, 12):
+        life = Life(at=hour * HOUR, first=found)
+        found = then(found, life.now, ("Ready", "False", "ApplyFailed"), plan=plan)
+        life.trouble(HOUR / 2, found)
+        sent += [notice.key.reason for _, notice in life.sent]
+    assert sent == []
+
+
+def test_an_incident_has_the_same_begin_before_and_after_a_restart() -> None:
+    before, found = Life(), then(status(), 10, DEGRADED)
+    before.wait(10.4)
+    before.trouble(2 * MINUTE, found)
+    after = Life(at=before.now, first=found)
+    after.wait(HOUR)
+    assert [notice.started_at for _, notice in (*before.sent, *after.sent)] == [_at(10)] * 2
+
+
 def test_an_incident_that_ended_while_nobody_was_here_is_resolved() -> None:
     life = Life(at=10 * HOUR, first=wrong())
     life.well(HOUR)
     assert life.phases == [RESOLVED]
-
-
-def before_a_gap(found: dict[str, Any], *gap: tuple[str, str, str]) -> dict[str, Any]:
-    """The status after `found` in which conditions say nothing, as the operator writes it."""
-    told = status(*gap)
-    return {**told, "unresolved": unresolved(found, told["conditions"])}
 
 
 @pytest.mark.parametrize("kind", ["Webhook", "Slack", "Alertmanager"])
@@ -482,7 +665,7 @@ def test_what_was_opened_before_a_roll_out_and_a_restart_in_it_is_resolved(gap: 
     before = Life()
     before.trouble(age, degraded)
     assert before.phases == [OPENED]
-    after = Life(at=age, first=before_a_gap(degraded, gap))
+    after = Life(at=age, first=then(degraded, age, gap))
     after.wait(30)
     after.well(HOUR)
     assert after.phases == [RESOLVED]
@@ -492,7 +675,7 @@ def test_what_was_opened_before_a_roll_out_and_a_restart_in_it_is_resolved(gap: 
 
 def test_what_was_opened_before_a_roll_out_is_not_opened_again_by_a_restart_in_it() -> None:
     degraded = wrong(("Healthy", "False", "Degraded"))
-    life = Life(at=10 * HOUR, first=before_a_gap(degraded, ("Healthy", "Unknown", "Progressing")))
+    life = Life(at=10 * HOUR, first=then(degraded, 10 * HOUR, ("Healthy", "Unknown", "Progressing")))
     life.wait(MINUTE)
     life.trouble(HOUR, wrong(("Healthy", "False", "Degraded"), since=life.now))
     assert life.phases == []
@@ -565,9 +748,9 @@ def test_a_receiver_that_keeps_alerts_is_told_of_them_every_minute_all_together(
     life = Life(target(kind="Alertmanager"))
     life.tell({}, "other")
     life.wait(10)
-    life.tell(wrong())
+    life.tell(wrong(since=10))
     life.wait(13)
-    life.tell(wrong(), "other")
+    life.tell(wrong(since=23), "other")
     life.wait(MINUTE * 5 - 23 + 1)
     later = [at for at, notice in life.sent if notice.phase is UPDATED]
     assert later == [120.0, 120.0, 180.0, 180.0, 240.0, 240.0, 300.0, 300.0]

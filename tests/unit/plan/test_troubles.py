@@ -1,17 +1,20 @@
 """Troubles.
 
 Aspects: which conditions are trouble, and which are not · their severity · what says nothing · what Ready hides · what is another word for the same · windows ·
-what is unresolved.
+what is unresolved · what keeps the newest commit back · since when.
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cvstate_operator.api.notices import MuteInWindows, NoticeSeverity
-from cvstate_operator.plan.troubles import Sight, read, unresolved
+from cvstate_operator.plan.troubles import Sight, read, severities, unresolved
 
 AT = "2026-05-01T10:00:00Z"
+LATER = "2026-05-01T11:00:00Z"
 WELL = {"Ready": "True", "SourceReady": "True", "Healthy": "True", "Drifted": "False", "Accepted": "True"}
 
 
@@ -115,6 +118,30 @@ def test_drift_matters_as_much_as_the_field_that_matters_most(highest: str, seve
     assert sight.troubles["DriftDetected"].severity is severity
 
 
+@pytest.mark.parametrize("named", ["BreakerOpen", "ApplyFailed"])
+@pytest.mark.parametrize(
+    ("highest", "severity"),
+    [
+        pytest.param("Low", NoticeSeverity.WARNING, id="low"),
+        pytest.param("High", NoticeSeverity.WARNING, id="high"),
+        pytest.param("Critical", NoticeSeverity.CRITICAL, id="critical"),
+    ],
+)
+def test_a_fight_matters_as_much_as_the_drift_that_it_is_told_in_place_of(named: str, highest: str, severity: NoticeSeverity) -> None:
+    told = (("Ready", "False", named), ("Drifted", "True", "DriftDetected"))
+    fight = read(status(*told, drift={"highest": highest}, breakers=[{"object": "a", "openedAt": AT}])).troubles["BreakerOpen"]
+    assert fight.severity is severity
+    assert fight.severity in severities("BreakerOpen")
+
+
+def test_of_a_fight_nothing_is_known_while_nothing_is_known_of_drift() -> None:
+    before = status(("Ready", "False", "BreakerOpen"), ("Drifted", "True", "DriftDetected"), drift={"highest": "Critical"})
+    found = after(before, ("Ready", "False", "NetworkError"), ("Drifted", "Unknown", "NotEvaluated"))
+    assert reasons(read(found)) == {"NetworkError"}
+    assert read(found).unresolved["BreakerOpen"].severity is NoticeSeverity.CRITICAL
+    assert read(before).troubles["BreakerOpen"].condition in read(found).unknown
+
+
 def test_what_waits_is_not_over_because_ready_tells_of_something_else() -> None:
     sight = read(status(("Ready", "False", "ApplyFailed"), plan={"held": "PruneHeld", "prune": 12, "update": 1}))
     assert reasons(sight) == {"ApplyFailed", "PruneHeld"}
@@ -182,9 +209,16 @@ GAP = ("Healthy", "Unknown", "Progressing")
 KEPT = {"type": "Healthy", "reason": "Degraded", "severity": "Critical", "message": "Healthy is False", "since": AT}
 
 
-def after(before: dict[str, Any], *told: tuple[str, str, str]) -> dict[str, Any]:
-    found = status(*told)
-    return {**found, "unresolved": unresolved(before, found["conditions"])}
+def after(
+    before: dict[str, Any],
+    *told: tuple[str, str, str],
+    holding: Mapping[str, str] | None = None,
+    is_judged: bool = True,
+    now: str = LATER,
+    **more: Any,
+) -> dict[str, Any]:
+    found = status(*told, **more)
+    return {**found, "unresolved": unresolved(before, found, holding=holding or {}, is_judged=is_judged, now=now)}
 
 
 def test_what_a_condition_told_of_is_kept_while_it_says_nothing_and_read_as_it_was() -> None:
@@ -203,7 +237,6 @@ def test_what_a_condition_told_of_is_kept_while_it_says_nothing_and_read_as_it_w
         pytest.param(status(DEGRADED), ("Healthy", "True", "Healthy"), id="it-is-over"),
         pytest.param(status(DEGRADED), DEGRADED, id="it-is-told-still"),
         pytest.param({**status(GAP), "unresolved": [KEPT]}, ("Healthy", "True", "Healthy"), id="it-is-over-after-a-gap"),
-        pytest.param({**status(GAP), "unresolved": [KEPT]}, ("Healthy", "False", "SignalBreached"), id="something-else-is-wrong"),
         pytest.param(status(("Ready", "False", "Suspended")), ("Ready", "Unknown", "Progressing"), id="it-was-wanted"),
         pytest.param({}, GAP, id="the-first-status"),
     ],
@@ -212,9 +245,18 @@ def test_what_is_over_or_told_or_was_never_wrong_is_not_unresolved(before: dict[
     assert after(before, told)["unresolved"] == []
 
 
+def test_what_was_wrong_in_a_cluster_that_cannot_be_reached_any_more_is_not_over() -> None:
+    lost = [(kind, "Unknown", "TargetUnreachable") for kind in ("Healthy", "Drifted", "Accepted")]
+    before = status(DEGRADED, ("Drifted", "True", "DriftDetected"))
+    found = after(after(before, *lost), *lost, now="2026-05-01T12:00:00Z")
+    assert (reasons(read(found)), read(found).unresolved) == ({"TargetUnreachable"}, read(before).troubles)
+    back = after(found, ("Healthy", "Unknown", "TelemetryGap"))
+    assert (reasons(read(back)), read(back).unresolved) == ({"TelemetryGap"}, {})
+
+
 def test_what_a_condition_told_of_that_is_absent_now_is_kept() -> None:
     found = [one for one in status()["conditions"] if one["type"] != "Healthy"]
-    assert unresolved(status(DEGRADED), found) == [KEPT]
+    assert unresolved(status(DEGRADED), {"conditions": found}, holding={}, is_judged=True, now=LATER) == [KEPT]
 
 
 def test_what_two_conditions_told_of_and_one_still_tells_is_not_unresolved() -> None:
@@ -226,6 +268,84 @@ def test_what_is_kept_of_a_message_is_short_and_one_line() -> None:
     before = status(DEGRADED)
     for condition in before["conditions"]:
         condition["message"] = "x\n" * 20_000
-    (kept,) = unresolved(before, status(GAP)["conditions"])
+    (kept,) = after(before, GAP)["unresolved"]
     assert len(kept["message"]) <= 1000
     assert "\n" not in kept["message"]
+
+
+# -- what keeps the newest commit back ----------------------------------------------------------------------------------
+
+ROLLED_BACK = ("Ready", "False", "RolledBack")
+NO_GIT = (("Ready", "False", "FetchFailed"), ("SourceReady", "False", "FetchFailed"))
+
+
+@pytest.mark.parametrize("reason", ["RolledBack", "Quarantined", "ErrorBudgetBurning", "DependencyNotReady"])
+def test_what_keeps_the_newest_commit_back_is_not_over_because_ready_tells_of_something_else(reason: str) -> None:
+    found = after(status(("Ready", "False", reason)), *NO_GIT, holding={reason: "it waits"})
+    hidden = read(found).troubles[reason]
+    assert reasons(read(found)) == {"FetchFailed", reason}
+    assert (hidden.condition, hidden.message, hidden.since) == ("Ready", "it waits", moment(AT))
+
+
+def test_what_keeps_the_newest_commit_back_is_trouble_although_ready_never_told_it() -> None:
+    assert read(after(status(*NO_GIT), *NO_GIT, holding={"RolledBack": "x"})).troubles["RolledBack"].since == moment(LATER)
+
+
+def test_what_keeps_the_newest_commit_back_goes_on_while_nobody_can_judge_and_ends_when_somebody_can() -> None:
+    before = after(status(ROLLED_BACK), *NO_GIT, is_judged=False)
+    for number in range(3):
+        before = after(before, *NO_GIT, is_judged=False, now=f"2026-05-01T1{number}:30:00Z")
+    assert read(before).troubles["RolledBack"].since == moment(AT)
+    assert reasons(read(after(before, *NO_GIT))) == {"FetchFailed"}
+
+
+def test_what_is_over_with_another_reason_of_ready_is_over_for_all_that_nobody_judged() -> None:
+    assert reasons(read(after(status(("Ready", "False", "ApplyFailed")), *NO_GIT, is_judged=False))) == {"FetchFailed"}
+
+
+@pytest.mark.parametrize("reason", ["Suspended", "WindowClosed", "WaveNotReady"])
+def test_what_somebody_wants_is_no_trouble_behind_ready_either(reason: str) -> None:
+    assert reasons(read(after(status(*NO_GIT), *NO_GIT, holding={reason: "x"}))) == {"FetchFailed"}
+
+
+# -- since when ---------------------------------------------------------------------------------------------------------
+
+
+def moment(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(UTC)
+
+
+def test_a_reason_is_as_old_as_itself_and_not_as_its_condition() -> None:
+    found = after(status(("Healthy", "False", "SignalBreached")), DEGRADED)
+    assert found["unresolved"] == [{"type": "Healthy", "reason": "Degraded", "severity": "Critical", "message": "", "since": LATER}]
+    (trouble,) = read(found).troubles.values()
+    assert (trouble.reason, trouble.message, trouble.since) == ("Degraded", "Healthy is False", moment(LATER))
+    again = after(found, DEGRADED, now="2026-05-01T12:00:00Z")
+    assert again["unresolved"] == found["unresolved"], "what did not change is told as it was"
+    assert after(again, ("Healthy", "True", "Healthy"))["unresolved"] == []
+
+
+def test_a_reason_that_comes_back_is_no_older_than_that() -> None:
+    other = after(status(DEGRADED), ("Healthy", "False", "SignalBreached"))
+    assert read(after(other, DEGRADED, now="2026-05-01T12:00:00Z")).troubles["Degraded"].since == moment("2026-05-01T12:00:00Z")
+
+
+def test_a_gap_makes_no_trouble_younger() -> None:
+    before = after(status(DEGRADED), GAP)
+    found = status(DEGRADED)
+    for condition in found["conditions"]:
+        condition["lastTransitionTime"] = LATER
+    (kept,) = unresolved(before, found, holding={}, is_judged=True, now=LATER)
+    assert (kept["reason"], kept["message"], kept["since"]) == ("Degraded", "", AT)
+
+
+def test_what_only_another_part_of_the_status_tells_has_an_age_as_well() -> None:
+    plan = {"held": "PruneHeld", "prune": 12}
+    found = after(status(("Ready", "False", "ApplyFailed")), ("Ready", "False", "ApplyFailed"), plan=plan)
+    again = after(found, ("Ready", "False", "ApplyFailed"), plan=plan, now="2026-05-01T12:00:00Z")
+    assert read(found).troubles["PruneHeld"].since == read(again).troubles["PruneHeld"].since == moment(LATER)
+
+
+def test_a_time_that_somebody_wrote_over_is_taken_for_none() -> None:
+    found = {**status(DEGRADED), "unresolved": [{**KEPT, "since": "soon"}]}
+    assert read(found).troubles["Degraded"].since is None

@@ -36,6 +36,7 @@ from cvstate_operator.reconcile import events as told
 from cvstate_operator.reconcile import report, wording
 from cvstate_operator.reconcile.health import Health, health_of
 from cvstate_operator.reconcile.outcome import Consent, Done, Fight, Held, Outcome, Render, Waits
+from cvstate_operator.reconcile.teardown_stage import Departure
 from cvstate_operator.vital.health import state
 from cvstate_operator.vital.health.lapses import Lapses
 from cvstate_operator.vital.health.state import Readiness
@@ -465,6 +466,17 @@ LONG = "x" * 900
         pytest.param(
             replace(CONVERGED, history=(replace(CONVERGED.history[0], digest="sha256:" + "d" * 64, correlation_id="c" * 16),) * 51),
             id="a-full-history",
+        ),
+        pytest.param(
+            replace(
+                CONVERGED,
+                evaluated=False,
+                source_error=errors.FetchFailedError("ü" * 100_000),
+                held=Held(SECOND, is_rollback=True, why="ü" * 100_000, block=Block(gates.Reason.DEPENDENCY_NOT_READY, "ü" * 100_000)),
+                drift=tuple((ref(f"{n}" + "o" * 240), (entry(replace(DRIFT, path=f"/{LONG}/{n}", live=LONG)),)) for n in range(1000)),
+                problems=(Problem("ü" * 1000, 1, "ü" * 600, "Invalid", "ü" * 100_000, "ü" * 1000),) * 50,
+            ),
+            id="much-that-ready-hides",
         ),
     ],
 )
@@ -964,6 +976,65 @@ def test_what_was_wrong_is_kept_while_its_condition_says_nothing_and_no_longer(t
     assert kept in report.progressing(found, generation=3, message="applying", now=LATER)["unresolved"]
     well = report.status(CONVERGED, previous=found, generation=3, handled_at=None, now=LATER)
     assert "unresolved" not in well
+
+
+NO_GIT = {"source_error": REFUSED}
+ROLLED_BACK = OUTCOMES["rolled-back"]
+DEPENDENT = replace(
+    CONVERGED, is_rolled_out=False, held=Held(creates=1, block=Block(gates.Reason.DEPENDENCY_NOT_READY, "waits for ClusterState infra"))
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "severity"),
+    [
+        pytest.param(ROLLED_BACK, "RolledBack", "Warning", id="rolled-back"),
+        pytest.param(DEPENDENT, "DependencyNotReady", "Info", id="dependent"),
+    ],
+)
+def test_what_keeps_the_newest_commit_back_is_told_beside_ready_with_its_age(outcome: Outcome, reason: str, severity: str) -> None:
+    before = status(outcome)
+    (ready,) = [one for one in before["conditions"] if one["type"] == "Ready"]
+    assert (ready["reason"], "unresolved" in before) == (reason, False)
+    away = status(replace(outcome, **NO_GIT), before, now=LATER)
+    kept = {"type": "Ready", "reason": reason, "severity": severity, "message": ready["message"], "since": NOW}
+    assert kept in away["unresolved"]
+    assert status(replace(outcome, **NO_GIT), away, now="2026-01-01T14:00:00Z") == away, "an unchanged world writes nothing"
+    back = status(outcome, away, now="2026-01-01T14:00:00Z")
+    assert back.get("unresolved", []) == [], "Ready tells it again, and is as old as it"
+    assert "unresolved" not in status(CONVERGED, away, now=LATER)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(lambda before: report.invalid_spec(SPEC_ERROR, previous=before, generation=2, now=LATER), id="invalid-spec"),
+        pytest.param(lambda before: report.broken(MAY_NOT, previous=before, generation=1, now=LATER), id="broken-off"),
+        pytest.param(lambda before: report.progressing(before, generation=1, message="applying", now=LATER), id="announced"),
+        pytest.param(lambda before: status(OUTCOMES["never-read-and-refused"], before, now=LATER), id="a-new-life-without-git"),
+        pytest.param(lambda before: status(OUTCOMES["render-failed"], before, now=LATER), id="render-failed"),
+    ],
+)
+def test_what_keeps_the_newest_commit_back_goes_on_while_no_pass_judges(then: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    found = then(status(ROLLED_BACK))
+    assert ("RolledBack", NOW) in {(one["reason"], one["since"]) for one in found["unresolved"]}
+    again = then(found)
+    assert again["unresolved"] == found["unresolved"]
+    assert "unresolved" not in status(CONVERGED, again, now=LATER)
+
+
+def test_what_keeps_commits_back_is_of_no_interest_in_what_is_being_deleted() -> None:
+    departure = Departure((ref("a"),), "it", 0)
+    before = status(replace(ROLLED_BACK, **NO_GIT))
+    found = report.leaving(departure, previous=before, generation=1, now=LATER)
+    assert "RolledBack" not in {one["reason"] for one in found.get("unresolved", ())}
+
+
+def test_since_when_a_condition_has_its_reason_is_kept_if_it_had_another_one_before() -> None:
+    before = status(replace(CONVERGED, source_error=REFUSED))
+    found = status(replace(CONVERGED, source_error=NO_ACCESS), before, now=LATER)
+    assert found["unresolved"] == [{"type": "Ready", "reason": "AuthFailed", "severity": "Warning", "message": "", "since": LATER}]
+    assert status(replace(CONVERGED, source_error=NO_ACCESS), found, now="2026-01-01T14:00:00Z") == found
 
 
 def test_what_lasts_while_a_revision_is_applied_is_told_by_its_condition() -> None:

@@ -529,8 +529,20 @@ async def test_a_name_that_leads_to_a_forbidden_address_is_not_asked(monkeypatch
     async with sender(target("https://hooks.example.com/"), policy=STRICT, counted=counted) as made:
         made.offer([notice()])
         await until(lambda: counted)
-    assert set(counted) == {FAILED}
+        assert set(counted) == {FAILED}
     assert hurried[0][0].reason == "URLNotAllowed"
+
+
+async def test_a_name_without_an_address_is_told_in_the_system_s_words(monkeypatch: pytest.MonkeyPatch, hurried: list[Any]) -> None:
+    def away(*asked: object) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", away)
+    async with sender(target("https://hooks.example.com/"), policy=STRICT) as made:
+        made.offer([notice()])
+        await until(lambda: hurried)
+    error, _ = hurried[0]
+    assert error.message == "https://hooks.example.com has a name that was not resolved: Temporary failure in name resolution"
 
 
 async def test_a_certificate_of_the_given_authority_is_accepted_and_no_other(tmp_path: Path, hurried: list[Any]) -> None:
@@ -662,6 +674,21 @@ async def test_what_is_due_is_sent_before_the_end() -> None:
             made.observe("shop", "web", {})
             made.observe("shop", "web", WRONG)
         assert len(there.posts) == 1
+
+
+async def test_what_is_not_sent_by_the_end_is_counted_as_given_up() -> None:
+    counted = Counter[str]()
+    async with receiver() as there:
+        there.may_answer.clear()
+        made = Notices([target(there.url)], LOCAL, count=lambda result, number: counted.update({result: number}), gather_seconds=0.0)
+        made.start()
+        for name in ("web", "api"):
+            made.observe("shop", name, {})
+            made.observe("shop", name, WRONG)
+        await there.get(1)
+        await made.close(seconds=0.05)
+        there.may_answer.set()
+    assert (counted["ok"], counted[DROPPED]) == (0, 2)
 
 
 async def test_a_target_that_hangs_delays_the_end_no_longer_than_it_may() -> None:
