@@ -1,6 +1,6 @@
 """Tenants who try to get out: what a person who may write ClusterStates, Secrets and a repository cannot make the operator do.
 
-Aspects: objects beyond the account's rights · objects of others · sources, renders and references · accounts · kubeconfigs · specs that the API server itself refuses · who
+Aspects: objects beyond the account's rights · objects of others · objects that are to go · sources, renders and references · accounts · kubeconfigs · specs that the API server itself refuses · who
 asked, by the audit log · nothing is left behind · and that the same tenant's honest work is done. (G14 of the reliability goals, S15 of its invariants.)
 
 One operator has exactly the rights of the chart; all attempts are under way at once, since each takes a second or two of waiting.
@@ -8,7 +8,7 @@ One operator has exactly the rights of the chart; all attempts are under way at 
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,13 +27,18 @@ from tests.support.escape_attempts import (
     GHOST,
     HIDDEN,
     HIS_SET,
+    HOLDS,
     HOME,
+    KEEPER,
     NEIGHBOUR,
+    PLATFORM,
+    SHARED,
     SIGNAL,
     SPECS,
     STRANGER,
     USER,
     Attempt,
+    Hold,
 )
 from tests.support.objects import RBAC, config_map, manifest, text
 from tests.support.tenancy import OPERATOR_USER, Tenancy
@@ -44,6 +49,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 TENANTS: Final = [
     {"namespace": HOME, "serviceAccounts": [APPLIER, GHOST]},
     {"namespace": NEIGHBOUR, "serviceAccounts": [APPLIER]},
+    {"namespace": PLATFORM, "serviceAccounts": [KEEPER]},
 ]
 SECONDS: Final = 60.0
 """Longest wait for one of the attempts; on an idle machine all of them are told within ten."""
@@ -129,13 +135,27 @@ def ground(git: GitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def prepare(api: Api) -> None:
     """The namespaces and accounts."""
-    for name in (HOME, NEIGHBOUR, STRANGER):
+    for name in (HOME, NEIGHBOUR, STRANGER, PLATFORM, SHARED):
         tenancy.namespace(api, name)
     kubeconfigs = [secret_of(name) for name, attempt in ATTEMPTS.items() if attempt.user is not None]
     tenancy.account(api, HOME, APPLIER, *tenancy.WORKS_WITH, tenancy.rule(["secrets"], verbs=["get"], names=kubeconfigs))
     tenancy.account(api, NEIGHBOUR, APPLIER, *tenancy.WORKS_WITH)
     tenancy.make_admin(api, HOME, ADMIN)
     tenancy.make_admin(api, STRANGER, "root")
+    tenancy.make_admin(api, PLATFORM, KEEPER)
+    tenancy.account(api, SHARED, "reader", tenancy.rule(["configmaps"], verbs=["get", "list", "watch"]))
+    subjects = [{"kind": "ServiceAccount", "name": APPLIER, "namespace": HOME}]
+    code, answer = api.apply(
+        f"/apis/{RBAC}/namespaces/{SHARED}/rolebindings/reader",
+        manifest(
+            "RoleBinding",
+            "reader",
+            api_version=RBAC,
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+            subjects=subjects,
+        ),
+    )
+    assert code < 300, answer
 
 
 def victim(ground: Tenancy) -> None:
@@ -233,6 +253,51 @@ def test_a_namespace_in_a_reference_counts_for_nothing_where_nobody_refused_it(g
         ground.api.delete(f"/api/v1/namespaces/{NEIGHBOUR}/secrets/theirs")
 
 
+def given(ground: Ground, name: str, body: Json) -> Callable[[], str]:
+    """The platform team declares an object, beside one that stays; returns what takes it out of its Git, which gives the commit."""
+    repository = ground.tenancy.git.repository(f"of-{name}")
+    repository.commit({"apps/a.yaml": text(body), "apps/b.yaml": text(config_map(f"of-{name}", k="v"))})
+    prune = {"maxPercent": 100}
+    ground.tenancy.declare(PLATFORM, f"of-{name}", serviceAccountName=KEEPER, git={"interval": "5s"}, prune=prune)
+    ground.tenancy.wait(PLATFORM, f"of-{name}", "True", seconds=SECONDS)
+    return lambda: repository.commit({"apps/a.yaml": None})
+
+
+@pytest.mark.parametrize(("name", "hold"), HOLDS.items(), ids=HOLDS.keys())
+def test_what_is_taken_away_goes_although_a_tenant_declares_it_who_may_not_write_it(ground: Ground, name: str, hold: Hold):
+    take_away = given(ground, name, hold.body)
+    ground.tenancy.commit(name, {"apps/a.yaml": text(hold.body)})
+    ground.tenancy.declare(HOME, name, serviceAccountName=APPLIER)
+    ground.refusal(name, Attempt(hold.reason, ()))
+    commit = take_away()
+    until("it is gone", lambda: ground.api.get(hold.path) is None, seconds=SECONDS)
+    until(
+        "that commit is applied",
+        lambda: commit in ground.tenancy.status(PLATFORM, f"of-{name}").get("lastAppliedRevision", ""),
+        seconds=SECONDS,
+    )
+    ground.tenancy.wait(PLATFORM, f"of-{name}", "True", seconds=SECONDS)
+    ground.refusal(name, Attempt("Forbidden", (USER,)))
+
+
+def test_what_is_taken_away_stays_for_a_tenant_who_may_write_it_and_does_not_yet(ground: Ground):
+    body, path = manifest("ConfigMap", "handed", namespace=HOME, data={"k": "v"}), f"/api/v1/namespaces/{HOME}/configmaps/handed"
+    take_away = given(ground, "handed", body)
+    before = ground.api.get(path)
+    assert before is not None
+    ground.tenancy.commit("handed", {"apps/a.yaml": text(body)})
+    ground.tenancy.declare(HOME, "handed", serviceAccountName=APPLIER, suspend=True)
+    until("it is claimed", lambda: ground.tenancy.status(HOME, "handed").get("claims") == [f"ConfigMap/{HOME}/handed"], seconds=SECONDS)
+    take_away()
+    kept = f"kept by ClusterState {HOME}/handed"
+    until("it is said who keeps it", lambda: kept in ground.tenancy.condition(PLATFORM, "of-handed").get("message", ""), seconds=SECONDS)
+    ground.tenancy.declare(HOME, "handed", serviceAccountName=APPLIER, suspend=False)
+    ground.tenancy.wait(HOME, "handed", "True", seconds=SECONDS)
+    now = ground.api.get(path)
+    assert now is not None
+    assert now["metadata"]["uid"] == before["metadata"]["uid"]
+
+
 def test_a_lookup_in_a_chart_finds_nothing(ground: Ground):
     line = f'{{{{ (lookup "v1" "Secret" "{HOME}" "{HIDDEN}") | toJson | quote }}}}'
     template = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: looked-up}}\ndata: {{found: {line}}}\n"
@@ -285,6 +350,8 @@ def test_every_write_was_asked_for_in_the_tenant_s_name_or_was_about_the_operato
         if request.user != OPERATOR_USER or request.code >= 300:
             continue
         acted_as = (event.get("impersonatedUser") or {}).get("username", "")
+        if acted_as == f"system:serviceaccount:{PLATFORM}:{KEEPER}":
+            continue  # no tenant of ours
         if acted_as:
             assert acted_as.split(":")[2] in (HOME, NEIGHBOUR), event
             assert request.resource != "secrets" or request.namespace == acted_as.split(":")[2], event

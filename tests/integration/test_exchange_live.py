@@ -1,6 +1,6 @@
 """An object moves from a ClusterState that one replica has to one that another has, on a real API server, by what its audit log says.
 
-Aspects: it is asked for, given and updated by one write each · it is never deleted · not with whoever has it · not while whoever declares it is suspended · whoever was asked is killed before it gives · whoever asked is killed before it gets.
+Aspects: it is asked for, given and updated by one write each · it is never deleted · nor is what is only to be there · not with whoever has it · not while whoever declares it is suspended · whoever was asked is killed before it gives · whoever asked is killed before it gets.
 """
 
 import signal
@@ -43,12 +43,16 @@ def shards(git: GitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 class Moving:
     """A ConfigMap of its own name that moves between ClusterStates by one commit."""
 
-    def __init__(self, shards: Shards, name: str, giver: str, taker: str) -> None:
-        self.shards, self.name, self.giver, self.taker = shards, name, giver, taker
+    def __init__(self, shards: Shards, name: str, giver: str, taker: str, *, wish: str = "") -> None:
+        """`wish`: how it is to be applied."""
+        self.shards, self.name, self.giver, self.taker, self.wish = shards, name, giver, taker, wish
 
     def files(self, *, taken: bool) -> dict[str, str | None]:
         here, there = (self.taker, self.giver) if taken else (self.giver, self.taker)
-        return {f"{here}/{self.name}.yaml": text(config_map(self.name, at=here)), f"{there}/{self.name}.yaml": None}
+        declared = config_map(self.name, at=here)
+        if self.wish:
+            declared["metadata"]["annotations"] = {"cvstate.io/apply": self.wish}
+        return {f"{here}/{self.name}.yaml": text(declared), f"{there}/{self.name}.yaml": None}
 
     def create(self) -> None:
         """Commit it where it comes from."""
@@ -109,7 +113,25 @@ def test_it_is_asked_for_given_and_updated_by_one_write_each(shards: Shards):
     assert found == [("taker", "patch", 200), ("giver", "patch", 200), ("taker", "patch", 200)]
 
 
-def test_it_is_kept_while_whoever_declares_it_is_suspended_and_given_when_it_is_resumed(shards: Shards):
+def test_what_is_only_to_be_there_becomes_the_takers_as_it_is(shards: Shards):
+    had = keepers(shards)
+    apart = next(pair for pair in permutations(shards.names, 2) if had[pair[0]] != had[pair[1]])
+    together = next(pair for pair in permutations(shards.names, 2) if had[pair[0]] == had[pair[1]])
+    both = [Moving(shards, f"seed-{number}", *pair, wish="IfNotPresent") for number, pair in enumerate((apart, together))]
+    for moving in both:
+        moving.create()
+    mark = shards.cluster.audit.mark()
+    shards.world.commit({path: content for moving in both for path, content in moving.files(taken=True).items()})
+    for moving in both:
+        until("it is the taker's", lambda: moving.owner == moving.id_of(moving.taker), seconds=MOVE_SECONDS)  # noqa: B023
+    keepers(shards)
+    for moving in both:
+        assert moving.metadata["uid"] == moving.uid
+        assert (moving.live() or {})["data"] == {"at": moving.giver}
+    assert [[had_by(one, had, moving) for one in moving.writes(mark)] for moving in both] == [["taker", "giver"], ["taker"]]
+
+
+def test_it_is_kept_while_whoever_declares_it_is_suspended_also_over_a_restart_and_given_when_it_is_resumed(shards: Shards):
     """A new one, so that it looks at the newest commit; one that was at work before stays at the commit that it had."""
     world, taker = shards.world, "late"
     world.declare(taker, git={"path": f"apps/{taker}", "interval": "10s"}, suspend=True)
@@ -122,6 +144,11 @@ def test_it_is_kept_while_whoever_declares_it_is_suspended_and_given_when_it_is_
     world.commit(moving.files(taken=True))
     kept = f"kept by ClusterState {world.name}/{taker}"
     until("it is said who declares it", lambda: kept in world.condition(name=moving.giver)["message"], seconds=MOVE_SECONDS)
+    for each in shards.running:
+        each.end(signal.SIGKILL)
+    shards.running.clear()
+    shards.start(3)
+    shards.await_ready()
     never("it is given or asked for", lambda: moving.owner != moving.id_of(moving.giver) or moving.is_asked_for, seconds=PATIENCE_SECONDS)
     world.api.merge(f"{CLUSTER_STATES.format(world.name)}/{taker}", {"spec": {"suspend": False}})
     moving.await_taken(seconds=MOVE_SECONDS)

@@ -376,3 +376,27 @@ def test_constrained_impersonation_ends_where_the_chart_says(git: GitServer, tmp
         told = ground.wait(HOME, "unlisted", "False", "ImpersonationRefused")
         assert "impersonate-on:serviceaccount" in told["message"]
         assert ground.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/unlisted") is None
+
+
+def test_with_constrained_impersonation_what_another_account_may_have_is_kept_for_it(git: GitServer, tmp_path: Path):
+    """The operator asks that account what it may do; if it could not ask, the object would go."""
+
+    def with_other(api: Api) -> None:
+        prepare(api)
+        tenancy.account(api, HOME, OTHER, *tenancy.WORKS_WITH)
+
+    body, path = text(config_map("handed", k="v")), f"/api/v1/namespaces/{HOME}/configmaps/handed"
+    with tenancy.running(git, tmp_path, {**TENANTS, "impersonation": {"mode": "Constrained"}}, with_other) as ground:
+        repository = ground.git.repository("giver")
+        repository.commit({"apps/a.yaml": body, "apps/b.yaml": text(config_map("stays", k="v"))})
+        ground.declare(HOME, "giver", serviceAccountName=APPLIER, git={"interval": "5s"}, prune={"maxPercent": 100})
+        ground.wait(HOME, "giver", "True")
+        ground.commit("heir", {"apps/a.yaml": body})
+        ground.declare(HOME, "heir", serviceAccountName=OTHER, suspend=True)
+        until("it is claimed", lambda: ground.status(HOME, "heir").get("claims"), seconds=45)
+        repository.commit({"apps/a.yaml": None})
+        kept = f"kept by ClusterState {HOME}/heir"
+        until("it is said who keeps it", lambda: kept in ground.condition(HOME, "giver").get("message", ""), seconds=45)
+        ground.declare(HOME, "heir", serviceAccountName=OTHER, suspend=False)
+        ground.wait(HOME, "heir", "True")
+        assert ground.api.get(path) is not None

@@ -25,6 +25,12 @@ ADMIN: Final = "admin-bot"
 USER: Final = f"system:serviceaccount:{HOME}:{APPLIER}"
 HIDDEN: Final = "hidden"
 """A Secret of team-a that the account may not read."""
+PLATFORM: Final = "platform"
+"""The namespace of a team that gives and takes in all others."""
+KEEPER: Final = "keeper"
+"""Its account, which may do everything, and which the operator may act as."""
+SHARED: Final = "shared"
+"""A namespace in which the tenant's account may read ConfigMaps, and nothing else."""
 SIGNAL: Final = "signal"
 """In place of a condition: the only signal."""
 
@@ -81,6 +87,7 @@ def within(namespace: str, body: Json, plural: str, *mentions: str, api: str = "
 _EVERYTHING: Final[Json] = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 _ADMIN_ROLE: Final[Json] = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
 _HIMSELF: Final[Json] = {"kind": "ServiceAccount", "name": APPLIER, "namespace": HOME}
+_PERSON: Final[Json] = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
 _HOOK: Final[Json] = {
     "name": "escape.example.test",
     "clientConfig": {"url": "https://192.0.2.1/x"},
@@ -404,3 +411,29 @@ SPECS: Final[Mapping[str, tuple[Json, str]]] = {
     "helm-post-renderer": ({"render": {"helm": {"postRenderer": "/bin/sh"}}}, "helm.postRenderer"),
 }
 """Each a spec, and the field that is to be named; asked with strict validation, as kubectl does."""
+
+
+# -- objects that are to stay ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hold:
+    """An object that the platform team takes away, and that a tenant declares as well, so that it stays."""
+
+    body: Json
+    path: str
+    reason: str
+    """What the tenant is told while it is there."""
+
+
+HOLDS: Final[Mapping[str, Hold]] = {
+    "hold-unread": Hold(
+        manifest("RoleBinding", "hold", api_version=RBAC, namespace=SHARED, roleRef=_ADMIN_ROLE, subjects=[_PERSON]),
+        f"/apis/{RBAC}/namespaces/{SHARED}/rolebindings/hold",
+        "Forbidden",
+    ),
+    "hold-read": Hold(
+        manifest("ConfigMap", "hold", namespace=SHARED, data={"k": "v"}), f"/api/v1/namespaces/{SHARED}/configmaps/hold", "OwnerConflict"
+    ),
+}
+"""Whatever the account may read, it may write none of them."""

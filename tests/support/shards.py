@@ -131,6 +131,31 @@ def overlaps(log: Iterable[Write]) -> list[str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """One drift, and the first write after it, which puts everything right."""
+
+    state: str
+    drifted_at: datetime
+    seconds: float
+    member: str
+    """Who mended it."""
+
+
+def mended(requests: Iterable[Request], namespace: str) -> list[Mended]:
+    """Each drift that was mended, by the time of the drift. Unlike the pauses between writes it does not tell how often something drifted."""
+    found, open_drifts = [], dict[str, list[datetime]]()
+    for each in sorted(requests, key=lambda request: request.timestamp):
+        if each.namespace != namespace or each.resource != "configmaps" or not each.is_write or each.code >= 300:
+            continue
+        if each.user != OPERATOR_USER:
+            open_drifts.setdefault(each.name, []).append(each.timestamp)
+        elif match := _AGENT.match(each.user_agent):
+            drifts = open_drifts.pop(each.name, [])
+            found += [Mended(each.name, at, (each.timestamp - at).total_seconds(), match["member"]) for at in drifts]
+    return sorted(found, key=lambda one: one.drifted_at)
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that so large a share of all is not above (nearest rank); of none: not a number."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else math.nan
@@ -184,6 +209,15 @@ class Shards:
     def log(self, since: int | None = None) -> list[Write]:
         """What was written since a mark of the audit log; None: from the beginning."""
         return writes(self.cluster.audit.requests(self.begun if since is None else since), self.world.name)
+
+    def mended(self, since: int) -> list[Mended]:
+        """What drifted since a mark, and was mended."""
+        return mended(self.cluster.audit.requests(since), self.world.name)
+
+    def joined(self, since: int) -> dict[str, datetime]:
+        """When each member asked for its Lease, of those that did since a mark."""
+        asked = [each for each in self.cluster.audit.requests(since) if each.resource == "leases" and each.verb == "create"]
+        return {match["member"]: each.timestamp for each in asked if (match := _AGENT.match(each.user_agent))}
 
     def await_ready(self) -> None:
         """Until all that run have settled."""

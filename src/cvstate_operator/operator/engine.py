@@ -271,6 +271,7 @@ class Engine:
             stopped=self._companions.stopped,
             consents=consents,
             is_elsewhere=self.roster.is_elsewhere,
+            may_have=partial(self.roster.may_have, owner),
             writers=target.writers,
             parallel=self._settings.writers,
             tracer=tracer,

@@ -16,7 +16,7 @@ from cvstate_operator.api import names, restoring
 from cvstate_operator.api.clusterstate import ClusterStateSpec, parse_spec
 from cvstate_operator.kube.client import Client
 from cvstate_operator.objects import ownership
-from cvstate_operator.objects.identity import GroupKind, ObjectRef
+from cvstate_operator.objects.identity import ApiResource, GroupKind, ObjectRef
 from cvstate_operator.objects.live import is_newer
 from cvstate_operator.operator.actor import Actor
 from cvstate_operator.operator.members import Replicas
@@ -110,6 +110,11 @@ class Roster:
         """Whether an ApplySet is a ClusterState's that another replica has."""
         return owner in self._others
 
+    async def may_have(self, giver: str, owner: str, resource: ApiResource, ref: ObjectRef) -> bool:
+        """Whether a ClusterState may write an object of one that this replica has (`giver`), as the account that it names."""
+        target = self._placed.get(giver)
+        return target is None or await self._neighbours.may_have(owner, target.place, resource, ref)
+
     def name_of(self, owner: str) -> str:
         """An ApplySet for people: `ClusterState default/shop`, or its id if nobody knows it."""
         return self._names.get(owner) or ownership.told(owner)
@@ -159,7 +164,9 @@ class Roster:
             self._others[owner] = meta["uid"], meta["resourceVersion"]
             if actor:
                 self._hand_over(owner)
-            self._note_elsewhere(owner, body, spec)
+            if spec := spec or (None if self._neighbours.knows(owner) else _parsed(body)):
+                self._neighbours.read(owner, spec, meta["namespace"], self._place(spec, meta["namespace"]))
+            self._neighbours.hear(owner, body)
         elif actor and actor.uid == meta["uid"] and not (is_news and self._place(spec, meta["namespace"]) != self._placed[owner].place):
             actor.update(body)
         elif not self._is_closing:  # or else what it has is ending, and whoever takes over begins
@@ -168,31 +175,14 @@ class Roster:
             self._noted[owner] = meta["uid"], meta.get("generation")
             self._note(owner, meta, spec)
 
-    def _note_elsewhere(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
-        """Remember how far a ClusterState of another replica has come: nothing is deleted here before it said what it declares.
-
-        Args:
-            owner: its ApplySet id.
-            body: as it is now.
-            spec: if it is news; None: as before.
-        """
-        namespace = body["metadata"]["namespace"]
-        if spec is None and not self._neighbours.knows(owner):
-            spec = _parsed(body)
-        if spec:
-            self._neighbours.read(owner, spec, namespace, self._place(spec, namespace))
-        if self._neighbours.knows(owner):
-            self._neighbours.hear(owner, body)
-
     def _begin(self, owner: str, body: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
         """Take a ClusterState up: a new one, one that is to act elsewhere from now on, or one that another replica had."""
-        if owner in self._actors:
+        known = self._others.pop(owner, ("", ""))[0]
+        if had := self._actors.get(owner):
+            known = had.uid
             self._end(owner, seconds=self._close_seconds)
-        self._others.pop(owner, None)
-        self._neighbours.forget(owner)
         place = self._place(spec, body["metadata"]["namespace"])
-        self._targets.gone(owner)
-        self._targets.of_cluster(place).join(owner, time.monotonic())
+        self._neighbours.join(owner, body, spec, place, is_known=known == body["metadata"]["uid"])
         target = self._targets.take(place)
         try:
             self._actors[owner] = self._make(owner, body, target)
@@ -209,11 +199,14 @@ class Roster:
             return OWN
 
     def _note(self, owner: str, meta: Mapping[str, Any], spec: ClusterStateSpec | None) -> None:
-        """Remember what others ask of a new spec: which pushes concern it, and what it depends on.
+        """Remember what others ask of a new spec: which pushes concern it, what it depends on, and as whom it acts.
 
         If its dependencies are news, others may be in a circle with it, or not any more.
         """
-        if spec and spec.source.git.webhook and self._is_permitted(spec, meta["namespace"]):
+        is_permitted = spec is not None and self._is_permitted(spec, meta["namespace"])
+        if spec:
+            self._neighbours.act(owner, self._place(spec, meta["namespace"]) if is_permitted else None)
+        if spec and spec.source.git.webhook and is_permitted:
             git, secret = spec.source.git, spec.source.git.webhook.secret_ref.name
             place = self._place(spec, meta["namespace"])._replace(kubeconfig="")
             self.subscriptions[owner] = Subscription(owner, meta["namespace"], meta["name"], git.url, git.ref, secret, place)

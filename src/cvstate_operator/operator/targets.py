@@ -38,6 +38,7 @@ from cvstate_operator.objects.identity import ApiResource, GroupKind, Gvk, Objec
 from cvstate_operator.objects.ownership import OwnerLabels
 from cvstate_operator.operator.clock import SystemClock
 from cvstate_operator.operator.place import Place, place_of
+from cvstate_operator.operator.rights import Rights
 from cvstate_operator.operator.telemetry import Telemetry
 from cvstate_operator.reconcile.claims import Claims
 from cvstate_operator.reconcile.live_index import LiveIndex
@@ -169,6 +170,8 @@ class Targets:
         """What this cluster is called in labels in others; empty as long as that is not known."""
         self._unnamed = "it was not asked for yet"
         """Why it is not known."""
+        self.rights = Rights(self._account)
+        """What accounts may write in this cluster."""
         self._targets: dict[Place, Target] = {}
         self._claims: dict[str, Claims] = {}
         self._closing: set[asyncio.Task[None]] = set()

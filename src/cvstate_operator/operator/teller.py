@@ -116,7 +116,9 @@ class Teller:
         self._voice.meter.reconciled(result="ok" if ready.status else ready.reason, seconds=seconds)
         self._voice.meter.stands(_standing(outcome))
         self._voice.meter.stepped(_step(outcome))
-        status = report.status(outcome, previous=self._newest, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full)
+        status = report.status(
+            outcome, previous=self._newest, generation=generation, handled_at=handled_at, now=_rfc3339(), is_full=is_full
+        )
         self._newest = status
         self._voice.meter.status(status)
         self._voice.observe(status, correlation_id=correlation_id)

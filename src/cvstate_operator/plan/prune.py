@@ -3,7 +3,7 @@
 left Git                                                    →
 being deleted already                                       nothing
 another owner's, or our label but nothing else of ours      nothing
-another ClusterState declares it, and Git is understood     kept until that one takes it over
+another one declares it and may, and Git is understood      kept until that one takes it over
 a setting or its annotation keeps it                        kept
 something is in doubt, about all or about this one          held
 a person approved that it goes                              prune
@@ -63,8 +63,6 @@ class PruneGuard:
     """Everything desired was applied without a failure in this pass."""
     observed: bool
     """Every kind that may hold members is listed and watched, and the API server told of it lately."""
-    opaque: str = ""
-    """Another ClusterState of which nobody here knows all that it declares; empty if there is none."""
 
     @property
     def doubt(self) -> str:
@@ -87,7 +85,7 @@ class PruneGuard:
                 "not every kind can be seen; let the operator's user list and watch every kind that is in Git, or was, "
                 "or wait until the API server tells of it again"
             )
-        return unheard_of(self.opaque) if self.opaque else ""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +129,6 @@ class Pruning:
     """Of these, the ones that another ClusterState declares."""
 
 
-def unheard_of(name: str) -> str:
-    """Why nothing is deleted while another ClusterState may declare objects that its status has no room for, and what to do."""
-    return f"{name}, which another replica of the operator has, may declare them: it has more problems than its status lists; mend those of them that are listed there"
-
-
 def decide(
     live: Mapping[ObjectRef, Live],
     desired: Collection[ObjectRef],
@@ -156,7 +149,7 @@ def decide(
         guard: what is sure.
         owner: our ApplySet id.
         spec: what the user wants.
-        claimant: names another ClusterState that declares an object; empty if there is none.
+        claimant: names another ClusterState that declares an object, and may write it; empty if there is none.
         policy: `Enabled`, `Disabled` or `Confirm`, as the object's annotation says, or `ROLLBACK`; anything else asks for an approval, too.
         approved: whether a person approved that this very change is made.
         deferral: why nothing may be written now, as a closed window; empty if it may.

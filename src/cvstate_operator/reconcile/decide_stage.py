@@ -1,8 +1,8 @@
 """The decide stage of one ClusterState: what to do with each object now, and what has to wait."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.directives import Apply
@@ -45,8 +45,31 @@ class Decision:
 class DecideStage:
     """Not for concurrent use."""
 
-    def __init__(self, world: World, ledger: Ledger, drift: DriftStage, fail: Fail, *, owner: str, name_owner: adoption.NameOwner) -> None:
+    def __init__(
+        self,
+        world: World,
+        ledger: Ledger,
+        drift: DriftStage,
+        fail: Fail,
+        *,
+        owner: str,
+        name_owner: adoption.NameOwner,
+        status: Mapping[str, Any],
+        is_dry: bool = False,
+    ) -> None:
+        """
+        Args:
+            world: everything outside.
+            ledger: what needs no look, and what failed.
+            drift: told of objects that are as declared.
+            fail: called with what cannot be brought to its desired state.
+            owner: ApplySet id.
+            name_owner: names other ApplySets for people.
+            status: of an earlier life of the operator.
+            is_dry: whether no mark is to be put on any object either: it is only asked what would be done.
+        """
         self._world = world
+        self._is_dry = is_dry
         self._ledger = ledger
         self._drift = drift
         self._fail = fail
@@ -59,6 +82,16 @@ class DecideStage:
         """ApplySet ids met in this pass: whether their ClusterState is gone."""
         self.uncompared: set[ObjectRef] = set()
         """Desired objects that a rollback leaves alone, and that were applied from neither of the two revisions, or from one that cannot be read."""
+        self._claimed = frozenset(map(str, status.get("claims") or ()))
+        """What an earlier life of the operator found to be another's."""
+        self._of_others: set[ObjectRef] = set()
+        """Desired objects that another ApplySet has, whatever is done about that."""
+
+    @property
+    def claims(self) -> tuple[ObjectRef, ...]:
+        """Desired objects that another ApplySet has; sorted."""
+        index = self._world.index
+        return tuple(sorted(ref for ref in self._of_others if (live := index.get(ref)) is None or live.owner != self._owner))
 
     async def decide(
         self,
@@ -92,12 +125,15 @@ class DecideStage:
         found = Decision(block=block)
         if self.uncompared:  # a set is compared with each key of a mapping, so that it would cost with the number of all objects
             self.uncompared.intersection_update(wanted.objects)
+        if self._of_others:
+            self._of_others.intersection_update(wanted.objects)
         for number, ref in enumerate(refs, 1):
             if number % BREATH_OBJECTS == 0:
                 await self._world.clock.sleep(0)
             if ref not in wanted.objects:
                 continue
             self.uncompared.discard(ref)
+            self._note_owner(ref, unseen)
             manifest = wanted.manifest_for(ref, self._world.index.get(ref))
             if manifest is None:
                 self._set_aside(ref)
@@ -108,6 +144,14 @@ class DecideStage:
             elif change := await self._change(ref, manifest, rules, now):
                 self._sort(change, found, wanted, left_as_is)
         return found
+
+    def _note_owner(self, ref: ObjectRef, unseen: Callable[[ObjectRef], errors.CvstateError | None]) -> None:
+        """Note whether a desired object is another's. Of one that cannot be seen since the start, that is known from before."""
+        live = self._world.index.get(ref)
+        if live.owner != self._owner if live else exchange.is_listed(ref, self._claimed) and unseen(ref) is not None:
+            self._of_others.add(ref)
+        else:
+            self._of_others.discard(ref)
 
     def advance(self, wanted: Desired, found: Decision, orders: Orders, *, left_as_is: Callable[[ObjectRef], bool]) -> Decision:
         """Take out of the plan what belongs to waves that may not be begun yet."""
@@ -173,7 +217,10 @@ class DecideStage:
         claims, live = self._world.index.claims, self._world.index.get(ref)
         self._ledger.exempt.discard(ref)
         if _is_left_alone(manifest, live) or (live is None and ref in self._ledger.left):
-            self._leave_alone(ref, live)
+            if live and (error := await self._succeed(ref, live)):
+                self._fail(ref, manifest, error)
+            else:
+                self._leave_alone(ref, live)
             return None
         is_free = live is not None and live.owner != self._owner and (claims.is_free(ref, live.owner) or await self._is_orphan(live))
         match changes.decide(
@@ -202,12 +249,52 @@ class DecideStage:
 
     async def _ask_for(self, ref: ObjectRef, live: Live | None) -> errors.CvstateError | None:
         """Mark an object that a ClusterState of another replica has as wanted; what went wrong with that."""
-        if live is None or live.claimed_by == self._owner or not self._world.is_elsewhere(live.owner):
+        if live is None or not self._may_mark or not self._world.is_elsewhere(live.owner) or not self._comes_before(ref, live):
             return None
-        if self._is_blocked or self._world.stopped():
+        return await self._edit(ref, live, exchange.request(live, self._owner, self._world.index.labels))
+
+    @property
+    def _may_mark(self) -> bool:
+        """Whether objects of others may be marked now."""
+        return not (self._is_dry or self._is_blocked or self._world.stopped())
+
+    def _comes_before(self, ref: ObjectRef, live: Live) -> bool:
+        """Whether our mark is to be put where another one may stand: of several who declare an object the one with the lowest id has its mark there, so that they come to rest.
+
+        A mark of one who declares it no more, or has it by now, is in nobody's way.
+        """
+        other = live.claimed_by
+        if other == self._owner:
+            return False
+        return other == live.owner or self._owner < other or other not in self._world.index.claims.claimants(ref)
+
+    def _is_known(self, owner: str) -> bool:
+        """Whether there is a ClusterState with this ApplySet id, as far as this process heard."""
+        return self._world.is_elsewhere(owner) or self._world.index.claims.knows(owner)
+
+    async def _succeed(self, ref: ObjectRef, live: Live) -> errors.CvstateError | None:
+        """See to it that an object that is to be left as it is becomes ours when its owner wants it no more; nothing but whose it is changes. What went wrong with that.
+
+        If another one declares it too, that one may want more than that it is there, and goes before; as long as anybody declares it, the owner keeps it.
+        """
+        if live.owner == self._owner or not live.is_member or live.terminating or not live.directives.reconcile or not self._may_mark:
             return None
+        claims, labels = self._world.index.claims, self._world.index.labels
+        if not {self._owner, live.owner}.issuperset(claims.claimants(ref)):
+            operations = exchange.withdraw(live, labels) if live.claimed_by == self._owner else ()
+        elif claims.is_free(ref, live.owner) or (not self._is_known(live.owner) and await self._is_orphan(live)):
+            operations = exchange.take(live, self._owner, labels)
+        elif self._world.is_elsewhere(live.owner) and self._comes_before(ref, live):
+            operations = exchange.request(live, self._owner, labels)
+        else:
+            operations = ()
+        error = await self._edit(ref, live, operations) if operations else None
+        return None if isinstance(error, errors.ForbiddenError) else error  # who may not write it has no say in whose it is
+
+    async def _edit(self, ref: ObjectRef, live: Live, operations: exchange.Operations) -> errors.CvstateError | None:
+        """Change a mark on an object of somebody else's; what went wrong with that."""
         try:
-            await self._world.cluster.edit(live.resource, ref, exchange.request(live, self._owner, self._world.index.labels))
+            await self._world.cluster.edit(live.resource, ref, operations)
         except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
             return None  # it changed hands meanwhile; the event about it brings us back
         except errors.CvstateError as exc:

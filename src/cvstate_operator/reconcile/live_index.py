@@ -6,7 +6,7 @@ one of them as well. What they hold is neither compared nor judged, nor kept; wh
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,8 @@ class LiveIndex:
         self._kinds: dict[GroupKind, set[ObjectRef]] = {}
         self._sketches: dict[str, set[ObjectRef]] = {}
         """By ApplySet id: members of which only a sketch is kept."""
+        self._claimed: dict[str, set[ObjectRef]] = {}
+        """By ApplySet id: objects that are marked as wanted by it."""
         self._writing: dict[ObjectRef, str | None] = {}
         """Objects being written; with the resource version at which one was seen to go meanwhile."""
         self._echoes: dict[ObjectRef, tuple[ApiResource, dict[str, Any]]] = {}
@@ -101,6 +103,10 @@ class LiveIndex:
     def hear_again(self, owner: str) -> bool:
         """Whether the kinds of an ApplySet's members have to be listed again, since of some there is only a sketch. To be asked by whoever has the ClusterState."""
         return owner in self._sketches
+
+    def claimed(self, owner: str) -> Sequence[ObjectRef]:
+        """Objects that are marked as wanted by an ApplySet, sorted."""
+        return sorted(self._claimed.get(owner, ()))
 
     def membership_of(self, owner: str) -> int:
         """Another one if an ApplySet may have other members; 0 if it has none."""
@@ -178,6 +184,8 @@ class LiveIndex:
         is_news = self._judge(ref, now, live)
         if before and before.owner != now.owner:
             self._tell(ref, before.owner, *(() if ref in self._writing else self.claims.claimants(ref)))
+        elif before and before.claimed_by and not now.claimed_by:
+            self._tell(ref, *self.claims.claimants(ref))  # the next one may ask for it
         if ref in self._writing:
             return
         if (
@@ -274,11 +282,24 @@ class LiveIndex:
 
     def _keep(self, ref: ObjectRef, live: Live) -> None:
         """Remember this of an object; the snapshot only if there is room for it."""
-        used = self._snapshot_bytes - _snapshot_size(self._objects.get(ref))
+        before = self._objects.get(ref)
+        used = self._snapshot_bytes - _snapshot_size(before)
         if self._snapshot_limit is not None and used + _snapshot_size(live) > self._snapshot_limit:
             live = replace(live, snapshot=None)
         self._snapshot_bytes = used + _snapshot_size(live)
         self._objects[ref] = live
+        self._note_mark(ref, before.claimed_by if before else "", live.claimed_by)
+
+    def _note_mark(self, ref: ObjectRef, before: str, now: str) -> None:
+        """An object is marked as wanted by another ApplySet than before, or by none."""
+        if before == now:
+            return
+        if before:
+            self._claimed[before].discard(ref)
+            if not self._claimed[before]:
+                del self._claimed[before]
+        if now:
+            self._claimed.setdefault(now, set()).add(ref)
 
     def _fill_in(self, ref: ObjectRef, owner: str) -> None:
         """There is no sketch of the object any more."""
@@ -290,6 +311,7 @@ class LiveIndex:
     def _remove(self, ref: ObjectRef) -> None:
         live = self._objects.pop(ref)
         self._snapshot_bytes -= _snapshot_size(live)
+        self._note_mark(ref, live.claimed_by, "")
         self._leave(ref, live.owner)
         self._kinds[ref.group_kind].discard(ref)
 
@@ -337,7 +359,7 @@ def _live(
         baseline=found if is_baseline else None if is_sketch else baseline,
         snapshot=snapshot,
         applied=is_applied_by(live, FIELD_MANAGER),
-        is_labelled_by_us=_is_labelled(held.ours),
+        is_labelled_by_us=_is_labelled(held.ours) or _is_put_under(meta),
         directives=of_live(meta.get("annotations"), meta.get("labels")),
         claimed_by=sys.intern(labels.read((meta.get("annotations") or {}).get(CLAIMED_BY, ""))),
         controller=one_line(controller_of(live)),
@@ -361,6 +383,12 @@ def _is_labelled(ours: FieldTree) -> bool:
     """Whether our field set holds the owner label."""
     labels = ours.get("f:metadata", {}).get("f:labels", {})
     return f"f:{PART_OF_LABEL}" in labels
+
+
+def _is_put_under(meta: Mapping[str, Any]) -> bool:
+    """Whether we changed the owner label alone, without an apply: an object was given away, or taken as it is (`exchange.py`)."""
+    ours = (entry.get("fieldsV1") or {} for entry in meta.get("managedFields") or () if entry.get("manager") == FIELD_MANAGER)
+    return any(map(_is_labelled, ours))
 
 
 def _leaving(meta: Mapping[str, Any]) -> str:

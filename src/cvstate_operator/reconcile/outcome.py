@@ -182,6 +182,8 @@ class Outcome:
     """Of these, the ones that are about to be deleted."""
     leaving: tuple[tuple[ObjectRef, str], ...] = ()
     """Objects that left Git and are being deleted: since when, and what keeps them, for people."""
+    claims: tuple[ObjectRef, ...] = ()
+    """Desired objects that another ApplySet has."""
     held: Held = field(default_factory=Held)
     consent: Consent = field(default_factory=Consent)
     health: Health = field(default_factory=Health)

@@ -1,6 +1,6 @@
 """Ports: what the pipeline needs of the world, as narrow interfaces. Adapters in source, render, kube and telemetry fill them; tests fill them too."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -361,6 +361,8 @@ class World:
     """What people agreed to."""
     is_elsewhere: Callable[[str], bool]
     """Whether an ApplySet is a ClusterState's that another replica of the operator has."""
+    may_have: Callable[[str, ApiResource, ObjectRef], Awaitable[bool]]
+    """Whether the ClusterState of an ApplySet id may write an object, as the account that it names: only then is the object kept for it. True if that cannot be told now."""
     writers: AbstractAsyncContextManager[object]
     """Limits how many objects are written at a time, over all ClusterStates of the process."""
     parallel: int

@@ -1,7 +1,7 @@
 """The prune stage of one ClusterState: deletes what left Git, if everything that has to be sure is, and lets others have what they declare now."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cvstate_operator import errors
@@ -17,6 +17,7 @@ from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.prune import PruneGuard, Pruning
 from cvstate_operator.reconcile import exchange
+from cvstate_operator.reconcile.heirs import Heirs
 from cvstate_operator.reconcile.ledger import Ledger
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.outcome import Done, Waits
@@ -24,7 +25,9 @@ from cvstate_operator.reconcile.ports import World
 from cvstate_operator.reconcile.writer import Writer
 
 WAITING_SECONDS: Final = 0.25
-"""How often a prune looks whether it still has to wait. Costs no request."""
+"""How often a prune looks whether it still has to wait, at first. Costs no request."""
+WAITING_SHARE: Final = 1 / 40
+"""The same later, as a share of how long it has waited already: every quarter of a second for ten seconds, every 15 s after ten minutes."""
 HANDED_OVER_SECONDS: Final = 10.0
 """How often it looks whether who declares an object still does; that it was taken over is told by an event."""
 AGREEING_SECONDS: Final = 2.0
@@ -49,9 +52,12 @@ class PruneStage:
         self._writer = writer
         self._owner = owner
         self._name_owner = name_owner
+        self._heirs = Heirs(world, owner=owner)
         self._suspects: dict[ObjectRef, _Suspect] = {}
         self._lingering: set[ObjectRef] = set()
         """Objects that were deleted in this pass and are there still; the event about it says what keeps them."""
+        self._stuck: dict[ObjectRef, str] = {}
+        """Objects whose mark we cannot take away: the version in which that was tried."""
         self.pruning = Pruning()
         """What was decided last."""
         self.pending: tuple[ObjectRef, ...] = ()
@@ -76,7 +82,7 @@ class PruneStage:
     async def prune(
         self, wanted: Desired, guard: PruneGuard, orders: Orders, *, keeps: Callable[[ObjectRef], bool], retry_all: bool
     ) -> list[Done]:
-        """Delete members that left Git.
+        """Delete members that left Git, or let others have them; and ask for nothing any more that is not ours to declare.
 
         Args:
             wanted: all desired objects.
@@ -88,8 +94,7 @@ class PruneStage:
         self.again_at = None
         block = orders.block(WindowAction.PRUNE)
         members = self._world.index.members(self._owner)
-        if opaque := self._world.index.claims.opaque(self._owner):
-            guard = replace(guard, opaque=self._name_owner(opaque))
+        await self._heirs.look([ref for ref in members if ref not in wanted.objects])
         self.leaving = tuple(sorted((ref, live.leaving) for ref, live in members.items() if live.terminating and ref not in wanted.objects))
         self.pruning = prune.decide(
             members,
@@ -102,17 +107,17 @@ class PruneStage:
             approved=lambda change: orders.agreed(_item(change)),
             deferral=block.message if block else "",
         )
-        if guard.opaque and self.pruning.held:
-            self._run_again(self._world.clock.monotonic() + HANDED_OVER_SECONDS)
         doomed = {change.ref: change for change in self.pruning.doomed}
         # A prune that failed before is of no interest once its object is gone or held.
         self._ledger.forget([ref for ref in self._ledger.failures if ref not in wanted.objects and ref not in doomed])
         waiting = [change for found in self.pruning.waiting for change in found.changes]
         self._lingering.clear()
         agreed = self._agreed(self.pruning.doomed, waiting)
-        done = [] if await self._hand_over(members, orders) else await self._delete(agreed, orders.spec.prune, retry_all=retry_all)
+        done = [] if await self._hand_over(orders) else await self._delete(agreed, orders.spec.prune, retry_all=retry_all)
         gone = {item.ref for item in done} - self._lingering
         self.pending = tuple(ref for ref in doomed if ref not in gone and ref not in self._ledger.failures)
+        if not guard.doubt and not block:
+            await self._withdraw(wanted)
         return done
 
     def _agreed(self, doomed: Sequence[Change], waiting: Sequence[Change]) -> list[Change]:
@@ -135,8 +140,9 @@ class PruneStage:
             if self._writer.is_cut_short or self._world.stopped() or (not retry_all and self._ledger.is_paused(change.ref, None, now)):
                 continue
             # Each delete takes requests, and others say meanwhile what they declare.
-            if self._claimant(change.ref) or claims.catch_up(self._owner, now):
-                self._run_again(now + WAITING_SECONDS)
+            may_come = self._heirs.may_come(change.ref, self._suspects[change.ref].since, now)
+            if may_come or self._claimant(change.ref) or claims.catch_up(self._owner, now):
+                self._run_again(now + self._pause(now))
                 continue
             if await self._deleted(change, spec):
                 done.append(Done(change.ref, Action.PRUNE))
@@ -161,36 +167,58 @@ class PruneStage:
         return result == "ok"
 
     def _claimant(self, ref: ObjectRef) -> str:
-        """Another ClusterState that declares the object; empty if there is none."""
-        here = (self._name_owner(owner) for owner in self._world.index.claims.claimants(ref) if owner != self._owner)
-        if found := next(here, ""):
-            return found
-        asker = self._asker(self._world.index.get(ref))
-        return self._name_owner(asker) if asker else ""
+        """Another ClusterState that declares the object and may have it, for people; empty if there is none."""
+        heir = self._heirs.first(ref)
+        return self._name_owner(heir) if heir else ""
 
-    def _asker(self, live: Live | None) -> str:
-        return exchange.asker(live, self._owner, self._world.is_elsewhere)
-
-    async def _hand_over(self, members: Mapping[ObjectRef, Live], orders: Orders) -> bool:
+    async def _hand_over(self, orders: Orders) -> bool:
         """Let others have what left Git; True if nothing may be deleted yet, since one of them may come to declare it."""
         index, now = self._world.index, self._world.clock.monotonic()
         index.let_go(self._owner, self.pruning.free)
-        for ref in self.pruning.handed_over:
-            if (live := members.get(ref)) and self._asker(live) and not orders.block(WindowAction.PRUNE) and not self._world.stopped():
-                await self._grant(ref, live)
+        for ref in () if orders.block(WindowAction.PRUNE) else self.pruning.handed_over:
+            if (live := index.get(ref)) and not self._world.stopped():
+                await self._pass_on(ref, live)
         is_waiting = bool(self.pruning.doomed) and index.claims.catch_up(self._owner, now)
         if is_waiting or self.pruning.handed_over:
-            self._run_again(now + (WAITING_SECONDS if is_waiting else HANDED_OVER_SECONDS))
+            self._run_again(now + (self._pause(now) if is_waiting else HANDED_OVER_SECONDS))
         return is_waiting
 
-    async def _grant(self, ref: ObjectRef, live: Live) -> None:
-        """Give an object to the ClusterState of another replica that asked for it."""
+    async def _pass_on(self, ref: ObjectRef, live: Live) -> None:
+        """Give an object to the ClusterState of another replica that asked for it. If one asked that may not have it, take its mark away: it may be in the way of one that may."""
+        labels = self._world.index.labels
+        if self._heirs.asker(ref):
+            operations = exchange.grant(live, labels)
+        elif self._heirs.is_idle(ref):
+            operations = exchange.withdraw(live, labels)
+        else:
+            return
         try:
-            await self._world.cluster.edit(live.resource, ref, exchange.grant(live, self._world.index.labels))
+            await self._world.cluster.edit(live.resource, ref, operations)
         except (errors.StaleError, errors.InvalidError):  # a JSON patch whose test fails is answered 422
             return  # another one's by now, or gone: the event about it says so
         except errors.CvstateError as exc:
             self._writer.fail(ref, None, exc)
+
+    async def _withdraw(self, wanted: Desired) -> None:
+        """Take our mark away from what we declare no more, or have by now. Who has the object gives by what we declare, so one that stays does no harm."""
+        index = self._world.index
+        marked = {ref: live for ref in index.claimed(self._owner) if (live := index.get(ref))}
+        stale = {ref: live for ref, live in marked.items() if ref not in wanted.objects or live.owner == self._owner}
+        self._stuck = {ref: version for ref, version in self._stuck.items() if ref in stale}
+        for ref, live in stale.items():
+            if self._stuck.get(ref) == live.version or self._world.stopped():
+                continue
+            try:
+                await self._world.cluster.edit(live.resource, ref, exchange.withdraw(live, index.labels))
+            except errors.TransientError:
+                continue  # the next look tries it again
+            except errors.CvstateError:
+                self._stuck[ref] = live.version
+
+    def _pause(self, now: float) -> float:
+        """How long until it is looked again whether others still may come to declare something, seconds."""
+        waited = now - min((one.since for one in self._suspects.values()), default=now)
+        return max(WAITING_SECONDS, waited * WAITING_SHARE)
 
     def _run_again(self, at: float) -> None:
         self.again_at = at if self.again_at is None else min(at, self.again_at)

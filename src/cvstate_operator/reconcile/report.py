@@ -76,7 +76,9 @@ def status(
         "problems": listed_problems(outcome),
     }
     found = {key: value for key, value in candidates.items() if value}
-    held = {str(reason): message for reason, message in reversed(tuple(holding(outcome)))}  # of two of one reason the first one counts, as in Ready
+    held = {
+        str(reason): message for reason, message in reversed(tuple(holding(outcome)))
+    }  # of two of one reason the first one counts, as in Ready
     return _told(previous, found, conditions(outcome), generation=generation, now=now, held=held, is_judged=outcome.evaluated)
 
 

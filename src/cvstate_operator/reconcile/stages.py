@@ -98,11 +98,11 @@ def assemble(
         place=PlaceStage(world, namespace=namespace),
         observe=observe,
         drift=drift,
-        decide=DecideStage(world, ledger, drift, writer.fail, owner=owner, name_owner=name_owner),
+        decide=DecideStage(world, ledger, drift, writer.fail, owner=owner, name_owner=name_owner, status=status),
         writer=writer,
         prune=PruneStage(world, ledger, writer, owner=owner, name_owner=name_owner),
         recreations=Recreations(world, owner=owner),
         consent=ConsentStage(world, uid=who.uid, namespace=namespace),
-        teardown=TeardownStage(world, observe, owner=owner, name_owner=name_owner),
+        teardown=TeardownStage(world, observe, owner=owner),
         vital=VitalSide(world, revision, owner=owner, namespace=namespace, status=status, generation=generation),
     )

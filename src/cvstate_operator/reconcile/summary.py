@@ -82,6 +82,7 @@ def summarize(stages: Stages, orders: Orders, world: World, found: Pass, *, memb
         pruning=stages.prune.pruning,
         pending=tuple(sorted(stages.prune.pending)),
         leaving=stages.prune.leaving,
+        claims=stages.decide.claims,
         held=held,
         consent=stages.consent.collect((*stages.drift.waiting, *stages.recreations.told(stages.writer.waiting), *stages.prune.waiting)),
         health=health,

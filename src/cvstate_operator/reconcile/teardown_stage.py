@@ -4,7 +4,7 @@ Level-based: each run deletes what may go now, last wave first, and says what is
 another replica asked for is given to it (`exchange.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +13,11 @@ from cvstate_operator.api.windows import WindowAction
 from cvstate_operator.objects.directives import Prune
 from cvstate_operator.objects.identity import ObjectRef
 from cvstate_operator.objects.live import Live
-from cvstate_operator.plan import adoption, prune
+from cvstate_operator.plan import prune
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.desired import Desired
 from cvstate_operator.reconcile import exchange, wording
+from cvstate_operator.reconcile.heirs import Heirs
 from cvstate_operator.reconcile.observe_stage import ObserveStage
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.ports import World
@@ -53,11 +54,11 @@ class Departure:
 class TeardownStage:
     """Not for concurrent use."""
 
-    def __init__(self, world: World, observe: ObserveStage, *, owner: str, name_owner: adoption.NameOwner) -> None:
+    def __init__(self, world: World, observe: ObserveStage, *, owner: str) -> None:
         self._world = world
         self._observe = observe
         self._owner = owner
-        self._name_owner = name_owner
+        self._heirs = Heirs(world, owner=owner)
         self._has_listed = False
         self._since: float | None = None
         """When it was first seen that objects are to go, monotonic seconds."""
@@ -76,7 +77,10 @@ class TeardownStage:
             return Departure(left, exc.message, 0, is_refused=True)
         self._has_listed = self._observe.seen_all
         members = dict(index.members(self._owner))
-        going = {ref: live for ref, live in members.items() if live.terminating or self._asker(live) or self._may_go(ref, live, orders)}
+        await self._heirs.look(members)
+        going = {
+            ref: live for ref, live in members.items() if live.terminating or self._heirs.asker(ref) or self._may_go(ref, live, orders)
+        }
         kept = len(members) - len(going)
         if (
             self._observe.blind
@@ -86,10 +90,8 @@ class TeardownStage:
             return Departure(left, f"{kind} cannot be seen: {error.message}", kept, isinstance(error, _OUT_OF_REACH))
         if not going:
             return Departure((), "", kept)
-        if index.claims.catch_up(self._owner, now) or not self._is_agreed(now):
+        if index.claims.catch_up(self._owner, now) or not self._is_agreed(now) or self._may_be_claimed(going, now):
             return Departure(tuple(sorted(going)), "a second look, and other ClusterStates that may come to declare them", kept)
-        if opaque := index.claims.opaque(self._owner):
-            return Departure(tuple(sorted(going)), prune.unheard_of(self._name_owner(opaque)), kept)
         if block := orders.block(WindowAction.PRUNE):
             return Departure(tuple(sorted(going)), block.message, kept)
         last = max(_change(ref, live).wave for ref, live in going.items())
@@ -103,6 +105,10 @@ class TeardownStage:
         self._since = now if self._since is None else self._since
         return now >= self._since + AGREEING_SECONDS
 
+    def _may_be_claimed(self, going: Iterable[ObjectRef], now: float) -> bool:
+        """Whether somebody marked one of the objects who has had no time yet to say why."""
+        return self._since is not None and any(self._heirs.may_come(ref, self._since, now) for ref in going)
+
     async def _dismiss(self, doomed: Mapping[ObjectRef, Live], orders: Orders) -> tuple[str, bool]:
         """Delete these, or give them away; returns what went wrong with the first that could not be, for people, and whether it was all refused."""
         problem, tried, refused = "", 0, 0
@@ -110,11 +116,12 @@ class TeardownStage:
             if live.terminating or self._world.stopped():
                 continue
             # Each takes requests, and others say meanwhile what they declare.
-            if not (self._asker(live) or self._may_go(ref, live, orders)):
+            is_asked = bool(self._heirs.asker(ref))
+            if not (is_asked or self._may_go(ref, live, orders)):
                 continue
             tried += 1
             try:
-                await (self._give(ref, live) if self._asker(live) else self._delete(ref, live, orders))
+                await (self._give(ref, live) if is_asked else self._delete(ref, live, orders))
             except errors.StaleError:
                 continue  # the event about it says what it is now
             except errors.CvstateError as exc:
@@ -134,10 +141,6 @@ class TeardownStage:
             raise
         self._world.meter.changed(kind=ref.kind, action=Action.PRUNE.value, result="ok")
 
-    def _asker(self, live: Live) -> str:
-        """Who of another replica asked for an object that is ours to give; empty if nobody did."""
-        return "" if live.controller else exchange.asker(live, self._owner, self._world.is_elsewhere)
-
     def _may_go(self, ref: ObjectRef, live: Live, orders: Orders) -> bool:
         protected = orders.spec.prune.protected_kinds
         wish = live.directives
@@ -146,7 +149,7 @@ class TeardownStage:
             and wish.prune is Prune.ENABLED
             and wish.delete_with_parent
             and not {ref.kind, str(ref.group_kind)} & set(protected)
-            and not any(owner != self._owner for owner in self._world.index.claims.claimants(ref))
+            and not self._heirs.first(ref)
         )
 
 

@@ -296,6 +296,10 @@ class Stage:
         self.causes = FakeCauses()
         self.elsewhere: set[str] = set()
         """ApplySets of ClusterStates that another replica has."""
+        self.powerless: set[str] = set()
+        """ApplySets of ClusterStates whose account may write nothing."""
+        self.asked: list[tuple[str, str]] = []
+        """Whose rights were asked for, and the name of the object."""
         self.index = LiveIndex(self._touched, now=self.clock.now, is_elsewhere=self.elsewhere.__contains__)
         self.cluster = FakeCluster(self.index)
         self.stop_reason = ""
@@ -309,6 +313,10 @@ class Stage:
         self._writers = writers
         self.spec = spec()
         self.restart(known_kinds=known_kinds)
+
+    async def _may_have(self, owner: str, resource: ApiResource, ref: ObjectRef) -> bool:
+        self.asked.append((owner, ref.name))
+        return owner not in self.powerless
 
     def restart(
         self,
@@ -338,6 +346,7 @@ class Stage:
             stopped=lambda: self.stop_reason,
             consents=lambda: Consents(tuple(self.approvals), tuple(self.plans)),
             is_elsewhere=self.elsewhere.__contains__,
+            may_have=self._may_have,
             writers=asyncio.Semaphore(self._writers),
             parallel=8,
         )

@@ -1,15 +1,16 @@
 """Claims.
 
-Aspects: who declares what · what is free · waiting for those who read the same ref · newcomers · ClusterStates in Git · another spec · those who are gone.
+Aspects: who declares what · what is free · waiting for those who read the same ref · newcomers · ClusterStates in Git · another spec · those who are gone · what is known by
+a status · a restart · a move to another replica, and back.
 """
 
 import pytest
 
 from cvstate_operator.api.names import CLUSTER_STATE, CLUSTER_STATES, GROUP, VERSION
-from cvstate_operator.objects.identity import ApiResource, Gvk
+from cvstate_operator.objects.identity import ApiResource, Gvk, ObjectRef
 from cvstate_operator.objects.ownership import applyset_id
-from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS, Claims
-from tests.unit.builders import artifact, ref
+from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS, RETURN_SECONDS, Claims
+from tests.unit.builders import SECRET, artifact, ref
 
 CHILD = ref("child", of=ApiResource(Gvk(GROUP, VERSION, CLUSTER_STATE), CLUSTER_STATES, True))
 CHILD_ID = applyset_id(name="child", namespace="default", kind=CLUSTER_STATE, group=GROUP)
@@ -177,30 +178,96 @@ def test_one_that_was_handed_over_is_waited_for_until_it_is_known_how_far_it_is(
     assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS + 1)
 
 
-def test_one_elsewhere_declares_what_its_status_has_a_problem_with(claims: Claims) -> None:
-    source = (OLD.repository, OLD.ref)
-    claims.elsewhere("three", source, OLD.commit, LATE, told=[str(A)])
+SOURCE = (OLD.repository, OLD.ref)
+
+
+def test_one_elsewhere_declares_what_its_status_claims(claims: Claims) -> None:
+    claims.elsewhere("three", SOURCE, OLD.commit, LATE, told=[str(A)])
     assert (claims.claimants(A), claims.claimants(B)) == (("one", "three"), ("two",))
-    claims.elsewhere("three", source, OLD.commit, LATE, told=[str(B)])
+    claims.elsewhere("three", SOURCE, OLD.commit, LATE, told=[str(B)])
     assert (claims.claimants(A), claims.claimants(B)) == (("one",), ("three", "two"))
 
 
-def test_one_whose_status_has_no_room_for_all_may_declare_anything_of_those_who_read_the_same_ref(claims: Claims) -> None:
+def test_one_whose_claims_are_told_by_their_kind_alone_declares_all_of_them_and_nothing_else(claims: Claims) -> None:
+    claims.elsewhere("three", SOURCE, OLD.commit, LATE, told=[f"ConfigMap/{A.namespace}/*"])
+    assert claims.claimants(A) == ("one", "three")
+    assert claims.claimants(ref("a", of=SECRET)) == ()
+    assert claims.claimants(A._replace(namespace="elsewhere")) == ()
+
+
+def test_who_would_delete_an_object_is_told_that_one_elsewhere_claims_it_now(claims: Claims) -> None:
+    told: list[tuple[str, ObjectRef]] = []
+    claims.freed = lambda owner, ref: told.append((owner, ref))
+    claims.let_go("one", [A])
+    claims.elsewhere("three", SOURCE, OLD.commit, LATE, told=[str(A), str(B)])
+    claims.elsewhere("three", SOURCE, NEW.commit, LATE, told=[str(A), str(B)])
+    assert told == [("one", A)], "once, and of that object alone"
+
+
+@pytest.mark.parametrize("how", ["said here", "told by its status"])
+def test_what_one_declared_before_it_was_taken_up_stands_until_it_says_what_it_declares_now(claims: Claims, how: str) -> None:
+    if how == "said here":
+        claims.join("two", LATE, source=SOURCE, returns=True)
+    else:
+        claims.leave("two")
+        claims.join("two", LATE, source=SOURCE, told=[str(B)], returns=True)
+    assert claims.claimants(B) == ("two",)
+    claims.want("two", set(), NEW, LATE + 10 * RETURN_SECONDS)
+    assert claims.claimants(B) == ()
+
+
+def test_one_that_comes_back_is_waited_for_longer_by_those_who_read_the_same_ref(claims: Claims) -> None:
+    """It has to clone and to render anew, and they know that it will."""
     claims.join("other", 0.0)
     claims.want("other", {B}, artifact("3" * 40, ref="branch other"), 0.0)
-    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE, is_cut=True)
-    assert [claims.opaque(owner) for owner in ("one", "two", "other", "three")] == ["three", "three", "", ""]
-    assert claims.opaque("restarted and not known yet") == "three"
-    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE)
-    assert claims.opaque("one") == ""
+    claims.join("two", LATE, source=SOURCE, returns=True)
+    assert claims.catch_up("one", LATE + RETURN_SECONDS - 1)
+    assert not claims.catch_up("one", LATE + RETURN_SECONDS), "one that never comes keeps nothing alive"
+    assert claims.catch_up("other", LATE + CATCH_UP_SECONDS - 1)
+    assert not claims.catch_up("other", LATE + CATCH_UP_SECONDS)
 
 
-def test_what_one_declared_that_is_handed_over_stands_until_its_status_is_heard_of(claims: Claims) -> None:
+def test_one_that_is_being_deleted_since_a_restart_waits_for_those_who_read_its_ref_alone(claims: Claims) -> None:
+    claims.join("going", LATE, source=("repository", "branch other"), returns=True)
+    claims.want("going", (), None, LATE)
+    claims.join("two", LATE, source=SOURCE, returns=True)
+    assert not claims.catch_up("going", LATE + CATCH_UP_SECONDS)
+
+
+def test_what_one_declared_that_is_handed_over_stands_until_its_status_tells_of_that_commit(claims: Claims) -> None:
     claims.move_away("two", LATE)
     assert claims.claimants(B) == ("two",)
     assert claims.catch_up("one", LATE + 1)
-    claims.elsewhere("two", (OLD.repository, OLD.ref), OLD.commit, LATE + 2)
+    claims.elsewhere("two", SOURCE, OLD.commit, LATE + 2)
     assert claims.claimants(B) == ()
+
+
+def test_one_that_is_handed_over_is_waited_for_as_one_that_comes_back(claims: Claims) -> None:
+    """Nothing is heard of it before its new replica has rendered it."""
+    claims.move_away("two", LATE)
+    assert claims.catch_up("one", LATE + RETURN_SECONDS - 1)
+    assert not claims.catch_up("one", LATE + RETURN_SECONDS)
+
+
+def test_a_status_from_before_what_was_said_here_does_not_take_it_back(claims: Claims) -> None:
+    """As when somebody annotates a ClusterState that was handed over in the midst of a pass."""
+    for owner in ("one", "two"):
+        claims.want(owner, {B}, NEW, LATE)
+    claims.want("one", set(), NEW, LATE)
+    claims.move_away("two", LATE)
+    claims.elsewhere("two", SOURCE, OLD.commit, LATE + 1)
+    assert claims.claimants(B) == ("two",)
+    claims.want("one", set(), artifact("3" * 40), LATE + 2)
+    assert claims.claimants(B) == (), "there is a later commit, and it may have come to that"
+
+
+def test_a_mark_counts_for_a_moment_as_long_as_whoever_made_it_had_no_time_to_say_why(claims: Claims) -> None:
+    claims.elsewhere("three", SOURCE, OLD.commit, LATE, looks_each=60.0)
+    assert claims.may_come("three", LATE, LATE + CATCH_UP_SECONDS + 59)
+    assert not claims.may_come("three", LATE, LATE + CATCH_UP_SECONDS + 61)
+    claims.join("four", LATE)
+    assert claims.may_come("four", LATE, LATE + 1)
+    assert not any(claims.may_come(owner, LATE, LATE + 1) for owner in ("one", "nobody"))
 
 
 def test_nothing_is_left_of_refs_that_nobody_follows_any_more(claims: Claims) -> None:

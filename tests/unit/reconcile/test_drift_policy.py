@@ -86,6 +86,53 @@ async def test_what_is_ignored_from_now_on_did_not_end() -> None:
     assert (states(await stage.run(full=True)), remedies(stage)) == ({}, [])
 
 
+async def test_what_was_open_of_an_object_that_is_gone_ends_when_it_is_made_anew() -> None:
+    alerted = {"rules": [rule("Alert", paths=[COLOUR])]}
+    stage = await staged(drift=alerted)
+    await paint(stage)
+    stage.clock.seconds += 60
+    stage.spec = spec(drift=alerted, suspend=True)
+    stage.cluster.delete(ref("a"))
+    for _ in range(2):
+        outcome = await stage.run(full=True)
+        assert (states(outcome), remedies(stage)) == ({"": "Held", COLOUR: "Held"}, [])
+    stage.clock.seconds += 60
+    stage.spec = spec(drift=alerted)
+    outcome = await stage.run(full=True)
+    assert (states(outcome), data(stage)["colour"]) == ({}, "blue")
+    assert sorted(remedies(stage)) == [("remedied", "Alert", 120.0), ("remedied", "Auto", 60.0)]
+
+
+async def test_what_was_open_goes_on_if_the_object_comes_back_with_it() -> None:
+    stage = await staged(drift={"rules": [rule("Alert")]})
+    begun = (await paint(stage)).drift
+    live = stage.cluster.objects[ref("a")]
+    stage.cluster.delete(ref("a"))
+    await stage.run()
+    stage.clock.seconds += 60
+    stage.cluster.restore(live)
+    outcome = await stage.run()
+    assert [(entry.drift.path, entry.first_seen) for _, (entry,) in outcome.drift] == [(COLOUR, begun[0][1][0].first_seen)]
+    assert remedies(stage) == [("remedied", "Alert", 60.0)], "the absence alone has ended"
+
+
+@pytest.mark.parametrize("now", [{"extraFields": "Ignore"}, {"extraFields": "Report", "ignore": [{"managers": ["kubectl-edit"]}]}])
+async def test_extra_fields_that_are_not_looked_at_any_more_did_not_end(now: dict[str, Any]) -> None:
+    stage = await staged(drift={"extraFields": "Report"})
+    stage.cluster.set_field(ref("a"), "data/more", "yes", manager="kubectl-edit")
+    assert states(await stage.run()) == {"/data/more": "Alerted"}
+    stage.spec = spec(drift=now)
+    assert (states(await stage.run(full=True)), remedies(stage)) == ({}, [])
+
+
+async def test_an_extra_field_that_a_person_takes_away_has_ended() -> None:
+    stage = await staged(drift={"extraFields": "Report"})
+    stage.cluster.set_field(ref("a"), "data/more", "yes", manager="kubectl-edit")
+    await stage.run()
+    stage.cluster.set_field(ref("a"), "data/more", None, manager="kubectl-edit")
+    assert (states(await stage.run()), remedies(stage)) == ({}, [("remedied", "Alert", 0.0)])
+
+
 async def test_an_alert_is_not_repaired_in_passing_with_another_field() -> None:
     stage = await staged(drift={"rules": [rule("Alert", paths=[COLOUR])]})
     stage.cluster.set_field(ref("a"), "data/size", "large")

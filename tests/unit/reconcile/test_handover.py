@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cvstate_operator.reconcile.claims import RETURN_SECONDS
 from tests.unit.builders import OWNER, RIVAL, body, ref
 from tests.unit.reconcile.fakes import Stage
 
@@ -58,3 +59,18 @@ async def test_a_newcomer_that_declares_nothing_of_it_delays_the_deletes_only(st
     outcome = await stage.wait(outcome)
     assert stage.names() == {"a"}
     assert outcome.is_converged
+
+
+async def test_who_is_waited_for_long_is_looked_for_ever_more_seldom(stage: Stage) -> None:
+    """Each look costs a pass, and one that comes back after a restart has ten minutes."""
+    stage.git.commit(A)
+    assert stage.git.head
+    source = (stage.git.head.repository, stage.git.head.ref)
+    stage.index.claims.join(RIVAL, stage.clock.seconds, source=source, returns=True)
+    await stage.look()
+    began, looks = stage.clock.seconds, 0
+    outcome = await stage.settle(await stage.run())
+    while stage.names() != {"a"}:
+        outcome, looks = await stage.wait(outcome), looks + 1
+    assert (stage.clock.seconds - began) >= RETURN_SECONDS
+    assert looks < 250

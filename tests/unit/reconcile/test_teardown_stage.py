@@ -11,6 +11,7 @@ from cvstate_operator import errors
 from cvstate_operator.api.names import CLAIMED_BY
 from cvstate_operator.objects.ownership import PART_OF_LABEL
 from cvstate_operator.reconcile import teardown_stage
+from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS
 from tests.unit.builders import CONFIG_MAP, NAMESPACE, OWNER, RIVAL, SECRET, WEBHOOK, applied, body, ref
 from tests.unit.reconcile.fakes import Stage, spec
 
@@ -93,6 +94,7 @@ async def asked() -> Stage:
     await stage.commit(A, B)
     stage.cluster.objects[ref("b")]["metadata"]["annotations"][CLAIMED_BY] = RIVAL
     stage.cluster._store(ref("b"), stage.cluster.objects[ref("b")])
+    stage.index.claims.elsewhere(RIVAL, ("", ""), "1" * 40, -1000.0, told=[str(ref("b"))])
     return stage
 
 
@@ -111,6 +113,26 @@ async def test_what_is_protected_is_given_as_well(asked: Stage) -> None:
 
 async def test_what_one_asked_for_that_is_gone_is_deleted(asked: Stage) -> None:
     asked.elsewhere.clear()
+    asked.index.claims.leave(RIVAL)
+    await torn(asked)
+    assert (asked.names(), await torn(asked)) == (set(), ([], "", 0))
+
+
+async def test_what_one_asked_for_that_does_not_declare_it_is_deleted_after_a_moment(asked: Stage) -> None:
+    """Its status is written at the end of the pass in which it asked."""
+    asked.index.claims.elsewhere(RIVAL, ("", ""), "1" * 40, asked.clock.seconds)
+    left, _, _ = await torn(asked)
+    assert left == ["a", "b"]
+    asked.clock.seconds += CATCH_UP_SECONDS + 1
+    await torn(asked)
+    assert (asked.names(), await torn(asked)) == (set(), ([], "", 0))
+
+
+async def test_who_may_not_write_an_object_does_not_keep_it_from_going(asked: Stage) -> None:
+    asked.powerless.add(RIVAL)
+    asked.clock.seconds += CATCH_UP_SECONDS + 1
+    await torn(asked)
+    asked.clock.seconds += CATCH_UP_SECONDS + 1
     await torn(asked)
     assert (asked.names(), await torn(asked)) == (set(), ([], "", 0))
 
@@ -130,12 +152,6 @@ async def test_what_one_elsewhere_declares_and_may_not_ask_for_stays(stage: Stag
     await torn(stage)
     assert await torn(stage) == ([], "", 1)
     assert stage.names() == {"b"}
-
-
-async def test_nothing_goes_while_one_elsewhere_may_declare_more_than_it_can_tell(stage: Stage) -> None:
-    stage.index.claims.elsewhere(RIVAL, ("", ""), "1" * 40, -1000.0, is_cut=True)
-    left, why, _ = await torn(stage)
-    assert (stage.names(), left, RIVAL in why) == ({"a", "b"}, ["a", "b"], True)
 
 
 async def test_what_another_comes_to_declare_between_two_deletes_stays(stage: Stage) -> None:

@@ -115,6 +115,7 @@ class Bench:
             stopped=self._companions.stopped,
             consents=lambda: self._companions.consents(self.namespace, self.uid),
             is_elsewhere=lambda owner: False,
+            may_have=_nobody_may,
             writers=_no_limit(),
             parallel=PARALLEL,
         )
@@ -351,6 +352,11 @@ class _NotAsked:
     async def explain(self, resource: ApiResource, ref: ObjectRef) -> Sequence[Child]:
         """Nothing."""
         return ()
+
+
+async def _nobody_may(owner: str, resource: ApiResource, ref: ObjectRef) -> bool:
+    """What other ClusterStates declare is not known here, so nobody asks."""
+    return False
 
 
 def _no_limit() -> AbstractAsyncContextManager[object]:

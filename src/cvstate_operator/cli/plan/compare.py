@@ -78,7 +78,16 @@ class Comparison:
         if is_applied(bench.status, wanted):
             self._ledger.present.update(wanted.objects)
         self._drift = DriftStage(bench.world, owner=bench.owner, status=bench.status)
-        self._decide = DecideStage(bench.world, self._ledger, self._drift, self._fail, owner=bench.owner, name_owner=bench.name_owner)
+        self._decide = DecideStage(
+            bench.world,
+            self._ledger,
+            self._drift,
+            self._fail,
+            owner=bench.owner,
+            name_owner=bench.name_owner,
+            status=bench.status,
+            is_dry=True,
+        )
         self._entries: list[tuple[Change, Entry]] = []
 
     @property
