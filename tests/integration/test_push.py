@@ -21,6 +21,7 @@ from tests.conftest import install_crd, remove_clusterstates
 from tests.support.api import Api
 from tests.support.objects import config_map, text
 from tests.support.operator import Operator
+from tests.support.waiting import until
 from tests.support.world import World
 
 pytestmark = pytest.mark.integration
@@ -86,10 +87,12 @@ def test_a_push_makes_those_look_that_follow_the_ref_and_nobody_else(listening: 
     declare(world, "other-c", directory="c", ref={"branch": "other"})
     for name in ("main-a", "main-b", "other-c"):
         world.wait_applied(first, name)
-    before = {name: fetches(world, name) for name in ("main-a", "main-b", "other-c")}
+    before = {name: until("its look is counted", lambda name=name: fetches(world, name)) for name in ("main-a", "main-b", "other-c")}
     second = world.repository.commit({"a/a.yaml": text(config_map("a", k="2"))})
     assert deliver(world, "refs/heads/main") == 202
     world.wait_applied(second, "main-a", seconds=5)
+    # What is told to one who asks again at once may be of a moment before.
+    until("the push is counted", lambda: fetches(world, "main-a") > before["main-a"])
     assert {name: fetches(world, name) - count for name, count in before.items()} == {"main-a": 1, "main-b": 0, "other-c": 0}
 
 

@@ -379,24 +379,45 @@ def test_constrained_impersonation_ends_where_the_chart_says(git: GitServer, tmp
 
 
 def test_with_constrained_impersonation_what_another_account_may_have_is_kept_for_it(git: GitServer, tmp_path: Path):
-    """The operator asks that account what it may do; if it could not ask, the object would go."""
+    """The operator asks that account what it may do; as long as it may not ask, whatever is claimed is kept."""
 
     def with_other(api: Api) -> None:
         prepare(api)
-        tenancy.account(api, HOME, OTHER, *tenancy.WORKS_WITH)
+        tenancy.account(
+            api,
+            HOME,
+            OTHER,
+            tenancy.rule(["configmaps"], verbs=["get", "list", "watch"]),
+            tenancy.rule(["configmaps"], verbs=["patch"], names=["handed"]),
+        )
 
-    body, path = text(config_map("handed", k="v")), f"/api/v1/namespaces/{HOME}/configmaps/handed"
+    bodies = {name: text(config_map(name, k="v")) for name in ("handed", "dropped", "stays")}
+    asking = f"/apis/{RBAC}/clusterrolebindings/{tenancy.ACCOUNT}-impersonate-ask"
     with tenancy.running(git, tmp_path, {**TENANTS, "impersonation": {"mode": "Constrained"}}, with_other) as ground:
+
+        def left() -> set[str]:
+            return {name for name in bodies if ground.api.get(f"/api/v1/namespaces/{HOME}/configmaps/{name}")}
+
+        binding = ground.api.get(asking)
+        assert binding is not None
+        ground.api.delete(asking)
         repository = ground.git.repository("giver")
-        repository.commit({"apps/a.yaml": body, "apps/b.yaml": text(config_map("stays", k="v"))})
+        repository.commit({f"apps/{name}.yaml": body for name, body in bodies.items()})
         ground.declare(HOME, "giver", serviceAccountName=APPLIER, git={"interval": "5s"}, prune={"maxPercent": 100})
         ground.wait(HOME, "giver", "True")
-        ground.commit("heir", {"apps/a.yaml": body})
-        ground.declare(HOME, "heir", serviceAccountName=OTHER, suspend=True)
+        heirs = ground.git.repository("heir")
+        heirs.commit({f"apps/{name}.yaml": bodies[name] for name in ("handed", "dropped")})
+        ground.declare(HOME, "heir", serviceAccountName=OTHER, git={"interval": "5s"}, suspend=True)
         until("it is claimed", lambda: ground.status(HOME, "heir").get("claims"), seconds=45)
-        repository.commit({"apps/a.yaml": None})
+        repository.commit({"apps/handed.yaml": None, "apps/dropped.yaml": None})
         kept = f"kept by ClusterState {HOME}/heir"
         until("it is said who keeps it", lambda: kept in ground.condition(HOME, "giver").get("message", ""), seconds=45)
-        ground.declare(HOME, "heir", serviceAccountName=OTHER, suspend=False)
+        never("anything goes", lambda: left() != {*bodies}, seconds=5)
+        again = {key: binding[key] for key in ("apiVersion", "kind", "roleRef", "subjects")}
+        ground.api.create(asking.rpartition("/")[0], {**again, "metadata": {"name": binding["metadata"]["name"]}})
+        until("what that account may not have goes", lambda: left() == {"handed", "stays"}, seconds=60)
+        assert kept in ground.condition(HOME, "giver").get("message", "")
+        heirs.commit({"apps/dropped.yaml": None})
+        ground.declare(HOME, "heir", serviceAccountName=OTHER, git={"interval": "5s"}, suspend=False)
         ground.wait(HOME, "heir", "True")
-        assert ground.api.get(path) is not None
+        assert left() == {"handed", "stays"}

@@ -129,7 +129,10 @@ class Cluster:
         if found is None:
             try:
                 if change.live:
-                    return await self._patch(path, marked(live), {"uid": change.live.uid}, force=terms.may_force)
+                    condition = {"uid": change.live.uid}
+                    if change.live.owner != owner:
+                        condition["resourceVersion"] = change.live.version  # whoever has it may give it to somebody else meanwhile
+                    return await self._patch(path, marked(live), condition, force=terms.may_force)
                 return await self._patch(path, marked(None), {"resourceVersion": NO_SUCH_VERSION}, force=False)
             except errors.StaleError:
                 pass

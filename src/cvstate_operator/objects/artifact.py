@@ -33,6 +33,8 @@ class Artifact:
     """Whose signature was verified; empty if none was asked for."""
     verified_with: str = ""
     """Digest of the demand and the keys that it was verified with."""
+    repository_key: str = ""
+    """Which repository it is of, whatever it was read with (`source/repository_key.py`); empty if its URL has no such key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import Any, Final
 from cvstate_operator.api.clusterstate import ClusterStateSpec
 from cvstate_operator.api.duration import parse_seconds
 from cvstate_operator.objects.identity import ApiResource, ObjectRef
-from cvstate_operator.operator.place import Place
+from cvstate_operator.operator.place import OWN, Place
 from cvstate_operator.operator.targets import Targets
 from cvstate_operator.plan.history import commit_of
 from cvstate_operator.reconcile.claims import NOWHERE
+from cvstate_operator.source.repository_key import repository_key
 
 LONGEST_WAIT_SECONDS: Final = 600.0
 """How long at most nothing is deleted because a ClusterState of another replica, which looks more seldom than that, has not come to the commit."""
@@ -50,8 +51,8 @@ class Neighbours:
         self._repository = repository
         self._sources: dict[str, _Source] = {}
         """By ApplySet id: of those of other replicas."""
-        self._places: dict[str, Place] = {}
-        """By ApplySet id: where each ClusterState acts, and as whom, by its last spec that could be carried out."""
+        self._places: dict[str, Place | None] = {}
+        """By ApplySet id: where each ClusterState acts, and as whom, by its last spec that could be read; None: nowhere, since nobody may act like that."""
 
     def knows(self, owner: str) -> bool:
         """Whether the spec of a ClusterState was read."""
@@ -68,10 +69,11 @@ class Neighbours:
         self._targets.gone(owner, but=self._targets.of_cluster(place))
 
     def hear(self, owner: str, body: Mapping[str, Any]) -> None:
-        """A ClusterState of another replica is as `body` says now; one whose spec could not be read has nothing to say."""
-        if (source := self._sources.get(owner)) is None:
-            return
+        """A ClusterState of another replica is as `body` says now. One whose spec was never read here counts as one of this cluster: what it claimed stands."""
         status = body.get("status") or {}
+        if (source := self._sources.get(owner)) is None:
+            self._targets.of_cluster(OWN).elsewhere(owner, NOWHERE, "", time.monotonic(), told=_claims(body))
+            return
         is_answered = status.get("observedGeneration") == body["metadata"].get("generation")
         commit = commit_of(str(status.get("lastAttemptedRevision") or "")) if is_answered else ""
         self._targets.of_cluster(source.place).elsewhere(
@@ -97,13 +99,10 @@ class Neighbours:
 
     def act(self, owner: str, place: Place | None) -> None:
         """Where a ClusterState acts, and as whom; None: nowhere, since nobody may act like that."""
-        if place is None:
-            self._places.pop(owner, None)
-        else:
-            self._places[owner] = place
+        self._places[owner] = place
 
     async def may_have(self, owner: str, giver: Place, resource: ApiResource, ref: ObjectRef) -> bool:
-        """Whether a ClusterState may write an object that another one has, as the account that it names.
+        """Whether a ClusterState may write an object that another one has, as the account that it names; True if that cannot be told.
 
         Args:
             owner: its ApplySet id.
@@ -111,8 +110,10 @@ class Neighbours:
             resource: how the kind is served.
             ref: the object.
         """
-        place = self._places.get(owner)
-        if place is None:
+        # If no spec of it was ever read here, what its status claims it claimed by one that could be read, and it can claim no more until there is one again.
+        if owner not in self._places:
+            return True
+        if (place := self._places[owner]) is None:
             return False
         # Who acts in another cluster does so by one kubeconfig with all whose claims count there, and who acts as the operator itself may what it may.
         if place == giver or place.kubeconfig or not place.account:
@@ -121,8 +122,8 @@ class Neighbours:
 
     def _source(self, spec: ClusterStateSpec, namespace: str, place: Place) -> _Source:
         git, secret = spec.source.git, spec.source.git.secret_ref
-        repository = self._repository(git.url, f"{namespace}/{secret.name}" if secret else "")
-        return _Source(place, str(repository), git.ref.selector, min(parse_seconds(git.interval), LONGEST_WAIT_SECONDS))
+        repository = repository_key(git.url) or str(self._repository(git.url, f"{namespace}/{secret.name}" if secret else ""))
+        return _Source(place, repository, git.ref.selector, min(parse_seconds(git.interval), LONGEST_WAIT_SECONDS))
 
 
 def _claims(body: Mapping[str, Any]) -> list[str]:

@@ -268,6 +268,7 @@ class Roster:
         Raises:
             InternalError: some could not be given up, and are still at work here; all others were. To be called again.
         """
+        self._targets.move_about(time.monotonic())
         left = []
         for owner in [owner for owner in {*self._actors, *self.closing} if not self._replicas.is_mine(owner)]:
             try:

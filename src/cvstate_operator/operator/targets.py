@@ -170,7 +170,7 @@ class Targets:
         """What this cluster is called in labels in others; empty as long as that is not known."""
         self._unnamed = "it was not asked for yet"
         """Why it is not known."""
-        self.rights = Rights(self._account)
+        self.rights = Rights(self._account, client)
         """What accounts may write in this cluster."""
         self._targets: dict[Place, Target] = {}
         self._claims: dict[str, Claims] = {}
@@ -240,6 +240,11 @@ class Targets:
             self._claims[cluster] = Claims(hurry=self._ears.hurry, freed=self._ears.freed)
         return self._claims[cluster]
 
+    def move_about(self, now: float) -> None:
+        """Other replicas came or went (monotonic seconds)."""
+        for claims in self._claims.values():
+            claims.move_about(now)
+
     @property
     def waiting(self) -> int:
         """Objects that wait for their turn to be written, in all clusters."""
@@ -263,7 +268,8 @@ class Targets:
 
     async def close(self) -> None:
         """Close everything."""
-        await asyncio.gather(*(target.close() for target in self._targets.values()), *self._closing, return_exceptions=True)
+        closing = (target.close() for target in self._targets.values())
+        await asyncio.gather(*closing, *self._closing, self.rights.close(), return_exceptions=True)
         self._targets.clear()
 
     # -- opening ---------------------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ class _Claimant:
     """The commit it was last hurried to."""
     patience: float = CATCH_UP_SECONDS
     """How long it may take to come to a commit, seconds."""
+    returns_until: float = 0.0
+    """Of one of another replica: until when it may have to begin anew there, since its replica may be another one (monotonic seconds)."""
 
 
 _NOBODY: Final = _Claimant(0.0)
@@ -70,6 +72,8 @@ class Claims:
     """Have a ClusterState look at its source."""
     freed: Callable[[str, ObjectRef], None] = lambda owner, ref: None
     """Tell a ClusterState that another one would delete an object that it declares; or, if it would delete it itself, that another one declares it now."""
+    state: int = 0
+    """Another number whenever anything that is asked here may be answered otherwise than before."""
     _claimants: dict[str, _Claimant] = field(default_factory=dict)
     """By ApplySet id."""
     _newest: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
@@ -85,6 +89,7 @@ class Claims:
             told: what its status claims.
             returns: whether it had come to a commit already, be it here or elsewhere.
         """
+        self.state += 1
         known = self._claimants.get(owner, _NOBODY)
         self._claimants[owner] = _Claimant(
             now,
@@ -98,6 +103,7 @@ class Claims:
 
     def change(self, owner: str, now: float) -> None:
         """The spec of a ClusterState is another one; until it says what it declares by that, what it declared before stands."""
+        self.state += 1
         if claimant := self._claimants.get(owner):
             claimant.asked, claimant.commit, claimant.patience = now, "", CATCH_UP_SECONDS
 
@@ -112,6 +118,7 @@ class Claims:
 
     def move_away(self, owner: str, now: float) -> None:
         """Another replica has a ClusterState from now on: what it declared here stands until its status tells of that commit, or of a later one."""
+        self.state += 1
         known = self._claimants.get(owner, _NOBODY)
         self._claimants[owner] = _Claimant(
             now,
@@ -122,7 +129,14 @@ class Claims:
             returns=known.returns,
             left_at=known.commit,
             patience=RETURN_SECONDS if known.returns else CATCH_UP_SECONDS,
+            returns_until=now + RETURN_SECONDS,
         )
+
+    def move_about(self, now: float) -> None:
+        """Other replicas came or went: what they have may be another one's by now, and has to begin anew there."""
+        for one in self._claimants.values():
+            if not one.is_here:
+                one.returns_until = now + RETURN_SECONDS
 
     def elsewhere(
         self, owner: str, source: tuple[str, str], commit: str, now: float, *, looks_each: float = 0.0, told: Collection[str] = ()
@@ -137,12 +151,16 @@ class Claims:
             looks_each: how often it looks at the repository by itself, seconds: nobody here can hurry it.
             told: what its status claims.
         """
-        known = self._claimants.setdefault(owner, _Claimant(now, is_here=False))
+        self.state += 1
+        # Of one that was not heard of before: it began anew when this process did, if both replicas were replaced.
+        known = self._claimants.setdefault(owner, _Claimant(now, is_here=False, returns_until=now + RETURN_SECONDS))
         before, told_before = known.source, known.told
         if known.commit and not commit:
             known.asked = now
         known.is_here, known.patience, known.told = False, CATCH_UP_SECONDS + looks_each, frozenset(told)
         known.returns = known.returns or bool(commit)
+        if commit and known.commit not in ("", commit):
+            known.returns_until = 0.0  # it is at work there
         if (known.source, known.commit) != (source, commit):
             known.source, known.commit, known.since = source, commit, now
             # Which commit is the newest, those say who were there: this one may tell of its last one, with a spec that is newer.
@@ -174,6 +192,7 @@ class Claims:
 
     def leave(self, owner: str) -> None:
         """The ClusterState is gone; its objects are orphaned."""
+        self.state += 1
         if known := self._claimants.pop(owner, None):
             self._forget(known.source)
 
@@ -189,13 +208,16 @@ class Claims:
         claimant = self._claimants.get(owner)
         if claimant is None:
             return
+        if claimant.told or refs is not claimant.wanted or (artifact and artifact.commit != claimant.commit):
+            self.state += 1
         claimant.told = ()
         if refs is not claimant.wanted:
             claimant.wanted = refs
             claimant.children = frozenset(_applyset(ref) for ref in refs if ref.group_kind == _KIND)
         if artifact is None or artifact.commit == claimant.commit:
             return
-        before, claimant.source = claimant.source, (artifact.repository, artifact.ref)
+        # Not where it is kept: whoever reads the same repository with another Secret has a directory of his own.
+        before, claimant.source = claimant.source, (artifact.repository_key or artifact.repository, artifact.ref)
         claimant.commit, claimant.since, claimant.patience, claimant.returns = artifact.commit, now, CATCH_UP_SECONDS, True
         if self._newest.get(claimant.source, ("", 0.0))[0] != artifact.commit:
             self._newest[claimant.source] = (artifact.commit, now)
@@ -214,6 +236,20 @@ class Claims:
     def claimants(self, ref: ObjectRef) -> tuple[str, ...]:
         """Who declares the object, sorted, as far as they said so or their status does."""
         return tuple(sorted(owner for owner, one in self._claimants.items() if self._declares(one, ref)))
+
+    def among(self, refs: Collection[ObjectRef], *, but: str) -> dict[ObjectRef, tuple[str, ...]]:
+        """The same for many objects at once, of those that anybody else than `but` declares. Costs by what is declared rather than by objects times ClusterStates."""
+        found: dict[ObjectRef, list[str]] = {}
+        for owner in sorted(self._claimants.keys() - {but}) if refs else ():
+            one = self._claimants[owner]
+            wanted = one.wanted if self._stands(one) else ()
+            fewer, more = (refs, wanted) if len(refs) < len(wanted) else (wanted, refs)
+            declared = {ref for ref in fewer if ref in more}
+            if one.told:
+                declared.update(ref for ref in refs if exchange.is_listed(ref, one.told))
+            for ref in declared:
+                found.setdefault(ref, []).append(owner)
+        return {ref: tuple(owners) for ref, owners in found.items()}
 
     def _declares(self, one: _Claimant, ref: ObjectRef) -> bool:
         return (ref in one.wanted and self._stands(one)) or exchange.is_listed(ref, one.told)
@@ -234,7 +270,11 @@ class Claims:
                 continue
             if not other.commit:
                 waiting = waiting or now < other.asked + (other.patience if other.source == ours.source else CATCH_UP_SECONDS)
-            elif other.source == ours.source and other.commit != newest and now < since + other.patience:
+            elif (
+                other.source == ours.source
+                and other.commit != newest
+                and now < max(since + other.patience, min(since + RETURN_SECONDS, other.returns_until))
+            ):
                 waiting = True
                 if other.hurried != newest:
                     other.hurried = newest

@@ -141,7 +141,9 @@ class PruneStage:
                 continue
             # Each delete takes requests, and others say meanwhile what they declare.
             may_come = self._heirs.may_come(change.ref, self._suspects[change.ref].since, now)
-            if may_come or self._claimant(change.ref) or claims.catch_up(self._owner, now):
+            if not may_come:
+                await self._heirs.ask_again(change.ref)
+            if may_come or self._world.stopped() or self._claimant(change.ref) or claims.catch_up(self._owner, now):
                 self._run_again(now + self._pause(now))
                 continue
             if await self._deleted(change, spec):
@@ -174,8 +176,13 @@ class PruneStage:
     async def _hand_over(self, orders: Orders) -> bool:
         """Let others have what left Git; True if nothing may be deleted yet, since one of them may come to declare it."""
         index, now = self._world.index, self._world.clock.monotonic()
-        index.let_go(self._owner, self.pruning.free)
-        for ref in () if orders.block(WindowAction.PRUNE) else self.pruning.handed_over:
+        handed_over = () if orders.block(WindowAction.PRUNE) else self.pruning.handed_over
+        for ref in handed_over:
+            if self._heirs.is_idle(ref):
+                await self._heirs.ask_again(ref)
+        # What is given to another replica is nobody's here: whoever took it would write beside the one that has it by then.
+        index.let_go(self._owner, [ref for ref in self.pruning.free if not self._heirs.asker(ref)])
+        for ref in handed_over:
             if (live := index.get(ref)) and not self._world.stopped():
                 await self._pass_on(ref, live)
         is_waiting = bool(self.pruning.doomed) and index.claims.catch_up(self._owner, now)

@@ -88,10 +88,11 @@ class TeardownStage:
             kind, error = next(iter(self._observe.blind.items()))
             left = tuple(going) or (ObjectRef(kind.group, kind.kind, "", ""),)
             return Departure(left, f"{kind} cannot be seen: {error.message}", kept, isinstance(error, _OUT_OF_REACH))
-        if not going:
+        unsure = self._heirs.unasked
+        if not going and not unsure:
             return Departure((), "", kept)
-        if index.claims.catch_up(self._owner, now) or not self._is_agreed(now) or self._may_be_claimed(going, now):
-            return Departure(tuple(sorted(going)), "a second look, and other ClusterStates that may come to declare them", kept)
+        if not going or index.claims.catch_up(self._owner, now) or not self._is_agreed(now) or self._may_be_claimed(going, now):
+            return Departure(tuple(sorted(going)) or unsure, "a second look, and other ClusterStates that may come to declare them", kept)
         if block := orders.block(WindowAction.PRUNE):
             return Departure(tuple(sorted(going)), block.message, kept)
         last = max(_change(ref, live).wave for ref, live in going.items())
@@ -113,6 +114,8 @@ class TeardownStage:
         """Delete these, or give them away; returns what went wrong with the first that could not be, for people, and whether it was all refused."""
         problem, tried, refused = "", 0, 0
         for ref, live in sorted(doomed.items()):
+            if not live.terminating:
+                await self._heirs.ask_again(ref)
             if live.terminating or self._world.stopped():
                 continue
             # Each takes requests, and others say meanwhile what they declare.

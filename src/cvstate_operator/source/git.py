@@ -24,6 +24,7 @@ from cvstate_operator.source.address import check_url
 from cvstate_operator.source.attempts import Attempts, HeldUpError
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.questions import Demand, Line, Look, Want
+from cvstate_operator.source.repository_key import repository_key
 
 CONCURRENT_READERS: Final = 4
 """Child processes at a time that only read the cache; each keeps a core busy. A quarter of all, where memory allows few."""
@@ -324,6 +325,7 @@ class GitSources:
             fetched_at=datetime.now(UTC),
             signed_by=answer["signed_by"],
             verified_with=_verified_with(git, access),
+            repository_key=repository_key(git.url),
         )
         if git.verify:
             self._verified[found.repository, found.verified_with] = (found.commit, asyncio.get_running_loop().time())

@@ -611,6 +611,37 @@ async def test_who_names_no_account_where_one_is_required_may_have_nothing(tmp_p
     assert asked == ["team/weak", "team/strong"]
 
 
+UNREADABLE = {"interval": "never"}
+
+
+@pytest.mark.parametrize("whose", ["ours", "another replica's"])
+async def test_what_one_claims_whose_spec_was_never_read_stands_and_nobody_takes_it_for_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """It could be read when it claimed that; since then it was edited, or a new version of the operator reads more strictly, and this process is a new one."""
+    monkeypatch.setattr("cvstate_operator.operator.targets.Client", Closing)
+    replicas = Shared()
+    replicas.mine = True
+    roster = make(tmp_path, monkeypatch, replicas)
+    giver = stated(1, 1, serviceAccountName="applier")
+    giver["metadata"] = {**giver["metadata"], "name": "giver", "uid": "g"}
+    roster.observed(giver)
+    (giving,) = roster._actors
+    replicas.mine = whose == "ours"
+    roster.observed(conflicting(2, 2, serviceAccountName="weak", **UNREADABLE))
+    (owner,) = claimants(roster)
+    assert await roster.may_have(giving, owner, CONFIG_MAP, WANTED)
+
+    async def may_patch(account: str, resource: ApiResource, ref: ObjectRef) -> bool:
+        return False
+
+    monkeypatch.setattr(roster._targets.rights, "may_patch", may_patch)
+    roster.observed(conflicting(3, 3, serviceAccountName="weak"))
+    assert not await roster.may_have(giving, owner, CONFIG_MAP, WANTED), "it is known whom to ask about now"
+    roster.observed(conflicting(4, 4, serviceAccountName="strong", **UNREADABLE))
+    assert not await roster.may_have(giving, owner, CONFIG_MAP, WANTED), "what was read last counts"
+
+
 async def test_one_of_another_replica_that_is_about_another_cluster_now_has_no_say_in_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

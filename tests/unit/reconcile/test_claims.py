@@ -4,6 +4,9 @@ Aspects: who declares what · what is free · waiting for those who read the sam
 a status · a restart · a move to another replica, and back.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from cvstate_operator.api.names import CLUSTER_STATE, CLUSTER_STATES, GROUP, VERSION
@@ -14,7 +17,7 @@ from tests.unit.builders import SECRET, artifact, ref
 
 CHILD = ref("child", of=ApiResource(Gvk(GROUP, VERSION, CLUSTER_STATE), CLUSTER_STATES, True))
 CHILD_ID = applyset_id(name="child", namespace="default", kind=CLUSTER_STATE, group=GROUP)
-A, B = ref("a"), ref("b")
+A, B, SECRET_REF = ref("a"), ref("b"), ref("c", of=SECRET)
 OLD, NEW = artifact("1" * 40), artifact("2" * 40)
 LATE = 100.0
 
@@ -40,6 +43,38 @@ def test_who_declares_an_object_is_known_by_what_was_said_last(claims: Claims) -
     assert claims.claimants(A) == ("one", "two")
     claims.want("one", set(), NEW, LATE)
     assert claims.claimants(A) == ("two",)
+
+
+def test_who_declares_many_objects_is_the_same_as_who_declares_each_of_them(claims: Claims) -> None:
+    claims.want("two", {A, B, SECRET_REF}, OLD, LATE)
+    claims.elsewhere("far", ("another", "main"), "3" * 40, LATE, told=["ConfigMap/default/*"])
+    claims.move_away("one", LATE)
+    many = [A, B, SECRET_REF, ref("nobody's", of=SECRET)]
+    each = {one: tuple(owner for owner in claims.claimants(one) if owner != "two") for one in many}
+    assert claims.among(many, but="two") == {one: owners for one, owners in each.items() if owners} == {A: ("far", "one"), B: ("far",)}
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        pytest.param(lambda claims: claims.want("one", {A, B}, OLD, LATE), id="another set"),
+        pytest.param(lambda claims: claims.want("one", claims._claimants["one"].wanted, NEW, LATE), id="another commit"),
+        pytest.param(lambda claims: claims.join("three", LATE, told=["ConfigMap/default/a"]), id="a newcomer"),
+        pytest.param(lambda claims: claims.move_away("two", LATE), id="one that moves away"),
+        pytest.param(lambda claims: claims.leave("one"), id="one that goes"),
+        pytest.param(lambda claims: claims.elsewhere("far", ("r", "main"), "", LATE), id="a status of another replica"),
+    ],
+)
+def test_what_was_found_is_out_of_date_once_somebody_says_something_else(claims: Claims, say: Callable[[Claims], object]) -> None:
+    before = claims.state
+    say(claims)
+    assert claims.state != before
+
+
+def test_what_was_found_holds_while_a_pass_says_the_same_again(claims: Claims) -> None:
+    before = claims.state
+    claims.want("one", claims._claimants["one"].wanted, OLD, LATE)
+    assert claims.state == before
 
 
 def test_what_is_let_go_is_free_until_it_is_declared_again(claims: Claims) -> None:
@@ -150,9 +185,40 @@ def test_who_is_gone_or_never_joined_has_no_say(claims: Claims) -> None:
 def test_one_elsewhere_that_is_behind_is_waited_for_as_long_as_it_takes_to_look(claims: Claims) -> None:
     claims.want("one", set(), NEW, LATE)
     claims.want("two", {B}, NEW, LATE)
-    claims.elsewhere("three", (OLD.repository, OLD.ref), OLD.commit, LATE, looks_each=60.0)
+    for commit in ("3" * 40, OLD.commit):  # it is at work
+        claims.elsewhere("three", (OLD.repository, OLD.ref), commit, LATE, looks_each=60.0)
     assert claims.catch_up("one", LATE + CATCH_UP_SECONDS + 59)
     assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS + 61)
+
+
+@pytest.mark.parametrize("how", ["first heard of", "handed over", "replicas came or went"])
+def test_one_elsewhere_that_may_have_to_begin_anew_is_waited_for_longer_and_not_for_ever(claims: Claims, how: str) -> None:
+    """As when all replicas are replaced: it has to settle, to clone and to render among many before it comes to the commit."""
+    source = (OLD.repository, OLD.ref)
+    if how == "handed over":
+        claims.join("three", 0.0)
+        claims.want("three", {B}, OLD, 0.0)
+        claims.move_away("three", LATE)
+    for commit in ("3" * 40, OLD.commit) if how == "replicas came or went" else (OLD.commit,):
+        claims.elsewhere("three", source, commit, LATE, looks_each=60.0)
+    if how == "replicas came or went":
+        claims.move_about(LATE)
+    claims.want("one", set(), NEW, LATE)
+    claims.want("two", {B}, NEW, LATE)
+    assert claims.catch_up("one", LATE + RETURN_SECONDS - 1)
+    assert not claims.catch_up("one", LATE + RETURN_SECONDS + 1)
+    claims.elsewhere("three", source, NEW.commit, LATE, looks_each=60.0)
+    assert not claims.catch_up("one", LATE + CATCH_UP_SECONDS)
+
+
+def test_who_reads_the_same_repository_with_another_secret_is_waited_for_too(claims: Claims, hurried: list[str]) -> None:
+    mine, theirs = (replace(NEW, repository=f"/{one}", repository_key="git.example.com/shop") for one in ("mine", "theirs"))
+    claims.want("one", {A}, replace(mine, commit="3" * 40), LATE)
+    claims.want("two", {B}, replace(theirs, commit="3" * 40), LATE)
+    claims.want("one", set(), mine, LATE)
+    assert (claims.catch_up("one", LATE), hurried) == (True, ["two"])
+    claims.want("two", {A, B}, theirs, LATE)
+    assert (claims.catch_up("one", LATE), claims.claimants(A)) == (False, ("two",))
 
 
 def test_one_elsewhere_that_came_to_the_commit_is_not_waited_for(claims: Claims) -> None:

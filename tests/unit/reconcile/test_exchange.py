@@ -18,6 +18,7 @@ from cvstate_operator.objects.ownership import PART_OF_LABEL
 from cvstate_operator.reconcile import exchange
 from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS, RETURN_SECONDS
 from cvstate_operator.reconcile.exchange import Operations
+from cvstate_operator.reconcile.heirs import ASKED_SECONDS
 from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, OWNER, RIVAL, body, ref
 from tests.unit.reconcile.fakes import Stage, spec
 
@@ -222,6 +223,21 @@ async def test_what_somebody_elsewhere_asked_for_is_given_and_not_deleted(having
     assert not any(verb == "delete" for verb, _ in having.cluster.writes)
 
 
+async def test_what_is_given_to_another_replica_is_let_go_to_nobody_of_ours(having: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever took it here would write beside the one that it was given to."""
+    here, claims = "applyset-of-one-here-v1", having.index.claims
+    claims.join(here, 0.0)
+    claims.want(here, {ref("b")}, None, 0.0)
+    told_free: list[str] = []
+    monkeypatch.setattr(claims, "freed", lambda owner, ref: told_free.append(owner))
+    mark(having)
+    having.git.commit(A)
+    told(having, str(ref("b")))
+    await quiet(having)
+    assert (owner(having, "b"), claims.is_free(ref("b"), OWNER)) == (RIVAL, False)
+    assert here not in told_free
+
+
 async def test_a_mark_that_stands_before_the_status_says_why_keeps_the_object_for_that_moment(having: Stage) -> None:
     mark(having)
     having.git.commit(A)
@@ -318,7 +334,7 @@ async def test_one_elsewhere_that_never_comes_keeps_nothing_alive(having: Stage)
     assert having.git.head
     having.index.claims.elsewhere(RIVAL, (having.git.head.repository, having.git.head.ref), "1" * 40, having.clock.seconds)
     await having.settle(await having.run())
-    having.clock.seconds += CATCH_UP_SECONDS + 1
+    having.clock.seconds += RETURN_SECONDS + 1  # it may have begun anew when it was first heard of
     await having.run()
     assert having.names() == {"a"}
 
@@ -394,6 +410,7 @@ async def test_whose_right_comes_back_is_asked_again(having: Stage) -> None:
     await quiet(having)
     assert "prune.enabled" in having.message("Ready")
     having.powerless.clear()
+    having.clock.seconds += ASKED_SECONDS
     await having.run(full=True)
     assert f"kept by ClusterState {RIVAL}" in having.message("Ready")
 

@@ -122,7 +122,7 @@ class Party(Stage):
             status=self.status,
             generation=1,
         )
-        self.busy = world.random.choice((0, 0, 5, 10)) if self.status else 0
+        self.busy = world.random.choice((0, 0, 5, 10, 30)) if self.status else 0
         claims.join(self.owner, self.clock.seconds, source=world.source, told=self.status.get("claims") or (), returns=bool(self.status))
 
     def _world(self) -> Any:
@@ -205,6 +205,7 @@ class World:
         """A replica starts anew: it hears of everybody's status, and takes up what is its own."""
         name = self.random.choice(REPLICAS)
         self.claims[name] = Claims(freed=self._freed)
+        self._members_changed()
         self.unheard = [one for one in self.unheard if one[0] != name]
         for owner, party in self.parties.items():
             if party.replica == name:
@@ -216,9 +217,15 @@ class World:
         """A ClusterState comes to the other replica; each hears of that by itself."""
         party = self.random.choice(list(self.parties.values()))
         before, party.replica = party.replica, next(name for name in REPLICAS if name != party.replica)
+        self._members_changed()
         self.claims[before].move_away(party.owner, self.clock.seconds)
         self.unheard = [one for one in self.unheard if one[:2] != (party.replica, party.owner)]
         party.begin()
+
+    def _members_changed(self) -> None:
+        """As the Leases tell every replica when one ends or begins."""
+        for claims in self.claims.values():
+            claims.move_about(self.clock.seconds)
 
     def hear(self, replica: str, owner: str, status: dict[str, Any]) -> None:
         commit = str(status.get("lastAttemptedRevision") or "").rpartition(":")[2]
@@ -275,7 +282,7 @@ async def test_whatever_happens_nothing_is_lost_and_nothing_is_kept_for_ever(see
         party.spec = spec()
         party.resumed_at = world.commits
     world.commit(is_clear=True)
-    for _ in range(15):
+    for _ in range(45):  # some have much else to do before
         await world.round()
     world.clock.seconds += RETURN_SECONDS
     for _ in range(8):
