@@ -393,6 +393,9 @@ def test_a_server_that_means_harm_fills_nobody_s_memory_and_stops_nobody(remotes
         assert server.asked, remotes.home.condition(HOME, names[0])
         for name in names:
             remotes.home.api.delete(f"{CLUSTER_STATES.format(HOME)}/{name}")
+        for name in names:  # or they would connect again while the server ends
+            path = f"{CLUSTER_STATES.format(HOME)}/{name}"
+            until("it is gone", lambda path=path: remotes.home.api.get(path) is None)
     assert most < HARM_BYTES, f"{most / 2**20:.0f} MiB"
 
 

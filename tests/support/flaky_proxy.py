@@ -44,8 +44,9 @@ class FlakyProxy:
         self._started.set_result((asyncio.get_running_loop(), end))
         await end.wait()
         server.close()
-        await self._cut()
-        await asyncio.sleep(0.1)  # until the transports have closed their sockets
+        for _ in range(2):  # one that was being made at first is cut the second time
+            await self._cut()
+            await asyncio.sleep(0.2)  # until the transports have closed their sockets
 
     async def _cut(self) -> int:
         cut = len(self._writers)

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -65,6 +66,7 @@ async def generous(request: web.Request) -> web.StreamResponse:
     return web.json_response({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": items})
 
 
+@lru_cache(maxsize=1)
 def _packed() -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     return b"".join([*(packer.compress(_PIECE) for _ in range(MOST_BYTES // len(_PIECE))), packer.flush()])
@@ -96,13 +98,17 @@ class HostileCluster(LoopbackServer):
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, HOST, self.port, ssl_context=self._tls).start()
+            site = web.TCPSite(runner, HOST, self.port, ssl_context=self._tls)
+            await site.start()
             self.port = runner.addresses[0][1]
             self._bound.set()
             await self._stopped.wait()
+            await site.stop()
+            for _ in range(3):  # also those that were being made when it stopped
+                for line in [*self._lines, *(one.transport for one in runner.server.connections if one.transport)] if runner.server else ():
+                    line.abort()  # to close one takes as long as the other end likes
+                await asyncio.sleep(0.3)
         finally:
-            for line in self._lines:  # to close one takes as long as the other end likes
-                line.abort()
             await runner.cleanup()
             await asyncio.sleep(0.1)
 
