@@ -33,6 +33,9 @@ from cvstate_operator.objects.live import Live
 from cvstate_operator.objects.ownership import PART_OF_LABEL
 from cvstate_operator.plan.changes import Action, Change
 
+AGREEING_SECONDS: Final = 2.0
+"""Between the first look that finds an object to be superfluous, or one who declares it to have no right to it, and what is done about that (S3 of RELIABILITY: two observations that
+agree)."""
 EMPTY: Final = "the commit declares no objects at all; correct spec.source.git.path, delete the ClusterState, or set spec.prune.allowEmpty if it is meant"
 """Why nothing is deleted by an empty commit, and what to do: far more often it is a mistake than a wish."""
 UNCERTAIN: Final = (

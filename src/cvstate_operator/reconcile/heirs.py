@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from cvstate_operator.objects.identity import ObjectRef
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 from cvstate_operator.reconcile import exchange
 from cvstate_operator.reconcile.ports import World
 
 NOBODY: Final = ""
 LOOK_SECONDS: Final = 1.0
 """How long one look asks, and one request more: some hundred objects that are refused each by its name. What is known from a moment ago costs nothing."""
-AGREEING_SECONDS: Final = 2.0
-"""Between the first refusal and what is done about it (S3 of RELIABILITY: two observations that agree)."""
 ASKED_SECONDS: Final = 60.0
 """How long nobody asks again who was refused, unless something is to be done about it."""
 
@@ -120,12 +119,14 @@ class Heirs:
                 self._answers[claimant, ref] = _Answer(may, before.since if before and before.may == may else now, now)
 
     def _of(self, ref: ObjectRef) -> tuple[str, ...]:
-        refused = self._refused(ref)
-        return tuple(claimant for claimant in self._claimants(ref) if claimant not in refused)
+        return tuple(claimant for claimant in self._claimants(ref) if not self._is_refused(claimant, ref))
 
     def _refused(self, ref: ObjectRef) -> tuple[str, ...]:
-        answers = self._answers
-        return tuple(claimant for claimant in self._claimants(ref) if (answer := answers.get((claimant, ref))) and not answer.may)
+        return tuple(claimant for claimant in self._claimants(ref) if self._is_refused(claimant, ref))
+
+    def _is_refused(self, claimant: str, ref: ObjectRef) -> bool:
+        answer = self._answers.get((claimant, ref))
+        return answer is not None and not answer.may
 
     def _claimants(self, ref: ObjectRef) -> tuple[str, ...]:
         """One object after the other costs by all ClusterStates for each, so what the look found is used as long as nobody said anything since."""

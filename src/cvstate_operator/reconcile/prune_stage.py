@@ -15,7 +15,7 @@ from cvstate_operator.plan import adoption, backoff, prune
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.consent import Item
 from cvstate_operator.plan.desired import Desired
-from cvstate_operator.plan.prune import PruneGuard, Pruning
+from cvstate_operator.plan.prune import AGREEING_SECONDS, PruneGuard, Pruning
 from cvstate_operator.reconcile import exchange
 from cvstate_operator.reconcile.heirs import Heirs
 from cvstate_operator.reconcile.ledger import Ledger
@@ -30,8 +30,6 @@ WAITING_SHARE: Final = 1 / 40
 """The same later, as a share of how long it has waited already: every quarter of a second for ten seconds, every 15 s after ten minutes."""
 HANDED_OVER_SECONDS: Final = 10.0
 """How often it looks whether who declares an object still does; that it was taken over is told by an event."""
-AGREEING_SECONDS: Final = 2.0
-"""Between the first look that finds an object to be superfluous and the one that deletes it (S3 of RELIABILITY: two observations that agree)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +92,9 @@ class PruneStage:
         self.again_at = None
         block = orders.block(WindowAction.PRUNE)
         members = self._world.index.members(self._owner)
-        await self._heirs.look([ref for ref in members if ref not in wanted.objects])
-        self.leaving = tuple(sorted((ref, live.leaving) for ref, live in members.items() if live.terminating and ref not in wanted.objects))
+        superfluous = {ref: live for ref, live in members.items() if ref not in wanted.objects}
+        await self._heirs.look(superfluous)
+        self.leaving = tuple(sorted((ref, live.leaving) for ref, live in superfluous.items() if live.terminating))
         self.pruning = prune.decide(
             members,
             wanted.objects,

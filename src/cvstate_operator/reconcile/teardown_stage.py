@@ -16,12 +16,12 @@ from cvstate_operator.objects.live import Live
 from cvstate_operator.plan import prune
 from cvstate_operator.plan.changes import Action, Change
 from cvstate_operator.plan.desired import Desired
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 from cvstate_operator.reconcile import exchange, wording
 from cvstate_operator.reconcile.heirs import Heirs
 from cvstate_operator.reconcile.observe_stage import ObserveStage
 from cvstate_operator.reconcile.orders import Orders
 from cvstate_operator.reconcile.ports import World
-from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 
 AGAIN_SECONDS: Final = 2.0
 """How often it looks whether what stood in its way is gone; that an object is gone is told by an event."""

@@ -24,13 +24,13 @@ def test_requests_are_counted_by_sort():
     assert found == {"get /openapi/v3": 1, "patch clusterstates/status": 1, "patch configmaps": 2, "patch configmaps dry-run": 1}
 
 
-BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
+BURN = "import time\nwhile time.process_time() < 0.3: pass\n"  # 0.3 s, of which the system accounts whole ticks of 10 ms of user and of system time
 
 
 def test_the_time_of_a_child_that_has_ended_stays_with_its_parent():
     before = count.cpu_seconds([os.getpid()])
     subprocess.run([sys.executable, "-c", BURN], check=True)
-    assert count.cpu_seconds([os.getpid()]) - before >= 0.29
+    assert count.cpu_seconds([os.getpid()]) - before >= 0.25
 
 
 def test_time_and_memory_of_a_child_that_runs_belong_to_its_parent():
@@ -41,8 +41,8 @@ def test_time_and_memory_of_a_child_that_runs_belong_to_its_parent():
         assert child.stdout
         child.stdout.readline()
         both, alone = count.memory([os.getpid()]), count.memory([child.pid])
-        assert count.cpu_seconds([os.getpid()]) - before >= 0.29
-        assert count.cpu_seconds([child.pid]) >= 0.29
+        assert count.cpu_seconds([os.getpid()]) - before >= 0.25
+        assert count.cpu_seconds([child.pid]) >= 0.25
         child.kill()
     assert both.pss - mine.pss >= 45_000_000
     assert alone.rss >= alone.pss >= 50_000_000

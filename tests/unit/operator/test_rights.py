@@ -12,7 +12,7 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.operator import rights
 from cvstate_operator.operator.rights import DOUBT_SECONDS, KEPT_SECONDS, REFUSED_SECONDS, Rights
-from cvstate_operator.reconcile import heirs
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 from tests.unit.builders import CONFIG_MAP, CRD, DEPLOYMENT, ref
 
 OWN = ""
@@ -116,7 +116,7 @@ async def test_two_looks_that_have_to_agree_on_a_refusal_are_two_questions(serve
     server.allowed.add(("team/applier", "configmaps", ""))
     assert not await asking.may_patch("team/applier", CONFIG_MAP, ref("a"))
     assert len(server.asked) == asked, "one look asks once"
-    now[0] += heirs.AGREEING_SECONDS - REFUSED_SECONDS  # as late as the first of them may have learnt it from somebody else's question
+    now[0] += AGREEING_SECONDS - REFUSED_SECONDS  # as late as the first of them may have learnt it from somebody else's question
     assert await asking.may_patch("team/applier", CONFIG_MAP, ref("a"))
 
 

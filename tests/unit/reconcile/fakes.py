@@ -22,12 +22,12 @@ from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 from cvstate_operator.reconcile import events, plan_report, report
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
 from cvstate_operator.reconcile.ports import Consents, ParentMetadata, Server, World
-from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 from cvstate_operator.reconcile.source_stage import News
 from cvstate_operator.reconcile.stages import Identity
 from cvstate_operator.vital import saved

@@ -11,8 +11,8 @@ import pytest
 from cvstate_operator import errors
 from cvstate_operator.objects.identity import ApiResource
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 from cvstate_operator.reconcile.outcome import Outcome
-from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
 from tests.unit.builders import CONFIG_MAP, STATEFUL_SET, body, ref
 from tests.unit.reconcile.fake_cluster import FakeCluster
 from tests.unit.reconcile.fakes import Stage, actions, spec

@@ -9,9 +9,9 @@ import pytest
 from cvstate_operator.api.names import CLAIMED_BY
 from cvstate_operator.objects.identity import ApiResource, ObjectRef
 from cvstate_operator.objects.ownership import PART_OF_LABEL
-from cvstate_operator.reconcile import heirs, prune_stage
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 from cvstate_operator.reconcile.claims import CATCH_UP_SECONDS
-from cvstate_operator.reconcile.heirs import AGREEING_SECONDS, ASKED_SECONDS, LOOK_SECONDS, Heirs
+from cvstate_operator.reconcile.heirs import ASKED_SECONDS, LOOK_SECONDS, Heirs
 from tests.unit.builders import CONFIG_MAP, OWNER, RIVAL, body, ref
 from tests.unit.reconcile.fakes import Stage, spec
 
@@ -47,10 +47,6 @@ def label(stage: Stage) -> tuple[str, str]:
     """Whose B is, and whose mark it bears."""
     meta = stage.cluster.objects[ref("b")]["metadata"]
     return meta["labels"][PART_OF_LABEL], meta["annotations"].get(CLAIMED_BY, "")
-
-
-def test_a_refusal_has_to_stand_as_long_as_whatever_else_two_looks_agree_on() -> None:
-    assert heirs.AGREEING_SECONDS == prune_stage.AGREEING_SECONDS
 
 
 async def test_whose_right_comes_between_two_looks_keeps_the_object(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from cvstate_operator.cli.demo.application import Body, Key
 from cvstate_operator.cli.demo.findings import NotSeenError, Seen, duration
 from cvstate_operator.cli.demo.observer import Sight
 from cvstate_operator.cli.demo.stage import Stage
-from cvstate_operator.reconcile.prune_stage import AGREEING_SECONDS
+from cvstate_operator.plan.prune import AGREEING_SECONDS
 
 HELD_SECONDS: Final = AGREEING_SECONDS + 0.5
 """How long nothing may be deleted for the prune to count as held: longer than one takes that is not."""
