@@ -5,6 +5,7 @@ set is incomplete, and nothing may be pruned by it.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -49,6 +50,11 @@ class Desired:
     def kinds(self) -> frozenset[GroupKind]:
         """Of all objects."""
         return frozenset(gvk.group_kind for gvk in self.resources)
+
+    @cached_property
+    def numbers(self) -> Mapping[GroupKind, int]:
+        """How many objects there are of each kind."""
+        return Counter(ref.group_kind for ref in self.objects)
 
     @cached_property
     def namespaces(self) -> Mapping[GroupKind, frozenset[str]]:

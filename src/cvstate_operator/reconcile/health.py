@@ -137,7 +137,8 @@ class HealthStage:
             desired = wanted.objects if wanted else {}
             unready = {ref: found for ref, found in self._index.readiness.unready_of(self._owner).items() if ref in desired}
             if wanted is not self._wanted or gone != self._missing or self._version is None or version[1] != self._version[1]:
-                self._declared = Counter(ref.group_kind for ref in self._index.present(self._owner, desired, or_in=gone))
+                absent = Counter(ref.group_kind for ref in self._index.absent(self._owner, desired) if ref not in gone)
+                self._declared = Counter(wanted.numbers) - absent if wanted else {}
             self._version, self._wanted, self._missing = version, wanted, gone
             self._note(desired, unready, now)
             if wanted is not None and not blind:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import filterfalse
 from typing import Any
 
 import orjson
@@ -116,10 +117,10 @@ class LiveIndex:
         """Namespaces in which an ApplySet has members; those that are only declared are not among them, since anybody may declare anything."""
         return frozenset(ref.namespace for ref in self._members.get(owner, ()) if ref.namespace)
 
-    def present(self, owner: str, refs: Iterable[ObjectRef], *, or_in: Collection[ObjectRef] = ()) -> Iterator[ObjectRef]:
-        """Of these objects, the members of an ApplySet, and those that are in another collection."""
+    def absent(self, owner: str, refs: Iterable[ObjectRef]) -> Iterator[ObjectRef]:
+        """Of these objects, those that are no members of an ApplySet."""
         members: Collection[ObjectRef] = self._members.get(owner, ())
-        return (ref for ref in refs if ref in members or ref in or_in)
+        return filterfalse(members.__contains__, refs)
 
     def count(self, owner: str) -> int:
         """Number of members of an ApplySet."""

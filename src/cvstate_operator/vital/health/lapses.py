@@ -53,6 +53,8 @@ class Lapses:
             found: what it says of itself; None: it lacks nothing.
             now: UTC.
         """
+        if (found is None or found.is_well) and self._is_settling(ref, now):
+            return False
         was = self._counted(ref)
         self._catch_up(ref, found, now)
         before = self._before(ref, now)
@@ -187,6 +189,11 @@ class Lapses:
     def _counted(self, ref: ObjectRef) -> tuple[Level, bool]:
         lapse = self._lapses.get(ref)
         return (lapse.level, lapse.is_known) if lapse else (Level.READY, True)
+
+    def _is_settling(self, ref: ObjectRef, now: datetime) -> bool:
+        """Whether an object was well when it was looked at last, not for long enough: as long as it stays so, only time changes that."""
+        lapse = self._lapses.get(ref)
+        return lapse is not None and lapse.is_known and lapse.ready_at is not None and now < lapse.ready_at + SETTLE
 
     def _before(self, ref: ObjectRef, now: datetime) -> Lapse | None:
         """What was known of an object until now, also by an earlier process."""
