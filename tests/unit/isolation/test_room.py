@@ -134,6 +134,15 @@ async def test_what_was_written_counts_and_what_is_too_much_goes() -> None:
     assert room.used_bytes("shelf") == 90
 
 
+async def test_as_long_as_there_is_room_nobody_is_asked_what_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every render asks for room, and what is in use is known to ClusterStates alone: all of them together would ask with the square of their number."""
+    shelf = Shelf(used=100)
+    room = room_of(shelf)
+    await room.survey()
+    monkeypatch.setattr(Shelf, "spared", lambda self: pytest.fail("asked"))
+    room.require()
+
+
 async def test_when_all_is_in_use_nothing_more_is_rendered() -> None:
     shelf = Shelf(used=101)
     room = room_of(shelf)

@@ -125,6 +125,17 @@ def test_a_lapse_tells_since_when_and_whether_it_ever_was_ready() -> None:
     assert (lapse.since, lapse.reason, lapse.message) == (NOW, "CrashLoop", "container main crashes")
 
 
+@pytest.mark.parametrize("well", [None, READY])
+def test_what_is_well_and_settles_is_noted_once(well: Readiness | None) -> None:
+    lapses = lived((0, ROLLING), (10, well))
+    settling = lapses.of(WEB)
+    assert settling
+    assert not lapses.note(WEB, well, later(11))
+    assert lapses.of(WEB) is settling, "nothing is made anew"
+    lapses.note(WEB, well, later(10 + SETTLE_SECONDS))
+    assert lapses.of(WEB) is None
+
+
 # -- what ends it --------------------------------------------------------------------------------------------------
 
 
