@@ -22,8 +22,10 @@ from cvstate_operator.objects.manifest import Body, BodyRef, Manifest, Origin
 from cvstate_operator.objects.problem import Problem
 from cvstate_operator.objects.recipe import Recipe
 from cvstate_operator.plan.changes import Action
+from cvstate_operator.plan.desired import Desired
 from cvstate_operator.plan.prune import AGREEING_SECONDS
 from cvstate_operator.reconcile import events, plan_report, report
+from cvstate_operator.reconcile.decide_stage import DecideStage, Decision
 from cvstate_operator.reconcile.live_index import LiveIndex
 from cvstate_operator.reconcile.outcome import Outcome
 from cvstate_operator.reconcile.pipeline import Pipeline
@@ -473,3 +475,18 @@ def states(outcome: Outcome) -> dict[str, str]:
 def left(outcome: Outcome) -> Iterable[str]:
     """Names of objects that left Git and are not deleted since something is in doubt."""
     return [ref.name for ref in outcome.pruning.held]
+
+
+async def decide_anew(stage: DecideStage, wanted: Desired, *refs: ObjectRef) -> Decision:
+    """Decide on these objects, with nothing that would hold them back."""
+    return await stage.decide(
+        wanted,
+        refs,
+        lambda ref: None,
+        rules="",
+        block=None,
+        is_accepted=True,
+        pending=(),
+        left_as_is=lambda ref: False,
+        retry_all=True,
+    )

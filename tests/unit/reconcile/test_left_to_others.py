@@ -16,7 +16,7 @@ from cvstate_operator.reconcile.decide_stage import DecideStage
 from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.ledger import Ledger
 from tests.unit.builders import OWNER, RIVAL, body, ref
-from tests.unit.reconcile.fakes import Stage, spec
+from tests.unit.reconcile.fakes import Stage, decide_anew, spec
 
 THIRD = "applyset-of-a-third-v1"
 A = body("a", data={"colour": "blue"})
@@ -158,17 +158,7 @@ async def test_who_only_asks_what_would_be_done_takes_nothing(here: Stage) -> No
     here.cluster.restore(live(here) | {"metadata": live(here)["metadata"] | {"labels": {PART_OF_LABEL: RIVAL}}})
     here.cluster.writes.clear()
     assert here.pipeline._stages.place.desired
-    await asked.decide(
-        here.pipeline._stages.place.desired,
-        [ref("b")],
-        lambda ref: None,
-        rules="",
-        block=None,
-        is_accepted=True,
-        pending=(),
-        left_as_is=lambda ref: False,
-        retry_all=True,
-    )
+    await decide_anew(asked, here.pipeline._stages.place.desired, ref("b"))
     assert here.cluster.writes == []
 
 

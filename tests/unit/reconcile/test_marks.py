@@ -14,7 +14,7 @@ from cvstate_operator.reconcile.decide_stage import DecideStage
 from cvstate_operator.reconcile.drift_stage import DriftStage
 from cvstate_operator.reconcile.ledger import Ledger
 from tests.unit.builders import OWNER, RIVAL, body, ref
-from tests.unit.reconcile.fakes import Stage
+from tests.unit.reconcile.fakes import Stage, decide_anew
 
 LOWER, HIGHER = "applyset-A-v1", "applyset-z-v1"
 A, B = (body(name, data={"colour": "blue"}) for name in "ab")
@@ -136,16 +136,6 @@ async def test_however_many_want_it_they_come_to_rest(wanting: Stage, order: tup
     for _ in range(4):
         wanting.cluster.writes.clear()
         for claimant in claimants:
-            await claimant.decide(
-                wanted,
-                [ref("b")],
-                lambda ref: None,
-                rules="",
-                block=None,
-                is_accepted=True,
-                pending=(),
-                left_as_is=lambda ref: False,
-                retry_all=True,
-            )
+            await decide_anew(claimant, wanted, ref("b"))
         writes.append(len(wanting.cluster.writes))
     assert (claimed_by(wanting), writes[0] <= len(order), writes[1:]) == (LOWER, True, [0, 0, 0])
