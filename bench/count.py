@@ -47,10 +47,15 @@ def by_sort(requests: Iterable[Request]) -> dict[str, int]:
 
 
 def writes(requests: Mapping[str, int], resources: Collection[str]) -> int:
-    """Return how many of these requests, as `by_sort` has them, wrote objects of these resources, their subresources too; dry runs do not count."""
+    """Return how many of these requests, as `by_sort` has them, wrote objects of these resources, their subresources too; dry runs do not count.
+
+    ``deployments/status`` means that subresource alone.
+    """
     sorts = ((sort.split(" "), number) for sort, number in requests.items())
     return sum(
-        number for (verb, *rest), number in sorts if verb in WRITE_VERBS and len(rest) == 1 and rest[0].partition("/")[0] in resources
+        number
+        for (verb, *rest), number in sorts
+        if verb in WRITE_VERBS and len(rest) == 1 and not {rest[0], rest[0].partition("/")[0]}.isdisjoint(resources)
     )
 
 

@@ -115,6 +115,7 @@ ROWS: Final[Mapping[str, Sequence[Row]]] = {
         Row("one_seconds", "commit to one → applied, median", "s"),
         Row("all_seconds", "commit to all → last object right", "s"),
         Row("status_writes_per_unit", "status writes per declaring object, cold"),
+        Row("unit_writes_per_unit", "all writes to it, cold: status, finalizer, annotations"),
         Row("one_status_writes_per_unit", "status writes per declaring object, commit to one"),
         Row("requests_per_object", "requests per object, cold"),
         Row("one_requests", "requests, commit to one"),

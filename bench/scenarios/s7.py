@@ -47,12 +47,13 @@ def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
         "one_max_seconds": max(latencies),
         "one_requests": statistics.quantile([cost.figures["requests"] for _, cost in ones], 0.5),
         "one_cpu_seconds": statistics.quantile([cost.figures["cpu_seconds"] for _, cost in ones], 0.5),
-        "one_status_writes_per_unit": statistics.quantile([_unit_writes(tool, cost) / len(paths) for _, cost in ones], 0.5),
+        "one_status_writes_per_unit": statistics.quantile([_status_writes(tool, cost) / len(paths) for _, cost in ones], 0.5),
         "all_seconds": everywhere,
         "all_requests": all_cost.figures["requests"],
         "all_cpu_seconds": all_cost.figures["cpu_seconds"],
-        "all_status_writes_per_unit": _unit_writes(tool, all_cost) / len(paths),
-        "status_writes_per_unit": _unit_writes(tool, cold) / len(paths),
+        "all_status_writes_per_unit": _status_writes(tool, all_cost) / len(paths),
+        "status_writes_per_unit": _status_writes(tool, cold) / len(paths),
+        "unit_writes_per_unit": count.writes(cold.requests, {tool.unit}) / len(paths),
         "requests_per_object": cold.figures["requests"] / parameters.n,
         **cold.figures,
     }
@@ -78,6 +79,6 @@ def _change_in_each(now: Mapping[str, str], seed: int) -> objects.Files:
     return {path: text for file in now for path, text in objects.change({file: now[file]}, seed, 1).items()}
 
 
-def _unit_writes(tool: Tool, cost: Cost) -> int:
-    """The tool's writes to the objects that declare, status and metadata."""
-    return count.writes(cost.requests, {tool.unit})
+def _status_writes(tool: Tool, cost: Cost) -> int:
+    """The tool's writes to the status of the objects that declare."""
+    return count.writes(cost.requests, {f"{tool.unit}/status"})

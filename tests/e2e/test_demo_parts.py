@@ -116,7 +116,7 @@ def test_deployment_is_available_when_its_rollout_is_complete(change: dict[str, 
             id="field",
         ),
         pytest.param(
-            'Service/shop/web /metadata/labels/a was "b" instead of "c", written by x and 2 more fields; repaired in 7 ms; and 1 more objects',
+            'Service/shop/web /metadata/labels/a was "b" instead of "c", written by x and 2 more fields; repaired in 7 ms; and 1 more object',
             stage.Repair("Service/shop/web", "/metadata/labels/a", '"b"', '"c"', "x", 0.007),
             id="several fields and objects",
         ),

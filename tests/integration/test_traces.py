@@ -140,7 +140,7 @@ def test_a_repair_has_a_trace_of_its_own(traced: Traced) -> None:
     world.api.merge(world.path("configmaps", "c1"), {"data": {"k": "w"}}, manager="somebody")
 
     def repair() -> Trace | None:
-        later = (trace for trace in traced.passes(world) if trace.root.started > applied.root.ended)
+        later = (trace for trace in traced.passes(world, "repair") if trace.root.started > applied.root.ended)
         return next((trace for trace in later if trace.root.attributes["cvstate.changed"]), None)
 
     trace = until("the trace of the repair", repair, seconds=30)
@@ -148,6 +148,9 @@ def test_a_repair_has_a_trace_of_its_own(traced: Traced) -> None:
     (plan,) = trace.named("plan")
     drift = trace.within("drift", "apply")
     assert (plan.attributes["cvstate.objects"], drift.attributes["cvstate.count"]) == (1, 1)
+    link = trace.root.trace_id, trace.root.span_id
+    told = until("the pass that tells of it", lambda: next((one for one in traced.passes(world) if link in one.root.links), None))
+    assert told.root.attributes["cvstate.changed"] == 1
 
 
 def test_a_write_that_is_refused_is_an_error_of_its_batch(traced: Traced) -> None:

@@ -3,6 +3,9 @@
 The package `kubernetes` is here for what its asynchronous half reads: kubeconfigs, exec plugins, service accounts. Its top module besides loads the synchronous
 half with requests, oauthlib and websocket: 270 modules, 8 MB and 0.1 CPU seconds at each start (measured, kubernetes 37.0).
 
+aiohttp, and what reads the metadata of packages, import modules for what nobody calls here: the command line of aiohttp, cookies in files, packages in archives, names
+of characters. 1.4 MB (measured).
+
 aiohttp reads the certificate authorities of the machine at its import, for connections without TLS settings of their own: 1.1 MB (measured, 140 authorities).
 Every connection of ours brings its own.
 """
@@ -20,6 +23,10 @@ ABSENT: Final = "kubernetes.client"
 """The synchronous models. kopf takes them for optional and does without if they cannot be imported; we hand it no such models."""
 REPLACED: Final = "kubernetes.aio.client.api_client"
 """The client for requests, with dateutil and the models: 0.9 MB (measured). What reads kubeconfigs only names its class; our requests go other ways."""
+
+
+UNUSED: Final = ("argparse", "pickle", "zipfile", "html.entities")
+"""Modules of the standard library, to be left out while the operator is loaded (`isolation/imports.py`)."""
 
 
 def leave_out_unused() -> None:

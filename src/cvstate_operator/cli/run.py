@@ -10,6 +10,7 @@ import typer
 from cvstate_operator import settings_file
 from cvstate_operator.cli import allocator, imports, run_options
 from cvstate_operator.cli.connection import ContextOption, KubeconfigOption, check
+from cvstate_operator.isolation.imports import without
 from cvstate_operator.settings import Origin, Settings
 
 
@@ -64,10 +65,11 @@ def run(
     # What the signature declares comes out of the context, by the same names: each option is one field of the settings.
     allocator.tune()
     with allocator.loading():
-        imports.load_aiohttp()
-        import uvloop
+        with without(*imports.UNUSED):
+            imports.load_aiohttp()
+            import uvloop
 
-        from cvstate_operator.operator import app, reload
+            from cvstate_operator.operator import app, reload
 
         settings = _settings(told.params)
 

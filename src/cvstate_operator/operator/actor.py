@@ -34,10 +34,13 @@ JITTER: Final = 0.1
 PROGRESS_SECONDS: Final = 1.0
 """A pass that takes longer is announced in the status; shorter ones cost one status write, not two."""
 REVISION_SECONDS: Final = (0.5, 2.0)
-"""When a commit is noted that changed nothing of what is declared here: those it did change something for go first, and 1,000 ClusterStates of one repository
-do not all write their status at once."""
+"""When a look is taken up that brought nothing to do, and a commit noted that changed nothing of what is declared here: those it did change something for go first,
+and 1,000 ClusterStates of one repository do not all write their status at once."""
 HEARD_SECONDS: Final = (0.1, 1.0)
 """When it is told that kinds came into doubt or are heard again: an API server that is away concerns every ClusterState at once."""
+TOLD_SECONDS: Final = 0.25
+"""When it is judged and told what became of objects that changed, from the first one on: they are put right before, and all that follow within that time too. To judge
+takes longer than to put one right, with many objects (measured). Well below the second that a status may wait for its turn (`operator/teller`)."""
 BREATHER_SECONDS: Final = 0.1
 """Shortest pause before a pass that nothing but time asks for: whatever goes wrong, the process is not kept busy by it."""
 REFETCH_SECONDS: Final = 1.0
@@ -106,6 +109,8 @@ class Actor:
         self._looking: asyncio.Task[News] | None = None
         self._look_began = 0.0
         """When the look began that is under way."""
+        self._note_at = 0.0
+        """When the last look is to be taken up, if it brought nothing to do."""
         self._looked_for: Wanted | None = None
         self._questions = Questions(pipeline, wake=self._wake.set, label=self._label, about=lambda: self._about)
         self._news = False
@@ -176,7 +181,7 @@ class Actor:
     @property
     def overdue_seconds(self) -> float:
         """For how long nothing was done of what is due or under way; 0 if nothing is. May be asked by another thread."""
-        under_way = self._look_began if self._looking else None
+        under_way = self._look_began if self._looking and not self._looking.done() else None
         due = [at for at in (self._began, under_way, self._pass_at, self._look_at, self._full_at or None) if at is not None]
         return max(0.0, time.monotonic() - max(self._meter.worked_at, min(due, default=math.inf)))
 
@@ -254,19 +259,19 @@ class Actor:
             self._pass_at = _now()
         # A pass that broke off is repeated after its pause, whoever waits for its answer; the source is looked at meanwhile.
         is_resting = bool(self._mishaps) and self._pass_at is not None and _now() < self._pass_at
-        asked = (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
+        asked = self._asks(wanted)
         # What the user asked for is answered with what Git holds now, so the look comes first.
         answering = asked and self._looking is None and self._looked_for == wanted and not is_resting
         if _now() >= self._look_at and self._looking is None and not answering:
             self._look_at, fresh, self._look_fresh = float("inf"), self._look_fresh, False
             self._looking = asyncio.create_task(self._pipeline.look(spec, fresh=fresh), name=f"look {self._label}")
-            self._looking.add_done_callback(lambda task: self._wake.set())
+            self._looking.add_done_callback(self._looked)
             self._looked_for, self._look_began = wanted, _now()
         full = answering or (_now() >= self._full_at and not asked)
-        pending = self._pipeline.ledger.touched or self._news or (self._pass_at is not None and _now() >= self._pass_at)
-        if full or pending:
-            self._news, self._pass_at = False, None
+        if full or self._news or (self._pass_at is not None and _now() >= self._pass_at):
             await self._pass(spec, full=full, answered=wanted if answering else None)
+        elif self._pipeline.ledger.touched:
+            await self._repair(spec)
 
     def _parsed(self, wanted: Wanted) -> ClusterStateSpec:
         """The spec, if it makes sense, together with what it depends on."""
@@ -320,8 +325,19 @@ class Actor:
                 case News.CONTENT:
                     self._news = True
                 case News.REVISION:
-                    due = _now() + random.uniform(*REVISION_SECONDS)  # noqa: S311 - spreading timers
-                    self._pass_at = min(self._pass_at or due, due)
+                    self._pass_at = min(self._pass_at or self._note_at, self._note_at)
+
+    def _asks(self, wanted: Wanted) -> bool:
+        """Whether a person waits for an answer: to another spec, or to a request."""
+        return (wanted.generation, wanted.requested_at) != (self._handled.generation, self._handled.requested_at)
+
+    def _looked(self, task: asyncio.Task[News]) -> None:
+        """A look ended."""
+        self._note_at = _now() + random.uniform(*REVISION_SECONDS)  # noqa: S311 - spreading timers
+        if task.cancelled() or task.exception() or task.result() is News.CONTENT or self._asks(self._wanted):
+            self._wake.set()
+        else:
+            asyncio.get_running_loop().call_at(self._note_at, self._wake.set)
 
     async def _wait(self) -> None:
         times = [self._pass_at, None if self._looking else self._look_at, self._full_at if self._full_at else None, self._questions.due_at]
@@ -336,7 +352,14 @@ class Actor:
 
     # -- one pass --------------------------------------------------------------------------------------------------
 
+    async def _repair(self, spec: ClusterStateSpec) -> None:
+        """Put right what changed, and have it told in a moment, together with what changes until then."""
+        due = _now() + TOLD_SECONDS
+        self._pass_at = due if self._pass_at is None else min(self._pass_at, due)
+        await self._pipeline.repair(spec)
+
     async def _pass(self, spec: ClusterStateSpec, *, full: bool, answered: Wanted | None) -> None:
+        self._news, self._pass_at = False, None
         with self._tracer.span("reconcile", full=full, asked=answered is not None) as span:
             await self._carry_out(spec, span, full=full, answered=answered)
 

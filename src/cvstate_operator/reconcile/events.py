@@ -171,5 +171,6 @@ def _repairs(done: Sequence[Done]) -> str:
     else:
         what = "was missing" if first.drift and first.drift[0].live is None and first.drift[0].desired else "was changed"
         who = others = ""
-    more = f"; and {len(done) - 1} more objects" if len(done) > 1 else ""
+    besides = len({one.ref for one in done} - {first.ref})
+    more = f"; and {wording.plural(besides, 'more object')}" if besides else ""
     return f"{first.ref} {what}{who}{others}; repaired in {first.seconds * 1000:.0f} ms{more}"

@@ -1,4 +1,5 @@
-"""The pipeline of one ClusterState: source, render, drift, plan, apply, report. Every trigger ends in the same idempotent call, `run`.
+"""The pipeline of one ClusterState: source, render, drift, plan, apply, report. Every trigger ends in the same idempotent call, `run`; for an object that
+changed, `repair` does its writing part at once.
 
     look()   source ─▶ newest commit                          (by poll or push; beside everything else)
     run()    gates ─▶ revision ─▶ desired ─▶ observed ─▶ decided ─▶ applied ─▶ pruned ─▶ judged ─▶ outcome
@@ -92,6 +93,8 @@ class Pipeline:
         """Whether what this process found out was told once."""
         self._applied_digest = applied_digest(status)
         """Digest of desired objects that were all in the cluster once: what is absent of them vanished, and is not new."""
+        self._untold: list[Done] = []
+        """What `repair` did since the last outcome."""
 
     @property
     def ledger(self) -> Ledger:
@@ -195,6 +198,27 @@ class Pipeline:
         """
         if reset:
             self._stages.drift.half_open()
+        orders, done = await self._bring(spec, full=full, asked=asked)
+        if not self._has_told and self._stages.place.desired is not None:
+            self._look(orders, self._stages.drift.missing)
+            await self._stages.vital.first_answers(spec)
+            self._has_told = True
+        done, self._untold = [*self._untold, *done], []
+        return self._outcome(orders, done)
+
+    async def repair(self, spec: ClusterStateSpec) -> None:
+        """Put right what events spoke of, as `run` does, and leave it to the next `run`, in a moment, to judge it and to tell of it."""
+        with self._world.tracer.span("repair") as span:
+            _, done = await self._bring(spec, full=False, asked=False)
+            self._untold += done
+            span.set(
+                commit=self._attempted.commit if self._attempted else None, correlation_id=self.correlation_id or None, changed=len(done)
+            )
+            if done:
+                span.keep()
+
+    async def _bring(self, spec: ClusterStateSpec, *, full: bool, asked: bool) -> tuple[Orders, list[Done]]:
+        """Everything of a pass but what it comes to; what was written and deleted."""
         started = self._world.clock.monotonic()
         self._is_outdated = self._stages.writer.was_cut_short = False
         newest = self._newest = self._stages.source.artifact
@@ -217,7 +241,7 @@ class Pipeline:
         is_new = await self._renew(orders, full=full)
         wanted = self._stages.place.desired
         if wanted is None:
-            return self._outcome(orders, ())
+            return orders, []
         news = self._news(wanted, orders)
         everything = news is None or full or is_other or self._stages.consent.is_news or (is_new and self._stages.revision.is_rollback)
         self._looked_over = None
@@ -242,11 +266,7 @@ class Pipeline:
         if full:
             self._stages.ledger.left.clear()
             self._stages.drift.tidy(wanted.objects)
-        if not self._has_told:
-            self._look(orders, self._stages.drift.missing)
-            await self._stages.vital.first_answers(spec)
-            self._has_told = True
-        return self._outcome(orders, done)
+        return orders, done
 
     async def tear_down(self, spec: ClusterStateSpec) -> Departure:
         """The ClusterState is being deleted, and its objects with it: delete what may go now. Observing goes on until nothing is left."""

@@ -21,7 +21,6 @@ from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.render import export, paths
 from cvstate_operator.render.files import DiskFiles, link_escapes
 
-CHART_FILE: Final = "Chart.yaml"
 MAX_ARCHIVES: Final = 4
 """Packed charts in one another."""
 
@@ -90,7 +89,7 @@ def read(root: Path, path: str, *, limits: Limits = Limits()) -> Chart:
     if directory is None:
         raise errors.PathNotFoundError(f"path {one_line(path or '.')} is not in the commit, or is no directory; correct it, or push it")
     reading.add(directory, "", above=())
-    if CHART_FILE not in reading.contents:
+    if paths.CHART_FILE not in reading.contents:
         raise errors.BuildFailedError(f"{one_line(path or '.')}: has no Chart.yaml; add it, or set spec.render.type")
     return Chart(path, dict(sorted(reading.contents.items())))
 

@@ -1,9 +1,13 @@
 """Paths: how what a user or a file names becomes a path in the repository. Pure."""
 
 import posixpath
+from typing import Final
 
 from cvstate_operator import errors
 from cvstate_operator.objects.redaction import one_line
+
+CHART_FILE: Final = "Chart.yaml"
+"""What makes a directory a Helm chart."""
 
 
 def inside(path: str, where: str) -> str:

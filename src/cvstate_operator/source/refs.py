@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import semantic_version
-
 from cvstate_operator import errors
 from cvstate_operator.api.versions import VersionRange
 
@@ -56,6 +54,8 @@ def _name(ref: Mapping[str, str], heads: Mapping[str, str], url: str) -> tuple[s
 
 def _newest(wanted: str, heads: Mapping[str, str], url: str) -> str:
     """The tag with the highest version in the range; between equal versions (build metadata does not order) the last by name."""
+    import semantic_version  # loaded by the few that follow a range
+
     spec = VersionRange(wanted)
     found = []
     for name in heads:

@@ -141,6 +141,7 @@ def _figures(run: Run) -> Mapping[str, float]:
                 "one_seconds": 0.3 * factor,
                 "all_seconds": 3.0 * thousands * factor,
                 "status_writes_per_unit": 1.9,
+                "unit_writes_per_unit": 2.9,
                 "one_status_writes_per_unit": 1.0,
                 "requests_per_object": 1.3 * factor,
                 "one_requests": 200,

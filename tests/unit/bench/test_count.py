@@ -67,3 +67,4 @@ def test_writes_of_some_resources_are_told_from_reads_dry_runs_and_others():
         "patch clusterstates": 128,
     }
     assert count.writes(requests, {"configmaps", "deployments"}) == 8 + 32 + 64
+    assert count.writes(requests, {"configmaps/status", "deployments/status"}) == 32

@@ -79,3 +79,14 @@ def test_aiohttp_is_loaded_without_authorities_and_trusts_nobody_for_that() -> N
     )
     told = "print(len(made.get_ca_certs()), made.verify_mode.name, made.check_hostname, ssl.create_default_context is before)"
     assert printed(program + told) == "0 CERT_REQUIRED True True"
+
+
+def test_what_the_operator_is_loaded_without_is_there_for_whoever_asks_later() -> None:
+    program = (
+        "from cvstate_operator.cli import imports\nfrom cvstate_operator.isolation.imports import without\nimports.leave_out_unused()\n"
+        "with without(*imports.UNUSED):\n    imports.load_aiohttp()\n    from cvstate_operator.operator import app\n"
+        "left = [name for name in imports.UNUSED if name in sys.modules]\n"
+    )
+    assert printed(
+        f"{program}import argparse, html.entities, pickle, zipfile\nprint(left, len(html.entities.html5) > 2000, zipfile.ZIP_STORED)"
+    ) == ("[] True 0")

@@ -376,6 +376,23 @@ async def test_a_commit_that_changes_nothing_here_is_noted_a_moment_later(
 # -- how often it is at work ---------------------------------------------------------------------------------------------
 
 
+async def test_a_look_that_brings_nothing_to_do_is_taken_up_later_but_keeps_no_other_one_back(
+    stage: Stage, actor: Actor, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until(lambda: reporter.ready().get("status") == "True")
+    monkeypatch.setattr("cvstate_operator.operator.actor.REVISION_SECONDS", (3600.0, 3600.0))
+    looks, written = len(stage.git.looks), len(reporter.statuses)
+    actor.look_now()
+    await until(lambda: len(stage.git.looks) == looks + 1)
+    stage.git.commit(body("a", data={"colour": "blue"}), elsewhere=True)
+    actor.look_now()
+    await until(lambda: len(stage.git.looks) == looks + 2)
+    assert len(reporter.statuses) == written
+    stage.git.commit(body("a", data={"colour": "red"}))
+    actor.look_now()
+    await until(lambda: bool(stage.git.head) and reporter.statuses[-1].get("lastAppliedRevision") == stage.git.head.revision)  # type: ignore[union-attr]
+
+
 async def test_it_rests_while_its_first_look_lasts(stage: Stage, reporter: Reporter, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, step, may_go_on = 0, Actor._step, asyncio.Event()
 
@@ -416,6 +433,7 @@ async def test_what_keeps_changing_is_told_once_in_a_while(
     await until(lambda: reporter.ready().get("status") == "True")
     told = keeps_changing(monkeypatch)
     monkeypatch.setattr("cvstate_operator.operator.teller.STATUS_SECONDS", 0.3)
+    monkeypatch.setattr("cvstate_operator.operator.actor.TOLD_SECONDS", 0.0)
     written = len(reporter.statuses)
     for number in range(1, 5):
         actor.touch(ref("a"))
@@ -423,6 +441,27 @@ async def test_what_keeps_changing_is_told_once_in_a_while(
     assert len(reporter.statuses) - written <= 1, "a pass for each, but no status"
     await until(lambda: len(reporter.statuses) > written and reporter.statuses[-1]["drift"]["objects"] >= 4)
     assert len(reporter.statuses) - written <= 2
+
+
+async def test_while_objects_keep_changing_each_is_put_right_at_once_and_all_are_told_together(
+    stage: Stage, reporter: Reporter, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drift() -> None:
+        stage.cluster.set_field(ref("a"), "data/colour", "red")
+        actor.touch(ref("a"))
+
+    def is_right() -> bool:
+        return stage.cluster.objects[ref("a")]["data"]["colour"] == "blue"
+
+    await until(lambda: reporter.ready().get("status") == "True")
+    told = keeps_changing(monkeypatch)
+    monkeypatch.setattr("cvstate_operator.operator.actor.TOLD_SECONDS", 0.5)
+    for _ in range(3):
+        drift()
+        await until(is_right)
+    assert told == []
+    await until(lambda: len(told) == 1)
+    assert [reason for _, reason, _ in reporter.events].count("DriftRepaired") == 1
 
 
 async def test_a_status_that_waits_for_its_turn_is_not_lost_at_the_end(

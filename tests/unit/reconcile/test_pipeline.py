@@ -120,6 +120,29 @@ async def test_a_drifted_field_is_put_back_and_told(stage: Stage) -> None:
     assert ("drifted", "ConfigMap", "Medium") in stage.meter.counted
 
 
+async def test_what_was_only_repaired_is_told_by_the_next_pass(stage: Stage) -> None:
+    await stage.commit(A, B)
+    for name in ("a", "b"):
+        stage.cluster.set_field(ref(name), "data/colour", "red")
+        await stage.pipeline.repair(stage.spec)
+        assert stage.cluster.objects[ref(name)]["data"]["colour"] == "blue"
+    outcome = await stage.run()
+    assert actions(outcome) == {"a": Action.REPAIR, "b": Action.REPAIR}
+    assert [event.reason for event in stage.events] == ["DriftRepaired"]
+    assert (await stage.run()).done == ()
+
+
+async def test_what_could_not_be_repaired_is_told_and_tried_again(stage: Stage) -> None:
+    await stage.commit(A)
+    stage.cluster.failures["a"] = [errors.ServerError("HTTP 500")]
+    stage.cluster.set_field(ref("a"), "data/colour", "red")
+    await stage.pipeline.repair(stage.spec)
+    outcome = await stage.run()
+    assert [problem.reason for problem in outcome.problems] == ["ServerError"]
+    stage.cluster.failures.clear()
+    assert actions(await stage.wait(outcome)) == {"a": Action.REPAIR}
+
+
 async def test_after_a_repair_there_is_nothing_to_do(stage: Stage) -> None:
     await stage.commit(A)
     stage.cluster.set_field(ref("a"), "data/colour", "red")

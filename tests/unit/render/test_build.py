@@ -283,8 +283,7 @@ class Builder:
 @pytest.fixture
 def builder(monkeypatch: pytest.MonkeyPatch) -> Builder:
     builder = Builder(config_map("a") + "---\n" + config_map("b"))
-    monkeypatch.setattr(build, "kustomizations", builder)
-    monkeypatch.setattr(build, "charts", builder)
+    monkeypatch.setattr(build, "_builder", lambda kind: builder)
     return builder
 
 

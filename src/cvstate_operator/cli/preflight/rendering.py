@@ -14,7 +14,7 @@ from cvstate_operator.objects.problem import Problem
 from cvstate_operator.render import checkout, export, helm, kustomization_file, kustomize
 from cvstate_operator.render.files import DiskFiles
 from cvstate_operator.render.globs import matcher
-from cvstate_operator.render.helm_chart import CHART_FILE
+from cvstate_operator.render.paths import CHART_FILE
 
 
 @dataclass(frozen=True, slots=True)
