@@ -23,8 +23,6 @@ ABSENT: Final = "kubernetes.client"
 """The synchronous models. kopf takes them for optional and does without if they cannot be imported; we hand it no such models."""
 REPLACED: Final = "kubernetes.aio.client.api_client"
 """The client for requests, with dateutil and the models: 0.9 MB (measured). What reads kubeconfigs only names its class; our requests go other ways."""
-
-
 UNUSED: Final = ("argparse", "pickle", "zipfile", "html.entities")
 """Modules of the standard library, to be left out while the operator is loaded (`isolation/imports.py`)."""
 
