@@ -10,7 +10,6 @@ the cached one is tried once more with an empty one; that one stays only if it g
 import errno
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.redaction import one_line
 from cvstate_operator.source import bare, credentials, history, ssh
 from cvstate_operator.source.bare import LIBGIT2_ERRORS
+from cvstate_operator.source.judge import TAGS, Judge, lacking
 from cvstate_operator.source.receipt import Receipt
 from cvstate_operator.source.refs import Chosen, choose
 from cvstate_operator.source.relay import Relay
@@ -35,7 +35,6 @@ _NO_SUCH_OBJECT: Final = ("not our ref", "object not found", "no match for id", 
 """What servers and libgit2 1.9 say of a commit that is not there."""
 _FILE_ERRORS: Final = (errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS)
 """Faults of a disk; libgit2 tells them only by the text of strerror(3)."""
-_TAGS: Final = "refs/tags/"
 _CACHED_REFS: Final = "refs/cvstate/"
 
 
@@ -80,8 +79,8 @@ def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
             chosen = Chosen(**request["at"]) if request["at"] else _recalled(repository, request)
         except LIBGIT2_ERRORS as exc:
             raise_if_short(exc)
-            raise _lacking() from exc
-        return _answers(repository, chosen, request, fault=lambda error: _lacking())
+            raise lacking() from exc
+        return _answers(repository, chosen, request, fault=lambda error: lacking())
     if not directory.exists():
         return _from_nothing(directory, request)
     try:
@@ -94,10 +93,6 @@ def _found(directory: Path, request: dict[str, Any]) -> dict[str, Any]:
         return _made_anew(directory, request)
 
 
-def _lacking() -> errors.FetchFailedError:
-    return errors.FetchFailedError("the cached repository lacks what is needed")
-
-
 def _recalled(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
     """The commit of an earlier life, by a ref that led to it. Of tags that were moved since, the objects are kept (`_keep`)."""
     wanted = request["recall"]
@@ -105,8 +100,8 @@ def _recalled(repository: pygit2.Repository, request: dict[str, Any]) -> Chosen:
     for ref in repository.references.iterator():
         target = repository[ref.target]
         if isinstance(target, pygit2.Tag) and str(ref.peel(pygit2.Commit).id) == wanted:
-            heads[_TAGS + str(target.name)] = str(target.id)
-            heads[f"{_TAGS}{target.name}^{{}}"] = wanted
+            heads[TAGS + str(target.name)] = str(target.id)
+            heads[f"{TAGS}{target.name}^{{}}"] = wanted
         elif str(ref.target) == wanted:
             heads.setdefault(ref.name.replace(_CACHED_REFS, "refs/", 1), wanted)
     try:
@@ -146,7 +141,7 @@ def _answers(
     repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any], *, fault: Callable[[Exception], errors.CvstateError] | None
 ) -> dict[str, Any]:
     """What everyone who asks is told of a commit. What libgit2 stumbles over is a `fault` of that answer alone; None: it is raised."""
-    judge = _Judge(repository, chosen, request)
+    judge = Judge(repository, chosen, request)
     answers: list[dict[str, Any]] = []
     for number, want in enumerate(request["wants"]):
         try:
@@ -160,61 +155,6 @@ def _answers(
             answers.append({"error": errors.to_data(fault(exc))})
     look = {"name": chosen.name, "short": chosen.short, "commit": chosen.commit, "tag_object": chosen.tag_object}
     return {"look": look, "answers": answers}
-
-
-class _Judge:
-    """Whether one commit is acceptable, for any number of those who ask."""
-
-    def __init__(self, repository: pygit2.Repository, chosen: Chosen, request: dict[str, Any]) -> None:
-        self._repository, self._chosen, self._request = repository, chosen, request
-        self._signer: str | errors.CvstateError | None = None
-        """None until it was looked for, which takes a tenth of a second."""
-
-    def answer(self, want: dict[str, Any], *, is_brought: bool) -> dict[str, Any]:
-        """Nothing if the commit is known, else where it is and who signed it. `is_brought`: what its baseline needs of the history was fetched."""
-        repository, chosen, baseline = self._repository, self._chosen, want["baseline"]
-        if chosen.commit == want["known"]:
-            return {}
-        if baseline and not is_brought and not history.is_decidable(repository, chosen.commit, baseline):
-            raise _lacking()
-        commit = repository[chosen.commit]
-        if not isinstance(commit, pygit2.Commit):
-            raise errors.SourceInvalidError(f"{self._request['selector']} is no commit; choose a branch, a tag of a commit, or a commit")
-        made = datetime.fromtimestamp(commit.commit_time, UTC)
-        signed_by = self._signed_by(made) if self._request["verify"] else ""
-        if baseline:
-            history.require_descendant(repository, chosen.commit, baseline, selector=self._request["selector"])
-        return {
-            "tree": str(commit.tree.id),
-            "directory": str(_directory(repository, commit.tree, want["path"]).id),
-            "committed_at": made.isoformat(),
-            "signed_by": signed_by,
-        }
-
-    def _signed_by(self, made: datetime) -> str:
-        if self._signer is None:
-            # What was applied once stays the last good state although its key expired since; it is judged as of then.
-            now = made if self._request["recall"] else datetime.now(UTC)
-            try:
-                self._signer = _signer(self._repository, self._chosen, self._request["verify"], now)
-            except errors.CvstateError as exc:
-                self._signer = exc
-        if isinstance(self._signer, errors.CvstateError):
-            raise self._signer
-        return self._signer
-
-
-def _signer(repository: pygit2.Repository, chosen: Chosen, wanted: dict[str, Any], now: datetime) -> str:
-    # Loaded by the few fetches that need it, not by the fork server: the libraries for keys take 20 MB.
-    from cvstate_operator.source.signatures import Keys, verify
-
-    keys = Keys.parse({name: text.encode("latin-1") for name, text in wanted["keys"].items()})
-    if chosen.tag_object:
-        repository.read(chosen.tag_object)  # one that is damaged here is no fault of its signature
-    # A ref outside refs/tags/ has no tag's name, so that a signed tag of another name cannot be passed off under it.
-    tag_name = chosen.name.removeprefix(_TAGS)
-    signer = verify(repository, commit=chosen.commit, tag=chosen.tag_object, mode=wanted["mode"], keys=keys, now=now, tag_name=tag_name)
-    return str(signer)
 
 
 # -- the server ---------------------------------------------------------------------------------------------------------
@@ -360,20 +300,3 @@ def _is_too_large_a_file(error: Exception) -> bool:
 
 def _ref_not_found(request: dict[str, Any]) -> errors.RefNotFoundError:
     return errors.RefNotFoundError(f"{request['selector']} is not in {request['url']}; correct spec.source.git.ref, or push it")
-
-
-# -- the commit ---------------------------------------------------------------------------------------------------------
-
-
-def _directory(repository: pygit2.Repository, tree: pygit2.Tree, path: str) -> pygit2.Tree:
-    for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        try:
-            entry = tree[part]
-        except KeyError:
-            raise errors.PathNotFoundError(f"path {path} is not in the commit; correct spec.source.git.path, or push it") from None
-        if not isinstance(entry, pygit2.Tree):
-            raise errors.PathNotFoundError(f"path {path} is no directory; give the directory that holds the manifests")
-        tree = repository[entry.id].peel(pygit2.Tree)  # read here, so that one that is missing is not taken for a path that is
-    return tree

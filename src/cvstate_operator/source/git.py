@@ -64,6 +64,7 @@ class GitSources:
         memory = memory or Memory()
         self._cache = cache
         self._policy = policy
+        self._told_policy = asdict(policy)
         self._room = room or Room()
         self._attempts = Attempts(cache, children, memory, self._room)
         small = memory.division.fetches
@@ -108,6 +109,7 @@ class GitSources:
             line = self._lines.setdefault(key, Line())
             line.wants.append(want)
             try:
+                await asyncio.sleep(0)  # a push wakes all who follow the ref at once: they stand in line before the first one asks
                 async with self._turn(git, line.turns.setdefault(access.namespace, asyncio.Lock())):
                     if not self._is_answered(key, want):
                         await self._ask(key, git, request, want, line.wants, access.namespace)
@@ -278,7 +280,7 @@ class GitSources:
             "recall": "",
             "secret": access.secret,
             "credentials": _text(access.credentials),
-            "policy": asdict(self._policy),
+            "policy": self._told_policy,
         }
 
     def _details(self, git: GitSource, access: Access, repository: str, *, known: Artifact | None, baseline: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from cvstate_operator.isolation.room import Room
 from cvstate_operator.objects.access import Access
 from cvstate_operator.objects.address import AddressPolicy
 from cvstate_operator.objects.artifact import Artifact
-from cvstate_operator.source import fetch
+from cvstate_operator.source import fetch, judge
 from cvstate_operator.source.attempts import TASK, HeldUpError
 from cvstate_operator.source.cache import GitCache
 from cvstate_operator.source.git import CONCURRENT_PER_HOST, CONCURRENT_READERS, GitSources
@@ -141,14 +141,42 @@ async def test_a_hundred_share_one_look(upstream: Repository, sources: GitSource
     assert len({artifact.commit for artifact in found}) == 1
 
 
-async def test_a_push_costs_two_children_however_many_follow(upstream: Repository, sources: GitSources, children: InProcess) -> None:
-    """The first comes alone; those that come while the server is asked are answered together."""
+async def test_a_push_costs_one_child_however_many_follow(upstream: Repository, sources: GitSources, children: InProcess) -> None:
     upstream.commit({f"teams/{number}/a.yaml": str(number) for number in range(50)})
     gits = [source(upstream, path=f"teams/{number}") for number in range(50)]
     found = await asyncio.gather(*(fetched(sources, git) for git in gits))
-    assert (len(children.requests), children.asked) == (2, 2)
+    assert (len(children.requests), children.asked) == (1, 1)
     assert len({artifact.directory for artifact in found}) == 50
     assert [artifact.path for artifact in found] == [git.path for git in gits]
+
+
+async def test_a_push_to_many_namespaces_costs_as_many_children_as_may_ask_at_once(
+    upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    spaces = [f"team-{number}" for number in range(30) for _ in range(5)]
+    found = await asyncio.gather(*(fetched(sources, source(upstream), access=Access(namespace=space)) for space in spaces))
+    assert len({artifact.commit for artifact in found}) == 1
+    assert children.asked <= FETCHES
+
+
+async def test_those_that_come_while_the_server_is_asked_are_answered_together(
+    upstream: Repository, sources: GitSources, children: InProcess
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: dict[str, Any]) -> dict[str, Any]:
+        begun.set()
+        await go.wait()
+        return await children.really(request)
+
+    children.work = wait
+    first = asyncio.ensure_future(fetched(sources, source(upstream)))
+    await begun.wait()
+    others = [asyncio.ensure_future(fetched(sources, source(upstream))) for _ in range(20)]
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(first, *others)
+    assert [len(request["wants"]) for request in children.requests] == [1, 20]
 
 
 async def test_a_poll_that_finds_nothing_new_costs_one_child_for_all(
@@ -157,7 +185,7 @@ async def test_a_poll_that_finds_nothing_new_costs_one_child_for_all(
     known = await asyncio.gather(*(fetched(sources, source(upstream), max_age=60) for _ in range(20)))
     children.requests.clear()
     again = await asyncio.gather(*(fetched(sources, source(upstream), known=one) for one in known))
-    assert len(children.requests) == 2, "the first alone, then all that came meanwhile"
+    assert len(children.requests) == 1
     assert all(before is after for before, after in zip(known, again, strict=True))
     children.requests.clear()
     assert all(await asyncio.gather(*(fetched(sources, source(upstream), known=one, max_age=60) for one in known)))
@@ -180,7 +208,7 @@ async def test_what_is_wrong_for_one_is_not_wrong_for_those_who_ask_with_him(
         return_exceptions=True,
     )
     assert [type(one).__name__ for one in found] == ["Artifact", "PathNotFoundError", "Artifact", "VerificationFailedError", "Artifact"]
-    assert len(children.requests) == 4, "those who ask the same of signatures, together"
+    assert len(children.requests) == 3, "those who ask the same of signatures, together"
     with pytest.raises(errors.RewindRefusedError):
         await fetched(sources, source(upstream), baseline=stranger)
 
@@ -196,11 +224,11 @@ async def test_a_signature_is_looked_at_once_for_all_who_ask_by_the_same_keys(
         looks.append(chosen.commit)
         return "somebody"
 
-    monkeypatch.setattr(fetch, "_signer", signer)
+    monkeypatch.setattr(judge, "_signer", signer)
     git = source(upstream, verify={"mode": "HEAD", "secretRef": {"name": "keys"}})
     found = await asyncio.gather(*(fetched(sources, git, access=Access(keys={key.entry: key.public})) for _ in range(10)))
     assert {artifact.signed_by for artifact in found} == {"somebody"}
-    assert len(looks) == 2
+    assert len(looks) == 1
 
 
 async def test_a_keyring_is_told_once_however_many_ask_by_it(upstream: Repository, sources: GitSources, children: InProcess) -> None:
@@ -210,7 +238,7 @@ async def test_a_keyring_is_told_once_however_many_ask_by_it(upstream: Repositor
     found = await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(one, errors.InvalidSpecError) for one in found), "no such keys can be read"
     assert max(len(orjson.dumps(request)) for request in children.requests) < 2 * 100_000
-    assert [len(request["wants"]) for request in children.requests] == [1, 50, 1]
+    assert [len(request["wants"]) for request in children.requests] == [51, 1]
 
 
 async def test_each_is_judged_by_his_own_history(upstream: Repository, sources: GitSources, children: InProcess) -> None:
