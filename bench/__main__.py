@@ -31,8 +31,10 @@ examples:
   python -m bench S2 --tools cvstate,bound --width 4 --rounds 20
   python -m bench all --runs 5                         every cell of the goals (bench/plan.py), then the report; four hours
   python -m bench all --runs 5 --resume 20260131T235959Z     what that session does not have yet
+  python -m bench all --scenarios S4,S7 --runs 5       only these of them
   python -m bench plan --runs 5                        what `all` would measure, and how long it takes
-  python -m bench report                               docs/benchmark.md from bench/results
+  python -m bench report                               docs/benchmark.md from all of bench/results
+  python -m bench report --session 20260131T235959Z    from the runs of one session
 
 exit codes: 0 every run counts, 1 some do not, 2 nothing to do or a wrong command line
 """
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and return the exit code."""
     options = _parser().parse_args(arguments)
     if options.what == "report":
-        return _report(options)
+        return _report(options, options.session)
     planned = [(run, _parameters(options, run.cell)) for cell in _cells(options) for run in plan.order(cell, options.runs)]
     if options.what == "plan":
         print(progress.table(planned))
@@ -79,7 +81,7 @@ def _measure(options: argparse.Namespace, planned: Sequence[Planned], session: S
         print(f"stopped; {how}", file=sys.stderr, flush=True)
         return exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 128 + signal.SIGINT
     if options.what == "all":
-        _report(options)
+        _report(options, (session.name,))
     if not made and not kept:
         print("nothing was run: no tool offers this, or no form of it has such a name", file=sys.stderr)
         return 2
@@ -92,10 +94,10 @@ def _cells(options: argparse.Namespace) -> Iterator[Cell]:
     is_all = options.what in ("all", "plan")
     if is_all and not (options.n or options.m or options.variants):
         for cell in plan.CELLS:
-            if options.world in (None, cell.world):
+            if options.world in (None, cell.world) and cell.scenario in (options.scenarios or scenarios.MODULES):
                 yield dataclasses.replace(cell, tools=names) if names else cell
         return
-    for scenario in scenarios.MODULES if is_all else (options.what,):
+    for scenario in options.scenarios or scenarios.MODULES if is_all else (options.what,):
         sizes, foreign = options.n or (Parameters().n,), options.m or (Parameters().m,)
         chosen = [each for each in scenarios.variants(scenario) if not options.variants or each in options.variants]
         for m, n, variant in itertools.product(foreign, sizes, chosen):
@@ -127,6 +129,19 @@ def _parser() -> argparse.ArgumentParser:
         help="turns; each tool runs once in each; default %(default)s, for figures to publish 5 or more",
     )
     parser.add_argument("--resume", default="", metavar="SESSION", help="continue a session: make only the runs that it does not have yet")
+    parser.add_argument(
+        "--scenarios",
+        type=_scenarios,
+        metavar="NAME[,NAME...]",
+        help="for all and plan: only these; default all",
+    )
+    parser.add_argument(
+        "--session",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="NAME[,NAME...]",
+        help="for report: only runs of these sessions; default all that are kept. `all` reports its own",
+    )
     parser.add_argument(
         "--tools",
         type=_names,
@@ -203,6 +218,13 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _scenarios(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in scenarios.MODULES]:
+        raise argparse.ArgumentTypeError(f"no scenario is called {unknown[0]!r}; there are {', '.join(scenarios.MODULES)}")
+    return names
+
+
 def _tools(options: argparse.Namespace, scenario: str | None = None) -> tuple[str, ...]:
     """Who takes part: as the command line says, or else the scenario, or else nobody; `bound` in each of its widths."""
     names = options.tools or (scenarios.tools(scenario) if scenario else ())
@@ -237,11 +259,16 @@ def _tell(record: Record) -> None:
     )
 
 
-def _report(options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace, sessions: Sequence[str]) -> int:
+    """Of the runs of these sessions; of all if none is named."""
     kept = results.read(options.results)
     if not kept:
         print(f"there are no runs in {options.results}; make some: python -m bench S1", file=sys.stderr)
         return 2
+    if unknown := sorted(set(sessions) - {record.session for record in kept}):
+        print(f"no session {unknown[0]} in {options.results}; its name is in those of the files there", file=sys.stderr)
+        return 2
+    kept = [record for record in kept if record.session in (sessions or (record.session,))]
     print(report.write(kept, options.docs), file=sys.stderr)
     return 0
 

@@ -38,8 +38,10 @@ class Cell:
     """Tool → its runs that count, by turn; of the lower bound only the best width. Tools without one are not in it."""
     broken: Sequence[Record]
     """Runs that do not count."""
-    sessions: int
-    """How many sessions have this cell."""
+    commits: Sequence[str] = ()
+    """What was measured: one commit, unless somebody changed files in the session; none if nobody looked."""
+    superseded: int = 0
+    """How many runs that count other sessions have of this cell."""
     widths: Sequence[int] = ()
     """Connections that the lower bound was tried with, sorted."""
 
@@ -69,26 +71,36 @@ class Cell:
 
     def ratio_of(self, tool: str, other: str | None, figure: str) -> Interval | None:
         """As `ratio`, of any figure."""
-        mine, theirs = (self._by_turn(name, figure) for name in (tool, other))
-        turns = sorted(mine.keys() & theirs.keys())
-        if not turns or min(*(mine[turn] for turn in turns), *(theirs[turn] for turn in turns)) <= 0:
-            return None
-        return ratio([mine[turn] for turn in turns], [theirs[turn] for turn in turns])
+        mine, theirs = self.pairs(tool, other or "", figure)
+        return ratio(mine, theirs) if mine and min(*mine, *theirs) > 0 else None
 
     def common_turns(self, tool: str, other: str | None, figure: str) -> int:
         """How many turns there are in which both have that figure."""
-        return len(self._by_turn(tool, figure).keys() & self._by_turn(other, figure).keys())
+        return len(self.pairs(tool, other or "", figure)[0])
 
-    def _by_turn(self, tool: str | None, figure: str) -> dict[int, float]:
-        return {record.turn: record.figures[figure] for record in self.runs.get(tool or "", ()) if figure in record.figures}
+    def pairs(self, tool: str, other: str, figure: str) -> tuple[list[float], list[float]]:
+        """A figure of both, of the turns in which both have it."""
+        mine, theirs = self._by_turn(tool, figure), self._by_turn(other, figure)
+        turns = sorted(mine.keys() & theirs.keys())
+        return [mine[turn] for turn in turns], [theirs[turn] for turn in turns]
+
+    def _by_turn(self, tool: str, figure: str) -> dict[int, float]:
+        return {record.turn: record.figures[figure] for record in self.runs.get(tool, ()) if figure in record.figures}
 
 
 def cells(records: Iterable[Record]) -> list[Cell]:
     """Return all cells, sorted."""
     found: dict[Key, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    commits: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        found[Key(record.scenario, record.variant, record.world, record.m, record.n)][record.session].append(record)
-    return [_cell(key, sessions) for key, sessions in sorted(found.items(), key=lambda item: _place(item[0]))]
+        found[key_of(record)][record.session].append(record)
+        commits[record.session].update({record.commit} - {""})
+    return [_cell(key, sessions, commits) for key, sessions in sorted(found.items(), key=lambda item: _place(item[0]))]
+
+
+def key_of(record: Record) -> Key:
+    """The cell that a run belongs to."""
+    return Key(record.scenario, record.variant, record.world, record.m, record.n)
 
 
 def of_one_session(found: Iterable[Cell]) -> list[Cell]:
@@ -139,7 +151,7 @@ def _slope(points: Sequence[tuple[int, float]]) -> float | None:
     return statistics.linear_regression(sizes, values).slope
 
 
-def _cell(key: Key, sessions: Mapping[str, Sequence[Record]]) -> Cell:
+def _cell(key: Key, sessions: Mapping[str, Sequence[Record]], commits: Mapping[str, Iterable[str]]) -> Cell:
     def worth(session: str) -> tuple[int, int, str]:
         right = counted(sessions[session])
         return len({record.tool.partition("-")[0] for record in right}), len(right), session
@@ -149,8 +161,8 @@ def _cell(key: Key, sessions: Mapping[str, Sequence[Record]]) -> Cell:
     for record in sorted(counted(sessions[chosen]), key=lambda record: record.turn):
         runs.setdefault(record.tool, []).append(record)
     broken = [record for record in sessions[chosen] if not record.is_right]
-    whole = Cell(key, chosen, runs, broken, len(sessions))
-    best = whole.best(BOUND)
+    best = Cell(key, chosen, runs, broken).best(BOUND)
     kept = {tool: each for tool, each in runs.items() if not tool.startswith(BOUND) or tool == best}
     widths = sorted(int(number) for tool in runs if tool.startswith(BOUND) and (number := tool.partition("-")[2]))
-    return Cell(key, chosen, kept, broken, len(sessions), widths)
+    superseded = sum(len(counted(some)) for session, some in sessions.items() if session != chosen)
+    return Cell(key, chosen, kept, broken, sorted(commits[chosen]), superseded, widths)

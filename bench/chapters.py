@@ -35,12 +35,33 @@ def chapters(found: Sequence[Cell]) -> Iterator[str]:
     Args:
         found: as `cells.cells` returns them.
     """
+    are_several = len({cell.session for cell in found}) > 1
     for scenario, of_scenario in groupby(found, key=lambda cell: cell.key.scenario):
         yield f"## {_title(scenario)}\n"
         if scenario in _NOTES:
             yield f"{_NOTES[scenario]}\n"
         for group, some in groupby(of_scenario, key=group_of):
-            yield from _section(group, list(some))
+            of_group = list(some)
+            yield from _section(group, of_group)
+            if are_several:
+                yield f"{_origin(of_group)}\n"
+
+
+def commit_of(cell: Cell) -> str:
+    """`, commit 0123abc`; nothing if nobody looked."""
+    return f", commit {' and '.join(cell.commits)}" if cell.commits else ""
+
+
+def _origin(found: Sequence[Cell]) -> str:
+    """Of which session each size is; their figures are not to be compared across sessions."""
+    sessions: dict[str, list[Cell]] = {}
+    for cell in found:
+        sessions.setdefault(cell.session, []).append(cell)
+    told = []
+    for name, some in sessions.items():
+        sizes = "" if len(sessions) == 1 else f" ({', '.join(f'{cell.key.n:,}' for cell in some)} objects)"
+        told.append(f"session {name}{commit_of(some[0])}{sizes}")
+    return f"Measured in {'; '.join(told)}."
 
 
 def pictures(found: Sequence[Cell]) -> Iterator[tuple[str, str]]:

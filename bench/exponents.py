@@ -22,11 +22,15 @@ FIGURES: Final = (
     "one_requests",
     "cpu_seconds",
     "cpu_seconds_per_round",
+    "cpu_seconds_per_drift",
     "caused_cpu_seconds",
     "caused_cpu_seconds_per_round",
+    "caused_cpu_seconds_per_drift",
     "peak_pss_bytes",
 )
 """What is fitted, besides the figure that a scenario is about."""
+_OF_THE_WHOLE: Final = frozenset({"requests", "cpu_seconds", "caused_cpu_seconds"})
+"""Of S4 no growth: how many drifts a run has depends on the number of objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,11 @@ def exponents(found: Sequence[Cell]) -> list[Exponent]:
 
 def _declared(found: Iterable[Cell]) -> Iterable[Exponent]:
     plain = of_one_session(cell for cell in found if cell.key.n and not cell.key.m)
-    return _of_group(plain, dict.fromkeys((plain[0].main, *FIGURES)), is_foreign=False) if plain else ()
+    if not plain:
+        return ()
+    left_out = _OF_THE_WHOLE if plain[0].key.scenario == "S4" else frozenset()
+    figures = dict.fromkeys((plain[0].main, *(name for name in FIGURES if name not in left_out)))
+    return _of_group(plain, figures, is_foreign=False)
 
 
 def _foreign(found: Iterable[Cell]) -> Iterable[Exponent]:

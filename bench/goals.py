@@ -218,11 +218,17 @@ def _of_ratio(interval: Interval, limit: float, turns: int) -> str:
 
 def _of_value(goal: Goal, cell: Cell, turns: int) -> str:
     value = _ours(goal, cell)
-    runs = cell.values(OURS, goal.figure)
+    runs = _of_runs(goal, cell)
     below = sum(run <= goal.limit for run in runs)
     is_met = value <= goal.limit
-    is_one_sided = goal.share is not None or below == (len(runs) if is_met else 0)
+    is_one_sided = below == (len(runs) if is_met else 0)
     return _word(is_met=is_met, doubt="" if is_one_sided else f"{below} of {len(runs)} runs meet it", turns=turns)
+
+
+def _of_runs(goal: Goal, cell: Cell) -> list[float]:
+    """The figure of each run, or the quantile of its own single values."""
+    samples = [some for record in cell.runs[OURS] if (some := record.samples.get("seconds"))]
+    return [quantile(some, goal.share) for some in samples] if goal.share is not None and samples else cell.values(OURS, goal.figure)
 
 
 def _word(*, is_met: bool, doubt: str, turns: int) -> str:

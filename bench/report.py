@@ -30,7 +30,8 @@ _METHOD: Final = """\
 - **A run counts only if its end state is right**: every declared field has its value, no other field was set, nothing of others was touched.
 - **Runs take turns** (ABBA) on a fresh cluster each; all tools act as one ServiceAccount, with the same API priority.
 - **`flux`** is Flux's kustomize-controller as released, at its defaults; **`flux-tuned`** at the settings that its documentation advises for large clusters. Ratios are to
-  `flux-tuned` where `flux` ran in fewer turns or not at all; in S1 at 1,000 objects both ran in all, and the faster counts. In S4 it is `flux-60s`. It is given ready archives, so its figures hold no clone and no source-controller: they are lower bounds of the whole of Flux.
+  `flux-tuned` where `flux` ran in fewer turns or not at all; in S1 at 1,000 objects both ran in all, and the faster counts. In S4 it is `flux-60s`. It is given ready archives (in S7
+  they are packed while the clock runs), so its figures hold no clone and no source-controller: they are lower bounds of the whole of Flux.
 - **One object declares everything** in S1 to S6: one ClusterState, one Kustomization. Flux works on several Kustomizations at once and on the objects of each one after
   another, so a repository that is split into many suits it better; that is S7.
 - **`bound`** is no tool: only the necessary requests, made before the clock runs, over the best of several numbers of connections.
@@ -40,9 +41,9 @@ _METHOD: Final = """\
   with the bootstrap's 95 % interval, which holds the truth in about 93 of 100 cases at five turns; below, with the least and the most of the single turns.
 - API server, etcd (without fsync) and tools share the machine, so nothing here compares with figures of other machines. *Quiet*: only etcd and the API
   server run. *Live*: the controllers too.
-- **Many clusters** (S8) are stubs in one process beside the tool; real ones are tried in tests, two at a time.
-- **Not measured** either: commits that change one in a hundred objects or rename one, and commits that no webhook tells (S2); kustomize overlays (S1); drift at
-  0.1 and 1 a second, and of many ClusterStates (S4); a restart after commits, and beside 50,000 foreign objects (S5).
+- **Many clusters** (S8) are stubs in one process beside the tool, which also says when an object has arrived, and counts what was asked of it; real ones are tried in tests, two at a time.
+- **Not measured**: commits that change one in a hundred objects or rename one, and commits that no webhook tells (S2); kustomize overlays (S1); drift at
+  0.1 and 1 a second, for longer than half a minute, and of many ClusterStates (S4); a restart after commits, and beside 50,000 foreign objects (S5).
 """
 
 
@@ -72,7 +73,7 @@ def page(records: Sequence[Record]) -> str:
     parts = [_INTRODUCTION, *_goals(found, fits), *_lost(found), *_machines(found), _METHOD]
     parts += chapters.chapters(found)
     parts += _growth(fits)
-    parts += [REFERENCE, "## Runs that do not count\n", "\n".join(_broken(found)) or "None.", ""]
+    parts += [REFERENCE, "## Runs that do not count\n", "\n".join(_broken(records)) or "None.", "", *_superseded(found)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -122,7 +123,8 @@ def _machines(found: Iterable[Cell]) -> Iterator[str]:
         yield f"- load average when runs began: median {statistics.median(loads):.1f}, highest {max(loads):.1f}"
     days = sorted({record.started[:10] for record in runs if record.started})
     if days:
-        yield f"- measured {' – '.join(dict.fromkeys((days[0], days[-1])))}, {len({record.session for record in runs})} sessions"
+        yield f"- measured {' – '.join(dict.fromkeys((days[0], days[-1])))}"
+    yield from _sessions(found)
     servers = sorted({record.settings["kubernetes"] for record in runs if "kubernetes" in record.settings})
     if servers:
         yield f"- Kubernetes {', '.join(servers)}"
@@ -135,13 +137,22 @@ def _machines(found: Iterable[Cell]) -> Iterator[str]:
     yield ""
 
 
+def _sessions(found: Iterable[Cell]) -> Iterator[str]:
+    """One line for each session: its commit, and what it is shown of."""
+    for name, some in groupby(sorted(found, key=lambda cell: cell.session), key=lambda cell: cell.session):
+        of_session = list(some)
+        runs = sum(len(each) for cell in of_session for each in cell.runs.values())
+        scenarios = ", ".join(dict.fromkeys(cell.key.scenario for cell in of_session))
+        yield f"- session {name}{chapters.commit_of(of_session[0])}: {runs} runs of {scenarios}"
+
+
 def _growth(fits: Sequence[Exponent]) -> Iterator[str]:
     if not fits:
         return
     tools = ordered({fit.tool for fit in fits})
     yield "## S9, growth\n"
     yield (
-        "cost ≈ factor × objects ^ exponent: the exponent ± its standard error, over all runs above without foreign objects, and of memory over the foreign ones. 1: twice the objects cost twice "
+        "cost ≈ factor × objects ^ exponent: the exponent ± its standard error, over the runs of one session without foreign objects, and of memory over the foreign ones. 1: twice the objects cost twice "
         "as much; 0: the same. In S7 the ClusterStates grow too, one for ten objects. Bytes for each object are under S6.\n"
     )
     yield row_of(("scenario", "cost", "objects", *tools))
@@ -172,28 +183,32 @@ def _lost(found: Sequence[Cell]) -> Iterator[str]:
 
 
 def _losses(found: Iterable[Cell]) -> Iterator[str]:
+    """Medians of the turns in which both runs count."""
     for cell in found:
         for shown in rows.ROWS.get(cell.key.scenario) or (rows.row(cell.key.scenario, cell.main),):
-            better = [tool for tool in _peers(cell) if shown.is_cost and _is_better(cell, shown.figure, tool)]
-            ours = cell.values(OURS, shown.figure)
-            for tool in better:
-                theirs = cell.values(tool, shown.figure)
-                doubt = "" if min(ours) > max(theirs) else " (within the spread of the runs)"
-                told = f"{shown.text(statistics.median(ours))} against {shown.text(statistics.median(theirs))} of {tool}"
-                yield f"- {_name(cell.key)}: {shown.name}: {told}{doubt}"
-
-
-def _is_better(cell: Cell, figure: str, tool: str) -> bool:
-    ours, theirs = cell.median(OURS, figure), cell.median(tool, figure)
-    return ours is not None and theirs is not None and theirs < ours
+            for tool in _peers(cell) if shown.is_cost else ():
+                ours, theirs = cell.pairs(OURS, tool, shown.figure)
+                if ours and statistics.median(theirs) < statistics.median(ours):
+                    doubt = "" if len(ours) == 1 or min(ours) > max(theirs) else ", within the spread of the runs"
+                    told = f"{shown.text(statistics.median(ours))} against {shown.text(statistics.median(theirs))} of {tool}"
+                    yield f"- {_name(cell.key)}: {shown.name}: {told} ({len(ours)} {'turn' if len(ours) == 1 else 'turns'}{doubt})"
 
 
 def _peers(cell: Cell) -> list[str]:
     return [name for name in ordered(cell.runs) if name != OURS and not name.startswith(BOUND)]
 
 
-def _broken(found: Iterable[Cell]) -> Iterator[str]:
-    lines = [f"- {_name(cell.key)}, {record.tool}, turn {record.turn + 1}: {record.faults[0]}" for cell in found for record in cell.broken]
+def _superseded(found: Iterable[Cell]) -> Iterator[str]:
+    if number := sum(cell.superseded for cell in found):
+        yield f"Kept, but not shown: {number:,} {'run' if number == 1 else 'runs'}; another session has the same cells with more tools, or more runs, or is newer.\n"
+
+
+def _broken(records: Iterable[Record]) -> Iterator[str]:
+    """Of all sessions."""
+    lines = [
+        f"- {_name(key)}, {record.tool}, turn {record.turn + 1} of session {record.session}: {record.faults[0]}"
+        for key, record in sorted(((cells.key_of(record), record) for record in records if not record.is_right), key=lambda pair: pair[0])
+    ]
     yield from lines[:_MOST_BROKEN]
     if len(lines) > _MOST_BROKEN:
         yield f"- and {len(lines) - _MOST_BROKEN} more"

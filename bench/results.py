@@ -28,7 +28,7 @@ class Machine:
     memory_bytes: int
     kernel: str
     load_average: float
-    """Of the last minute, when the run began. Above 1 somebody else was working."""
+    """Of the last minute, when the run began: of the run before, and of whoever else works there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class Record:
     """Which round of the session: one run of each tool."""
     started: str = ""
     """UTC, ISO 8601."""
+    commit: str = ""
+    """Of this repository, as `revision.current` tells it; empty where nobody looked."""
     run_seconds: float = 0.0
     """How long all of it took, from the start of its cluster to its end; 0 where nobody looked."""
 
@@ -116,8 +118,12 @@ def _record(found: Any) -> Record:
     if not isinstance(found, dict):
         raise TypeError("no JSON object")
     where = found.get("machine")
-    samples = {name: tuple(values) for name, values in found.get("samples", {}).items()}
-    return Record(**{**found, "faults": tuple(found.get("faults", ())), "samples": samples, "machine": where and Machine(**where)})
+    more = {
+        "faults": tuple(found.get("faults", ())),
+        "samples": {name: tuple(values) for name, values in found.get("samples", {}).items()},
+        "machine": where and Machine(**where),
+    }
+    return Record(**{**found, **more})
 
 
 def counted(records: Iterable[Record]) -> list[Record]:

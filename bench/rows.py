@@ -27,8 +27,9 @@ class Row:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
     def text(self, value: float) -> str:
-        """A value, without its unit."""
-        return number(value * self.scale)
+        """A value, without its unit. What is counted has no digits after the point that were not there."""
+        shown = value * self.scale
+        return f"{shown:,.0f}" if not self.unit and shown == round(shown) else number(shown)
 
 
 def number(value: float) -> str:
@@ -95,7 +96,8 @@ ROWS: Final[Mapping[str, Sequence[Row]]] = {
         Row("other_drift_seconds", "then ten others, p50", "ms", 1e3),
         Row("object_writes_per_drift", "writes of objects per drift"),
         Row("requests_per_drift", "requests per drift"),
-        *_cpu(),
+        Row("cpu_seconds_per_drift", "own CPU per drift", "ms", 1e3),
+        Row("caused_cpu_seconds_per_drift", "caused server CPU per drift", "ms", 1e3),
     ),
     "S5": (
         Row("seconds", "start → a drift is repaired", "s"),
@@ -140,6 +142,6 @@ ROWS: Final[Mapping[str, Sequence[Row]]] = {
 
 
 def row(scenario: str, figure: str) -> Row:
-    """Return the row of a figure; one that no scenario shows is written as it is called."""
-    found = (each for each in ROWS.get(scenario, ()) if each.figure == figure)
-    return next(found, Row(figure, figure.replace("_", " ")))
+    """Return the row of a figure; of one that this scenario does not show another's, and of one that none shows the name."""
+    rows = (*ROWS.get(scenario, ()), *(each for some in ROWS.values() for each in some))
+    return next((each for each in rows if each.figure == figure), Row(figure, figure.replace("_", " ")))

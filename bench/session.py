@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import results, scenarios, stage, tools
+from bench import results, revision, scenarios, stage, tools
 from bench.parameters import Parameters
 from bench.plan import Run
 from bench.results import Record
@@ -69,6 +69,7 @@ class Session:
             session=self.name,
             turn=run.turn,
             started=started.isoformat(timespec="seconds"),
+            commit=revision.current(),
             run_seconds=time.monotonic() - begin,
         )
         results.append(record, self._directory / f"{scenario}-{self.name}.jsonl")
@@ -86,7 +87,7 @@ def conflicts(runs: Iterable[tuple[Run, Parameters]], kept: Iterable[Record], co
     asked = {_any_turn(_of_run(run, parameters)): _as_made(run.cell.scenario, run.tool, parameters) for run, parameters in runs}
     found: dict[str, None] = {}
     for record in kept:
-        there = record.facts.get("commit", commit)
+        there = record.commit or commit
         if there != commit:
             found[f"it was measured with the commit {there}, and {commit} is checked out"] = None
         wanted = asked.get(_any_turn(_of_record(record)))

@@ -59,6 +59,8 @@ def run(stage: Stage, tool: Tool, parameters: Parameters) -> Record:
         "requests_per_drift": spent.figures["requests"] / len(latencies),
         "writes_per_drift": spent.figures["writes"] / len(latencies),
         "object_writes_per_drift": count.writes(spent.requests, objects.PLURALS) / len(latencies),
+        "cpu_seconds_per_drift": spent.figures["cpu_seconds"] / len(latencies),
+        "caused_cpu_seconds_per_drift": spent.figures["caused_cpu_seconds"] / len(latencies),
         **spent.figures,
     }
     if not missed:

@@ -21,7 +21,7 @@ from typing import Final
 import yaml
 
 import cvstate_operator
-from bench import bulk, revision
+from bench import bulk
 from bench.ground import HOME, Ground
 from bench.tools import Push
 from cvstate_operator.api.clusterstate import ClusterStateSpec
@@ -97,7 +97,6 @@ class Cvstate:
         """See `bench.tools.Tool`."""
         return {
             "cvstate": cvstate_operator.__version__,
-            "commit": revision.current(),
             "python": sys.version.split()[0],
             "--webhook-listen": "on",
             "--memory-bytes": f"{_MEMORY} as in the chart",

@@ -48,6 +48,12 @@ def test_what_says_nothing_about_growth_is_left_out(runs: list[object]):
     assert exponents(cells(runs)) == []  # type: ignore[arg-type]
 
 
+def test_what_is_counted_in_one_run_of_drifts_has_no_growth():
+    figures = {"seconds": 0.01, "requests": 600.0, "cpu_seconds": 3.0, "caused_cpu_seconds": 6.0, "cpu_seconds_per_drift": 0.005}
+    fits = exponents(cells([run(scenario="S4", n=n, figures=figures) for n in SIZES]))
+    assert [fit.figure for fit in fits] == ["seconds", "cpu_seconds_per_drift"]
+
+
 def test_runs_of_two_sessions_are_never_one_line():
     one = [run(seconds=n, n=n, turn=turn) for n in (1000, 5000) for turn in (0, 1)]
     other = [run(seconds=5.0, n=10000, session="s2", turn=turn) for turn in range(9)]

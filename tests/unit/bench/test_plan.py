@@ -124,7 +124,7 @@ def test_more_turns_can_be_asked_for_later():
 
 
 def test_runs_of_another_commit_are_not_continued():
-    kept = [run("cvstate", facts={"commit": "1234567"})]
+    kept = [run("cvstate", commit="1234567")]
     assert conflicts(planned(), kept, "1234567") == []
     assert conflicts(planned(), kept, "1234567-dirty") == ["it was measured with the commit 1234567, and 1234567-dirty is checked out"]
 
@@ -226,6 +226,34 @@ def test_sizes_and_tools_of_the_command_line_take_the_place_of_the_plan(capsys: 
     assert all("n=300" in line and "cvstate 1 " in line for line in lines)
 
 
+def test_only_the_scenarios_that_are_named_are_planned(capsys: pytest.CaptureFixture[str]):
+    assert command_line.main(["plan", "--scenarios", "S4,S7"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:-1]
+    assert {line.split()[0] for line in lines} == {"S4", "S7"}
+    assert command_line.main(["plan", "--scenarios", "S5", "--n", "300", "--tools", "cvstate"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]} == {"S5"}
+
+
+def test_a_scenario_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        command_line.main(["plan", "--scenarios", "S4,S11"])
+    assert "no scenario is called 'S11'" in capsys.readouterr().err
+
+
+def test_a_report_is_of_the_sessions_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("one", "two"):
+        results.append(run(session=name, scenario={"one": "S1", "two": "S2"}[name]), tmp_path / f"S1-{name}.jsonl")
+    where = ["--results", str(tmp_path), "--docs", str(tmp_path)]
+    assert command_line.main(["report", "--session", "two", *where]) == 0
+    text = (tmp_path / "benchmark.md").read_text()
+    assert "## S2" in text
+    assert "## S1" not in text
+    assert command_line.main(["report", *where]) == 0
+    assert "## S1" in (tmp_path / "benchmark.md").read_text()
+    assert command_line.main(["report", "--session", "three", *where]) == 2
+    assert "no session three" in capsys.readouterr().err
+
+
 def test_only_the_cells_of_a_world_that_is_named_are_planned(capsys: pytest.CaptureFixture[str]):
     assert command_line.main(["plan", "--world", "live"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:-1]
@@ -234,7 +262,7 @@ def test_only_the_cells_of_a_world_that_is_named_are_planned(capsys: pytest.Capt
 
 
 def test_a_session_of_another_commit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    results.append(run(session="here", facts={"commit": "0000000"}), tmp_path / "S1-here.jsonl")
+    results.append(run(session="here", commit="0000000"), tmp_path / "S1-here.jsonl")
     assert command_line.main(["S1", "--resume", "here", "--results", str(tmp_path)]) == 2
     assert "cannot be continued: it was measured with the commit 0000000" in capsys.readouterr().err
 
@@ -246,9 +274,7 @@ def test_a_continued_session_with_a_run_that_broke_says_so_at_its_end(tmp_path: 
     for faults, code in (((), 0), (("broken: x",), 1)):
         directory = tmp_path / str(code)
         settings = Parameters().settings()
-        results.append(
-            run(session="here", faults=faults, settings=settings, facts={"commit": revision.current()}), directory / "S1-here.jsonl"
-        )
+        results.append(run(session="here", faults=faults, settings=settings, commit=revision.current()), directory / "S1-here.jsonl")
         assert command_line.main(["S1", "--tools", "cvstate", "--resume", "here", "--results", str(directory)]) == code
 
 

@@ -29,7 +29,7 @@ def test_the_session_with_most_tools_counts_then_the_one_with_most_runs_then_the
     assert cells(alone + small)[0].session == "1"
     assert cells(alone + small + large)[0].session == "2"
     assert cells(alone + small + newer + large)[0].session == "4"
-    assert cells(alone + small + newer + large)[0].sessions == 4
+    assert cells(alone + small + newer + large)[0].superseded == 9 + 2 + 4
 
 
 def test_more_widths_do_not_make_more_tools():
@@ -184,7 +184,7 @@ def test_a_ratio_to_itself_is_no_loss():
 def test_a_cell_without_a_run_that_counts_is_named():
     text = report.page([run(faults=("x: differs",))])
     assert "No run counts" in text.partition("## S1")[2]
-    assert "- S1 quiet, 1,000 objects, cvstate, turn 1: x: differs" in text
+    assert "- S1 quiet, 1,000 objects, cvstate, turn 1 of session s1: x: differs" in text
 
 
 def test_figures_that_no_run_has_are_left_out():
@@ -203,9 +203,9 @@ def test_the_report_says_where_we_lose_and_what_does_not_count():
     other = run("flux", figures={"seconds": 1.0, "peak_pss_bytes": 1e7})
     text = report.page([slow, other, run("flux", turn=1, faults=("/api/v1/x: differs", "and more"))])
     losses = text.partition("## Where we lose")[2].partition("\n## ")[0]
-    assert "- S1 quiet, 1,000 objects: push → last object right, s: 5 against 1 of flux" in losses
+    assert "- S1 quiet, 1,000 objects: push → last object right, s: 5 against 1 of flux (1 turn)" in losses
     assert "memory" not in losses
-    assert "flux, turn 2: /api/v1/x: differs" in text.partition("## Runs that do not count")[2]
+    assert "flux, turn 2 of session s1: /api/v1/x: differs" in text.partition("## Runs that do not count")[2]
 
 
 def test_a_loss_within_the_spread_of_runs_is_said_to_be_one():
@@ -214,7 +214,42 @@ def test_a_loss_within_the_spread_of_runs_is_said_to_be_one():
         for tool, all_of in (("cvstate", (2.0, 4.0, 5.0)), ("flux", (1.0, 3.0, 6.0)))
         for turn, seconds in enumerate(all_of)
     ]
-    assert "4 against 3 of flux (within the spread of the runs)" in report.page(runs)
+    assert "4 against 3 of flux (3 turns, within the spread of the runs)" in report.page(runs)
+
+
+def test_a_loss_is_one_in_the_turns_that_both_have():
+    runs = [run(seconds=seconds, turn=turn) for turn, seconds in enumerate((1.0, 1.0, 9.0, 9.0, 9.0))]
+    runs += [run("flux", 2.0, turn=turn) for turn in range(2)]
+    assert "Against no peer in these runs." in report.page(runs)
+
+
+OLD = [run(n=n, session="s0", commit="aaaaaaa", turn=turn) for n in (1000, 5000, 10000) for turn in range(5)]
+NEW = [run(n=n, session="s1", commit="bbbbbbb", scenario=name) for name, n in (("S1", 2000), ("S2", 1000), ("S1", 1000))]
+
+
+def test_the_report_says_which_commit_each_figure_is_of():
+    text = report.page(OLD + NEW)
+    assert "- session s0, commit aaaaaaa: 15 runs of S1\n- session s1, commit bbbbbbb: 2 runs of S1, S2\n" in text
+    cold, small = (text.partition(f"## {name},")[2].partition("\n## ")[0] for name in ("S1", "S2"))
+    assert "Measured in session s0, commit aaaaaaa (1,000, 5,000, 10,000 objects); session s1, commit bbbbbbb (2,000 objects)." in cold
+    assert "Measured in session s1, commit bbbbbbb.\n" in small
+    assert "Kept, but not shown: 1 run;" in text
+
+
+def test_one_session_is_told_once():
+    text = report.page(OLD)
+    assert text.count("session s0") == 1
+    assert "not shown" not in text
+
+
+def test_the_tools_of_a_session_have_the_commit_that_one_of_them_noted():
+    [cell] = cells([run("flux"), run(commit="aaaaaaa")])
+    assert cell.commits == ["aaaaaaa"]
+
+
+def test_what_broke_in_a_session_that_is_not_shown_is_told_all_the_same():
+    text = report.page([*OLD, run(session="s2", faults=("y: differs",), turn=3)])
+    assert "- S1 quiet, 1,000 objects, cvstate, turn 4 of session s2: y: differs" in text
 
 
 def test_the_report_fits_growth_over_three_sizes():
