@@ -4,6 +4,7 @@ For S7 that is growth with the number of declaring objects too, ten of the forme
 is fitted over the foreign ones too. Each line is of one session.
 """
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from bench.cells import Cell, family, of_one_session
+from bench.results import Record
 from bench.statistics import Growth, growth
 
 FIGURES: Final = (
@@ -95,12 +97,10 @@ def _of_group(found: Sequence[Cell], figures: Iterable[str], *, is_foreign: bool
     tools = list(dict.fromkeys(family(tool) for cell in found for tool in cell.runs))
     for figure in figures:
         for tool in tools:
+            runs = [(cell.key, record) for cell in found for name in cell.runs if family(name) == tool for record in cell.runs[name]]
+            rounds = min((len(some) for _, record in runs if (some := record.samples.get(figure))), default=0)
             points = [
-                (float(cell.key.m if is_foreign else cell.key.n), value)
-                for cell in found
-                for name in cell.runs
-                if family(name) == tool
-                for value in cell.values(name, figure)
+                (float(key.m if is_foreign else key.n), _value(record, figure, rounds)) for key, record in runs if figure in record.figures
             ]
             sizes = Counter(size for size, _ in points)
             if len(points) >= 3 and len(sizes) >= 2 and min(value for _, value in points) > 0:
@@ -108,3 +108,9 @@ def _of_group(found: Sequence[Cell], figures: Iterable[str], *, is_foreign: bool
                 ends = min(sizes), max(sizes)
                 size = (int(ends[0]), int(ends[1]), len(points), len(sizes), min(sizes[end] for end in ends))
                 yield Exponent(key.scenario, key.variant, key.world, figure, tool, *size, growth(points), is_foreign)
+
+
+def _value(record: Record, figure: str, rounds: int) -> float:
+    """A figure of a run; the median of S2 is that of as many commits as the shortest run has, since each leaves a pack in the cache of a tool."""
+    single = record.samples.get(figure)
+    return statistics.median(single[:rounds]) if single and record.scenario == "S2" else record.figures[figure]

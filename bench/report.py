@@ -153,7 +153,7 @@ def _growth(fits: Sequence[Exponent]) -> Iterator[str]:
     yield "## S9, growth\n"
     yield (
         "cost ≈ factor × objects ^ exponent: the exponent ± its standard error, over the runs of one session without foreign objects, and of memory over the foreign ones. 1: twice the objects cost twice "
-        "as much; 0: the same. In S7 the ClusterStates grow too, one for ten objects. Bytes for each object are under S6.\n"
+        "as much; 0: the same. In S7 the ClusterStates grow too, one for ten objects. Of the commits of S2 as many are taken of each run as the shortest has. Bytes for each object are under S6.\n"
     )
     yield row_of(("scenario", "cost", "objects", *tools))
     yield row_of(("---", "---", "---", *("--:" for _ in tools)))

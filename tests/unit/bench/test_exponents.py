@@ -48,6 +48,13 @@ def test_what_says_nothing_about_growth_is_left_out(runs: list[object]):
     assert exponents(cells(runs)) == []  # type: ignore[arg-type]
 
 
+def test_commits_are_compared_with_as_many_commits_where_runs_have_different_numbers():
+    runs = [run(scenario="S2", n=n, seconds=0.1, samples={"seconds": (0.1, 0.1)}) for n in SIZES[:2]]
+    runs.append(run(scenario="S2", n=SIZES[2], seconds=0.5, samples={"seconds": (0.1, 0.1, 0.5, 0.5, 0.5)}))
+    [fit] = exponents(cells(runs))
+    assert fit.growth.exponent == pytest.approx(0)
+
+
 def test_what_is_counted_in_one_run_of_drifts_has_no_growth():
     figures = {"seconds": 0.01, "requests": 600.0, "cpu_seconds": 3.0, "caused_cpu_seconds": 6.0, "cpu_seconds_per_drift": 0.005}
     fits = exponents(cells([run(scenario="S4", n=n, figures=figures) for n in SIZES]))
