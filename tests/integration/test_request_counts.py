@@ -87,6 +87,12 @@ def _working(requests: list[Request]) -> list[Request]:
     return [request for request in requests if request.verb != "watch" and "continue=" not in request.uri]
 
 
+def _watched(request: Request) -> tuple[str, str]:
+    """Path and selector."""
+    url = urlsplit(request.uri)
+    return url.path, parse_qs(url.query).get("labelSelector", [""])[0]
+
+
 def _sort(request: Request) -> str:
     resource = request.resource or request.uri.partition("?")[0]
     return f"{request.verb} {resource}{'/' + request.subresource if request.subresource else ''}"
@@ -150,6 +156,7 @@ def test_no_watch_is_asked_for_anew_within_the_hour_unless_it_breaks(counted: Co
     watches = [request for request in found if request.verb == "watch"]
     assert {request.resource for request in watches} >= {*KINDS, *OWN_KINDS}
     assert min(int(parse_qs(urlsplit(request.uri).query)["timeoutSeconds"][0]) for request in watches) > HOUR_SECONDS
+    assert max(Counter(map(_watched, watches)).values()) == 1
 
 
 def test_a_full_resync_lists_each_kind_once_and_says_that_it_is_done(counted: Counted, world: World):
